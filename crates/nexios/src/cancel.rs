@@ -1,0 +1,14 @@
+//! Cancellation: a token that says why, and the scope that carries it.
+//!
+//! Everything else in the crate stands on this module: groups, races and pool calls made inside a
+//! [`CancelScope`] end when its token fires.
+
+mod interrupted;
+mod reason;
+mod scope;
+mod token;
+
+pub use interrupted::Interrupted;
+pub use reason::CancelReason;
+pub use scope::CancelScope;
+pub use token::CancelToken;

@@ -1,0 +1,77 @@
+use std::future::Future;
+
+use tokio::time::Instant;
+
+use super::CancelToken;
+
+tokio::task_local! {
+    static CURRENT: CancelScope;
+}
+
+/// The token and deadline of one request or background task.
+///
+/// It is ambient while a future runs inside [`run`](Self::run): groups, races and pool calls made there
+/// inherit both. `tokio::spawn` does not carry it over; a [`TaskGroup`](crate::TaskGroup) child sees the
+/// scope of whoever polls it, normally its caller.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use nexios::{CancelReason, CancelScope, CancelToken, Interrupted, TaskGroup};
+///
+/// let request = CancelToken::new();
+/// let scope = CancelScope::new(request.clone(), None);
+/// let outcome = scope
+///     .run(async {
+///         let group = TaskGroup::<Interrupted>::new();
+///         request.cancel(CancelReason::ClientDisconnected);
+///         group.run(async { group.spawn(std::future::pending::<Result<(), _>>()).await }).await
+///     })
+///     .await;
+/// assert_eq!(outcome, Err(Interrupted::Cancelled(CancelReason::ClientDisconnected)));
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct CancelScope {
+    token: CancelToken,
+    deadline: Option<Instant>,
+}
+
+impl CancelScope {
+    /// Creates a scope; `None` means no deadline.
+    #[must_use]
+    pub fn new(token: CancelToken, deadline: Option<Instant>) -> Self {
+        Self { token, deadline }
+    }
+
+    /// The innermost scope that this code runs in, if any.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(Clone::clone).ok()
+    }
+
+    /// Runs `future` with this scope as the current one, whatever its outcome.
+    ///
+    /// The scope itself cancels nothing: what was made inside watches the token.
+    ///
+    /// # Cancel safety
+    ///
+    /// As safe as `future`, which is dropped with it.
+    pub async fn run<F: Future>(&self, future: F) -> F::Output {
+        CURRENT.scope(self.clone(), future).await
+    }
+
+    /// The token of the scope.
+    #[must_use]
+    pub fn token(&self) -> CancelToken {
+        self.token.clone()
+    }
+
+    /// The instant by which the work should have ended, on tokio's clock.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+}

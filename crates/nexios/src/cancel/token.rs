@@ -1,0 +1,155 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::CancelReason;
+
+/// A cancellation signal that carries its reason.
+///
+/// Clones are the same token. A [`child`](Self::child) fires with its parent, but not the other way
+/// round. It wraps tokio-util's [`CancellationToken`] and converts from and to it; if you never read the
+/// reason, that type is the simpler tool.
+///
+/// # Examples
+///
+/// ```
+/// use nexios::{CancelReason, CancelToken};
+///
+/// let request = CancelToken::new();
+/// let query = request.child();
+/// request.cancel(CancelReason::ClientDisconnected);
+/// request.cancel(CancelReason::Shutdown); // too late: the first cause stays
+/// assert_eq!(query.reason(), Some(CancelReason::ClientDisconnected));
+/// ```
+#[derive(Clone, Debug)]
+pub struct CancelToken {
+    node: Arc<Node>,
+}
+
+#[derive(Debug)]
+struct Node {
+    /// Wakes the waiters and reaches the children.
+    signal: CancellationToken,
+    /// The reason as a byte, zero while there is none. Written once, and always before `signal` fires
+    /// through this node.
+    reason: AtomicU8,
+    /// Where to look for the reason when `signal` was fired from above.
+    parent: Option<Arc<Node>>,
+}
+
+impl Node {
+    fn written(&self) -> Option<CancelReason> {
+        // Acquire pairs with the release in `freeze`: who sees the reason sees what was done before it.
+        CancelReason::from_byte(self.reason.load(Ordering::Acquire))
+    }
+
+    /// Writes the reason unless there is one; returns the one that counts.
+    fn freeze(&self, reason: CancelReason) -> CancelReason {
+        // AcqRel: the writer publishes what it did before cancelling, the loser sees the winner's.
+        match self.reason.compare_exchange(0, reason.to_byte(), Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => reason,
+            Err(first) => CancelReason::from_byte(first).unwrap_or(reason),
+        }
+    }
+}
+
+impl Drop for Node {
+    /// Takes a long chain of ancestors apart in a loop, so that dropping it needs no deep stack.
+    fn drop(&mut self) {
+        let mut next = self.parent.take();
+        while let Some(parent) = next {
+            next = Arc::into_inner(parent).and_then(|mut parent| parent.parent.take());
+        }
+    }
+}
+
+impl CancelToken {
+    /// Creates a token that nobody has cancelled.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(CancellationToken::new(), None)
+    }
+
+    fn with(signal: CancellationToken, parent: Option<Arc<Node>>) -> Self {
+        Self { node: Arc::new(Node { signal, reason: AtomicU8::new(0), parent }) }
+    }
+
+    /// Creates a token that fires when this one does, with the same reason, and can fire alone.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self::with(self.node.signal.child_token(), Some(self.node.clone()))
+    }
+
+    /// Fires the token. Only the first call has an effect, and none after a parent fired.
+    pub fn cancel(&self, reason: CancelReason) {
+        if self.reason().is_none() {
+            self.node.freeze(reason);
+            self.node.signal.cancel();
+        }
+    }
+
+    /// Waits until the token fires and returns the reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future loses nothing, the token stays as it is.
+    pub async fn cancelled(&self) -> CancelReason {
+        // A reason is written before the signal fires, so the answer may be there already.
+        if let Some(reason) = self.reason() {
+            return reason;
+        }
+        self.node.signal.cancelled().await;
+        self.reason().unwrap_or(CancelReason::Requested)
+    }
+
+    /// Whether the token has fired.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.reason().is_some()
+    }
+
+    /// The reason, if the token has fired. It never changes afterwards.
+    ///
+    /// A token fired through tokio-util's own `cancel` says [`CancelReason::Requested`].
+    #[must_use]
+    pub fn reason(&self) -> Option<CancelReason> {
+        if let Some(reason) = self.node.written() {
+            return Some(reason);
+        }
+        if !self.node.signal.is_cancelled() {
+            return None;
+        }
+        // Fired from above. The nearest ancestor with a reason is the one that fired first.
+        let mut ancestor = self.node.parent.as_ref();
+        let mut found = None;
+        while let (None, Some(node)) = (found, ancestor) {
+            found = node.written();
+            ancestor = node.parent.as_ref();
+        }
+        // Freezing it here keeps the answer stable, whatever is cancelled later.
+        Some(self.node.freeze(found.unwrap_or(CancelReason::Requested)))
+    }
+}
+
+impl Default for CancelToken {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl From<CancellationToken> for CancelToken {
+    /// The same signal: cancelling either fires both.
+    fn from(signal: CancellationToken) -> Self {
+        Self::with(signal, None)
+    }
+}
+
+impl From<CancelToken> for CancellationToken {
+    /// The same signal, without the reason.
+    fn from(token: CancelToken) -> Self {
+        token.node.signal.clone()
+    }
+}

@@ -1,0 +1,109 @@
+//! Cancellation tokens and scopes.
+
+use std::time::Duration;
+
+use nexios::{CancelReason, CancelScope, CancelToken, Interrupted};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+#[tokio::test(start_paused = true)]
+async fn a_child_fires_with_its_parent_and_with_the_parents_reason() {
+    let parent = CancelToken::new();
+    let child = parent.child();
+    let waiting = tokio::spawn({
+        let child = child.clone();
+        async move { child.cancelled().await }
+    });
+    tokio::task::yield_now().await;
+    parent.cancel(CancelReason::Shutdown);
+    assert_eq!(waiting.await.unwrap(), CancelReason::Shutdown);
+    assert_eq!(child.reason(), Some(CancelReason::Shutdown));
+}
+
+#[test]
+fn a_childs_cancellation_does_not_reach_its_parent() {
+    let parent = CancelToken::new();
+    parent.child().cancel(CancelReason::Requested);
+    assert!(!parent.is_cancelled());
+    assert_eq!(parent.reason(), None);
+}
+
+#[test]
+fn the_first_reason_stays() {
+    let parent = CancelToken::new();
+    let own = parent.child();
+    let inherited = parent.child();
+    own.cancel(CancelReason::Deadline);
+    parent.cancel(CancelReason::Shutdown);
+    parent.cancel(CancelReason::Requested);
+    inherited.cancel(CancelReason::Requested);
+    assert_eq!(own.reason(), Some(CancelReason::Deadline));
+    assert_eq!(inherited.reason(), Some(CancelReason::Shutdown));
+    assert_eq!(parent.reason(), Some(CancelReason::Shutdown));
+}
+
+#[test]
+fn a_child_of_a_fired_token_is_born_fired() {
+    let parent = CancelToken::new();
+    parent.cancel(CancelReason::ClientDisconnected);
+    assert_eq!(parent.child().child().reason(), Some(CancelReason::ClientDisconnected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokio_utils_token_is_the_same_signal_in_both_directions() {
+    let foreign = CancellationToken::new();
+    let ours = CancelToken::from(foreign.clone());
+    let child = ours.child();
+    foreign.cancel();
+    assert_eq!(child.cancelled().await, CancelReason::Requested);
+    assert_eq!(ours.reason(), Some(CancelReason::Requested));
+
+    let ours = CancelToken::new();
+    let foreign = CancellationToken::from(ours.clone());
+    ours.cancel(CancelReason::Shutdown);
+    assert!(foreign.is_cancelled());
+}
+
+/// TG-062: a chain of 5,000 tokens is cancelled and dropped without a deep stack.
+#[test]
+fn a_deep_chain_needs_no_deep_stack() {
+    let root = CancelToken::new();
+    let mut leaf = root.child();
+    for _ in 0..5_000 {
+        leaf = leaf.child();
+    }
+    root.cancel(CancelReason::Shutdown);
+    assert_eq!(leaf.reason(), Some(CancelReason::Shutdown));
+    drop(root);
+    drop(leaf);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_is_current_inside_run_and_nowhere_else() {
+    assert!(CancelScope::current().is_none());
+    let deadline = Instant::now() + Duration::from_secs(1);
+    let outer = CancelScope::new(CancelToken::new(), Some(deadline));
+    let inner = CancelScope::new(outer.token().child(), None);
+    outer
+        .run(async {
+            assert_eq!(CancelScope::current().unwrap().deadline(), Some(deadline));
+            inner.run(async { assert_eq!(CancelScope::current().unwrap().deadline(), None) }).await;
+            let spawned = tokio::spawn(async { CancelScope::current().is_some() });
+            assert!(!spawned.await.unwrap(), "a spawned task starts outside");
+            assert!(CancelScope::current().is_some());
+        })
+        .await;
+    assert!(CancelScope::current().is_none());
+}
+
+#[test]
+fn an_interruption_converts_into_the_usual_errors() {
+    let deadline = std::io::Error::from(Interrupted::DeadlineExceeded);
+    assert_eq!(deadline.kind(), std::io::ErrorKind::TimedOut);
+    let text = String::from(Interrupted::Cancelled(CancelReason::SiblingFailed));
+    assert_eq!(text, "cancelled: a sibling failed");
+    let boxed: Box<dyn std::error::Error + Send + Sync> = Interrupted::DeadlineExceeded.into();
+    assert!(boxed.downcast_ref::<Interrupted>().is_some());
+    assert_eq!(anyhow::Error::from(Interrupted::DeadlineExceeded).to_string(), "deadline exceeded");
+    assert_eq!(Interrupted::from(CancelReason::Deadline), Interrupted::DeadlineExceeded);
+}

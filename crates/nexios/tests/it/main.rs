@@ -1,0 +1,11 @@
+//! The integration tests of the core, one binary: a module for each concept.
+
+mod background;
+mod cancel;
+mod group;
+mod hedge;
+mod lazy;
+mod pool;
+mod race;
+#[rustfmt::skip]
+mod usage;
