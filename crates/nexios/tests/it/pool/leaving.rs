@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use nexios::{CancelReason, CancelScope, CancelToken, Overload, PoolError};
 use tokio::time::Instant;
 
-use super::{Drops, Gate, occupy, poll_once, pool, until};
+use super::{Drops, Gate, occupy, poll_once, pool, ticking, until};
 
 /// TP-003, P3.
 #[tokio::test(start_paused = true)]
@@ -202,7 +202,7 @@ async fn the_token_fires_at_the_scopes_deadline() {
     let started = Arc::new(AtomicBool::new(false));
     let begin = Instant::now();
     let scope = CancelScope::new(CancelToken::new(), Some(begin + Duration::from_millis(50)));
-    assert_eq!(scope.run(pool.run_with(watch(&started))).await, Ok(Some(CancelReason::Deadline)));
+    assert_eq!(ticking(scope.run(pool.run_with(watch(&started)))).await, Ok(Some(CancelReason::Deadline)));
     assert!(begin.elapsed() >= Duration::from_millis(50));
     // Now it has passed: fired before the closure begins.
     assert_eq!(scope.run(pool.run_with(|token| token.reason())).await, Ok(Some(CancelReason::Deadline)));

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use nexios::{Overload, PoolError};
 use tokio::time::{Instant, advance};
 
-use super::{Drops, Gate, awake, block_on, occupy, poll_once, pool, until};
+use super::{Drops, Gate, awake, block_on, occupy, poll_once, pool, ticking, until};
 
 const LIMIT: Duration = Duration::from_millis(100);
 
@@ -41,7 +41,7 @@ async fn shed_after_limits_admission_and_queueing_together() {
     let (one, two) = (drops.token(), drops.token());
     let queued = pool.run(move || drop(one));
     let waiting = pool.run(move || drop(two));
-    let outcomes = futures_util::future::join(queued, waiting).await;
+    let outcomes = ticking(futures_util::future::join(queued, waiting)).await;
     assert_eq!(outcomes, (Err(PoolError::QueueTimeout), Err(PoolError::QueueTimeout)));
     assert!((LIMIT..LIMIT + Duration::from_millis(2)).contains(&begin.elapsed()), "{:?}", begin.elapsed());
     assert_eq!(drops.count(), 2);
@@ -66,7 +66,7 @@ async fn a_place_in_the_queue_does_not_begin_the_limit_again() {
     advance(LIMIT - Duration::from_millis(10)).await;
     drop(queued);
     assert_eq!(pool.stats().queued, 1);
-    assert_eq!(waiting.await, Err(PoolError::QueueTimeout));
+    assert_eq!(ticking(waiting).await, Err(PoolError::QueueTimeout));
     assert!(begin.elapsed() < LIMIT + Duration::from_millis(2));
     gate.open();
     join_all(running).await;
@@ -126,7 +126,7 @@ async fn shed_after_serves_the_oldest_first_until_a_limit_is_reached_and_then_th
         let gate = Gate::default();
         let running = occupy(&pool, &gate).await;
         if overloaded {
-            assert_eq!(pool.run(|| ()).await, Err(PoolError::QueueTimeout));
+            assert_eq!(ticking(pool.run(|| ())).await, Err(PoolError::QueueTimeout));
         }
         // More than the queue holds, so that some wait for a place.
         let mut calls: Vec<_> = (0..10).map(|number| Box::pin(pool.run(note(number)))).collect();

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use nexios::{CancelReason, CancelToken, Overload, PoolError, ThreadPool};
 use tokio::time::{Instant, advance};
 
-use super::{Drops, Gate, awake, block_on, occupy, poll_once, pool, until};
+use super::{Drops, Gate, awake, block_on, occupy, poll_once, pool, ticking, until};
 
 fn spin_until_cancelled(
     started: Arc<AtomicBool>,
@@ -111,7 +111,7 @@ async fn drain_gives_up_at_its_limit_and_counts_what_still_runs() {
     let captured = drops.token();
     let queued = pool.try_run(move || drop(captured)).ok().unwrap();
     let begin = Instant::now();
-    let report = pool.drain(Duration::from_secs(5)).await;
+    let report = ticking(pool.drain(Duration::from_secs(5))).await;
     assert!((5_000..5_010).contains(&begin.elapsed().as_millis()));
     assert!((1..=2).contains(&report.still_running), "{report:?}");
     assert_eq!(drops.count(), 1);
