@@ -119,6 +119,7 @@ async fn the_computation_is_dropped_as_the_last_waiter_leaves_in_any_order() {
         source.let_through(1);
         settle().await;
         assert_eq!((source.started(), source.completed()), (1, 0));
+        assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0, "its task has ended");
     }
 }
 
