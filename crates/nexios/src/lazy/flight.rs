@@ -136,11 +136,10 @@ impl<T, E> Flight<T, E> {
     pub(super) fn poll_ending(&self, key: u64, cx: &Context<'_>) -> Poll<Ending<T, E>> {
         // Cloned before the lock is taken (invariant 4), hence sometimes for nothing.
         let waker = cx.waker().clone();
-        let replaced;
-        match &mut *self.lock() {
+        let replaced = match &mut *self.lock() {
             State::Ended(ending) => return Poll::Ready(ending.clone()),
-            State::Running(running) => replaced = running.waiters.insert(key, Some(waker)),
-        }
+            State::Running(running) => running.waiters.insert(key, Some(waker)),
+        };
         drop(replaced);
         Poll::Pending
     }
