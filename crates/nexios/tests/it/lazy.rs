@@ -1,5 +1,8 @@
 //! Lazy values: sharing, generations, limits, failures, recursion, runtimes.
 
+// The lint's own exception for tests does not reach their helper functions.
+#![allow(clippy::unwrap_used)]
+
 mod failures;
 mod generations;
 mod histories;

@@ -85,7 +85,7 @@ async fn one_thread(seed: u64) {
                 Numbers::outcome(number)
             }
         })
-        .keep_warm(seed % 4 == 0)
+        .keep_warm(seed.is_multiple_of(4))
         .build()
     };
     let mut history = History::default();
@@ -170,7 +170,7 @@ async fn many_threads(seed: u64) {
                     Numbers::outcome(number)
                 }
             })
-            .keep_warm(seed % 4 == 0)
+            .keep_warm(seed.is_multiple_of(4))
             .build(),
         )
     };

@@ -152,7 +152,8 @@ async fn a_get_after_everybody_left_computes_afresh() {
 #[tokio::test(start_paused = true)]
 async fn nobody_joins_a_computation_that_is_being_dropped() {
     // LZ-011: the destructor of the abandoned computation is where a new caller comes.
-    struct Asks(Arc<AsyncLazy<usize, Broken>>, Arc<std::sync::Mutex<Vec<bool>>>);
+    type Cell = Arc<AsyncLazy<usize, Broken>>;
+    struct Asks(Cell, Arc<std::sync::Mutex<Vec<bool>>>);
     impl Drop for Asks {
         fn drop(&mut self) {
             let joined = poll_once(&mut self.0.get()).is_ready();
@@ -160,8 +161,7 @@ async fn nobody_joins_a_computation_that_is_being_dropped() {
             assert_eq!(self.0.stats().waits, 0);
         }
     }
-    static CELL: LazyLock<std::sync::Mutex<Option<Arc<AsyncLazy<usize, Broken>>>>> =
-        LazyLock::new(Default::default);
+    static CELL: std::sync::Mutex<Option<Cell>> = std::sync::Mutex::new(None);
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
     let cell = Arc::new(AsyncLazy::new(move || {
