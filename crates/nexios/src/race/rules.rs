@@ -2,12 +2,14 @@
 
 use std::{any::Any, fmt};
 
+type Predicate<'env, V> = Box<dyn Fn(&V) -> bool + Send + 'env>;
+
 /// The caller's own rules; the defaults are those of "first success wins".
 pub(crate) struct Rules<'env, T, E> {
     /// Whether a value may win. Default: every value.
-    pub(super) accept: Option<Box<dyn Fn(&T) -> bool + Send + 'env>>,
+    pub(super) accept: Option<Predicate<'env, T>>,
     /// Whether an error ends the race. Default: none does.
-    pub(super) fatal: Option<Box<dyn Fn(&E) -> bool + Send + 'env>>,
+    pub(super) fatal: Option<Predicate<'env, E>>,
     /// Receives the values that are not returned. Default: they are dropped.
     pub(super) discard: Option<Box<dyn Fn(T) + Send + 'env>>,
     /// Whether the first finisher decides, success or not.

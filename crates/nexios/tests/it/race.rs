@@ -49,11 +49,15 @@ impl Log {
     }
 
     pub(crate) fn line(&self, line: impl AsRef<str>) {
-        self.lines.lock().unwrap().push(format!("{} {}", self.now(), line.as_ref()));
+        self.lines.lock().expect("nobody panics while logging").push(format!(
+            "{} {}",
+            self.now(),
+            line.as_ref()
+        ));
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
+        self.lines.lock().expect("nobody panics while logging").clone()
     }
 
     pub(crate) fn starts(&self) -> Vec<String> {

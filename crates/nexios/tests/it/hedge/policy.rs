@@ -49,7 +49,7 @@ async fn a_slow_primary_is_hedged_and_the_hedge_can_win() {
     assert_eq!(counts(&hedge.stats()), [1, 2, 1, 0]);
 }
 
-/// HG-003 in spirit, HG-046: the primary may still win although others run.
+/// HG-046: the primary may still win although others run.
 #[tokio::test(start_paused = true)]
 async fn a_win_of_the_primary_is_not_a_hedge_win() {
     let log = Log::new();

@@ -192,7 +192,7 @@ async fn actual(setup: &Setup) -> Report {
         let (log, starts) = (&log, &starts);
         let mut candidate = Candidate::new(index.to_string(), async move {
             let _presence = log.enter("candidate");
-            starts.lock().unwrap().push((index, log.now() as u64));
+            starts.lock().expect("a push does not panic").push((index, log.now() as u64));
             if let Some(takes) = plan.takes {
                 sleep(ms(takes)).await;
             }
@@ -214,7 +214,7 @@ async fn actual(setup: &Setup) -> Report {
     let mut race = run_until_first_complete(candidates)
         .accept(|(_, answer)| *answer == Answer::Good)
         .fatal(|answer| *answer == Answer::Fatal)
-        .on_discard(|(index, _)| discarded.lock().unwrap().push(index));
+        .on_discard(|(index, _)| discarded.lock().expect("a push does not panic").push(index));
     if let Some(limit) = setup.limit {
         race = race.timeout(ms(limit));
     }
@@ -224,14 +224,15 @@ async fn actual(setup: &Setup) -> Report {
     let outcome = race.winner().await;
     let at = log.now() as u64;
     assert_eq!(log.live(), 0, "{setup:?}");
-    let starts = starts.into_inner().unwrap();
+    let starts = starts.into_inner().expect("a push does not panic");
     let end = outcome.map(|winner| {
         assert_eq!((winner.value.0, winner.started), (winner.index, starts.len()), "{setup:?}");
         assert_eq!(winner.elapsed, Duration::from_millis(at), "{setup:?}");
         winner.index
     });
     let end = end.map_err(|error| {
-        let names: Vec<usize> = error.failures().iter().map(|(name, _)| name.parse().unwrap()).collect();
+        let names: Vec<usize> =
+            error.failures().iter().map(|(name, _)| name.parse().expect("names are indices")).collect();
         assert_eq!(names, (0..setup.plans.len()).collect::<Vec<usize>>(), "{setup:?}");
         let fate = |failure: &Failure<_>| match failure {
             Failure::Failed(_) => Fate::Failed,
@@ -242,7 +243,7 @@ async fn actual(setup: &Setup) -> Report {
         };
         error.failures().iter().map(|(_, failure)| fate(failure)).collect()
     });
-    Report { end, at, starts, discarded: discarded.into_inner().unwrap() }
+    Report { end, at, starts, discarded: discarded.into_inner().expect("a push does not panic") }
 }
 
 /// RC-*, HG-0xx: the rules together, in 20,000 random races, many with several things in one instant.
