@@ -73,7 +73,7 @@ async fn callers_who_leave_early_do_not_lower_it() {
     }
     let before = hedge.stats().current_delay;
     assert!(near(before, 100));
-    for _ in 0..400 {
+    for _ in 0..1_500 {
         let left = hedge.run(|_| std::future::pending::<Result<(), ()>>());
         assert!(timeout(ms(5), left).await.is_err());
     }
@@ -122,7 +122,7 @@ async fn quick_failures_do_not_lower_it() {
     }
     let before = hedge.stats().current_delay;
     let log = Log::new();
-    for _ in 0..100 {
+    for _ in 0..800 {
         let failed = hedge.run(script(&log, [(1, Err("1")), (1, Err("2"))])).await;
         assert!(failed.is_err());
     }
