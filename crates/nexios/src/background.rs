@@ -262,11 +262,12 @@ impl Background {
     /// One task, live or finished, unless the history has forgotten it.
     #[must_use]
     pub fn get(&self, id: TaskId) -> Option<TaskInfo> {
-        self.registry.find(id).map(|record| record.info())
+        self.registry.get(id)
     }
 
     /// Cancels a task as [`BackgroundTask::cancel`] does; false if it has ended, was cancelled before or is
     /// not known.
+    #[expect(clippy::must_use_candidate, reason = "the answer is rarely needed")]
     pub fn cancel(&self, id: TaskId) -> bool {
         self.registry.find(id).is_some_and(|record| record.cancel(CancelReason::Requested))
     }

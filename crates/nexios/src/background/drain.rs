@@ -160,8 +160,7 @@ fn begin(registry: &Registry, drain: Drain) -> Arc<Draining> {
     if tasks.phase == Phase::Open {
         tasks.phase = Phase::Closing;
     }
-    let mut members = tasks.live_records();
-    members.sort_unstable_by_key(|record| record.id);
+    let members = tasks.live_records();
     let limits = Limits { wait, cancel: drain.cancel, until: None };
     let draining = Arc::new(Draining { members, limits: Mutex::new(limits), report: OnceLock::new() });
     tasks.draining = Some(draining.clone());

@@ -25,7 +25,7 @@ use super::{
     info::TaskState,
     outcome::{BackgroundFailure, Outcome, contain},
     record::{Next, Record},
-    registry::{Registry, is_failure},
+    registry::Registry,
     report,
 };
 
@@ -152,17 +152,18 @@ impl End {
 
     /// Records `state`, and reports it if it is a failure; returns the state that counts.
     fn settle(&mut self, state: TaskState, error: Option<String>) -> TaskState {
-        if let Err(earlier) = self.registry.settle(&self.record, state, error) {
-            return earlier;
-        }
+        let failure = match self.registry.settle(&self.record, state, error) {
+            Ok(failure) => failure,
+            Err(earlier) => return earlier,
+        };
         self.settled = true;
         self.record.fire_at_end(match state {
             TaskState::TimedOut => CancelReason::Deadline,
             TaskState::Cancelled | TaskState::Abandoned => CancelReason::OwnerDropped,
             _ => CancelReason::Finished,
         });
-        if is_failure(state) {
-            report::failure(&self.registry, &self.record.info());
+        if let Some(info) = failure {
+            report::failure(&self.registry, &info);
             self.registry.reported();
         } else if self.record.is_stuck() {
             report::unstuck(&self.record);

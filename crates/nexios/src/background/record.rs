@@ -74,7 +74,7 @@ impl Began {
     }
 }
 
-/// One task, from its admission until the history forgets it.
+/// One task, from its admission until its future is gone and nobody holds its handle.
 pub(super) struct Record {
     /// Unique within its registry, in the order of admission.
     pub(super) id: TaskId,
@@ -92,10 +92,13 @@ pub(super) struct Record {
     stuck: AtomicBool,
     /// Wakes the driver for a slot or an order.
     driver: AtomicWaker,
-    /// When it got its slot.
-    started: OnceLock<Began>,
-    /// How long it ran, once it has ended.
-    elapsed: OnceLock<Duration>,
+    /// When it was admitted, which is when it got its slot unless it had to wait.
+    admitted: Began,
+    /// Whether it had to wait for its slot; written under the registry's lock, before anybody else can see
+    /// the task.
+    waited: AtomicBool,
+    /// When it got its slot, if it had to wait.
+    promoted: OnceLock<Began>,
     /// Made when first asked for: most tasks never need one.
     token: OnceLock<CancelToken>,
     /// What changes while it runs.
@@ -134,8 +137,9 @@ impl Record {
             order: AtomicU8::new(NO_ORDER),
             stuck: AtomicBool::new(false),
             driver: AtomicWaker::new(),
-            started: OnceLock::new(),
-            elapsed: OnceLock::new(),
+            admitted: Began::now(),
+            waited: AtomicBool::new(false),
+            promoted: OnceLock::new(),
             token: OnceLock::new(),
             details: Mutex::new(Details { attempt: 1, ..Details::default() }),
         }
@@ -151,21 +155,31 @@ impl Record {
         TaskState::from_byte(self.state.load(Ordering::Acquire))
     }
 
-    /// Changes the state; the caller holds the registry's lock and has set the clock before.
+    /// Changes the state; the caller holds the registry's lock.
     pub(super) fn set_state(&self, state: TaskState) {
         // Release: see `state`.
         self.state.store(state as u8, Ordering::Release);
     }
 
-    /// Keeps the moment at which the task got its slot.
-    pub(super) fn start_clock(&self, began: Began) {
-        let _ = self.started.set(began);
+    /// Says that the task has to wait for its slot.
+    pub(super) fn set_waiting(&self) {
+        // Relaxed: the registry's lock publishes it.
+        self.waited.store(true, Ordering::Relaxed);
     }
 
-    /// Keeps how long the task ran; the first call counts.
-    pub(super) fn stop_clock(&self) {
-        let ran = self.started.get().map_or(Duration::ZERO, |began| began.clock.elapsed());
-        let _ = self.elapsed.set(ran);
+    /// Keeps the moment at which a task that waited got its slot.
+    pub(super) fn set_promoted(&self) {
+        let _ = self.promoted.set(Began::now());
+    }
+
+    fn began(&self) -> Option<&Began> {
+        // Relaxed: see `set_waiting`.
+        if self.waited.load(Ordering::Relaxed) { self.promoted.get() } else { Some(&self.admitted) }
+    }
+
+    /// How long the task has been running.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.began().map_or(Duration::ZERO, |began| began.clock.elapsed())
     }
 
     /// What the driver has to do now.
@@ -279,24 +293,37 @@ impl Record {
 
     /// A copy for people to look at.
     pub(super) fn info(&self) -> TaskInfo {
-        let started = self.started.get();
-        let elapsed = match self.elapsed.get() {
-            Some(elapsed) => *elapsed,
-            None => started.map_or(Duration::ZERO, |began| began.clock.elapsed()),
-        };
-        let state = self.state();
+        let elapsed = self.elapsed();
         let details = self.details();
+        let (message, error) = (details.message.clone(), details.error.clone());
+        self.describe(&details, elapsed, message, error)
+    }
+
+    /// What the history keeps of a task that ran for `elapsed`; the texts are moved into it.
+    pub(super) fn move_to_history(&self, elapsed: Duration) -> TaskInfo {
+        let mut details = self.details();
+        let (message, error) = (details.message.take(), details.error.take());
+        self.describe(&details, elapsed, message, error)
+    }
+
+    fn describe(
+        &self,
+        details: &Details,
+        elapsed: Duration,
+        message: Option<String>,
+        error: Option<String>,
+    ) -> TaskInfo {
         TaskInfo {
             id: self.id,
             name: self.name.clone(),
-            state,
+            state: self.state(),
             done: details.done,
             total: details.total,
-            message: details.message.clone(),
+            message,
             attempt: details.attempt,
-            started: started.map(|began| began.wall),
+            started: self.began().map(|began| began.wall),
             elapsed,
-            error: details.error.clone(),
+            error,
         }
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! # Invariants
 //!
-//! 1. Every live task is in `records` and counted in exactly one of `running` and `waiting`.
+//! 1. `live` holds the live tasks and no others; each is either counted in `running` or in `waiting`.
 //! 2. A task waits only while all slots are taken, and starts in the order of its number.
 //! 3. A final state is written once, together with the freed slot and key, under one lock: who sees the
 //!    one sees the other.
-//! 4. `finished` holds at most `history` numbers, oldest first; what falls out is forgotten.
+//! 4. `finished` holds at most `history` tasks, oldest first; what falls out is forgotten.
 //! 5. Once `phase` has left `Open` nothing is admitted, and in `Cancelling` nothing starts.
 //! 6. No waker and no code of the user's runs under the lock.
 
@@ -16,6 +16,7 @@ use std::{
     fmt,
     hash::{BuildHasherDefault, Hasher},
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::Notify;
@@ -32,7 +33,7 @@ use super::{
     BackgroundBuilder,
     drain::Draining,
     info::{BackgroundStats, TaskId, TaskInfo, TaskState},
-    record::{Began, OnCancel, Record},
+    record::{OnCancel, Record},
 };
 
 /// A function that is told about every task that failed.
@@ -84,14 +85,14 @@ pub(super) struct Registry {
 }
 
 pub(super) struct Tasks {
-    /// Live tasks and the finished ones that stay visible, by number.
-    records: HashMap<u64, Arc<Record>, BuildHasherDefault<IdHasher>>,
+    /// Live tasks, by number.
+    live: HashMap<u64, Arc<Record>, BuildHasherDefault<IdHasher>>,
     /// Tasks without a slot, by number; the first starts next.
     waiting: BTreeMap<u64, Arc<Record>>,
     /// How many tasks hold a slot.
     running: usize,
-    /// Numbers of finished tasks, oldest first.
-    finished: VecDeque<u64>,
+    /// Finished tasks, oldest first: copies, so that the records themselves are freed while they are warm.
+    finished: VecDeque<TaskInfo>,
     /// The keys of live tasks.
     keys: HashSet<Arc<str>>,
     /// Totals since the start; `queued` and `running` in it are not kept up.
@@ -116,7 +117,7 @@ impl Registry {
             is_global,
             last_id: AtomicU64::new(0),
             tasks: Mutex::new(Tasks {
-                records: HashMap::default(),
+                live: HashMap::default(),
                 waiting: BTreeMap::new(),
                 running: 0,
                 finished: VecDeque::new(),
@@ -152,21 +153,20 @@ impl Registry {
         on_cancel: OnCancel,
     ) -> Result<Arc<Record>, Refusal> {
         let record = Arc::new(Record::new(self.next_id(), name, key, on_cancel));
-        let began = Began::now();
         let mut tasks = self.lock();
         let refusal = if tasks.phase != Phase::Open {
             Refusal::ShuttingDown
         } else if record.key.as_ref().is_some_and(|key| tasks.keys.contains(key)) {
             Refusal::Duplicate
-        } else if tasks.live() >= self.live {
+        } else if tasks.live.len() >= self.live {
             Refusal::Full
         } else if tasks.running < self.limit {
-            record.start_clock(began);
             record.set_state(TaskState::Running);
             tasks.running += 1;
             tasks.enter(&record);
             return Ok(record);
         } else if tasks.waiting.len() < self.queue {
+            record.set_waiting();
             tasks.waiting.insert(record.id.0, record.clone());
             tasks.enter(&record);
             return Ok(record);
@@ -178,13 +178,15 @@ impl Registry {
     }
 
     /// Ends a task in `state`; a task that has ended before keeps the state it ended in, which is the error.
+    ///
+    /// A failure comes back as it has to be reported; [`reported`](Self::reported) must follow.
     pub(super) fn settle(
         &self,
-        record: &Arc<Record>,
+        record: &Record,
         state: TaskState,
         error: Option<String>,
-    ) -> Result<(), TaskState> {
-        record.stop_clock();
+    ) -> Result<Option<TaskInfo>, TaskState> {
+        let elapsed = record.elapsed();
         let mut tasks = self.lock();
         if record.state().is_final() {
             return Err(record.state());
@@ -192,21 +194,23 @@ impl Registry {
         if let Some(error) = error {
             record.set_error(error);
         }
+        let mut failure = None;
         if is_failure(state) {
             tasks.reporting += 1;
+            failure = Some(TaskInfo { state, elapsed, ..record.info() });
         }
-        let forgotten = tasks.end(record, state, self.history);
+        let forgotten = tasks.end(record, state, elapsed, self.history);
         let promoted = tasks.promote(self.limit);
         let draining = tasks.draining.is_some();
         drop(tasks);
+        drop(forgotten);
         if let Some(promoted) = promoted {
             promoted.wake();
         }
         if draining {
             self.changed.notify_waiters();
         }
-        drop(forgotten);
-        Ok(())
+        Ok(failure)
     }
 
     /// Marks a live task as waiting for its next attempt, or as running it.
@@ -253,12 +257,11 @@ impl Registry {
     ) -> Vec<Arc<Record>> {
         let mut ended = Vec::new();
         for record in members.iter().filter(|record| !record.state().is_final() && choose(record)) {
-            record.stop_clock();
             let state = match record.state() {
                 TaskState::Queued => TaskState::Cancelled,
                 _ => TaskState::Abandoned,
             };
-            tasks.end(record, state, self.history);
+            tasks.end(record, state, record.elapsed(), self.history);
             tasks.unwinding += 1;
             ended.push(record.clone());
         }
@@ -267,18 +270,28 @@ impl Registry {
 
     /// Live tasks in the order of their numbers, then finished ones, newest first.
     pub(super) fn list(&self) -> Vec<TaskInfo> {
-        let (mut live, finished) = {
-            let tasks = self.lock();
-            let finished: Vec<_> =
-                tasks.finished.iter().rev().filter_map(|id| tasks.records.get(id)).cloned().collect();
-            (tasks.live_records(), finished)
-        };
-        live.sort_unstable_by_key(|record| record.id);
-        live.iter().chain(&finished).map(|record| record.info()).collect()
+        let tasks = self.lock();
+        let live = tasks.live_records();
+        let finished: Vec<_> = tasks.finished.iter().rev().cloned().collect();
+        drop(tasks);
+        live.iter().map(|record| record.info()).chain(finished).collect()
     }
 
+    /// A live or a finished task.
+    pub(super) fn get(&self, id: TaskId) -> Option<TaskInfo> {
+        let tasks = self.lock();
+        match tasks.live.get(&id.0).cloned() {
+            Some(record) => {
+                drop(tasks);
+                Some(record.info())
+            }
+            None => tasks.finished.iter().rev().find(|info| info.id == id).cloned(),
+        }
+    }
+
+    /// A live task.
     pub(super) fn find(&self, id: TaskId) -> Option<Arc<Record>> {
-        self.lock().records.get(&id.0).cloned()
+        self.lock().live.get(&id.0).cloned()
     }
 
     pub(super) fn stats(&self) -> BackgroundStats {
@@ -302,19 +315,22 @@ impl Registry {
 }
 
 impl Tasks {
-    fn live(&self) -> usize {
-        self.running + self.waiting.len()
-    }
-
     fn enter(&mut self, record: &Arc<Record>) {
         if let Some(key) = &record.key {
             self.keys.insert(key.clone());
         }
-        self.records.insert(record.id.0, record.clone());
+        self.live.insert(record.id.0, record.clone());
     }
 
-    /// Frees everything a live task holds; returns the finished task that is forgotten for it.
-    fn end(&mut self, record: &Arc<Record>, state: TaskState, history: usize) -> Option<Arc<Record>> {
+    /// Frees everything a live task holds, and remembers it; returns what it held and who is forgotten for
+    /// it, to be dropped outside the lock.
+    fn end(
+        &mut self,
+        record: &Record,
+        state: TaskState,
+        elapsed: Duration,
+        history: usize,
+    ) -> (Option<Arc<Record>>, Option<TaskInfo>) {
         if record.state() == TaskState::Queued {
             self.waiting.remove(&record.id.0);
         } else {
@@ -325,11 +341,14 @@ impl Tasks {
         }
         record.set_state(state);
         self.totals.count(state);
-        self.finished.push_back(record.id.0);
-        if self.finished.len() <= history {
-            return None;
+        let mut forgotten = None;
+        if history > 0 {
+            if self.finished.len() >= history {
+                forgotten = self.finished.pop_front();
+            }
+            self.finished.push_back(record.move_to_history(elapsed));
         }
-        self.finished.pop_front().and_then(|oldest| self.records.remove(&oldest))
+        (self.live.remove(&record.id.0), forgotten)
     }
 
     /// Gives a free slot to the task that has waited longest; the caller wakes it.
@@ -339,18 +358,21 @@ impl Tasks {
         }
         let (_, record) = self.waiting.pop_first()?;
         self.running += 1;
-        record.start_clock(Began::now());
+        record.set_promoted();
         record.set_state(TaskState::Running);
         Some(record)
     }
 
     /// Whether every task has ended, its hook has returned and its future is gone.
     pub(super) fn is_idle(&self) -> bool {
-        self.live() == 0 && self.reporting == 0 && self.unwinding == 0
+        self.live.is_empty() && self.reporting == 0 && self.unwinding == 0
     }
 
+    /// The live tasks in the order of their numbers.
     pub(super) fn live_records(&self) -> Vec<Arc<Record>> {
-        self.records.values().filter(|record| !record.state().is_final()).cloned().collect()
+        let mut records: Vec<_> = self.live.values().cloned().collect();
+        records.sort_unstable_by_key(|record| record.id);
+        records
     }
 }
 
@@ -367,7 +389,7 @@ impl fmt::Debug for Registry {
 }
 
 /// Whether a task that ended in `state` is reported as an error.
-pub(super) fn is_failure(state: TaskState) -> bool {
+fn is_failure(state: TaskState) -> bool {
     matches!(state, TaskState::Failed | TaskState::Panicked | TaskState::TimedOut)
 }
 

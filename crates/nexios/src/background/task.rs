@@ -44,11 +44,14 @@ use super::{info::TaskId, outcome::BackgroundFailure, record::Record};
 pub struct BackgroundTask<T> {
     id: TaskId,
     /// The task, unless it was refused.
-    running: Option<(Arc<Record>, JoinHandle<Result<T, BackgroundFailure>>)>,
+    running: Option<(Arc<Record>, Joined<T>)>,
 }
 
+/// How the runtime hands the outcome over.
+type Joined<T> = JoinHandle<Result<T, BackgroundFailure>>;
+
 impl<T> BackgroundTask<T> {
-    pub(super) fn running(record: Arc<Record>, join: JoinHandle<Result<T, BackgroundFailure>>) -> Self {
+    pub(super) fn running(record: Arc<Record>, join: Joined<T>) -> Self {
         Self { id: record.id, running: Some((record, join)) }
     }
 

@@ -34,13 +34,13 @@ async fn ignores(_cx: TaskContext) {
 #[tokio::test(start_paused = true)]
 async fn the_report_says_how_each_task_ended() {
     let background = Background::new();
-    let _ = background.spawn_future("quick", tokio::time::sleep(seconds(1)));
-    let _ = background.spawn_future("plain", std::future::pending::<()>());
-    let _ = background.spawn("ignores", ignores);
-    let _ = background.spawn_fallible("fails", |_cx| async { Err::<(), _>("no") });
-    let _ = background.spawn("panics", |_cx| async { panic!("on purpose") });
-    let _ = background.task("slow").timeout(seconds(2)).spawn(ignores);
-    let _ = background.spawn("cleans up", |cx| async move {
+    let _task = background.spawn_future("quick", tokio::time::sleep(seconds(1)));
+    let _task = background.spawn_future("plain", std::future::pending::<()>());
+    let _task = background.spawn("ignores", ignores);
+    let _task = background.spawn_fallible("fails", |_cx| async { Err::<(), _>("no") });
+    let _task = background.spawn("panics", |_cx| async { panic!("on purpose") });
+    let _task = background.task("slow").timeout(seconds(2)).spawn(ignores);
+    let _task = background.spawn("cleans up", |cx| async move {
         cx.cancelled().await;
         tokio::time::sleep(seconds(1)).await;
     });
@@ -56,7 +56,7 @@ async fn the_report_says_how_each_task_ended() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_does_not_wait_out_its_limits() {
     let background = Background::new();
-    let _ = background.spawn_future("soon", tokio::time::sleep(seconds(1)));
+    let _task = background.spawn_future("soon", tokio::time::sleep(seconds(1)));
     let began = Instant::now();
     let report = background.drain(limits(20, 3)).await;
     assert_eq!((line(&report).as_str(), began.elapsed()), ("soon |  |  | ", seconds(1)));
@@ -111,8 +111,8 @@ async fn waiting_tasks_start_in_phase_one_and_are_cancelled_after_it() {
     let background = Background::builder().limit(1).build();
     let polled = Arc::new(AtomicUsize::new(0));
     let (flag, dropped) = Flag::new();
-    let _ = background.spawn_future("first", tokio::time::sleep(seconds(2)));
-    let _ = background.spawn_future("second", tokio::time::sleep(seconds(20)));
+    let _task = background.spawn_future("first", tokio::time::sleep(seconds(2)));
+    let _task = background.spawn_future("second", tokio::time::sleep(seconds(20)));
     let third = background.spawn_future("third", {
         let polled = polled.clone();
         async move {
@@ -157,7 +157,7 @@ async fn a_task_that_ignores_its_token_is_abandoned() {
 #[tokio::test(start_paused = true)]
 async fn a_plain_future_cannot_ignore_its_cancellation() {
     let background = Background::new();
-    let _ = background.spawn_future("plain", std::future::pending::<()>());
+    let _task = background.spawn_future("plain", std::future::pending::<()>());
     settle().await;
     assert_eq!(line(&background.drain(limits(0, 0)).await), " |  | plain | ");
 }
@@ -166,7 +166,7 @@ async fn a_plain_future_cannot_ignore_its_cancellation() {
 #[tokio::test(start_paused = true)]
 async fn two_drains_share_the_report_and_the_shorter_limits() {
     let background = Background::new();
-    let _ = background.spawn("deaf", ignores);
+    let _task = background.spawn("deaf", ignores);
     let began = Instant::now();
     let patient = tokio::spawn({
         let background = background.clone();
@@ -183,7 +183,7 @@ async fn two_drains_share_the_report_and_the_shorter_limits() {
 #[tokio::test(start_paused = true)]
 async fn a_second_drain_shortens_the_second_phase_too() {
     let background = Background::new();
-    let _ = background.spawn("deaf", ignores);
+    let _task = background.spawn("deaf", ignores);
     let began = Instant::now();
     let patient = tokio::spawn({
         let background = background.clone();
@@ -199,7 +199,7 @@ async fn a_second_drain_shortens_the_second_phase_too() {
 #[tokio::test(start_paused = true)]
 async fn a_second_drain_does_not_lengthen_the_first() {
     let background = Background::new();
-    let _ = background.spawn("deaf", ignores);
+    let _task = background.spawn("deaf", ignores);
     let began = Instant::now();
     let both = futures_util::future::join(
         background.drain(limits(1, 1)),
@@ -214,7 +214,7 @@ async fn a_second_drain_does_not_lengthen_the_first() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_that_was_dropped_is_taken_up_by_the_next() {
     let background = Background::new();
-    let _ = background.spawn("deaf", ignores);
+    let _task = background.spawn("deaf", ignores);
     assert!(tokio::time::timeout(seconds(1), background.drain(limits(2, 2))).await.is_err());
     assert!(background.spawn("late", |_cx| async {}).is_err());
     let report = background.drain(limits(1, 1)).await;
@@ -225,7 +225,7 @@ async fn a_drain_that_was_dropped_is_taken_up_by_the_next() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_goes_on_when_one_of_its_waiters_goes() {
     let background = Background::new();
-    let _ = background.spawn("deaf", ignores);
+    let _task = background.spawn("deaf", ignores);
     let began = Instant::now();
     let other = tokio::spawn({
         let background = background.clone();
@@ -240,7 +240,7 @@ async fn a_drain_goes_on_when_one_of_its_waiters_goes() {
 #[tokio::test(start_paused = true)]
 async fn every_waiter_of_a_drain_gets_the_report() {
     let background = Background::new();
-    let _ = background.spawn_future("task", tokio::time::sleep(seconds(1)));
+    let _task = background.spawn_future("task", tokio::time::sleep(seconds(1)));
     let waiters: Vec<_> = (0..10)
         .map(|_| {
             let background = background.clone();
@@ -257,7 +257,7 @@ async fn every_waiter_of_a_drain_gets_the_report() {
 async fn no_replacement_starts_in_phase_two() {
     let background = Background::builder().limit(1).build();
     let started = Arc::new(AtomicUsize::new(0));
-    let _ = background.spawn("polite", |cx| async move { cx.cancelled().await });
+    let _task = background.spawn("polite", |cx| async move { cx.cancelled().await });
     let waiting = background
         .spawn("waiting", {
             let started = started.clone();
@@ -287,16 +287,15 @@ fn a_task_that_holds_its_thread_does_not_hold_the_drain() {
     let background = Background::new();
     let (release, held) = std::sync::mpsc::channel::<()>();
     let (entered, inside) = oneshot::channel();
-    let task = runtime.block_on(async {
+    let (task, report) = runtime.block_on(async {
         let task = background.spawn_future("blocking", async move {
             entered.send(()).unwrap();
             held.recv().unwrap_or_default();
         });
         inside.await.unwrap();
-        let report = background.drain(limits(0, 0)).await;
-        assert_eq!(line(&report), " |  |  | blocking");
-        task
+        (task, background.drain(limits(0, 0)).await)
     });
+    assert_eq!(line(&report), " |  |  | blocking");
     release.send(()).unwrap();
     assert!(matches!(runtime.block_on(task), Err(BackgroundFailure::Abandoned)));
     assert_eq!(background.stats().abandoned, 1);

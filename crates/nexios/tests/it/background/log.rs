@@ -127,12 +127,12 @@ async fn a_drain_logs_what_it_abandons_and_nothing_else() {
     let lines = Lines::default();
     let _guard = tracing::subscriber::set_default(lines.clone());
     let background = Background::new();
-    let _ = background.spawn_future("plain", std::future::pending::<()>());
-    let _ = background.spawn("polite", |cx| async move { cx.cancelled().await });
+    let _task = background.spawn_future("plain", std::future::pending::<()>());
+    let _task = background.spawn("polite", |cx| async move { cx.cancelled().await });
     background.drain(Drain { wait: seconds(1), cancel: seconds(1) }).await;
     assert!(lines.take().is_empty());
     let background = Background::new();
-    let _ = background.spawn("deaf", |_cx| std::future::pending::<()>());
+    let _task = background.spawn("deaf", |_cx| std::future::pending::<()>());
     background.drain(Drain { wait: seconds(1), cancel: seconds(1) }).await;
     assert_eq!(lines.take(), ["WARN deaf: background task abandoned, it ignores its cancellation"]);
 }
