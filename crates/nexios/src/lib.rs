@@ -16,8 +16,8 @@ mod sync;
 
 pub use background::{
     Background, BackgroundBuilder, BackgroundError, BackgroundFailure, BackgroundStats, BackgroundTask,
-    Drain, DrainReport, Retry, Scoped, TaskBuilder, TaskContext, TaskId, TaskInfo, TaskState,
-    create_background_task,
+    Drain, DrainReport, Retry, RetryTaskBuilder, Scoped, TaskBuilder, TaskContext, TaskId, TaskInfo,
+    TaskState, create_background_task,
 };
 pub use cancel::{CancelReason, CancelScope, CancelToken, Interrupted};
 pub use group::{OnError, Spawner, Task, TaskGroup, TaskGroupBuilder};
