@@ -1,97 +1,282 @@
-#![allow(warnings, clippy::all)]
-//! Stub.
-use crate::{CancelToken, Interrupted};
-use std::{
-    borrow::Cow,
-    fmt,
-    future::{Future, IntoFuture},
-    marker::PhantomData,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
+//! Tasks that cannot outlive the group that started them.
+
+mod builder;
+mod children;
+mod clock;
+mod drive;
+mod finalizers;
+mod frames;
+mod label;
+mod map;
+mod outcome;
+mod parallel;
+mod run;
+mod spawn;
+mod spawner;
+mod state;
+mod task;
+mod verdict;
+mod wake;
+
+use std::{borrow::Cow, fmt, future::Future, panic::Location, sync::Arc, thread};
+
+use futures_util::stream::Stream;
+
+use self::{
+    builder::Settings,
+    label::Label,
+    state::{Run, Shared},
+    verdict::Cause,
 };
-use tokio::time::Instant;
-type BoxFut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-type Name = Cow<'static, str>;
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnError {
-    Cancel,
-    Continue,
+pub use self::{
+    builder::{OnError, TaskGroupBuilder},
+    spawner::Spawner,
+    task::Task,
+};
+use crate::{CancelToken, Interrupted};
+
+/// A set of tasks that all end before the group does.
+///
+/// The first task to fail cancels the others. Children are polled inside the task that awaits the group, so
+/// they may borrow from the caller and cost no trip through the scheduler; [`spawn_parallel`](Self::spawn_parallel)
+/// puts one on the runtime's worker threads. If you want `'static` tasks in completion order and will drain
+/// them yourself, [`JoinSet`](tokio::task::JoinSet) is the simpler tool; for a fixed handful of futures and no
+/// spawning, `tokio::try_join!` is.
+///
+/// # When does it end?
+///
+/// ```text
+/// run polled ──► body and children ──► body done, all children done ──► daemons end ──► finalizers ──► Ok
+///                     │
+///                     ├─ a child or the body fails ─┐
+///                     ├─ the deadline is reached ───┤   token fires; body dropped at its await;
+///                     ├─ a child or the body panics ┴─► children get the grace, then are dropped ──► finalizers ──► Err / panic
+///                     ├─ the scope's token fires ─────► children get the grace, the body too ──────► finalizers ──► Err
+///                     ├─ cancel() ────────────────────► children get the grace; the body goes on ──► finalizers ──► the body's result
+///                     └─ run or the group is dropped ─► body, then children dropped, at once; finalizers become background work
+/// ```
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::Interrupted> {
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// async fn lookup(key: &str) -> Result<usize, Interrupted> {
+///     Ok(key.len())
+/// }
+///
+/// let query = String::from("user=7");
+/// let group = TaskGroup::new();
+/// let total = group
+///     .run(async {
+///         let whole = group.spawn(lookup(&query)); // borrows from the caller
+///         let value = group.spawn(lookup(&query[5..]));
+///         Ok(whole.await? + value.await?)
+///     })
+///     .await?;
+/// assert_eq!(total, 7);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Cleanup on cancellation, where other languages would catch an exception: with a grace period the token
+/// fires first, and a finalizer runs on every way out.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use std::time::Duration;
+///
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// async fn risky_operation() -> Result<(), Interrupted> {
+///     std::future::pending().await
+/// }
+/// async fn undo() {}
+/// async fn cleanup_resources() {}
+///
+/// let group = TaskGroup::builder().timeout(Duration::from_secs(2)).grace(Duration::from_millis(200)).build();
+/// group.defer(cleanup_resources());
+/// let token = group.token();
+/// let outcome = group
+///     .run(async {
+///         group.spawn(async move {
+///             tokio::select! {
+///                 result = risky_operation() => result,
+///                 _reason = token.cancelled() => {
+///                     undo().await;
+///                     Ok(())
+///                 }
+///             }
+///         })
+///         .await
+///     })
+///     .await;
+/// assert_eq!(outcome, Err(Interrupted::DeadlineExceeded));
+/// # }
+/// ```
+///
+/// A helper that watches for the end is a daemon; a plain child would keep the group open for ever, and a body
+/// that awaits it never ends.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::Interrupted> {
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// let group = TaskGroup::<Interrupted>::new();
+/// let token = group.token();
+/// group.spawn_daemon(async move {
+///     token.cancelled().await;
+/// });
+/// group.spawn(async { Ok(()) });
+/// group.join().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a group does nothing until it is run or one of its tasks is awaited"]
+pub struct TaskGroup<'env, E> {
+    shared: Arc<Shared<'env, E>>,
+    made_at: &'static Location<'static>,
 }
-pub struct TaskGroup<'env, E>(PhantomData<std::sync::Mutex<Vec<BoxFut<'env, E>>>>);
-pub struct TaskGroupBuilder;
-impl TaskGroupBuilder {
-    pub fn name(self, _: impl Into<Name>) -> Self {
-        todo!()
-    }
-    pub fn timeout(self, _: Duration) -> Self {
-        todo!()
-    }
-    pub fn limit(self, _: usize) -> Self {
-        todo!()
-    }
-    pub fn on_error(self, _: OnError) -> Self {
-        todo!()
-    }
-    pub fn grace(self, _: Duration) -> Self {
-        todo!()
-    }
-    pub fn parent(self, _: &CancelToken) -> Self {
-        todo!()
-    }
-    pub fn detached(self) -> Self {
-        todo!()
-    }
-    pub fn build<'env, E>(self) -> TaskGroup<'env, E> {
-        todo!()
-    }
-}
-impl<'env, E> fmt::Debug for TaskGroup<'env, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
-    }
-}
+
 impl TaskGroup<'static, ()> {
+    /// Starts the settings of a group; the group itself is made by [`build`](TaskGroupBuilder::build).
     pub fn builder() -> TaskGroupBuilder {
-        todo!()
+        TaskGroupBuilder::default()
     }
 }
+
+impl<'env, E> TaskGroup<'env, E> {
+    fn with(settings: Settings, made_at: &'static Location<'static>) -> Self {
+        Self { shared: Arc::new(Shared::new(settings)), made_at }
+    }
+}
+
 impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
+    /// Makes a group that fails fast, without limit, deadline or grace, inside the current scope if there is one.
+    #[track_caller]
     pub fn new() -> Self {
-        todo!()
+        TaskGroup::builder().build()
     }
-    pub fn spawn<T: Send + 'env, F: Future<Output = Result<T, E>> + Send + 'env>(
-        &self,
-        f: F,
-    ) -> Task<'env, T, E> {
-        todo!()
+
+    /// Spawns an in-task child: it is polled by whoever awaits the group, and may borrow from the caller.
+    ///
+    /// It sees the tracing span and task-locals of whoever polls it. On a group that has ended the future is
+    /// dropped unpolled before this returns, and the handle yields [`Interrupted::Cancelled`].
+    ///
+    /// # Errors
+    ///
+    /// The handle's errors are described at [`Task`].
+    #[track_caller]
+    pub fn spawn<T, F>(&self, future: F) -> Task<'env, T, E>
+    where
+        T: Send + 'env,
+        F: Future<Output = Result<T, E>> + Send + 'env,
+    {
+        spawn::in_task(Some(self.shared.clone()), Label::SpawnedAt(Location::caller()), future)
     }
-    pub fn spawn_named<T: Send + 'env, F: Future<Output = Result<T, E>> + Send + 'env>(
-        &self,
-        name: impl Into<Name>,
-        f: F,
-    ) -> Task<'env, T, E> {
-        todo!()
+
+    /// Spawns an in-task child with a name for `Debug`, logs and the child's tracing span.
+    pub fn spawn_named<T, F>(&self, name: impl Into<Cow<'static, str>>, future: F) -> Task<'env, T, E>
+    where
+        T: Send + 'env,
+        F: Future<Output = Result<T, E>> + Send + 'env,
+    {
+        spawn::named(Some(self.shared.clone()), name.into(), future)
     }
-    pub fn spawn_parallel<T: Send + 'static, F: Future<Output = Result<T, E>> + Send + 'static>(
-        &self,
-        f: F,
-    ) -> Task<'env, T, E>
+
+    /// Spawns a child on the runtime's worker threads, under the same policies.
+    ///
+    /// It starts at once if the limit allows. The current tracing span goes with it. When the group ends it is
+    /// aborted: [`run`](Self::run) waits up to a second for it to unwind, a drop leaves it to the drain of the
+    /// process. If the runtime itself aborts it, that is a failure: `E::from(Interrupted::Cancelled(Shutdown))`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no tokio runtime. Waiting for one that unwinds needs a runtime with time enabled.
+    #[track_caller]
+    pub fn spawn_parallel<T, F>(&self, future: F) -> Task<'env, T, E>
     where
         E: 'static,
+        T: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        todo!()
+        spawn::parallel(Some(self.shared.clone()), Label::SpawnedAt(Location::caller()), future)
     }
-    pub fn run<'g, T, B: Future<Output = Result<T, E>>>(
-        &'g self,
-        body: B,
-    ) -> impl Future<Output = Result<T, E>> + use<'g, 'env, T, E, B> {
-        async move { todo!() }
+
+    /// Spawns an in-task helper that does not keep the group open: it ends when all others have ended.
+    ///
+    /// It takes no place under the limit and is not counted by [`len`](Self::len). Its panic is a child's panic.
+    #[track_caller]
+    pub fn spawn_daemon(&self, future: impl Future<Output = ()> + Send + 'env) {
+        spawn::daemon(&self.shared, Label::SpawnedAt(Location::caller()), future);
     }
+
+    /// Drives `body` and the children together until all have ended.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a child or of the body, by value; the others are kept, see
+    /// [`suppressed`](Self::suppressed). `E::from(DeadlineExceeded)` at the time limit. If the surrounding scope is
+    /// cancelled, `E::from(Cancelled(reason))`, unless the body answers with an error of its own or had all it
+    /// needed. On a group that has ended before, its [`Interrupted`], without polling the body.
+    ///
+    /// # Panics
+    ///
+    /// A child's panic resumes here after its siblings are dropped and the finalizers have run; it beats an error.
+    /// Two runs of one group at the same time panic.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the body, then every in-task child before `drop` returns; parallel children are
+    /// aborted, finalizers go on as tracked background work. A future that was never polled changes nothing.
+    pub fn run<'g, T, B>(&'g self, body: B) -> impl Future<Output = Result<T, E>> + use<'g, 'env, T, E, B>
+    where
+        B: Future<Output = Result<T, E>>,
+    {
+        run::run(&self.shared, body)
+    }
+
+    /// Waits for all children: [`run`](Self::run) with an empty body.
+    ///
+    /// With no child it is ready at the first poll, without yielding to the runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
     pub async fn join(&self) -> Result<(), E> {
-        todo!()
+        self.run(async { Ok(()) }).await
     }
+
+    /// Makes a future out of each item and returns their results in item order.
+    ///
+    /// At most the group's [`limit`](TaskGroupBuilder::limit) of them exist at a time, counted apart from the
+    /// children, so memory stays flat however many items there are. The items are polled only while this is.
+    /// It drives the group's children but does not wait for them.
+    ///
+    /// # Errors
+    ///
+    /// The first item's error fails the group, as a child's would; under [`OnError::Continue`] it just comes out
+    /// here. An `Ok` leaves the group open.
+    ///
+    /// # Panics
+    ///
+    /// A panic of an item, or of `f`, is a child's panic.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the items under way and those not started; finished results are lost.
     pub async fn map<I, T, F, Fut>(&self, items: I, f: F) -> Result<Vec<T>, E>
     where
         I: IntoIterator,
@@ -99,95 +284,112 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
         Fut: Future<Output = Result<T, E>> + Send,
         T: Send,
     {
-        todo!()
+        map::in_order(&self.shared, items.into_iter(), f).await
     }
-    pub fn spawn_daemon(&self, f: impl Future<Output = ()> + Send + 'env) {
-        todo!()
-    }
-    pub fn cancel(&self) {
-        todo!()
-    }
-    pub fn token(&self) -> CancelToken {
-        todo!()
-    }
-    pub fn defer(&self, f: impl Future<Output = ()> + Send + 'static) {
-        todo!()
-    }
-    pub fn suppressed(&self) -> Vec<E> {
-        todo!()
-    }
-    pub fn len(&self) -> usize {
-        todo!()
-    }
-    pub fn is_empty(&self) -> bool {
-        todo!()
-    }
-}
-pub struct Task<'env, T, E>(PhantomData<(BoxFut<'env, Result<T, E>>, fn() -> (T, E))>);
-impl<'env, T, E> Unpin for Task<'env, T, E> {}
-impl<'env, T, E: From<Interrupted>> Future for Task<'env, T, E> {
-    type Output = Result<T, E>;
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        todo!()
-    }
-}
-impl<'env, T, E> Task<'env, T, E> {
-    pub fn cancel(&self) {
-        todo!()
-    }
-    pub fn is_finished(&self) -> bool {
-        todo!()
-    }
-    pub fn name(&self) -> &str {
-        todo!()
-    }
-    pub fn id(&self) -> u64 {
-        todo!()
-    }
-}
-impl<'env, T, E> fmt::Debug for Task<'env, T, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
-    }
-}
-pub struct Spawner<'env, E>(PhantomData<std::sync::Mutex<Vec<BoxFut<'env, E>>>>);
-impl<'env, E> Clone for Spawner<'env, E> {
-    fn clone(&self) -> Self {
-        todo!()
-    }
-}
-impl<'env, E: From<Interrupted> + Send + 'env> Spawner<'env, E> {
-    pub fn spawn<T: Send + 'env, F: Future<Output = Result<T, E>> + Send + 'env>(
-        &self,
+
+    /// Makes a future out of each item and yields their results in completion order.
+    ///
+    /// As [`map`](Self::map), one result at a time. After an error that fails the group the stream ends; under
+    /// [`OnError::Continue`] it goes on.
+    ///
+    /// # Panics
+    ///
+    /// As [`map`](Self::map).
+    ///
+    /// # Cancel safety
+    ///
+    /// Between two results nothing is lost; dropping the stream drops the items.
+    pub fn map_unordered<'g, I, T, F, Fut>(
+        &'g self,
+        items: I,
         f: F,
-    ) -> Task<'env, T, E> {
-        todo!()
-    }
-    pub fn spawn_named<T: Send + 'env, F: Future<Output = Result<T, E>> + Send + 'env>(
-        &self,
-        name: impl Into<Name>,
-        f: F,
-    ) -> Task<'env, T, E> {
-        todo!()
-    }
-    pub fn spawn_parallel<T: Send + 'static, F: Future<Output = Result<T, E>> + Send + 'static>(
-        &self,
-        f: F,
-    ) -> Task<'env, T, E>
+    ) -> impl Stream<Item = Result<T, E>> + use<'g, 'env, E, I, T, F, Fut>
     where
-        E: 'static,
+        I: IntoIterator,
+        F: Fn(I::Item) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, E>> + Send,
+        T: Send,
     {
-        todo!()
+        map::Mapped::new(&self.shared, items.into_iter(), f)
     }
+
+    /// A clonable handle that children take with them to spawn siblings.
+    #[must_use]
+    pub fn spawner(&self) -> Spawner<'env, E> {
+        Spawner::new(Arc::downgrade(&self.shared))
+    }
+
+    /// Stops the children without an error: `run` still returns what the body returns.
+    ///
+    /// Without a grace period they are dropped before this returns. The body is not interrupted. Has no effect on
+    /// a group that has ended.
     pub fn cancel(&self) {
-        todo!()
+        self.shared.close(Cause::Requested);
     }
+
+    /// The token of this group; it fires on every end, a good one too ([`Finished`](crate::CancelReason::Finished)).
+    #[must_use]
     pub fn token(&self) -> CancelToken {
-        todo!()
+        self.shared.token()
+    }
+
+    /// Adds a finalizer that runs once on every way out, last in first out, before [`run`](Self::run) returns.
+    ///
+    /// Finalizers run after all children are gone. A panic in one does not stop the others, and resumes. If the
+    /// group is dropped instead of run to its end, they go on as background work that
+    /// `Background::global().drain` waits for; one that was under way is continued. With no runtime left their
+    /// loss is logged. On a group that has ended this one goes to the background at once.
+    pub fn defer(&self, finalizer: impl Future<Output = ()> + Send + 'static) {
+        finalizers::add(&self.shared, Box::pin(finalizer));
+    }
+
+    /// Takes the errors beyond the first, in spawn order; at most 64 are kept.
+    ///
+    /// What the group itself made to tell a child that it was cancelled is not among them.
+    #[must_use]
+    pub fn suppressed(&self) -> Vec<E> {
+        self.shared.lock().verdict.take_suppressed()
+    }
+
+    /// How many children are alive, running or waiting; daemons and the items of `map` are not counted.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shared.lock().children.live()
+    }
+
+    /// Whether no child is alive.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
-impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
-    pub fn spawner(&self) -> Spawner<'env, E> {
-        todo!()
+
+impl<'env, E: From<Interrupted> + Send + 'env> Default for TaskGroup<'env, E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E> Drop for TaskGroup<'_, E> {
+    fn drop(&mut self) {
+        let (live, forgotten) = {
+            let core = self.shared.lock();
+            (core.children.live(), core.run == Run::NotYet && !core.driven_once && !thread::panicking())
+        };
+        if live == 0 {
+            self.shared.close(Cause::Finished);
+        } else if forgotten {
+            tracing::warn!(group = ?self.shared.settings.name, made_at = %self.made_at, children = live,
+                "a task group was dropped before anybody awaited it or one of its children");
+        }
+        if let Some(payload) = self.shared.end_now() {
+            run::resume_or_log(payload);
+        }
+    }
+}
+
+impl<E> fmt::Debug for TaskGroup<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
     }
 }

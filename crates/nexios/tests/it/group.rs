@@ -1,1 +1,3 @@
-//! Tests of `group`.
+//! Task groups.
+
+mod basics;

@@ -1,0 +1,133 @@
+//! The two things that end a group from outside: its time limit and the token of its scope.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::task::waker_ref;
+use tokio::time::{Instant, Sleep};
+
+use super::{
+    state::BoxFuture,
+    wake::{ChildWaker, Key, Signals},
+};
+use crate::{CancelReason, CancelToken};
+
+/// When the group is due, and who may cancel it. A group without either pays nothing for it.
+pub(super) struct Clock {
+    timeout: Option<Duration>,
+    /// The next instant at which something happens: the deadline, or the end of the grace period.
+    due: Option<Instant>,
+    timer: Option<Timer>,
+    /// The timer has to be looked at.
+    pub(super) timer_woken: bool,
+    parent: Option<CancelToken>,
+    watch: Option<Watch>,
+    /// The watch on the parent has to be looked at.
+    pub(super) parent_woken: bool,
+    started: bool,
+}
+
+/// A sleep with a waker of its own.
+pub(super) struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    waker: Arc<ChildWaker>,
+}
+
+/// A wait for the parent's token with a waker of its own.
+pub(super) struct Watch {
+    cancelled: BoxFuture<CancelReason>,
+    waker: Arc<ChildWaker>,
+}
+
+impl Clock {
+    pub(super) fn new(
+        timeout: Option<Duration>,
+        deadline: Option<Instant>,
+        parent: Option<CancelToken>,
+    ) -> Self {
+        let parent_woken = parent.is_some();
+        Self {
+            timeout,
+            due: deadline,
+            timer: None,
+            timer_woken: deadline.is_some() || timeout.is_some(),
+            parent,
+            watch: None,
+            parent_woken,
+            started: false,
+        }
+    }
+
+    /// The first poll of the group: the time limit begins.
+    pub(super) fn start(&mut self) {
+        if self.started {
+            return;
+        }
+        self.started = true;
+        if let Some(timeout) = self.timeout {
+            // A limit too far to be represented is no limit.
+            let limit = Instant::now().checked_add(timeout);
+            self.due = match (self.due, limit) {
+                (Some(inherited), Some(own)) => Some(inherited.min(own)),
+                (inherited, own) => inherited.or(own),
+            };
+        }
+    }
+
+    pub(super) fn set_due(&mut self, due: Option<Instant>) {
+        self.due = due;
+        self.timer_woken = due.is_some();
+    }
+
+    /// Takes the timer out to be polled outside the lock; none if there is nothing to wait for.
+    pub(super) fn take_timer(&mut self, signals: &Arc<Signals>) -> Option<Timer> {
+        self.timer_woken = false;
+        let due = self.due?;
+        let mut timer = self.timer.take().unwrap_or_else(|| Timer {
+            sleep: Box::pin(tokio::time::sleep_until(due)),
+            waker: ChildWaker::queued(signals, Key::TIMER),
+        });
+        if timer.sleep.deadline() != due {
+            timer.sleep.as_mut().reset(due);
+        }
+        Some(timer)
+    }
+
+    pub(super) fn put_timer(&mut self, timer: Timer) {
+        self.timer = Some(timer);
+    }
+
+    /// Takes the watch on the parent out to be polled outside the lock.
+    pub(super) fn take_watch(&mut self, signals: &Arc<Signals>) -> Option<Watch> {
+        self.parent_woken = false;
+        if let Some(watch) = self.watch.take() {
+            return Some(watch);
+        }
+        let parent = self.parent.take()?;
+        let cancelled = Box::pin(async move { parent.cancelled().await });
+        Some(Watch { cancelled, waker: ChildWaker::queued(signals, Key::PARENT) })
+    }
+
+    pub(super) fn put_watch(&mut self, watch: Watch) {
+        self.watch = Some(watch);
+    }
+}
+
+impl Timer {
+    /// Whether the time is up.
+    pub(super) fn poll(&mut self) -> bool {
+        self.waker.arm();
+        self.sleep.as_mut().poll(&mut Context::from_waker(&waker_ref(&self.waker))).is_ready()
+    }
+}
+
+impl Watch {
+    pub(super) fn poll(&mut self) -> Poll<CancelReason> {
+        self.waker.arm();
+        self.cancelled.as_mut().poll(&mut Context::from_waker(&waker_ref(&self.waker)))
+    }
+}

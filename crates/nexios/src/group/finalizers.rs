@@ -1,0 +1,92 @@
+//! What `defer` collected: run last in first out, once, whatever happens.
+
+use std::{
+    any::Any,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::Poll,
+};
+
+use super::state::{BoxFuture, Phase, Run, Shared, message_of};
+use crate::residue;
+
+type Payload = Box<dyn Any + Send>;
+
+/// The finalizers of one group. Dropped before they have all run, the rest goes on as tracked background work.
+#[derive(Default)]
+pub(super) struct Finalizers {
+    /// The last is next. The running one stays in its place, so that it is continued, not restarted.
+    stack: Vec<BoxFuture<()>>,
+}
+
+impl Finalizers {
+    pub(super) fn push(&mut self, finalizer: BoxFuture<()>) {
+        self.stack.push(finalizer);
+    }
+
+    /// Runs them all; one that panics does not stop the others. Returns the first panic.
+    pub(super) async fn run(&mut self) -> Option<Payload> {
+        let mut first = None;
+        while !self.stack.is_empty() {
+            let polled = poll_fn(|cx| {
+                let Some(finalizer) = self.stack.last_mut() else { return Poll::Ready(Ok(())) };
+                match catch_unwind(AssertUnwindSafe(|| finalizer.as_mut().poll(cx))) {
+                    Ok(Poll::Pending) => Poll::Pending,
+                    Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+                    Err(payload) => Poll::Ready(Err(payload)),
+                }
+            })
+            .await;
+            // Nothing else pushes while they run: the last one is the one that has just ended.
+            let ended = self.stack.pop();
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(ended)));
+            for payload in polled.err().into_iter().chain(dropped.err()) {
+                tracing::error!(panic = message_of(&payload), "a finalizer of a task group panicked");
+                first.get_or_insert(payload);
+            }
+        }
+        first
+    }
+}
+
+impl Drop for Finalizers {
+    fn drop(&mut self) {
+        if self.stack.is_empty() {
+            return;
+        }
+        let mut rest = Unfinished(Self { stack: std::mem::take(&mut self.stack) });
+        let future = async move {
+            rest.0.run().await;
+        };
+        residue::adopt("finalizers of a dropped task group", future);
+    }
+}
+
+/// Says so if finalizers are lost because there is no runtime left to run them.
+struct Unfinished(Finalizers);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let lost = std::mem::take(&mut self.0.stack);
+        if !lost.is_empty() {
+            tracing::error!(
+                count = lost.len(),
+                "finalizers of a task group were lost: there is no runtime to run them"
+            );
+        }
+    }
+}
+
+/// Adds a finalizer to the group, or runs it in the background if the group has run its own already.
+pub(super) fn add<E>(shared: &Shared<'_, E>, finalizer: BoxFuture<()>) {
+    let mut late = Finalizers::default();
+    {
+        let mut core = shared.lock();
+        if core.phase == Phase::Open || core.run == Run::Active {
+            core.finalizers.push(finalizer);
+        } else {
+            late.push(finalizer);
+        }
+    }
+    drop(late);
+}

@@ -1,0 +1,174 @@
+//! Many items, few futures: `map` and `map_unordered`.
+
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{FuturesUnordered, Stream},
+};
+
+use super::{
+    OnError, drive, frames,
+    state::{Phase, Run, Shared, log_panic_text, next_id},
+    verdict::{Cause, Payload},
+};
+use crate::{CancelReason, Interrupted};
+
+/// The results of items in completion order. At most the group's limit of them exist as futures at a time.
+///
+/// The items live in here, not in the group, so they may borrow from the call; dropping this drops them.
+pub(super) struct Mapped<'g, 'env, E, I, F, Fut> {
+    shared: &'g Arc<Shared<'env, E>>,
+    items: Option<I>,
+    make: F,
+    under_way: FuturesUnordered<Fut>,
+    /// Who this is among the awaiters and watchers of the group.
+    awaiter: u64,
+}
+
+impl<E, I, F, Fut> Unpin for Mapped<'_, '_, E, I, F, Fut> {}
+
+impl<'g, 'env, E, I, F, Fut> Mapped<'g, 'env, E, I, F, Fut> {
+    pub(super) fn new(shared: &'g Arc<Shared<'env, E>>, items: I, make: F) -> Self {
+        Self { shared, items: Some(items), make, under_way: FuturesUnordered::new(), awaiter: next_id() }
+    }
+}
+
+impl<E, I, T, F, Fut> Mapped<'_, '_, E, I, F, Fut>
+where
+    E: From<Interrupted>,
+    I: Iterator,
+    F: Fn(I::Item) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    /// Makes futures out of items while there is room for them.
+    fn fill(&mut self) -> Result<(), Payload> {
+        while self.under_way.len() < self.shared.settings.limit
+            && let Some(items) = &mut self.items
+        {
+            let made = catch_unwind(AssertUnwindSafe(|| items.next().map(&self.make)))?;
+            match made {
+                Some(future) => self.under_way.push(future),
+                None => self.items = None,
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops all items, those under way first.
+    fn stop(&mut self) {
+        self.under_way.clear();
+        self.items = None;
+    }
+
+    /// Why the group has ended, if it has.
+    fn ended(&self) -> Option<Interrupted> {
+        let core = self.shared.lock();
+        (core.phase != Phase::Open).then(|| core.verdict.cause.unwrap_or(Cause::OwnerDropped).interrupted())
+    }
+
+    fn interrupted(&self, interrupted: Interrupted) -> E {
+        if interrupted == Interrupted::Cancelled(CancelReason::SiblingFailed)
+            && let Some(error) = self.shared.take_failure()
+        {
+            return error;
+        }
+        frames::note(self.shared.address(), |notes| notes.told = true);
+        interrupted.into()
+    }
+
+    fn failed(&mut self, error: E) -> E {
+        if self.shared.settings.on_error == OnError::Continue {
+            return error;
+        }
+        self.stop();
+        self.shared.fail(self.awaiter, error);
+        self.interrupted(Interrupted::Cancelled(CancelReason::SiblingFailed))
+    }
+
+    /// An item is a child: its panic ends the group, and resumes in `run` or here.
+    fn panicked(&mut self, payload: Payload) -> E {
+        log_panic_text("an item of a task group's map panicked", &payload);
+        self.stop();
+        if self.shared.lock().run == Run::Active {
+            self.shared.panicked(payload);
+            return Interrupted::Cancelled(CancelReason::SiblingFailed).into();
+        }
+        self.shared.close(Cause::Panicked);
+        resume_unwind(payload)
+    }
+}
+
+impl<E, I, T, F, Fut> Stream for Mapped<'_, '_, E, I, F, Fut>
+where
+    E: From<Interrupted>,
+    I: Iterator,
+    F: Fn(I::Item) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    type Item = Result<T, E>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.items.is_none() && this.under_way.is_empty() {
+            return Poll::Ready(None);
+        }
+        if !frames::inside(this.shared.address()) {
+            drive::turn(this.shared, this.awaiter, cx.waker(), None);
+        } else {
+            this.shared.watch_end(this.awaiter, cx.waker().clone());
+        }
+        if let Some(interrupted) = this.ended() {
+            this.stop();
+            return Poll::Ready(Some(Err(this.interrupted(interrupted))));
+        }
+        if let Err(payload) = this.fill() {
+            return Poll::Ready(Some(Err(this.panicked(payload))));
+        }
+        match catch_unwind(AssertUnwindSafe(|| this.under_way.poll_next_unpin(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(Some(Ok(value)))) => Poll::Ready(Some(Ok(value))),
+            Ok(Poll::Ready(Some(Err(error)))) => Poll::Ready(Some(Err(this.failed(error)))),
+            Ok(Poll::Ready(None)) => Poll::Ready(None),
+            Err(payload) => Poll::Ready(Some(Err(this.panicked(payload)))),
+        }
+    }
+}
+
+impl<E, I, F, Fut> Drop for Mapped<'_, '_, E, I, F, Fut> {
+    fn drop(&mut self) {
+        self.shared.signals.forget(self.awaiter);
+        self.shared.forget_watcher(self.awaiter);
+    }
+}
+
+/// The results of all items in the order of the items.
+pub(super) async fn in_order<E, I, T, F, Fut>(
+    shared: &Arc<Shared<'_, E>>,
+    items: I,
+    make: F,
+) -> Result<Vec<T>, E>
+where
+    E: From<Interrupted>,
+    I: Iterator,
+    F: Fn(I::Item) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    let mut results: Vec<Option<T>> = Vec::new();
+    let numbered = |(index, item)| make(item).map(move |result| result.map(|value| (index, value)));
+    let mut mapped = Mapped::new(shared, items.enumerate(), numbered);
+    while let Some(result) = mapped.next().await {
+        let (index, value) = result?;
+        if results.len() <= index {
+            results.resize_with(index + 1, || None);
+        }
+        results[index] = Some(value);
+    }
+    Ok(results.into_iter().flatten().collect())
+}

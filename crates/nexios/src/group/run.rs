@@ -1,0 +1,171 @@
+//! `run`: the body and the children driven together, and the orderly end.
+
+use std::{
+    future::{Future, poll_fn},
+    panic::resume_unwind,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    thread,
+};
+
+use futures_util::task::waker_ref;
+
+use super::{
+    drive::{self, Body},
+    state::{Phase, Run, Shared, log_panic_text},
+    verdict::{Cause, Payload},
+    wake::{ChildWaker, Key},
+};
+use crate::Interrupted;
+
+/// Who `run` is among the awaiters; children have ids from one.
+const RUN: u64 = 0;
+
+pub(super) async fn run<T, E, B>(shared: &Arc<Shared<'_, E>>, body: B) -> Result<T, E>
+where
+    E: From<Interrupted>,
+    B: Future<Output = Result<T, E>>,
+{
+    if let Some(ended) = begin(shared) {
+        return Err(ended);
+    }
+    let running = Running { shared };
+    let value = drive(shared, body).await;
+    let mut finalizers = std::mem::take(&mut shared.lock().finalizers);
+    shared.unwinding.wait().await;
+    let finalizer_panic = finalizers.run().await;
+    let (panic, outcome) = conclude(shared, value);
+    drop(running);
+    if let Some(payload) = panic.or(finalizer_panic) {
+        resume_unwind(payload);
+    }
+    outcome
+}
+
+/// Polls body and children until all have ended; gives what the body returned, if it did.
+async fn drive<T, E, B>(shared: &Arc<Shared<'_, E>>, body: B) -> Option<Result<T, E>>
+where
+    B: Future<Output = Result<T, E>>,
+{
+    let mut body = pin!(Some(body));
+    let mut value = None;
+    let waker = ChildWaker::queued(&shared.signals, Key::BODY);
+    poll_fn(|cx| {
+        let mut seat = Seat { body: body.as_mut(), value: &mut value, waker: &waker };
+        drive::turn(shared, RUN, cx.waker(), Some(&mut seat));
+        let over = !seat.is_alive() && Shared::is_over(&shared.lock());
+        if over { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    value
+}
+
+/// Enters the group; the error if there is nothing left to run.
+fn begin<E: From<Interrupted>>(shared: &Shared<'_, E>) -> Option<E> {
+    let mut core = shared.lock();
+    let cancelled_before = matches!(core.verdict.cause, Some(Cause::Requested | Cause::Parent(_)));
+    match core.run {
+        Run::Active => {
+            drop(core);
+            panic!("TaskGroup::run was called while another run of the same group is under way");
+        }
+        Run::NotYet if core.phase == Phase::Open || cancelled_before => {
+            core.run = Run::Active;
+            None
+        }
+        _ => {
+            let cause = core.verdict.cause.unwrap_or(Cause::Finished);
+            drop(core);
+            // As any other awaiter, this one may be the first to hear of the failure.
+            let failure = if cause.interrupts_body() { shared.take_failure() } else { None };
+            Some(failure.unwrap_or_else(|| cause.interrupted().into()))
+        }
+    }
+}
+
+/// The result of the run, and the panic that beats it.
+fn conclude<T, E: From<Interrupted>>(
+    shared: &Shared<'_, E>,
+    value: Option<Result<T, E>>,
+) -> (Option<Payload>, Result<T, E>) {
+    let mut core = shared.lock();
+    let panic = core.verdict.take_panic();
+    let cause = core.verdict.cause.unwrap_or(Cause::Finished);
+    let primary = core.verdict.take_primary();
+    let cut = core.verdict.cut;
+    drop(core);
+    let interrupted = || Err(cause.interrupted().into());
+    let outcome = match (cause, value) {
+        (Cause::Finished | Cause::Requested, Some(value)) => value,
+        // The outer cancellation is no error for a body that had all it needed.
+        (Cause::Parent(_), Some(value)) if value.is_err() || !cut => value,
+        (Cause::Failed, _) => primary.map_or_else(interrupted, Err),
+        _ => interrupted(),
+    };
+    (panic, outcome)
+}
+
+/// Ends the group if `run` is dropped on the way.
+struct Running<'a, 'env, E> {
+    shared: &'a Arc<Shared<'env, E>>,
+}
+
+impl<E> Drop for Running<'_, '_, E> {
+    fn drop(&mut self) {
+        let over = {
+            let mut core = self.shared.lock();
+            core.run = Run::Over;
+            Shared::is_over(&core)
+        };
+        self.shared.signals.forget(RUN);
+        if over {
+            // Parallel children that still unwind, if it was dropped while waiting for them.
+            self.shared.unwinding.leave_to_residue();
+            return;
+        }
+        if let Some(payload) = self.shared.end_now() {
+            resume_or_log(payload);
+        }
+    }
+}
+
+/// Resumes a panic in a destructor, or logs it where that would abort the process.
+pub(super) fn resume_or_log(payload: Payload) {
+    if thread::panicking() {
+        log_panic_text("a child of a task group panicked while the group was dropped", &payload);
+    } else {
+        resume_unwind(payload);
+    }
+}
+
+/// The body and its place in the driver's queue.
+struct Seat<'a, B, T, E> {
+    body: Pin<&'a mut Option<B>>,
+    value: &'a mut Option<Result<T, E>>,
+    waker: &'a Arc<ChildWaker>,
+}
+
+impl<T, E, B: Future<Output = Result<T, E>>> Body<E> for Seat<'_, B, T, E> {
+    fn poll(&mut self) -> Poll<Result<(), E>> {
+        let Some(body) = self.body.as_mut().as_pin_mut() else { return Poll::Pending };
+        self.waker.arm();
+        let Poll::Ready(result) = body.poll(&mut Context::from_waker(&waker_ref(self.waker))) else {
+            return Poll::Pending;
+        };
+        self.body.set(None);
+        Poll::Ready(result.map(|value| *self.value = Some(Ok(value))))
+    }
+
+    fn is_alive(&self) -> bool {
+        self.body.is_some()
+    }
+
+    fn cut(&mut self) {
+        self.body.set(None);
+    }
+
+    fn keep_error(&mut self, error: E) {
+        *self.value = Some(Err(error));
+    }
+}

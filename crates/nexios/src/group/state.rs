@@ -1,0 +1,408 @@
+//! What a group, its handles, its spawners and its driver share.
+//!
+//! # Invariants
+//!
+//! 1. The cause of the end is written once: the first one decides.
+//! 2. No future is polled or dropped and no waker called while the lock is held.
+//! 3. Whoever polls the group either finishes it or leaves a waker that will be called.
+//! 4. At most one thread drives at a time; whoever finds it driven leaves a waker and goes.
+//! 5. When the phase is `Closed` nothing is added and nothing is polled any more.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    builder::Settings,
+    children::{Children, Doomed},
+    clock::Clock,
+    finalizers::Finalizers,
+    frames,
+    label::Label,
+    parallel::Unwinding,
+    verdict::{Cause, Payload, Verdict},
+    wake::{Key, Signals},
+};
+use crate::{
+    CancelReason, CancelToken, Interrupted,
+    sync::{Condvar, Mutex, MutexGuard},
+};
+
+/// The shared half of a group.
+pub(super) struct Shared<'env, E> {
+    pub(super) settings: Settings,
+    pub(super) signals: Arc<Signals>,
+    /// Aborted parallel children that may still be unwinding.
+    pub(super) unwinding: Arc<Unwinding>,
+    core: Mutex<Core<'env, E>>,
+    /// Told when a poll or a round of destructors ends while somebody waits for it in `drop`.
+    quiet: Condvar,
+}
+
+/// How far the group is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// The token has fired; children have the grace period to end by themselves.
+    Closing,
+    Closed,
+}
+
+/// Whether the group was run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    NotYet,
+    Active,
+    Over,
+}
+
+/// What the lock protects.
+pub(super) struct Core<'env, E> {
+    pub(super) children: Children<'env, E>,
+    pub(super) verdict: Verdict<E>,
+    pub(super) phase: Phase,
+    pub(super) run: Run,
+    /// A thread is driving.
+    pub(super) driving: bool,
+    /// The driving thread is inside a child's poll.
+    pub(super) polling: bool,
+    /// Rounds of destructors that are running outside the lock.
+    dropping: usize,
+    /// Somebody may have registered as awaiter since the last notification.
+    pub(super) awaited: bool,
+    /// Somebody has driven the group at least once.
+    pub(super) driven_once: bool,
+    /// The body was woken while somebody else was driving.
+    pub(super) body_woken: bool,
+    pub(super) clock: Clock,
+    /// Who wants to be told when the end begins, though somebody else drives.
+    watchers: BTreeMap<u64, Waker>,
+    /// Made when somebody asks for it.
+    token: Option<CancelToken>,
+    pub(super) finalizers: Finalizers,
+}
+
+/// Ids are unique in the process, so that a child can be named in logs and on status pages.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+pub(super) fn next_id() -> u64 {
+    // Relaxed: only uniqueness counts.
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
+impl<'env, E> Shared<'env, E> {
+    pub(super) fn new(settings: Settings) -> Self {
+        let clock = Clock::new(settings.timeout, settings.deadline, settings.parent.clone());
+        let core = Core {
+            children: Children::new(settings.limit),
+            verdict: Verdict::new(),
+            phase: Phase::Open,
+            run: Run::NotYet,
+            driving: false,
+            polling: false,
+            dropping: 0,
+            awaited: false,
+            driven_once: false,
+            body_woken: true,
+            clock,
+            watchers: BTreeMap::new(),
+            token: None,
+            finalizers: Finalizers::default(),
+        };
+        Self {
+            settings,
+            signals: Arc::default(),
+            unwinding: Arc::default(),
+            core: Mutex::new(core),
+            quiet: Condvar::new(),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Core<'env, E>> {
+        // Only our own code runs under the lock, and none of it panics half-way.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells this group from others on a thread's stack.
+    pub(super) fn address(&self) -> usize {
+        std::ptr::from_ref(&self.quiet) as usize
+    }
+
+    /// Why nothing can be spawned any more, if so.
+    pub(super) fn refusal(core: &Core<'env, E>) -> Option<Interrupted> {
+        match core.phase {
+            Phase::Open => None,
+            _ => Some(core.verdict.cause.unwrap_or(Cause::OwnerDropped).interrupted()),
+        }
+    }
+
+    /// Gives up the lock after a change that a driver has to see.
+    pub(super) fn release(&self, mut core: MutexGuard<'_, Core<'env, E>>) {
+        // A driver looks again before it leaves.
+        let notify = !core.driving && std::mem::take(&mut core.awaited);
+        drop(core);
+        if notify {
+            self.signals.notify();
+        }
+    }
+
+    /// The token of the group, fired already if the group has ended.
+    pub(super) fn token(&self) -> CancelToken {
+        let (token, ended) = {
+            let mut core = self.lock();
+            let ended = core.verdict.cause;
+            let parent = &self.settings.parent;
+            let token = core
+                .token
+                .get_or_insert_with(|| parent.as_ref().map_or_else(CancelToken::new, CancelToken::child));
+            (token.clone(), ended)
+        };
+        if let Some(cause) = ended {
+            token.cancel(cause.reason());
+        }
+        token
+    }
+
+    /// Ends the group for `cause`, unless it has ended for another one.
+    pub(super) fn close(&self, cause: Cause) {
+        let mut core = self.lock();
+        if core.verdict.cause.is_none() {
+            core.verdict.cause = Some(cause);
+            self.wind_down(core);
+        } else if cause == Cause::OwnerDropped {
+            self.end_grace(core);
+        }
+    }
+
+    /// Records a failed child or body; the first failure ends the group.
+    pub(super) fn fail(&self, id: u64, error: E) {
+        let mut core = self.lock();
+        if core.verdict.fail(id, error) {
+            self.wind_down(core);
+        }
+    }
+
+    /// Records a panic and ends the group without grace for those that have not started.
+    pub(super) fn panicked(&self, payload: Payload) {
+        let mut core = self.lock();
+        let first = core.verdict.cause.is_none();
+        let surplus = core.verdict.panicked(payload);
+        if first {
+            self.wind_down(core);
+        } else {
+            drop(core);
+        }
+        // A payload is a value of others, with a destructor of its own.
+        drop_quietly(surplus);
+    }
+
+    /// The cause is written: fires the token and ends the children, after the grace period if there is one.
+    fn wind_down(&self, mut core: MutexGuard<'_, Core<'env, E>>) {
+        let cause = core.verdict.cause.unwrap_or(Cause::OwnerDropped);
+        let graceful = !self.settings.grace.is_zero() && cause != Cause::OwnerDropped;
+        core.verdict.cut |= !graceful && core.children.live() > 0;
+        let doomed = core.children.doom_all(graceful);
+        core.verdict.cut |= graceful && !doomed.is_empty();
+        core.phase = if graceful { Phase::Closing } else { Phase::Closed };
+        core.clock.set_due(graceful.then(|| Instant::now() + self.settings.grace));
+        let token = core.token.clone();
+        let watchers = std::mem::take(&mut core.watchers);
+        core.dropping += 1;
+        drop(core);
+        if let Some(token) = token {
+            token.cancel(cause.reason());
+        }
+        for watcher in watchers.into_values() {
+            watcher.wake();
+        }
+        self.end_all(doomed, cause.interrupted());
+        self.settle_dropping();
+    }
+
+    /// Ends whatever the grace period has left.
+    pub(super) fn end_grace(&self, mut core: MutexGuard<'_, Core<'env, E>>) {
+        let cause = core.verdict.cause.unwrap_or(Cause::OwnerDropped);
+        core.phase = Phase::Closed;
+        core.clock.set_due(None);
+        core.verdict.cut |= core.children.live() > 0;
+        let doomed = core.children.doom_all(false);
+        core.dropping += 1;
+        drop(core);
+        self.end_all(doomed, cause.interrupted());
+        self.settle_dropping();
+    }
+
+    fn settle_dropping(&self) {
+        let mut core = self.lock();
+        core.dropping -= 1;
+        core.awaited = false;
+        drop(core);
+        self.quiet.notify_all();
+        self.signals.notify();
+    }
+
+    /// Drops children in spawn order; a destructor that panics does not stop the others.
+    fn end_all(&self, doomed: Vec<Doomed<'env, E>>, interrupted: Interrupted) {
+        for child in doomed {
+            self.end(child, interrupted);
+        }
+    }
+
+    pub(super) fn end(&self, child: Doomed<'env, E>, interrupted: Interrupted) {
+        let Doomed { work, ending } = child;
+        if let Some((work, waker)) = work {
+            let dropped = frames::within_drop(|| catch_unwind(AssertUnwindSafe(|| drop(work))));
+            waker.recycle();
+            if let Err(payload) = dropped {
+                log_panic("a child of a task group panicked while it was dropped", ending.label(), &payload);
+                self.panicked(payload);
+            }
+        }
+        ending.interrupt(interrupted);
+    }
+
+    /// Ends one child alone, which is no failure of the group.
+    pub(super) fn cancel_child(&self, key: Key) {
+        let mut core = self.lock();
+        let Some(doomed) = core.children.doom(key) else { return };
+        core.dropping += 1;
+        drop(core);
+        self.end(doomed, Interrupted::Cancelled(CancelReason::Requested));
+        self.settle_dropping();
+    }
+
+    /// Ends everything now: when this returns, every in-task child has been dropped.
+    ///
+    /// If another thread is polling a child, waits for that poll to return. A thread that is inside an in-task
+    /// poll or destructor itself does not wait, since it could wait for itself.
+    pub(super) fn end_now(&self) -> Option<Payload> {
+        self.close(Cause::OwnerDropped);
+        let mut core = self.lock();
+        if !frames::inside_any() {
+            while core.polling || core.dropping > 0 {
+                core = self.quiet.wait(core).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        let finalizers = std::mem::take(&mut core.finalizers);
+        let payload = core.verdict.take_panic();
+        drop(core);
+        self.unwinding.leave_to_residue();
+        // Dropping them hands them over.
+        drop(finalizers);
+        payload
+    }
+
+    /// Whether everything has ended that `run` waits for, the body apart.
+    pub(super) fn is_over(core: &Core<'env, E>) -> bool {
+        core.phase == Phase::Closed && core.children.is_gone() && core.dropping == 0
+    }
+
+    /// Tells those who wait in `drop` that a child's poll is over.
+    pub(super) fn poll_ended(&self) {
+        self.lock().polling = false;
+        self.quiet.notify_all();
+    }
+
+    /// Whether this child waits for a place under the limit.
+    pub(super) fn is_waiting(&self, key: Key) -> bool {
+        self.settings.limit != usize::MAX && self.lock().children.is_waiting(key)
+    }
+
+    /// Registers a waker that is called once when the group begins to end.
+    pub(super) fn watch_end(&self, watcher: u64, waker: Waker) {
+        let old = self.lock().watchers.insert(watcher, waker);
+        drop(old);
+    }
+
+    pub(super) fn forget_watcher(&self, watcher: u64) {
+        let old = self.lock().watchers.remove(&watcher);
+        drop(old);
+    }
+
+    /// The first panic, or the error that decided, for one who waits outside `run`.
+    pub(super) fn take_failure(&self) -> Option<E> {
+        let mut core = self.lock();
+        if core.run == Run::Active {
+            return None;
+        }
+        if let Some(payload) = core.verdict.take_panic() {
+            drop(core);
+            resume_unwind(payload);
+        }
+        core.verdict.take_primary()
+    }
+}
+
+/// Drops a value whose destructor may panic, when there is already a panic to report.
+pub(super) fn drop_quietly<T>(value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        // Its own payload may panic as well; leaking it is the only end to that.
+        std::mem::forget(payload);
+    }
+}
+
+pub(super) fn log_panic(what: &'static str, child: &Label, payload: &Payload) {
+    tracing::error!(child = %child, panic = message_of(payload), "{what}");
+}
+
+/// Logs a panic that has no single child to name.
+pub(super) fn log_panic_text(what: &'static str, payload: &Payload) {
+    tracing::error!(panic = message_of(payload), "{what}");
+}
+
+/// The text of a panic, where it has one.
+pub(super) fn message_of(payload: &Payload) -> &str {
+    payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no text)")
+}
+
+impl<E> fmt::Debug for Shared<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (phase, cause, activities, suppressed, not_kept) = {
+            let core = self.lock();
+            let verdict = &core.verdict;
+            (
+                core.phase,
+                verdict.cause,
+                core.children.activities(),
+                verdict.suppressed_count(),
+                verdict.not_kept,
+            )
+        };
+        let children: Vec<_> = activities
+            .iter()
+            .map(|(id, ending, activity)| {
+                format!("#{id} {}: {}", ending.label(), format!("{activity:?}").to_lowercase())
+            })
+            .collect();
+        f.debug_struct("TaskGroup")
+            .field("name", &self.settings.name)
+            .field("phase", &phase)
+            .field("cause", &cause)
+            .field("children", &children)
+            .field("suppressed", &suppressed)
+            .field("not_kept", &not_kept)
+            .finish()
+    }
+}
+
+/// A boxed future of the group's own machinery.
+pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// How long `run` waits for an aborted parallel child to unwind.
+pub(super) const UNWINDING_LIMIT: Duration = Duration::from_secs(1);

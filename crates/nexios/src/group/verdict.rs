@@ -1,0 +1,138 @@
+//! Why a group ended, and the errors it keeps.
+
+use std::any::Any;
+
+use crate::{CancelReason, Interrupted};
+
+/// What a panic carries.
+pub(super) type Payload = Box<dyn Any + Send>;
+
+/// How many errors beyond the first are kept; the rest are counted.
+const SUPPRESSED_KEPT: usize = 64;
+
+/// The first cause of a group's end. Later ones do not replace it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The body and all children finished.
+    Finished,
+    /// `cancel()` on the group.
+    Requested,
+    /// The token of the surrounding scope, or of the named parent, fired.
+    Parent(CancelReason),
+    /// A child or the body returned an error.
+    Failed,
+    /// A child or the body panicked.
+    Panicked,
+    /// The time limit was reached.
+    Deadline,
+    /// `run` or the group was dropped.
+    OwnerDropped,
+}
+
+impl Cause {
+    pub(super) fn reason(self) -> CancelReason {
+        match self {
+            Self::Finished => CancelReason::Finished,
+            Self::Requested => CancelReason::Requested,
+            Self::Parent(reason) => reason,
+            Self::Failed | Self::Panicked => CancelReason::SiblingFailed,
+            Self::Deadline => CancelReason::Deadline,
+            Self::OwnerDropped => CancelReason::OwnerDropped,
+        }
+    }
+
+    /// What the handles of interrupted children yield.
+    pub(super) fn interrupted(self) -> Interrupted {
+        self.reason().into()
+    }
+
+    /// Whether the body of `run` is dropped at its await, at once.
+    pub(super) fn interrupts_body(self) -> bool {
+        matches!(self, Self::Failed | Self::Panicked | Self::Deadline | Self::OwnerDropped)
+    }
+}
+
+/// The outcome of a group so far.
+///
+/// # Invariants
+///
+/// 1. `cause` is written once.
+/// 2. `primary` is filled only together with the cause `Failed`.
+pub(super) struct Verdict<E> {
+    pub(super) cause: Option<Cause>,
+    /// The error that decided, with the id of the child (zero for the body).
+    primary: Option<(u64, E)>,
+    /// The first panic; it beats every error.
+    panic: Option<Payload>,
+    /// The other errors, as they came.
+    suppressed: Vec<(u64, E)>,
+    /// Errors that found no room among the suppressed.
+    pub(super) not_kept: u64,
+    /// A child ended without a good result because of the cause.
+    pub(super) cut: bool,
+}
+
+impl<E> Verdict<E> {
+    pub(super) fn new() -> Self {
+        Self { cause: None, primary: None, panic: None, suppressed: Vec::new(), not_kept: 0, cut: false }
+    }
+
+    /// Records an error; true if it is the one that decides.
+    pub(super) fn fail(&mut self, id: u64, error: E) -> bool {
+        if self.cause.is_none() {
+            self.cause = Some(Cause::Failed);
+            self.primary = Some((id, error));
+            return true;
+        }
+        self.suppress(id, error);
+        false
+    }
+
+    fn suppress(&mut self, id: u64, error: E) {
+        self.cut = true;
+        if self.suppressed.len() < SUPPRESSED_KEPT {
+            self.suppressed.push((id, error));
+        } else {
+            self.not_kept += 1;
+        }
+    }
+
+    /// Records a panic; hands it back if there was one before.
+    pub(super) fn panicked(&mut self, payload: Payload) -> Option<Payload> {
+        self.cause.get_or_insert(Cause::Panicked);
+        self.cut = true;
+        if self.panic.is_some() {
+            return Some(payload);
+        }
+        self.panic = Some(payload);
+        // The panic is what the caller will see; the error that came first stays readable.
+        if let Some((id, error)) = self.primary.take() {
+            self.suppress(id, error);
+        }
+        None
+    }
+
+    /// Whether the body of `run` is dropped at its await, at once.
+    pub(super) fn interrupts_body(&self) -> bool {
+        self.panic.is_some() || self.cause.is_some_and(Cause::interrupts_body)
+    }
+
+    pub(super) fn take_panic(&mut self) -> Option<Payload> {
+        self.panic.take()
+    }
+
+    pub(super) fn take_primary(&mut self) -> Option<E> {
+        self.primary.take().map(|(_, error)| error)
+    }
+
+    /// The errors beyond the first, in spawn order.
+    pub(super) fn take_suppressed(&mut self) -> Vec<E> {
+        let mut suppressed = std::mem::take(&mut self.suppressed);
+        suppressed.sort_by_key(|(id, _)| *id);
+        suppressed.into_iter().map(|(_, error)| error).collect()
+    }
+
+    pub(super) fn suppressed_count(&self) -> usize {
+        self.suppressed.len()
+    }
+}
