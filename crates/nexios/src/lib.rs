@@ -22,7 +22,7 @@ pub use background::{
 pub use cancel::{CancelReason, CancelScope, CancelToken, Interrupted};
 pub use group::{OnError, Spawner, Task, TaskGroup, TaskGroupBuilder};
 pub use hedge::{Attempt, Delay, Hedge, HedgeBuilder, HedgeStats};
-pub use lazy::{AsyncLazy, AsyncLazyBuilder, LazyError, LazyStats};
+pub use lazy::{AsyncLazy, AsyncLazyBuilder, LazyError, LazyGuard, LazyStats};
 pub use pool::{
     Overload, PoolDrainReport, PoolError, PoolStats, ThreadPool, ThreadPoolBuilder, run_in_threadpool,
 };
