@@ -74,6 +74,19 @@ async fn until(mut reached: impl FnMut() -> bool) {
     }
 }
 
+/// Waits for a future while the runtime is kept busy, so that a paused clock stands.
+async fn awake<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        let polled = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
+        if let Poll::Ready(output) = polled {
+            return output;
+        }
+        thread::yield_now();
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Polls once.
 fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     std::pin::Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
