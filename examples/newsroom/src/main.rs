@@ -26,14 +26,14 @@ async fn main() -> anyhow::Result<()> {
         tracing::info!("{line}");
     }
 
-    let stop = CancelToken::new();
     if config.upstream.is_none() {
-        config.upstream = Some(serve_upstream(&config, &stop).await?);
+        config.upstream = Some(serve_upstream(&config).await?);
     }
     let newsroom = Newsroom::new(&config);
     newsroom.reset_analytics_daily();
     let address = listener.local_addr()?;
-    let server = serve(listener, newsroom::router(newsroom), &stop);
+    let stop = CancelToken::new();
+    let server = serve(listener, newsroom::router(newsroom), stop.clone());
     writeln!(std::io::stdout(), "listening on http://{address}")?;
 
     newsroom::signal().await?;
@@ -44,18 +44,17 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Serves the API behind the dashboard on a loopback port, and returns its address.
-async fn serve_upstream(config: &Config, stop: &CancelToken) -> anyhow::Result<Url> {
+/// Serves the API behind the dashboard on a loopback port until the process ends, and returns its address.
+async fn serve_upstream(config: &Config) -> anyhow::Result<Url> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
+    tokio::spawn(axum::serve(listener, newsroom::upstream(config)).into_future());
     tracing::info!(%url, "upstream");
-    serve(listener, newsroom::upstream(config), stop);
     Ok(url)
 }
 
 /// Serves until told to stop; then nobody new is let in, and who is in is answered.
-fn serve(listener: TcpListener, router: Router, stop: &CancelToken) -> JoinHandle<std::io::Result<()>> {
-    let stop = stop.clone();
+fn serve(listener: TcpListener, router: Router, stop: CancelToken) -> JoinHandle<std::io::Result<()>> {
     let stopped = async move {
         stop.cancelled().await;
     };

@@ -70,7 +70,6 @@ impl<F> From<BackgroundError<F>> for Problem {
             }
             BackgroundError::ShuttingDown(_) => shutting_down(),
             BackgroundError::Duplicate(_) => Problem::conflict("The same task is already running."),
-            #[allow(unreachable_patterns)] // Another kind of refusal may come.
             _ => Problem::unavailable("The task could not be started.", SOON),
         }
     }

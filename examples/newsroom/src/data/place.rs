@@ -3,9 +3,12 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use anyhow::Context;
+
+use super::Progress;
 
 /// The data folder and the names in it.
 pub(crate) struct Place(PathBuf);
@@ -43,21 +46,36 @@ impl Place {
         self.file("outbox")
     }
 
-    /// Lets `create` write a file that gets its name only when it is complete and on the disk.
-    pub(crate) fn complete(
+    /// Creates a file that is not there yet, in `total` steps, and says what it did.
+    ///
+    /// The file gets its name only when it is complete and on the disk.
+    pub(crate) fn create(
         &self,
         name: &str,
-        create: impl FnOnce(&Path) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        let partial = self.file(&format!("{name}.partial"));
-        // What an interrupted start left behind; SQLite keeps a journal beside its file.
-        for leftover in ["", "-journal", "-wal", "-shm"] {
-            let leftover = self.file(&format!("{name}.partial{leftover}"));
+        what: &str,
+        total: u64,
+        write: impl FnOnce(&Path, &Progress) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Option<String>> {
+        if self.file(name).exists() {
+            return Ok(None);
+        }
+        let (begun, progress) = (Instant::now(), Progress::new(name, total));
+        self.write_whole(name, |path| write(path, &progress)).with_context(|| format!("creating {name}"))?;
+        progress.finish();
+        Ok(Some(format!("created {name}: {what} in {:.1} s", begun.elapsed().as_secs_f64())))
+    }
+
+    fn write_whole(&self, name: &str, write: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let partial = format!("{name}.partial");
+        // What an interrupted start left behind; SQLite keeps its journals beside its file.
+        for ending in ["", "-journal", "-wal", "-shm"] {
+            let leftover = self.file(&format!("{partial}{ending}"));
             if leftover.exists() {
-                fs::remove_file(&leftover).with_context(|| leftover.display().to_string())?;
+                fs::remove_file(leftover)?;
             }
         }
-        create(&partial)?;
+        let partial = self.file(&partial);
+        write(&partial)?;
         File::open(&partial)?.sync_all()?;
         fs::rename(&partial, self.file(name))?;
         Ok(())
