@@ -246,3 +246,36 @@ impl Draining {
 fn running_pool_closures() -> usize {
     0
 }
+
+/// Here and not with the other tests, as leftovers are private to the crate.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Background;
+
+    /// A registry of its own that drains like the global one; that one could never be used again.
+    fn global() -> Registry {
+        Registry::new(Background::builder(), true)
+    }
+
+    const LIMITS: Drain = Drain { wait: Duration::from_secs(5), cancel: Duration::from_secs(2) };
+
+    #[tokio::test(start_paused = true)]
+    async fn the_global_drain_waits_for_leftovers_within_its_limits() {
+        let began = Instant::now();
+        assert!(residue::adopt("finalizer", tokio::time::sleep(Duration::from_secs(3))));
+        let other = Registry::new(Background::builder(), false);
+        drain(&other, LIMITS).await;
+        assert_eq!(began.elapsed(), Duration::ZERO, "only the global one waits");
+
+        let registry = global();
+        let report = drain(&registry, LIMITS).await;
+        assert_eq!((began.elapsed(), report.abandoned.len()), (Duration::from_secs(3), 0));
+
+        let leftover = residue::enter("endless");
+        let report = drain(&registry, LIMITS).await;
+        assert_eq!(report.abandoned, ["endless"], "what comes later is for the next drain");
+        assert_eq!(began.elapsed(), Duration::from_secs(10));
+        drop(leftover);
+    }
+}

@@ -7,7 +7,8 @@
 //! 3. A final state is written once, together with the freed slot and key, under one lock: who sees the
 //!    one sees the other.
 //! 4. `finished` holds at most `history` tasks, oldest first; what falls out is forgotten.
-//! 5. Once `phase` has left `Open` nothing is admitted, and in `Cancelling` nothing starts.
+//! 5. Once `phase` has left `Open` nothing is admitted, and from `Cancelling` on nothing waits, so nothing
+//!    starts.
 //! 6. No waker and no code of the user's runs under the lock.
 
 use std::{
@@ -353,7 +354,7 @@ impl Tasks {
 
     /// Gives a free slot to the task that has waited longest; the caller wakes it.
     fn promote(&mut self, limit: usize) -> Option<Arc<Record>> {
-        if self.phase >= Phase::Cancelling || self.running >= limit {
+        if self.running >= limit {
             return None;
         }
         let (_, record) = self.waiting.pop_first()?;

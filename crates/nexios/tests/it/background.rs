@@ -186,6 +186,19 @@ async fn a_plain_future_cancelled_before_its_first_poll_is_never_polled() {
     assert!(!polled.load(Ordering::SeqCst));
 }
 
+/// A cancellation that comes during a poll finds no waker to wake; it must be seen after that poll.
+#[tokio::test(start_paused = true)]
+async fn a_cancellation_from_inside_the_tasks_own_poll_is_not_lost() {
+    let background = Background::new();
+    let inside = background.clone();
+    let task = background.spawn_future("ends itself", async move {
+        inside.cancel(inside.list()[0].id);
+        std::future::pending::<()>().await;
+    });
+    let ended = tokio::time::timeout(seconds(1), task).await;
+    assert!(matches!(ended, Ok(Err(BackgroundFailure::Cancelled))), "{ended:?}");
+}
+
 /// BG-050: a long loop stops between two items and keeps its cursor.
 #[tokio::test(start_paused = true)]
 async fn a_task_with_a_context_may_clean_up_after_its_cancellation() {
