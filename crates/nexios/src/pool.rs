@@ -354,7 +354,6 @@ impl fmt::Debug for ThreadPool {
 }
 
 /// How many closures run now, in all pools of the process.
-#[allow(dead_code, reason = "for the report of the background drain")]
 pub(crate) fn closures_running() -> usize {
     let pools: Vec<_> = {
         let pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
