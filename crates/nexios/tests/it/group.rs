@@ -2,6 +2,8 @@
 
 mod basics;
 mod collect;
+mod driving;
 mod drops;
 mod fail_fast;
 mod probes;
+mod wakes;
