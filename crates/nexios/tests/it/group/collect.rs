@@ -2,7 +2,9 @@
 
 use nexios::{CancelReason, OnError, TaskGroup};
 
-use super::probes::{Failed, Gauge, Log, after, fails, group, millis, never, panic_text, panics, value, within};
+use super::probes::{
+    Failed, Gauge, Log, after, fails, group, millis, never, panic_text, panics, value, within,
+};
 
 fn collecting<'env>() -> TaskGroup<'env, Failed> {
     TaskGroup::builder().on_error(OnError::Continue).build()
@@ -67,11 +69,7 @@ async fn an_unseen_error_is_logged_once_with_the_childs_name() {
 #[tokio::test(start_paused = true)]
 async fn at_the_deadline_each_handle_says_what_became_of_its_child() {
     let group = TaskGroup::builder().on_error(OnError::Continue).timeout(millis(30)).build();
-    let tasks = [
-        group.spawn(value(10, ())),
-        group.spawn(fails(20, "own error")),
-        group.spawn(never()),
-    ];
+    let tasks = [group.spawn(value(10, ())), group.spawn(fails(20, "own error")), group.spawn(never())];
     assert_eq!(within(1000, group.join()).await, Err(super::probes::too_late()));
     let states = futures_util::future::join_all(tasks).await;
     assert_eq!(states, [Ok(()), Err(Failed::With("own error")), Err(super::probes::too_late())]);

@@ -16,8 +16,8 @@ use nexios::{CancelReason, OnError, Task, TaskGroup};
 use tokio::sync::{Notify, oneshot};
 
 use super::probes::{
-    CountWakes, Failed, Gauge, after, cancelled, fails, group, millis, never, panic_text, panics, poll_once, value,
-    watched, within,
+    CountWakes, Failed, Gauge, after, cancelled, fails, group, millis, never, panic_text, panics, poll_once,
+    value, watched, within,
 };
 
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -110,7 +110,10 @@ fn groups_work_in_every_kind_of_executor() {
         assert_eq!(work().now_or_never_or_block(), Ok(16));
         assert_eq!(block_on(work()), Ok(16));
         let local = tokio::task::LocalSet::new();
-        assert_eq!(block_on(local.run_until(async { tokio::task::spawn_local(work()).await.unwrap() })), Ok(16));
+        assert_eq!(
+            block_on(local.run_until(async { tokio::task::spawn_local(work()).await.unwrap() })),
+            Ok(16)
+        );
         let workers = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         assert_eq!(workers.block_on(async { tokio::spawn(work()).await.unwrap() }), Ok(16));
         assert_eq!(workers.block_on(work()), Ok(16));
@@ -287,9 +290,12 @@ async fn outside_run_a_panic_resumes_in_an_awaiter_and_the_others_are_told() {
     let outcomes = within(1000, join_all(tasks)).await;
     let told = outcomes
         .iter()
-        .filter(|outcome| matches!(outcome, Ok(Err(error)) if *error == cancelled(CancelReason::SiblingFailed)))
+        .filter(
+            |outcome| matches!(outcome, Ok(Err(error)) if *error == cancelled(CancelReason::SiblingFailed)),
+        )
         .count();
-    let panicked = outcomes.iter().filter(|outcome| outcome.as_ref().is_err_and(|error| error.is_panic())).count();
+    let panicked =
+        outcomes.iter().filter(|outcome| outcome.as_ref().is_err_and(|error| error.is_panic())).count();
     assert_eq!((told, panicked), (2, 1));
 }
 
@@ -328,8 +334,7 @@ async fn no_child_is_left_unpolled_while_it_holds_a_lock() {
 #[tokio::test(start_paused = true)]
 async fn awaiters_in_different_tasks_all_get_their_results() {
     let group = Arc::new(group());
-    let awaiters: Vec<_> =
-        (0..50_u64).map(|n| tokio::spawn(group.spawn(value((n * 7) % 13, n)))).collect();
+    let awaiters: Vec<_> = (0..50_u64).map(|n| tokio::spawn(group.spawn(value((n * 7) % 13, n)))).collect();
     let results = within(1000, join_all(awaiters)).await;
     for (n, result) in (0..).zip(results) {
         assert_eq!(result.unwrap(), Ok(n));
@@ -404,7 +409,8 @@ async fn the_deadline_outlives_the_driver_that_started_it() {
 #[tokio::test(start_paused = true)]
 async fn under_continue_awaiters_outside_run_get_their_own_errors() {
     let group = TaskGroup::builder().on_error(OnError::Continue).build();
-    let tasks: Vec<_> = (0..10).map(|n| group.spawn(async move { Err::<(), _>(Failed::Number(n)) })).collect();
+    let tasks: Vec<_> =
+        (0..10).map(|n| group.spawn(async move { Err::<(), _>(Failed::Number(n)) })).collect();
     for (n, task) in tasks.into_iter().enumerate().rev() {
         assert_eq!(task.await, Err(Failed::Number(n)));
     }
@@ -430,7 +436,12 @@ async fn a_handle_polled_in_a_siblings_destructor_is_only_looked_at() {
         never::<()>().await
     });
     let waker = futures_util::task::noop_waker();
-    assert!(poll_fn(|_| Poll::Ready(Box::pin(group.join()).as_mut().poll(&mut Context::from_waker(&waker)).is_pending())).await);
+    assert!(
+        poll_fn(|_| Poll::Ready(
+            Box::pin(group.join()).as_mut().poll(&mut Context::from_waker(&waker)).is_pending()
+        ))
+        .await
+    );
     drop(child);
     drop(group);
     assert_eq!(gauge.live(), 0);

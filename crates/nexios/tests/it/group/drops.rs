@@ -18,8 +18,8 @@ use futures_util::FutureExt;
 use nexios::{CancelReason, TaskGroup};
 
 use super::probes::{
-    Failed, Gauge, Log, OnDrop, Order, after, cancelled, fails, group, millis, never, poll_once, text_of, value,
-    watched,
+    Failed, Gauge, Log, OnDrop, Order, after, cancelled, fails, group, millis, never, poll_once, text_of,
+    value, watched,
 };
 
 /// T8: body first, then children in spawn order, all before `drop` returns.
@@ -296,7 +296,8 @@ fn drop_while_polled_elsewhere(ends_with: fn() -> Poll<Result<(), Failed>>) {
             .await
         });
         let driver = thread::spawn(move || {
-            catch_unwind(AssertUnwindSafe(|| futures_util_block_on(task))).map_err(|payload| text_of(&*payload))
+            catch_unwind(AssertUnwindSafe(|| futures_util_block_on(task)))
+                .map_err(|payload| text_of(&*payload))
         });
         wait_entered.recv().unwrap();
         let returned = Arc::new(AtomicBool::new(false));

@@ -279,11 +279,7 @@ impl Log {
 struct Recorder(Log);
 
 impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for Recorder {
-    fn on_event(
-        &self,
-        event: &tracing::Event<'_>,
-        context: tracing_subscriber::layer::Context<'_, S>,
-    ) {
+    fn on_event(&self, event: &tracing::Event<'_>, context: tracing_subscriber::layer::Context<'_, S>) {
         let mut line = event.metadata().level().to_string();
         event.record(&mut Text(&mut line));
         for span in context.event_scope(event).into_iter().flatten() {
