@@ -1,1 +1,19 @@
-//! nexios for axum.
+//! nexios for axum: problem responses and the task status routes.
+//!
+//! * [`Problem`] is the answer of every failed request: RFC 9457 `application/problem+json`, made from nothing
+//!   but what a client may know. Every error of nexios converts into one.
+//! * [`OrProblem`] wraps an extractor, so that its rejection is a problem too; [`not_found`],
+//!   [`method_not_allowed`] and [`panic_response`] do the same for the answers the router and a panic give.
+//! * [`task_routes`] shows and cancels the tasks of a [`Background`](nexios::Background).
+
+mod extract;
+mod fallback;
+mod panic;
+mod problem;
+mod tasks;
+
+pub use extract::OrProblem;
+pub use fallback::{method_not_allowed, not_found};
+pub use panic::panic_response;
+pub use problem::Problem;
+pub use tasks::{TaskRoutes, task_routes};

@@ -12,3 +12,5 @@ pub use interrupted::Interrupted;
 pub use reason::CancelReason;
 pub use scope::CancelScope;
 pub use token::CancelToken;
+
+pub(crate) use scope::TokenSource;

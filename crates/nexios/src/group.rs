@@ -9,14 +9,15 @@ mod frames;
 mod label;
 mod map;
 mod outcome;
-mod parallel;
 mod run;
 mod spawn;
 mod spawner;
 mod state;
 mod task;
+mod unwinding;
 mod verdict;
 mod wake;
+mod work;
 
 use std::{borrow::Cow, fmt, future::Future, panic::Location, sync::Arc, thread};
 

@@ -1,67 +1,212 @@
-#![allow(warnings, clippy::all)]
-//! Stub.
-use crate::RaceError;
+//! Hedging: one operation, attempted again when it is slow or fails.
+
+mod attempt;
+mod budget;
+mod builder;
+mod pace;
+mod stats;
+
 use std::{
-    borrow::Cow,
     fmt,
-    future::{Future, IntoFuture},
-    marker::PhantomData,
-    pin::Pin,
+    future::{Future, poll_fn},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Poll, ready},
     time::Duration,
 };
-use tokio::time::Instant;
-type BoxFut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-type Name = Cow<'static, str>;
-#[derive(Debug, Clone, Copy)]
-pub enum Delay {
-    Zero,
-    Fixed(Duration),
-    Percentile(f64),
-    OnFailureOnly,
+
+pub use attempt::Attempt;
+use attempt::Timed;
+use budget::Budget;
+pub use builder::{Delay, HedgeBuilder};
+use pace::Pace;
+use stats::Counters;
+pub use stats::HedgeStats;
+
+use crate::{
+    CancelScope, RaceError,
+    race::{Bounds, Cause, Driver, Entry, Outcome, Start},
+};
+
+/// The most attempts of one call.
+const MOST_ATTEMPTS: usize = 10;
+const NAMES: [&str; MOST_ATTEMPTS] = [
+    "attempt 1",
+    "attempt 2",
+    "attempt 3",
+    "attempt 4",
+    "attempt 5",
+    "attempt 6",
+    "attempt 7",
+    "attempt 8",
+    "attempt 9",
+    "attempt 10",
+];
+
+/// A policy for one operation that is safe to repeat: attempt it again when it is slow or fails.
+///
+/// The first attempt to succeed wins and the others are dropped, so the operation must be idempotent and
+/// must stop when dropped. Clones share the observed latencies, the budget and the statistics; make one
+/// `Hedge` for each operation (say, in a `static`) and use it for all calls. To choose among different
+/// sources use [`run_until_first_complete`](crate::run_until_first_complete).
+///
+/// With [`Delay::Percentile`] only calls slower than usual are attempted again: at 0.95, one in twenty, which
+/// is the scheme of Dean and Barroso, *The Tail at Scale* (2013). The [`budget`](HedgeBuilder::budget) keeps
+/// it at that when everything gets slow at once.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::RaceError<std::io::Error>> {
+/// use std::{io, sync::LazyLock};
+///
+/// use nexios::{Delay, Hedge};
+///
+/// static SEARCH: LazyLock<Hedge> =
+///     LazyLock::new(|| Hedge::builder().max_attempts(2).delay(Delay::Percentile(0.95)).budget(0.05).build());
+///
+/// async fn search(replica: usize, query: &str) -> io::Result<String> {
+///     Ok(format!("{query} from replica {replica}"))
+/// }
+///
+/// let query = String::from("rust");
+/// let hits = SEARCH.run(|attempt| search(attempt.number, &query)).await?;
+/// assert_eq!(hits, "rust from replica 1");
+/// assert_eq!(SEARCH.stats().hedges_started, 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Hedge {
+    policy: Arc<Policy>,
 }
-#[derive(Clone, Debug)]
-pub struct Hedge;
-pub struct HedgeBuilder;
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct HedgeStats {
-    pub calls: u64,
-    pub hedges_started: u64,
-    pub hedges_won: u64,
-    pub hedges_suppressed: u64,
+
+struct Policy {
+    max_attempts: usize,
+    delay: Delay,
+    /// What was observed; only for [`Delay::Percentile`].
+    pace: Option<Pace>,
+    /// `None`: no budget, every hedge may start.
+    budget: Option<Budget>,
+    counters: Counters,
 }
-impl HedgeBuilder {
-    pub fn max_attempts(self, _: usize) -> Self {
-        todo!()
-    }
-    pub fn delay(self, _: Delay) -> Self {
-        todo!()
-    }
-    pub fn budget(self, _: f64) -> Self {
-        todo!()
-    }
-    pub fn build(self) -> Hedge {
-        todo!()
-    }
-}
-#[derive(Debug, Clone, Copy)]
-pub struct Attempt {
-    pub number: usize,
-}
+
 impl Hedge {
+    /// Starts a policy from its defaults: 2 attempts, [`Delay::Percentile`] of 0.95, no budget.
     pub fn builder() -> HedgeBuilder {
-        todo!()
+        HedgeBuilder::default()
     }
-    pub async fn run<T, E, F, Fut>(&self, f: F) -> Result<T, RaceError<E>>
+
+    /// Runs the operation; the first attempt to succeed wins.
+    ///
+    /// `operation` makes an attempt's future at the moment when the attempt starts: the first at once, each
+    /// further one after the policy's delay from the start of the one before it, or at once when all that
+    /// run have failed. Everything runs in the caller's task and may borrow from it.
+    ///
+    /// When the budget has no token for a hedge, that hedge does not start; attempts in flight go on, and
+    /// when they fail the next one starts all the same, without a token.
+    ///
+    /// A call made inside a [`CancelScope`] ends with it, as a [`Race`](crate::Race) does.
+    ///
+    /// # Errors
+    ///
+    /// A [`RaceError`] with the failure of every attempt, named `attempt 1` and so on, when all attempts
+    /// have failed or the surrounding scope has ended.
+    ///
+    /// # Panics
+    ///
+    /// When an attempt, or `operation` itself, panics, the others are dropped and the panic resumes here.
+    /// With a delay it needs a tokio runtime with its clock enabled, and panics without.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops every attempt before `drop` returns. A caller who leaves early counts as
+    /// "at least that slow" in the observed latencies.
+    pub fn run<T, E, F, Fut>(&self, operation: F) -> impl Future<Output = Result<T, RaceError<E>>>
     where
         F: Fn(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>> + Send,
     {
-        todo!()
+        let scope = CancelScope::current();
+        async move {
+            let policy = &*self.policy;
+            let mut driver = policy.begin_call(scope);
+            // The closure owns `operation`, so that the whole is `Send` if `operation` is, without `Sync`.
+            poll_fn(move |cx| {
+                let outcome = driver.poll(cx, |index, (), cause| {
+                    policy.admit(index, cause)?;
+                    Ok(Timed::new(operation(Attempt { number: index + 1 }), policy.pace.as_ref()))
+                });
+                Poll::Ready(match ready!(outcome) {
+                    Outcome::Won { index, value, .. } => {
+                        policy.counters.won(index);
+                        Ok(value)
+                    }
+                    Outcome::Lost { limit_hit } => Err(driver.error(limit_hit)),
+                })
+            })
+            .await
+        }
     }
+
+    /// Counts of all calls so far, and the delay as it is now.
+    #[must_use]
     pub fn stats(&self) -> HedgeStats {
-        todo!()
+        self.policy.counters.snapshot(self.policy.current_delay())
+    }
+}
+
+impl Policy {
+    /// Counts a call and lays out its attempts.
+    fn begin_call<'h, Fut, T, E>(
+        &self,
+        scope: Option<CancelScope>,
+    ) -> Driver<'static, (), Timed<'h, Fut>, T, E> {
+        self.counters.called();
+        if let Some(budget) = &self.budget {
+            budget.feed();
+        }
+        let start = match self.current_delay() {
+            Some(delay) if delay.is_zero() => Start::Together,
+            Some(delay) => Start::After(delay),
+            None => Start::OnFailure,
+        };
+        let entries = NAMES[..self.max_attempts].iter().map(|name| Entry::new((*name).into(), start, ()));
+        Driver::new(entries.collect(), Bounds::of(scope))
+    }
+
+    /// Whether an attempt may start now; a refused one waits for the failure of those that run.
+    fn admit(&self, index: usize, cause: Cause) -> Result<(), ()> {
+        if index == 0 {
+            return Ok(());
+        }
+        if cause == Cause::Due && self.budget.as_ref().is_some_and(|budget| !budget.take()) {
+            self.counters.suppressed();
+            tracing::debug!(attempt = index + 1, "hedge suppressed: its budget is used up");
+            return Err(());
+        }
+        self.counters.hedged();
+        Ok(())
+    }
+
+    /// How long after an attempt the next one starts; `None` while only a failure starts it.
+    fn current_delay(&self) -> Option<Duration> {
+        match self.delay {
+            Delay::Zero => Some(Duration::ZERO),
+            Delay::Fixed(delay) => Some(delay),
+            Delay::Percentile(_) => self.pace.as_ref().and_then(Pace::delay),
+            Delay::OnFailureOnly => None,
+        }
+    }
+}
+
+impl fmt::Debug for Hedge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hedge")
+            .field("max_attempts", &self.policy.max_attempts)
+            .field("delay", &self.policy.delay)
+            .field("budget", &self.policy.budget)
+            .field("stats", &self.stats())
+            .finish()
     }
 }

@@ -1,103 +1,306 @@
-#![allow(warnings, clippy::all)]
-//! Stub.
+//! A value that is computed when somebody asks for it, once for everybody.
+
+mod builder;
+mod call;
+mod cell;
+mod driver;
+mod entry;
+mod error;
+mod flight;
+mod guard;
+mod recursion;
+mod stats;
+
 use std::{
-    borrow::Cow,
     fmt,
-    future::{Future, IntoFuture},
-    marker::PhantomData,
+    future::Future,
+    panic::Location,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
+
+pub use builder::AsyncLazyBuilder;
+use call::{Answer, Call};
+use cell::Cell;
+pub use error::LazyError;
+pub use guard::LazyGuard;
+pub use stats::LazyStats;
 use tokio::time::Instant;
 
-type BoxFut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-type Name = Cow<'static, str>;
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct LazyStats {
-    pub hits: u64,
-    pub waits: u64,
-    pub misses: u64,
-    pub stale: u64,
-    pub computations: u64,
-    pub failures: u64,
+/// A value computed by an async closure when it is first asked for, once however many ask.
+///
+/// The cell owns the computation. It runs as a task of its own on the runtime of the call that starts it, so a
+/// caller that leaves (a client that disconnects, a timeout) neither restarts nor fails it; when the last one
+/// leaves, it is dropped. Errors are shared by all who wait, and not kept. [`reset`](Self::reset) and
+/// [`set`](Self::set) win over computations that began before them.
+///
+/// Reading a value that is there takes no lock, allocates nothing (after a thread's first time) and is ready at
+/// the first poll. If the value can be computed without await, [`std::sync::LazyLock`] is the simpler tool; if
+/// it is written once and its computation borrows from the caller, [`tokio::sync::OnceCell`] is.
+///
+/// # When things end
+///
+/// A computation ends when it is ready, panics, reaches its [`timeout`](AsyncLazyBuilder::timeout), when its
+/// last waiter leaves (unless [`keep_warm`](AsyncLazyBuilder::keep_warm) or it is a background refresh), when
+/// [`set`](Self::set) makes it pointless, when a [`reset`](Self::reset) does and nobody waits, and when the
+/// `AsyncLazy` is dropped. If it is not being polled at that moment, it has been dropped when that call
+/// returns. If its runtime goes, those who wait start it again on theirs.
+///
+/// # Recursion
+///
+/// A computation that asks for its own value, itself or through other cells' computations, is given
+/// [`LazyError::Recursive`]. This does not see through spawned tasks and pool closures: there, such a circle
+/// waits until a [`timeout`](AsyncLazyBuilder::timeout).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+/// use std::sync::LazyLock;
+///
+/// use nexios::AsyncLazy;
+///
+/// static GREETING: LazyLock<AsyncLazy<String, std::io::Error>> =
+///     LazyLock::new(|| AsyncLazy::new(|| async { Ok(String::from("hello")) }));
+///
+/// let greeting = GREETING.get().await?;
+/// assert_eq!(*greeting, "hello");
+/// GREETING.reset();
+/// assert!(GREETING.peek().is_none());
+/// # Ok(())
+/// # }
+/// ```
+pub struct AsyncLazy<T, E> {
+    cell: Arc<Cell<T, E>>,
 }
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum LazyError<E> {
-    Failed(Arc<E>),
-    Panicked,
-    Recursive,
-}
-impl<E> Clone for LazyError<E> {
-    fn clone(&self) -> Self {
-        todo!()
-    }
-}
-impl<E: fmt::Debug> fmt::Display for LazyError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
-    }
-}
-impl<E: fmt::Debug> std::error::Error for LazyError<E> {}
-pub struct AsyncLazy<T, E>(PhantomData<(T, E)>);
-pub struct AsyncLazyBuilder<T, E>(PhantomData<(T, E)>);
+
 impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
+    /// Makes a lazy value with the default settings: kept for ever, no time limit.
+    ///
+    /// Nothing is computed before the first call.
+    #[track_caller]
+    #[must_use]
     pub fn new<F, Fut>(f: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        todo!()
+        AsyncLazyBuilder::new(f, Location::caller()).build()
     }
+
+    /// Starts the settings of a lazy value.
+    #[track_caller]
     pub fn builder<F, Fut>(f: F) -> AsyncLazyBuilder<T, E>
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        todo!()
+        AsyncLazyBuilder::new(f, Location::caller())
     }
-    pub async fn get(&self) -> Result<Arc<T>, LazyError<E>> {
-        todo!()
+
+    /// Returns the value, computing it if need be.
+    ///
+    /// The call begins at its first poll. A fresh value is returned at once; a value inside
+    /// [`stale_while_revalidate`](AsyncLazyBuilder::stale_while_revalidate) too, while a new one is computed in
+    /// the background. Otherwise the call joins the running computation or starts one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// let answer = nexios::AsyncLazy::new(|| async { Ok::<_, std::io::Error>(42) });
+    /// let (one, two) = tokio::join!(answer.get(), answer.get());
+    /// assert_eq!(*one? + *two?, 84);
+    /// assert_eq!(answer.stats().computations, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What became of the computation if it brought no value and there is no old one inside
+    /// [`stale_if_error`](AsyncLazyBuilder::stale_if_error); [`LazyError::Recursive`] inside its own
+    /// computation.
+    ///
+    /// # Panics
+    ///
+    /// If a computation has to be started and the call is polled outside a tokio runtime. A panic of the
+    /// computation does not resume here, it is [`LazyError::Panicked`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing for others. If it was the last to wait, the computation is dropped,
+    /// unless [`keep_warm`](AsyncLazyBuilder::keep_warm) is set.
+    #[inline]
+    pub fn get(&self) -> impl Future<Output = Result<Arc<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E> {
+        Get { call: Call::new(&self.cell, false) }
     }
-    pub async fn refresh(&self) -> Result<Arc<T>, LazyError<E>> {
-        todo!()
+
+    /// Returns the value as [`get`](Self::get) does, borrowed instead of as an [`Arc`].
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    ///
+    /// # Panics
+    ///
+    /// As [`get`](Self::get).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`get`](Self::get).
+    #[inline]
+    pub fn get_guard(
+        &self,
+    ) -> impl Future<Output = Result<LazyGuard<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E> {
+        GetGuard { call: Call::new(&self.cell, false) }
     }
+
+    /// Computes the value anew, whatever there is, and returns the new one.
+    ///
+    /// The call joins a computation that is running, but never one from before a [`reset`](Self::reset) or
+    /// [`set`](Self::set). Until it is complete, [`get`](Self::get) serves the old value inside its limits.
+    ///
+    /// # Errors
+    ///
+    /// What became of the computation; the old value stays, with its age, and does not stand in for the error.
+    /// [`LazyError::Recursive`] inside its own computation.
+    ///
+    /// # Panics
+    ///
+    /// As [`get`](Self::get).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`get`](Self::get); a background refresh that it joined goes on.
+    pub fn refresh(
+        &self,
+    ) -> impl Future<Output = Result<Arc<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E> {
+        Refresh { call: Call::new(&self.cell, true) }
+    }
+
+    /// Forgets the value and the last error.
+    ///
+    /// A call that begins after this has returned never sees what was computed or being computed before. Those
+    /// who wait already are given what they wait for.
     pub fn reset(&self) {
-        todo!()
+        self.cell.reset();
     }
-    pub fn set(&self, v: T) {
-        todo!()
+
+    /// Puts a value in the place of what there is, with an age of zero.
+    ///
+    /// It wins over a computation that is running: its waiters are given this value, and it is dropped.
+    pub fn set(&self, value: T) {
+        self.cell.set(value);
     }
+
+    /// Returns the value that is there, fresh or inside its stale limits; never waits and never computes.
+    #[must_use]
     pub fn peek(&self) -> Option<Arc<T>> {
-        todo!()
+        self.cell.servable()?.as_ref().map(|entry| Arc::clone(&entry.value))
     }
+
+    /// Returns what [`peek`](Self::peek) does, borrowed instead of as an [`Arc`].
+    #[inline]
+    #[must_use]
+    pub fn peek_guard(&self) -> Option<LazyGuard<T>> {
+        self.cell.servable().map(LazyGuard::borrowed)
+    }
+
+    /// Returns the time since the value that [`peek`](Self::peek) returns was complete or set.
+    #[must_use]
     pub fn age(&self) -> Option<Duration> {
-        todo!()
+        self.cell.servable()?.as_ref().map(|entry| Instant::now().duration_since(entry.completed))
     }
+
+    /// Returns what the cell has done so far; the numbers are read one after the other.
+    #[must_use]
     pub fn stats(&self) -> LazyStats {
-        todo!()
+        self.cell.counters.read()
     }
 }
+
 impl<T, E> AsyncLazyBuilder<T, E> {
-    pub fn ttl(self, _: Duration) -> Self {
-        todo!()
-    }
-    pub fn stale_while_revalidate(self, _: Duration) -> Self {
-        todo!()
-    }
-    pub fn stale_if_error(self, _: Duration) -> Self {
-        todo!()
-    }
-    pub fn jitter(self, _: f64) -> Self {
-        todo!()
-    }
-    pub fn keep_warm(self, _: bool) -> Self {
-        todo!()
-    }
+    /// Makes the lazy value; nothing is computed before the first call.
+    #[must_use]
     pub fn build(self) -> AsyncLazy<T, E> {
-        todo!()
+        AsyncLazy { cell: Arc::new(self.into_cell()) }
+    }
+}
+
+impl<T, E> Drop for AsyncLazy<T, E> {
+    fn drop(&mut self) {
+        self.cell.close();
+    }
+}
+
+impl<T, E> fmt::Debug for AsyncLazy<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flight = self.cell.flight();
+        let entry = self.cell.servable();
+        let entry = entry.as_deref().and_then(Option::as_ref);
+        f.debug_struct("AsyncLazy")
+            .field("name", &self.cell.name())
+            .field("age", &entry.map(|entry| Instant::now().duration_since(entry.completed)))
+            .field("fresh", &entry.is_some_and(|entry| entry.is_fresh()))
+            .field("computing", &flight.is_some())
+            .field("waiters", &flight.map_or(0, |flight| flight.waiters()))
+            .finish_non_exhaustive()
+    }
+}
+
+struct Get<'a, T, E> {
+    call: Call<'a, T, E>,
+}
+
+impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for Get<'_, T, E> {
+    type Output = Answer<T, E>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let cell = self.call.cell();
+        if !self.call.is_waiting()
+            && let Some(Some(entry)) = cell.fresh().as_deref()
+        {
+            cell.counters.count_hit();
+            return Poll::Ready(Ok(Arc::clone(&entry.value)));
+        }
+        self.call.poll(cx)
+    }
+}
+
+struct GetGuard<'a, T, E> {
+    call: Call<'a, T, E>,
+}
+
+impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for GetGuard<'_, T, E> {
+    type Output = Result<LazyGuard<T>, LazyError<E>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let cell = self.call.cell();
+        if !self.call.is_waiting()
+            && let Some(entry) = cell.fresh()
+        {
+            cell.counters.count_hit();
+            return Poll::Ready(Ok(LazyGuard::borrowed(entry)));
+        }
+        self.call.poll(cx).map_ok(LazyGuard::owned)
+    }
+}
+
+struct Refresh<'a, T, E> {
+    call: Call<'a, T, E>,
+}
+
+impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for Refresh<'_, T, E> {
+    type Output = Answer<T, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.call.poll(cx)
     }
 }

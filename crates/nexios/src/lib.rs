@@ -16,13 +16,13 @@ mod sync;
 
 pub use background::{
     Background, BackgroundBuilder, BackgroundError, BackgroundFailure, BackgroundStats, BackgroundTask,
-    Drain, DrainReport, Retry, Scoped, TaskBuilder, TaskContext, TaskId, TaskInfo, TaskState,
-    create_background_task,
+    Drain, DrainReport, Retry, RetryTaskBuilder, Scoped, TaskBuilder, TaskContext, TaskId, TaskInfo,
+    TaskState, create_background_task,
 };
 pub use cancel::{CancelReason, CancelScope, CancelToken, Interrupted};
 pub use group::{OnError, Spawner, Task, TaskGroup, TaskGroupBuilder};
 pub use hedge::{Attempt, Delay, Hedge, HedgeBuilder, HedgeStats};
-pub use lazy::{AsyncLazy, AsyncLazyBuilder, LazyError, LazyStats};
+pub use lazy::{AsyncLazy, AsyncLazyBuilder, LazyError, LazyGuard, LazyStats};
 pub use pool::{
     Overload, PoolDrainReport, PoolError, PoolStats, ThreadPool, ThreadPoolBuilder, run_in_threadpool,
 };

@@ -1,110 +1,364 @@
-#![allow(warnings, clippy::all)]
-//! Stub.
-use crate::CancelToken;
+//! CPU work with a bound: a thread pool whose queue, waits and callers are under control.
+//!
+//! The way of a job: [`call`] submits it at the caller's first poll, [`schedule`] decides under the pool's
+//! lock where it goes, a thread ([`worker`]) takes it from there and runs it ([`job`]), and the caller is
+//! woken. [`lineage`] finds jobs that the pool's own threads wait for.
+
+mod builder;
+mod call;
+mod caller;
+#[cfg(feature = "test-util")]
+mod clock;
+mod error;
+mod job;
+mod lanes;
+mod lineage;
+mod schedule;
+mod shared;
+mod stats;
+mod work;
+mod worker;
+
 use std::{
-    borrow::Cow,
     fmt,
-    future::{Future, IntoFuture},
-    marker::PhantomData,
+    future::Future,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{Arc, LazyLock, PoisonError, Weak},
     time::Duration,
 };
-use tokio::time::Instant;
-type BoxFut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-type Name = Cow<'static, str>;
+
+pub use builder::{Overload, ThreadPoolBuilder};
+pub use error::PoolError;
+pub use stats::{PoolDrainReport, PoolStats};
+
+use crate::{CancelScope, CancelToken, sync::Mutex};
+use call::{Call, Watch};
+use shared::Shared;
+
+static GLOBAL: LazyLock<ThreadPool> = LazyLock::new(|| ThreadPool::builder().name("nexios").build());
+
+/// Every pool that may still run something.
+static POOLS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+/// Runs a CPU-bound closure on the global pool and returns what it returns.
+///
+/// The pool is [`ThreadPool::global`]: one thread a core, 1,024 queued jobs, callers beyond that wait in
+/// order. The caller's tracing span is current inside, and so is its tokio runtime, if it has one; without
+/// a runtime it works too. Blocking I/O wants a pool of its own with more threads, or it keeps the cores
+/// idle; [`tokio::task::spawn_blocking`] is the simpler tool for a rare blocking call that needs no bound.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let primes = nexios::run_in_threadpool(|| {
+///     (2..1_000_u32).filter(|n| (2..*n).all(|divisor| n % divisor != 0)).count()
+/// })
+/// .await;
+/// assert_eq!(primes, 168);
+/// # }
+/// ```
+///
+/// # Panics
+///
+/// A panic of the closure resumes here. It also panics if the program has closed the global pool.
+///
+/// # Cancel safety
+///
+/// Dropped before the closure began, the closure never runs and is dropped at once. Dropped later, the
+/// closure runs on to its end and its result is dropped.
 pub async fn run_in_threadpool<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    todo!()
-}
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PoolError {
-    Saturated,
-    QueueTimeout,
-    Closed,
-}
-impl fmt::Display for PoolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    match ThreadPool::global().run(f).await {
+        Ok(value) => value,
+        Err(error) => panic!("run_in_threadpool cannot run the closure: {error}"),
     }
 }
-impl std::error::Error for PoolError {}
-#[derive(Debug, Clone, Copy)]
-pub enum Overload {
-    Wait,
-    Shed,
-    ShedAfter(Duration),
+
+/// A fixed number of threads behind a bounded queue.
+///
+/// Clones are handles to the same pool. A call is submitted when its future is first polled. From there
+/// until it ends, a job is owned by that future: dropping the future before the closure began takes the
+/// job out of the queue and drops the closure; later, the closure runs on and its thread stays busy until
+/// it really ends. A closure that wants to notice takes a token with [`run_with`](Self::run_with).
+///
+/// The threads are started when first needed and end when the last handle is gone and the accepted work
+/// is done, or after [`close`](Self::close) and [`drain`](Self::drain). They never hold up the end of the
+/// process.
+///
+/// # Nested jobs
+///
+/// A closure may wait for another job of the same pool, directly or through jobs of other pools, even with
+/// one thread: a job that is waited for on a thread of the pool is never shed and never left in the
+/// queue. It gets a free thread, or one of at most `threads` overflow threads, or else it runs on the
+/// thread that waits for it. A wait is seen when the job's future is polled on a pool's thread (as
+/// `Handle::block_on` does). One that goes through a task spawned elsewhere, a channel or a lock is not
+/// seen and can use up the threads. A job run by its waiter may use tokio's `block_on` again, but not that
+/// of an executor that refuses to be nested, such as `futures::executor::block_on`.
+///
+/// # Tests with a paused clock
+///
+/// A paused tokio clock jumps to the next timer while a pool's thread works, because tokio does not know of
+/// that thread. With the crate's `test-util` feature it stands still while jobs are outstanding. Do not
+/// enable it in production: it holds a `spawn_blocking` thread, and a runtime that is dropped waits for
+/// outstanding jobs.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::PoolError> {
+/// use nexios::{Overload, ThreadPool};
+///
+/// let thumbnails = ThreadPool::builder().name("thumbnails").threads(2).queue(64).overload(Overload::Shed).build();
+/// let side = thumbnails.run(|| 100_u32.isqrt()).await?;
+/// assert_eq!(side, 10);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ThreadPool {
+    owner: Arc<Owner>,
 }
-#[derive(Clone, Debug)]
-pub struct ThreadPool;
-pub struct ThreadPoolBuilder;
-impl ThreadPoolBuilder {
-    pub fn name(self, _: impl Into<Name>) -> Self {
-        todo!()
-    }
-    pub fn threads(self, _: usize) -> Self {
-        todo!()
-    }
-    pub fn queue(self, _: usize) -> Self {
-        todo!()
-    }
-    pub fn overload(self, _: Overload) -> Self {
-        todo!()
-    }
-    pub fn build(self) -> ThreadPool {
-        todo!()
+
+/// Shared by all handles; the threads do not have it.
+struct Owner {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.orphan();
     }
 }
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct PoolStats {
-    pub threads: usize,
-    pub running: usize,
-    pub queued: usize,
-    pub wait_p50: Duration,
-    pub wait_p95: Duration,
-    pub completed: u64,
-    pub shed: u64,
-    pub cancelled: u64,
-    pub oldest_running: Option<Duration>,
-}
-#[derive(Debug)]
-pub struct PoolDrainReport {
-    pub still_running: usize,
-}
+
 impl ThreadPool {
+    /// The pool behind [`run_in_threadpool`]: one thread a core, 1,024 queued jobs, [`Overload::Wait`].
+    #[must_use]
     pub fn global() -> &'static ThreadPool {
-        todo!()
+        &GLOBAL
     }
+
+    /// Starts building a pool.
     pub fn builder() -> ThreadPoolBuilder {
-        todo!()
+        ThreadPoolBuilder::new()
     }
+
+    fn of(shared: Arc<Shared>) -> Self {
+        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(&shared));
+        drop(pools);
+        Self { owner: Arc::new(Owner { shared }) }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.owner.shared
+    }
+
+    /// The name given to the builder.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared().name
+    }
+
+    /// Runs a closure on the pool and returns what it returns.
+    ///
+    /// # Examples
+    ///
+    /// A closure that fails has a result of its own inside the pool's:
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use nexios::ThreadPool;
+    ///
+    /// let pool = ThreadPool::builder().threads(1).build();
+    /// let text = String::from("42");
+    /// let number = pool.run(move || text.parse::<i32>()).await??;
+    /// assert_eq!(number, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Saturated`] and [`PoolError::QueueTimeout`] as [`Overload`] says, `Saturated` also when
+    /// the system cannot start the pool's first thread; [`PoolError::Closed`] if the pool was closed or
+    /// drained before the closure began.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the closure resumes here. With [`Overload::ShedAfter`] a job that has to wait needs a
+    /// tokio runtime with time enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before the closure began, the closure never runs, and it is dropped and its place in the
+    /// queue free before `drop` returns. Dropped later, the closure runs on; its result is dropped, and a
+    /// panic is logged.
     pub async fn run<T: Send + 'static>(
         &self,
         f: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PoolError> {
-        todo!()
+        Call::new(self.shared(), f, None).await
     }
+
+    /// Runs a closure that can ask whether it is still wanted.
+    ///
+    /// The token fires when the caller goes away ([`CancelReason::OwnerDropped`](crate::CancelReason)), with
+    /// the token of the caller's [`CancelScope`], at the scope's deadline, and when the pool closes
+    /// (`Shutdown`). The deadline is watched while the returned future is polled, on a tokio runtime; one
+    /// that has passed already has fired before the closure begins.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::PoolError> {
+    /// let pool = nexios::ThreadPool::builder().threads(1).build();
+    /// let sum = pool
+    ///     .run_with(|token| {
+    ///         let mut sum = 0_u64;
+    ///         for chunk in 0..100 {
+    ///             if token.is_cancelled() {
+    ///                 break;
+    ///             }
+    ///             sum += chunk;
+    ///         }
+    ///         sum
+    ///     })
+    ///     .await?;
+    /// assert_eq!(sum, 4_950);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run); the token of a closure that runs on has fired when `drop` returns.
     pub async fn run_with<T: Send + 'static>(
         &self,
         f: impl FnOnce(&CancelToken) -> T + Send + 'static,
     ) -> Result<T, PoolError> {
-        todo!()
+        let watch = Watch::of(CancelScope::current());
+        let token = watch.token.clone();
+        Call::new(self.shared(), move || f(&token), Some(watch)).await
     }
+
+    /// Submits a closure now if there is a free thread or a free place in the queue.
+    ///
+    /// The job is accepted when this returns; the future only waits for it. Whatever [`Overload`] says, it
+    /// neither waits for a place nor has a time limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::PoolError> {
+    /// let pool = nexios::ThreadPool::builder().threads(1).build();
+    /// let length = match pool.try_run(|| "text".len()) {
+    ///     Ok(accepted) => accepted.await?,
+    ///     Err(f) => f(), // full: the closure is ours again
+    /// };
+    /// assert_eq!(length, 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The closure, if the pool is full or closed. Called by a job of the same pool it may take an
+    /// overflow thread when the queue is full, and is refused when there is none. The future's errors are
+    /// those of [`run`](Self::run).
+    ///
+    /// # Panics
+    ///
+    /// A panic of the closure resumes where the future is awaited.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is as dropping that of [`run`](Self::run).
+    #[expect(clippy::type_complexity, reason = "a boxed future and the closure itself")]
     pub fn try_run<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
         &self,
         f: F,
-    ) -> Result<BoxFut<'static, Result<T, PoolError>>, F> {
-        todo!()
+    ) -> Result<Pin<Box<dyn Future<Output = Result<T, PoolError>> + Send + 'static>>, F> {
+        Ok(Box::pin(Call::submit_now(self.shared().clone(), f)?))
     }
+
+    /// What the pool does and did.
+    #[must_use]
     pub fn stats(&self) -> PoolStats {
-        todo!()
+        self.shared().stats()
     }
+
+    /// Closes the pool for good and waits for the closures that run.
+    ///
+    /// New and waiting callers get [`PoolError::Closed`], queued closures are dropped, and the tokens of
+    /// running ones fire. A job that closes its own pool waits for the others only.
+    ///
+    /// # Cancel safety
+    ///
+    /// The pool is closed from the first poll on; dropping the future only stops waiting.
     pub async fn close(&self) {
-        todo!()
+        self.shared().close();
+        self.shared().wait_until_idle().await;
     }
-    pub async fn drain(&self, _: Duration) -> PoolDrainReport {
-        todo!()
+
+    /// Closes the pool for good, letting accepted work finish for up to `limit`.
+    ///
+    /// New callers and those that wait for a place get [`PoolError::Closed`]; nested jobs of accepted ones
+    /// are still taken. At the limit queued closures are dropped and the tokens of running ones fire, as
+    /// [`close`](Self::close) does, but without waiting for them.
+    ///
+    /// # Panics
+    ///
+    /// If there is work left and no tokio runtime with time enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// No new work is taken from the first poll on; dropping the future lets the accepted work finish
+    /// without a limit.
+    pub async fn drain(&self, limit: Duration) -> PoolDrainReport {
+        let shared = self.shared();
+        shared.drain();
+        if !shared.is_idle() {
+            // Whether it timed out shows in what is left.
+            let _ = tokio::time::timeout(limit, shared.wait_until_idle()).await;
+        }
+        shared.close();
+        PoolDrainReport { still_running: shared.running() }
     }
+}
+
+impl fmt::Debug for ThreadPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stats = self.stats();
+        f.debug_struct("ThreadPool")
+            .field("name", &self.name())
+            .field("threads", &stats.threads)
+            .field("running", &stats.running)
+            .field("queued", &stats.queued)
+            .field("waiting", &stats.waiting)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many closures run now, in all pools of the process.
+#[allow(dead_code, reason = "for the report of the background drain")]
+pub(crate) fn closures_running() -> usize {
+    let pools: Vec<_> = {
+        let pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.iter().filter_map(Weak::upgrade).collect()
+    };
+    pools.iter().map(|pool| pool.running()).sum()
 }

@@ -1,104 +1,249 @@
-#![allow(warnings, clippy::all)]
-//! Stub.
+//! Races: several ways to one value, the first success wins.
+
+mod alarm;
+mod bounds;
+mod candidate;
+mod driver;
+mod entry;
+mod failure;
+mod rules;
+mod winner;
+
 use std::{
-    borrow::Cow,
     fmt,
-    future::{Future, IntoFuture},
-    marker::PhantomData,
+    future::{Future, IntoFuture, poll_fn},
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::Instant;
 
-type BoxFut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-type Name = Cow<'static, str>;
-pub struct Candidate<'env, T, E>(PhantomData<BoxFut<'env, Result<T, E>>>);
-impl<'env, T, E> Candidate<'env, T, E> {
-    pub fn new(name: impl Into<Name>, f: impl Future<Output = Result<T, E>> + Send + 'env) -> Self {
-        todo!()
-    }
-    pub fn after(self, _: Duration) -> Self {
-        todo!()
-    }
-    pub fn timeout(self, _: Duration) -> Self {
-        todo!()
-    }
-    pub fn on_failure(self) -> Self {
-        todo!()
-    }
-}
+pub(crate) use bounds::Bounds;
+pub use candidate::Candidate;
+pub(crate) use driver::{Cause, Driver, Outcome};
+pub(crate) use entry::{Entry, Start};
+pub use failure::{Failure, RaceError};
+pub use winner::Winner;
+
+use crate::CancelScope;
+
+type BoxFuture<'env, O> = Pin<Box<dyn Future<Output = O> + Send + 'env>>;
+type RaceDriver<'env, T, E> =
+    Driver<'env, BoxFuture<'env, Result<T, E>>, BoxFuture<'env, Result<T, E>>, T, E>;
+
+/// Runs candidates in the caller's task until one succeeds; the others are dropped.
+///
+/// A failure only counts when nobody else can still win. Nothing is spawned, so candidates may borrow from
+/// the caller. If all you have is a list of futures to start at once,
+/// [`select_ok`](https://docs.rs/futures-util/latest/futures_util/future/fn.select_ok.html) of futures-util
+/// is the smaller tool; it keeps only the last error. To repeat one operation instead of choosing among
+/// several, use a [`Hedge`](crate::Hedge).
+///
+/// # Examples
+///
+/// The backup starts when the primary has not answered after 50 ms, or at once when it fails:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::RaceError<String>> {
+/// use std::time::Duration;
+///
+/// use nexios::{Candidate, run_until_first_complete};
+///
+/// async fn search(source: &str, query: &str) -> Result<Vec<String>, String> {
+///     match source {
+///         "primary" => Err("connection refused".to_owned()),
+///         _ => Ok(vec![format!("{query} from {source}")]),
+///     }
+/// }
+///
+/// let query = String::from("rust");
+/// let hits = run_until_first_complete([
+///     Candidate::new("primary", search("primary", &query)),
+///     Candidate::new("backup", search("backup", &query)).after(Duration::from_millis(50)),
+///     Candidate::new("archive", search("archive", &query)).on_failure(),
+/// ])
+/// .timeout(Duration::from_secs(3))
+/// .accept(|hits| !hits.is_empty())
+/// .await?;
+/// assert_eq!(hits, ["rust from backup"]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// See [`Race::winner`].
+///
+/// # Panics
+///
+/// See [`Race::winner`].
+///
+/// # Cancel safety
+///
+/// See [`Race::winner`].
 pub fn run_until_first_complete<'env, T, E>(
-    c: impl IntoIterator<Item = Candidate<'env, T, E>>,
+    candidates: impl IntoIterator<Item = Candidate<'env, T, E>>,
 ) -> Race<'env, T, E> {
-    todo!()
+    let entries = candidates.into_iter().map(Candidate::into_entry).collect();
+    Race { driver: Driver::new(entries, Bounds::of(CancelScope::current())) }
 }
-pub struct Race<'env, T, E>(PhantomData<BoxFut<'env, Result<T, E>>>);
+
+/// A race that starts when it is awaited.
+///
+/// Awaiting it gives the winner's value; [`winner`](Self::winner) also tells who won. Timelines:
+///
+/// * Candidates start in the order of the list, each as its [`Candidate`] settings say. When all that run
+///   have failed, the next starts at once, and later delays count from that start.
+/// * An error, a timeout, a refused value are failures. Of what happens in one instant, a success counts
+///   before anything else; of several successes, the one lowest in the list.
+/// * A candidate is polled when it starts and when it was woken, not when another one was.
+/// * The losers and all timers are dropped before the value is returned.
+///
+/// A race made inside a [`CancelScope`] ends with it: its running candidates are reported as
+/// [`Failure::Cancelled`] when the scope's token fires, as [`Failure::TimedOut`] at its deadline.
+///
+/// Without any time limit or delay a race needs no runtime, and it makes no timer.
+#[must_use = "a race does nothing unless it is awaited"]
+pub struct Race<'env, T, E> {
+    driver: RaceDriver<'env, T, E>,
+}
+
 impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
-    pub fn timeout(self, _: Duration) -> Self {
-        todo!()
+    /// Limits the whole race, counted from its first poll. Default: no limit but that of the scope.
+    ///
+    /// At the limit every candidate that runs is dropped and reported as [`Failure::Cancelled`], and the
+    /// error's [`is_timeout`](RaceError::is_timeout) is true. A limit of zero still polls once.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.driver.bounds.timeout = Some(limit);
+        self
     }
-    pub fn accept(self, _: impl Fn(&T) -> bool + Send + 'env) -> Self {
-        todo!()
+
+    /// Lets only those values win for which `accept` says true. Default: every value.
+    ///
+    /// A refused value is a failure of its candidate: [`Failure::Refused`].
+    pub fn accept(mut self, accept: impl Fn(&T) -> bool + Send + 'env) -> Self {
+        self.driver.rules.accept = Some(Box::new(accept));
+        self
     }
-    pub fn fatal(self, _: impl Fn(&E) -> bool + Send + 'env) -> Self {
-        todo!()
+
+    /// Ends the race at the first error for which `fatal` says true. Default: no error does.
+    ///
+    /// Use it for errors that every candidate would return, such as a malformed query.
+    pub fn fatal(mut self, fatal: impl Fn(&E) -> bool + Send + 'env) -> Self {
+        self.driver.rules.fatal = Some(Box::new(fatal));
+        self
     }
-    pub fn on_discard(self, _: impl Fn(T) + Send + 'env) -> Self {
-        todo!()
+
+    /// Receives every produced value that is not returned. Default: such values are dropped.
+    ///
+    /// These are refused values, and those of losers that finished in the same poll as the winner. Use it to
+    /// give back what a mere drop would leak.
+    pub fn on_discard(mut self, discard: impl Fn(T) + Send + 'env) -> Self {
+        self.driver.rules.discard = Some(Box::new(discard));
+        self
     }
-    pub fn first_completed(self) -> Self {
-        todo!()
+
+    /// Lets the first finisher decide, whether it succeeds or fails. Default: failures do not.
+    ///
+    /// A timeout or a refused value is an end too. Candidates after one that finishes at once are not
+    /// polled; of several that finish in one poll the lowest in the list decides.
+    pub fn first_completed(mut self) -> Self {
+        self.driver.rules.first_completed = true;
+        self
     }
-    pub async fn winner(self) -> Result<Winner<T>, RaceError<E>> {
-        todo!()
+
+    /// Makes a panic a failure of its candidate: [`Failure::Panicked`]. Default: it ends the race and
+    /// resumes in the caller.
+    ///
+    /// Use it when a candidate is code that you do not trust. It must not leave state behind that others
+    /// share, see [`UnwindSafe`](std::panic::UnwindSafe).
+    pub fn panic_is_failure(mut self) -> Self {
+        self.driver.rules.panic_is_failure = true;
+        self
+    }
+
+    /// Runs the race and tells who won.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::RaceError<&'static str>> {
+    /// use nexios::{Candidate, run_until_first_complete};
+    ///
+    /// let winner = run_until_first_complete([
+    ///     Candidate::new("cache", async { Err("miss") }),
+    ///     Candidate::new("origin", async { Ok("page") }),
+    /// ])
+    /// .winner()
+    /// .await?;
+    /// assert_eq!((winner.value, &*winner.name, winner.index), ("page", "origin", 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`RaceError`] with every candidate's failure when nobody won: all failed, a fatal error or a limit
+    /// ended the race, the surrounding scope was cancelled, or the list was empty.
+    ///
+    /// # Panics
+    ///
+    /// When a candidate panics, the others are dropped and the panic resumes here; the same goes for the
+    /// closures given to the race. With delays or limits it needs a tokio runtime with its clock enabled,
+    /// and panics without.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops every candidate and timer before `drop` returns. What the candidates did so
+    /// far is lost, as far as they are not cancel safe themselves.
+    pub async fn winner(mut self) -> Result<Winner<T>, RaceError<E>> {
+        let driver = &mut self.driver;
+        driver.timed = true;
+        match poll_fn(|cx| driver.poll(cx, |_, future, _| Ok(future))).await {
+            Outcome::Won { index, name, value } => {
+                Ok(Winner { value, name, index, elapsed: driver.elapsed(), started: driver.started() })
+            }
+            Outcome::Lost { limit_hit } => Err(driver.error(limit_hit)),
+        }
     }
 }
+
 impl<'env, T: Send + 'env, E: Send + 'env> IntoFuture for Race<'env, T, E> {
     type Output = Result<T, RaceError<E>>;
-    type IntoFuture = BoxFut<'env, Self::Output>;
+    type IntoFuture = BoxFuture<'env, Self::Output>;
+
     fn into_future(self) -> Self::IntoFuture {
-        todo!()
+        Box::pin(Value { driver: self.driver })
     }
 }
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Winner<T> {
-    pub value: T,
-    pub name: Name,
-    pub index: usize,
-    pub elapsed: Duration,
-    pub started: usize,
+
+/// The future of a race of which only the value matters.
+struct Value<'env, T, E> {
+    driver: RaceDriver<'env, T, E>,
 }
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Failure<E> {
-    Failed(E),
-    TimedOut,
-    Refused,
-    Cancelled,
-    NotStarted,
-}
-#[derive(Debug)]
-pub struct RaceError<E>(PhantomData<E>);
-impl<E> RaceError<E> {
-    pub fn is_timeout(&self) -> bool {
-        todo!()
-    }
-    pub fn is_empty(&self) -> bool {
-        todo!()
-    }
-    pub fn failures(&self) -> &[(Name, Failure<E>)] {
-        todo!()
-    }
-    pub fn into_failures(self) -> Vec<(Name, Failure<E>)> {
-        todo!()
+
+// Nothing in it is pinned: the candidates are in boxes of their own.
+impl<T, E> Unpin for Value<'_, T, E> {}
+
+impl<T, E> Future for Value<'_, T, E> {
+    type Output = Result<T, RaceError<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let driver = &mut self.driver;
+        Poll::Ready(match ready!(driver.poll(cx, |_, future, _| Ok(future))) {
+            Outcome::Won { value, .. } => Ok(value),
+            Outcome::Lost { limit_hit } => Err(driver.error(limit_hit)),
+        })
     }
 }
-impl<E> fmt::Display for RaceError<E> {
+
+impl<T, E> fmt::Debug for Race<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+        f.debug_struct("Race")
+            .field("candidates", &self.driver.entries())
+            .field("rules", &self.driver.rules)
+            .field("bounds", &self.driver.bounds)
+            .finish()
     }
 }
-impl<E: fmt::Debug> std::error::Error for RaceError<E> {}

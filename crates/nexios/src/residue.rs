@@ -7,22 +7,28 @@ use std::{
     fmt,
     future::Future,
     pin::pin,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::{sync::Notify, task::AbortHandle, time::Instant};
 
 type Name = Cow<'static, str>;
 
-static RESIDUE: LazyLock<Arc<Residue>> = LazyLock::new(Arc::default);
+/// Live leftovers in the order in which they came; there are few, so a list is enough.
+static LIVE: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
-/// The process-wide list of leftovers.
-#[derive(Default)]
-struct Residue {
-    /// Live leftovers, by the order in which they came; small, so a list is enough.
-    live: Mutex<Vec<(u64, Name)>>,
-    /// Told whenever a leftover ends.
-    ended: Notify,
+/// Told whenever a leftover ends that says so itself.
+static ENDED: Notify = Notify::const_new();
+
+/// An aborted task cannot tell us that it has ended, so a drain looks at it this often.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+struct Entry {
+    key: u64,
+    name: Name,
+    /// None for one that ends with its [`Leftover`].
+    aborted: Option<AbortHandle>,
 }
 
 /// One leftover; it counts as live until this is dropped.
@@ -36,58 +42,71 @@ impl fmt::Debug for Leftover {
     }
 }
 
-/// Counts a leftover under `name` until the returned value is dropped.
-pub(crate) fn enter(name: impl Into<Name>) -> Leftover {
-    let mut live = lock();
-    let key = live.last().map_or(0, |(key, _)| key + 1);
-    live.push((key, name.into()));
-    Leftover { key }
+/// The list without the aborted tasks that have ended meanwhile.
+fn live() -> MutexGuard<'static, Vec<Entry>> {
+    // No user code runs under this lock; a poisoned list is still whole.
+    let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    live.retain(|entry| entry.aborted.as_ref().is_none_or(|task| !task.is_finished()));
+    live
 }
 
-/// Runs `future` as a counted task of its own on the current runtime.
-///
-/// Returns false, with the future dropped, when there is no runtime to run it on.
-pub(crate) fn adopt(name: impl Into<Name>, future: impl Future<Output = ()> + Send + 'static) -> bool {
+fn insert(name: Name, aborted: Option<AbortHandle>) -> u64 {
+    let mut live = live();
+    let key = live.last().map_or(0, |last| last.key + 1);
+    live.push(Entry { key, name, aborted });
+    key
+}
+
+/// Counts a leftover under `name` until the returned value is dropped.
+pub(crate) fn enter(name: impl Into<Name>) -> Leftover {
+    Leftover { key: insert(name.into(), None) }
+}
+
+/// Counts an aborted task under `name` until it has ended.
+pub(crate) fn leave_aborted(name: impl Into<Name>, task: AbortHandle) {
+    insert(name.into(), Some(task));
+}
+
+/// Runs `future` as a counted task of its own on the current runtime; without one it is dropped.
+pub(crate) fn adopt(name: impl Into<Name>, future: impl Future<Output = ()> + Send + 'static) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return false;
+        return;
     };
     let leftover = enter(name);
     runtime.spawn(async move {
         let _leftover = leftover;
         future.await;
     });
-    true
 }
 
 /// The names of all live leftovers.
 pub(crate) fn names() -> Vec<Name> {
-    lock().iter().map(|(_, name)| name.clone()).collect()
+    live().iter().map(|entry| entry.name.clone()).collect()
 }
 
 /// Waits until there is no leftover or `limit` has passed; true when there is none.
 pub(crate) async fn wait_until_empty(limit: Instant) -> bool {
-    let wait = async {
-        loop {
-            let mut ended = pin!(RESIDUE.ended.notified());
-            // Registered before the look, so that an end in between is not missed.
-            ended.as_mut().enable();
-            if lock().is_empty() {
-                return;
-            }
-            ended.await;
+    loop {
+        let mut ended = pin!(ENDED.notified());
+        // Registered before the look, so that an end in between is not missed.
+        ended.as_mut().enable();
+        let (empty, aborted) = {
+            let live = live();
+            (live.is_empty(), live.iter().any(|entry| entry.aborted.is_some()))
+        };
+        if empty {
+            return true;
         }
-    };
-    tokio::time::timeout_at(limit, wait).await.is_ok()
-}
-
-fn lock() -> std::sync::MutexGuard<'static, Vec<(u64, Name)>> {
-    // No user code runs under this lock; a poisoned list is still whole.
-    RESIDUE.live.lock().unwrap_or_else(PoisonError::into_inner)
+        let look_again = if aborted { (Instant::now() + LOOK_AGAIN).min(limit) } else { limit };
+        if tokio::time::timeout_at(look_again, ended).await.is_err() && Instant::now() >= limit {
+            return live().is_empty();
+        }
+    }
 }
 
 impl Drop for Leftover {
     fn drop(&mut self) {
-        lock().retain(|(key, _)| *key != self.key);
-        RESIDUE.ended.notify_waiters();
+        live().retain(|entry| entry.key != self.key);
+        ENDED.notify_waiters();
     }
 }

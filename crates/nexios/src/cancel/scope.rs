@@ -1,4 +1,4 @@
-use std::future::Future;
+use std::{fmt, future::Future, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -35,15 +35,32 @@ tokio::task_local! {
 /// ```
 #[derive(Clone, Debug)]
 pub struct CancelScope {
-    token: CancelToken,
+    source: Source,
     deadline: Option<Instant>,
+}
+
+/// Where a scope's token comes from.
+#[derive(Clone, Debug)]
+enum Source {
+    Token(CancelToken),
+    OnDemand(Arc<dyn TokenSource>),
+}
+
+/// An owner that makes its token when somebody first asks for it; every call returns the same token.
+pub(crate) trait TokenSource: fmt::Debug + Send + Sync {
+    fn token(&self) -> CancelToken;
 }
 
 impl CancelScope {
     /// Creates a scope; `None` means no deadline.
     #[must_use]
     pub fn new(token: CancelToken, deadline: Option<Instant>) -> Self {
-        Self { token, deadline }
+        Self { source: Source::Token(token), deadline }
+    }
+
+    /// Creates a scope whose token is only made when it is asked for.
+    pub(crate) fn on_demand(source: Arc<dyn TokenSource>, deadline: Option<Instant>) -> Self {
+        Self { source: Source::OnDemand(source), deadline }
     }
 
     /// The innermost scope that this code runs in, if any.
@@ -59,14 +76,18 @@ impl CancelScope {
     /// # Cancel safety
     ///
     /// As safe as `future`, which is dropped with it.
-    pub async fn run<F: Future>(&self, future: F) -> F::Output {
-        CURRENT.scope(self.clone(), future).await
+    pub fn run<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        // Not an `async fn`: that would hold the future twice, once as argument and once as awaited.
+        CURRENT.scope(self.clone(), future)
     }
 
     /// The token of the scope.
     #[must_use]
     pub fn token(&self) -> CancelToken {
-        self.token.clone()
+        match &self.source {
+            Source::Token(token) => token.clone(),
+            Source::OnDemand(source) => source.token(),
+        }
     }
 
     /// The instant by which the work should have ended, on tokio's clock.

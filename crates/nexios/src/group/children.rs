@@ -1,50 +1,67 @@
 //! The children of a group: their slots, whose turn it is, and who waits for a place under the limit.
 
-use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc};
-
-use super::{
-    outcome::Ending,
-    wake::{ChildWaker, Key, Signals},
+use std::{
+    collections::VecDeque,
+    mem,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-/// A child's future; it publishes its own result and gives back only an error that concerns the group.
-pub(super) type Work<'env, E> = Pin<Box<dyn Future<Output = Option<E>> + Send + 'env>>;
+use super::{
+    label::Label,
+    wake::{ChildWaker, Key, Wakers},
+    work::Work,
+};
 
 /// The slots of all live children. A slot is used again once its child has ended.
 pub(super) struct Children<'env, E> {
     slots: Vec<Option<Child<'env, E>>>,
     free: Vec<u32>,
-    /// Who is to be polled next, in the order of the wakes.
-    pub(super) ready: VecDeque<Key>,
+    /// The wakers of the slots, and who is ready to be polled.
+    pub(super) wakers: Wakers,
     /// Who has not started because the limit is reached, in spawn order.
-    waiting: VecDeque<Key>,
+    waiting: VecDeque<Place>,
     /// How many children may hold a place at once.
     limit: usize,
     /// How many hold one.
     holding: usize,
     /// Live children without the daemons.
     live: usize,
+    /// Ids for the next children.
+    ids: Range<u64>,
+}
+
+/// A child's slot and id, as its handle knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) slot: u32,
+    pub(super) id: u64,
 }
 
 struct Child<'env, E> {
     id: u64,
-    ending: Arc<dyn Ending + 'env>,
+    label: Label,
     stage: Stage<'env, E>,
     daemon: bool,
     /// Counts against the limit. A child that waits for a sibling without a place lends its own.
     holds: bool,
     /// Was handed the group's own cancellation; an error it returns after that is an echo of it.
     told: bool,
+    /// Has been polled; before that, its key is in the queue without a wake.
+    polled: bool,
 }
 
 enum Stage<'env, E> {
-    /// A place is kept for a future that is being made.
+    /// A place is kept for a child that is being made.
     Reserved {
         started: bool,
     },
     /// Not started: never polled before there is a place.
-    Waiting(Work<'env, E>, Arc<ChildWaker>),
-    Idle(Work<'env, E>, Arc<ChildWaker>),
+    Waiting(Work<'env, E>),
+    Idle(Work<'env, E>),
     /// With the driver; if doomed meanwhile, the driver drops it when the poll returns.
     Polled {
         doomed: bool,
@@ -53,15 +70,23 @@ enum Stage<'env, E> {
 
 /// A child on its way to be polled.
 pub(super) struct Turn<'env, E> {
-    pub(super) key: Key,
+    pub(super) slot: u32,
     pub(super) work: Work<'env, E>,
     pub(super) waker: Arc<ChildWaker>,
 }
 
-/// A child that ends without finishing: to be dropped outside the lock, then told.
+/// A child that ends without finishing: to be dropped outside the lock.
 pub(super) struct Doomed<'env, E> {
-    pub(super) work: Option<(Work<'env, E>, Arc<ChildWaker>)>,
-    pub(super) ending: Arc<dyn Ending + 'env>,
+    pub(super) work: Option<Work<'env, E>>,
+    pub(super) label: Label,
+}
+
+/// What the group has to know of a child that has finished.
+pub(super) struct Finished {
+    pub(super) id: u64,
+    pub(super) label: Label,
+    /// Its error would only repeat the group's own cancellation.
+    pub(super) told: bool,
 }
 
 /// What a child is doing, for `Debug`.
@@ -72,16 +97,30 @@ pub(super) enum Activity {
     Polled,
 }
 
+/// How many ids a group takes at a time, so that groups on different cores seldom meet there.
+const IDS_AT_ONCE: u64 = 64;
+
+/// Ids are unique in the process, so that a child can be named in logs and on status pages; zero is never used.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// Takes `count` ids for good.
+pub(super) fn take_ids(count: u64) -> Range<u64> {
+    // Relaxed: only uniqueness counts.
+    let first = NEXT_ID.fetch_add(count, Ordering::Relaxed);
+    first..first + count
+}
+
 impl<'env, E> Children<'env, E> {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
-            ready: VecDeque::new(),
+            wakers: Wakers::new(),
             waiting: VecDeque::new(),
             limit,
             holding: 0,
             live: 0,
+            ids: 0..0,
         }
     }
 
@@ -93,85 +132,94 @@ impl<'env, E> Children<'env, E> {
         self.free.len() == self.slots.len()
     }
 
-    fn child(&mut self, key: Key) -> Option<&mut Child<'env, E>> {
-        self.slots.get_mut(key.slot as usize)?.as_mut().filter(|child| child.id == key.id)
+    fn child(&mut self, place: Place) -> Option<&mut Child<'env, E>> {
+        self.slots.get_mut(place.slot as usize)?.as_mut().filter(|child| child.id == place.id)
     }
 
-    /// The key that the next child will have.
-    pub(super) fn next_key(&self, id: u64) -> Key {
-        let slot = self.free.last().copied().unwrap_or(self.slots.len() as u32);
-        Key { slot, id }
+    /// Where the next child goes.
+    pub(super) fn next_place(&mut self) -> Place {
+        if self.ids.is_empty() {
+            self.ids = take_ids(IDS_AT_ONCE);
+        }
+        let id = self.ids.start;
+        self.ids.start += 1;
+        Place { slot: self.free.last().copied().unwrap_or(self.slots.len() as u32), id }
     }
 
-    /// Takes the place of `key`; true if the child may start at once.
-    pub(super) fn reserve(&mut self, key: Key, ending: Arc<dyn Ending + 'env>, daemon: bool) -> bool {
+    /// Whether another child could start at once.
+    fn has_room(&self) -> bool {
+        self.holding < self.limit && self.waiting.is_empty()
+    }
+
+    /// Adds a child at the next place.
+    pub(super) fn add(&mut self, place: Place, label: Label, work: Work<'env, E>, daemon: bool) {
         // A daemon serves the others; it must not take a place from them.
-        let started = daemon || (self.holding < self.limit && self.waiting.is_empty());
-        let holds = started && !daemon;
-        let stage = Stage::Reserved { started };
-        let child = Child { id: key.id, ending, stage, daemon, holds, told: false };
+        if daemon || self.has_room() {
+            self.insert(place, label, Stage::Idle(work), daemon, !daemon);
+            let key = self.wakers.key(place.slot);
+            self.wakers.ready.push_back(key);
+        } else {
+            self.insert(place, label, Stage::Waiting(work), daemon, false);
+            self.waiting.push_back(place);
+        }
+    }
+
+    /// Keeps the next place for a child that is being made; true if it may start at once.
+    pub(super) fn reserve(&mut self, place: Place, label: Label) -> bool {
+        let started = self.has_room();
+        self.insert(place, label, Stage::Reserved { started }, false, started);
+        if !started {
+            self.waiting.push_back(place);
+        }
+        started
+    }
+
+    fn insert(&mut self, place: Place, label: Label, stage: Stage<'env, E>, daemon: bool, holds: bool) {
+        let child = Child { id: place.id, label, stage, daemon, holds, told: false, polled: false };
         match self.free.pop() {
             Some(slot) => self.slots[slot as usize] = Some(child),
             None => self.slots.push(Some(child)),
         }
         self.live += usize::from(!daemon);
         self.holding += usize::from(holds);
-        if !started {
-            self.waiting.push_back(key);
-        }
-        started
     }
 
-    /// Adds a child that has its future.
-    pub(super) fn add(
-        &mut self,
-        key: Key,
-        ending: Arc<dyn Ending + 'env>,
-        work: Work<'env, E>,
-        signals: &Arc<Signals>,
-        daemon: bool,
-    ) {
-        self.reserve(key, ending, daemon);
-        let placed = self.fill(key, work, signals);
-        debug_assert!(placed.is_ok(), "the place was taken a line above");
-    }
-
-    /// Gives the reserved child its future; hands it back if the child was doomed meanwhile.
-    pub(super) fn fill(
-        &mut self,
-        key: Key,
-        work: Work<'env, E>,
-        signals: &Arc<Signals>,
-    ) -> Result<(), Work<'env, E>> {
-        let Some(child) = self.child(key) else { return Err(work) };
+    /// Gives the reserved child its work; hands it back if the child was doomed meanwhile.
+    pub(super) fn fill(&mut self, place: Place, work: Work<'env, E>) -> Result<(), Work<'env, E>> {
+        let Some(child) = self.child(place) else { return Err(work) };
         let Stage::Reserved { started } = child.stage else { return Err(work) };
-        let waker = ChildWaker::queued(signals, key);
         if started {
-            child.stage = Stage::Idle(work, waker);
-            self.ready.push_back(key);
+            child.stage = Stage::Idle(work);
+            let key = self.wakers.key(place.slot);
+            self.wakers.ready.push_back(key);
         } else {
-            child.stage = Stage::Waiting(work, waker);
+            child.stage = Stage::Waiting(work);
         }
         Ok(())
     }
 
     /// Takes a woken child out to be polled; none if it is gone or not started.
     pub(super) fn begin_poll(&mut self, key: Key) -> Option<Turn<'env, E>> {
-        let limited = self.limit != usize::MAX;
-        let child = self.child(key)?;
-        if !matches!(child.stage, Stage::Idle(..)) {
+        if !self.wakers.is_current(key) {
             return None;
         }
-        let Stage::Idle(work, waker) = std::mem::replace(&mut child.stage, Stage::Polled { doomed: false })
-        else {
-            return None;
+        let limited = self.limit != usize::MAX;
+        let child = self.slots.get_mut(key.slot as usize)?.as_mut()?;
+        let work = match mem::replace(&mut child.stage, Stage::Polled { doomed: false }) {
+            Stage::Idle(work) => work,
+            // Woken by a stale key before it has started.
+            other => {
+                child.stage = other;
+                return None;
+            }
         };
+        child.polled = true;
         if limited && !child.holds && !child.daemon {
             // The sibling it waited for has ended; it takes its place back, over the limit if need be.
             child.holds = true;
             self.holding += 1;
         }
-        Some(Turn { key, work, waker })
+        Some(Turn { slot: key.slot, work, waker: self.wakers.take(key.slot) })
     }
 
     /// Puts a child back that is still pending; hands it out if it was doomed during the poll.
@@ -181,119 +229,115 @@ impl<'env, E> Children<'env, E> {
         lends: bool,
         told: bool,
     ) -> Option<Doomed<'env, E>> {
-        let child = self.child(turn.key)?;
+        let Turn { slot, work, waker } = turn;
+        let child = self.slots.get_mut(slot as usize)?.as_mut()?;
         child.told |= told;
         if let Stage::Polled { doomed: true } = child.stage {
-            let ending = self.remove(turn.key)?;
-            return Some(Doomed { work: Some((turn.work, turn.waker)), ending });
+            let label = self.remove(slot, Some(waker))?.label;
+            return Some(Doomed { work: Some(work), label });
         }
-        child.stage = Stage::Idle(turn.work, turn.waker);
-        if lends && child.holds {
-            child.holds = false;
+        child.stage = Stage::Idle(work);
+        let lent = lends && mem::take(&mut child.holds);
+        self.wakers.put_back(waker);
+        if lent {
             self.holding -= 1;
             self.start_waiting();
         }
         None
     }
 
-    /// Whether an error of this child would only repeat the group's own cancellation.
-    pub(super) fn was_told(&mut self, key: Key) -> bool {
-        self.child(key).is_some_and(|child| child.told)
+    /// Frees the slot of a child that has finished.
+    pub(super) fn finish(&mut self, slot: u32, waker: Arc<ChildWaker>, told: bool) -> Option<Finished> {
+        let child = self.remove(slot, Some(waker))?;
+        Some(Finished { id: child.id, label: child.label, told: child.told || told })
     }
 
-    /// Frees the slot of a child that has ended.
-    pub(super) fn remove(&mut self, key: Key) -> Option<Arc<dyn Ending + 'env>> {
-        self.child(key)?;
-        let child = self.slots[key.slot as usize].take()?;
-        self.free.push(key.slot);
+    fn remove(&mut self, slot: u32, polled_with: Option<Arc<ChildWaker>>) -> Option<Child<'env, E>> {
+        let child = self.slots.get_mut(slot as usize)?.take()?;
+        self.free.push(slot);
+        self.wakers.retire(slot, polled_with, child.polled);
         self.live -= usize::from(!child.daemon);
-        self.holding -= usize::from(child.holds);
         if child.holds {
+            self.holding -= 1;
             self.start_waiting();
         }
-        Some(child.ending)
+        Some(child)
     }
 
     fn start_waiting(&mut self) {
         while self.holding < self.limit
-            && let Some(key) = self.waiting.pop_front()
+            && let Some(place) = self.waiting.pop_front()
         {
-            let Some(child) = self.child(key) else { continue };
-            match std::mem::replace(&mut child.stage, Stage::Reserved { started: true }) {
-                Stage::Waiting(work, waker) => {
-                    child.stage = Stage::Idle(work, waker);
-                    child.holds = true;
-                    self.holding += 1;
-                    self.ready.push_back(key);
+            let Some(child) = self.child(place) else { continue };
+            child.holds = true;
+            match mem::replace(&mut child.stage, Stage::Reserved { started: true }) {
+                Stage::Waiting(work) => {
+                    child.stage = Stage::Idle(work);
+                    let key = self.wakers.key(place.slot);
+                    self.wakers.ready.push_back(key);
                 }
-                // Its future is still being made; it will start when that is done.
-                Stage::Reserved { .. } => {
-                    child.holds = true;
-                    self.holding += 1;
-                }
-                other => child.stage = other,
+                // It is still being made; it starts when that is done.
+                other => debug_assert!(matches!(other, Stage::Reserved { started: false })),
             }
+            self.holding += 1;
         }
     }
 
     /// Ends one child; one that is being polled is left to its driver.
-    pub(super) fn doom(&mut self, key: Key) -> Option<Doomed<'env, E>> {
-        let child = self.child(key)?;
-        match std::mem::replace(&mut child.stage, Stage::Polled { doomed: true }) {
-            Stage::Idle(work, waker) => {
-                let ending = self.remove(key)?;
-                Some(Doomed { work: Some((work, waker)), ending })
+    pub(super) fn doom(&mut self, place: Place) -> Option<Doomed<'env, E>> {
+        let child = self.child(place)?;
+        match mem::replace(&mut child.stage, Stage::Polled { doomed: true }) {
+            Stage::Idle(work) => {
+                let label = self.remove(place.slot, None)?.label;
+                Some(Doomed { work: Some(work), label })
             }
-            Stage::Waiting(work, waker) => {
-                self.waiting.retain(|waiting| *waiting != key);
-                let ending = self.remove(key)?;
-                Some(Doomed { work: Some((work, waker)), ending })
+            Stage::Waiting(work) => {
+                self.waiting.retain(|waiting| *waiting != place);
+                let label = self.remove(place.slot, None)?.label;
+                Some(Doomed { work: Some(work), label })
             }
-            // `fill` will find nobody and drop the future.
-            Stage::Reserved { .. } => Some(Doomed { work: None, ending: self.remove(key)? }),
+            // `fill` will find nobody and hand the work back.
+            Stage::Reserved { .. } => {
+                self.waiting.retain(|waiting| *waiting != place);
+                Some(Doomed { work: None, label: self.remove(place.slot, None)?.label })
+            }
             Stage::Polled { .. } => None,
         }
     }
 
     /// Ends all children, or only those that have not started, in spawn order.
     pub(super) fn doom_all(&mut self, only_waiting: bool) -> Vec<Doomed<'env, E>> {
-        let mut keys: Vec<Key> = Vec::new();
-        for (slot, child) in self.slots.iter().enumerate() {
-            if let Some(child) = child
-                && (!only_waiting
-                    || matches!(child.stage, Stage::Waiting(..) | Stage::Reserved { started: false }))
-            {
-                keys.push(Key { slot: slot as u32, id: child.id });
-            }
+        if self.is_gone() {
+            return Vec::new();
         }
-        keys.sort_unstable_by_key(|key| key.id);
         // Nobody starts any more: a place that becomes free stays free.
         self.waiting.clear();
-        keys.into_iter().filter_map(|key| self.doom(key)).collect()
+        let places = self.slots.iter().enumerate().filter_map(|(slot, child)| {
+            let child = child.as_ref()?;
+            let waits = matches!(child.stage, Stage::Waiting(..) | Stage::Reserved { started: false });
+            (waits || !only_waiting).then_some(Place { slot: slot as u32, id: child.id })
+        });
+        let mut places: Vec<Place> = places.collect();
+        places.sort_unstable_by_key(|place| place.id);
+        places.into_iter().filter_map(|place| self.doom(place)).collect()
     }
 
     /// Whether this child has no place yet.
-    pub(super) fn is_waiting(&mut self, key: Key) -> bool {
-        self.child(key).is_some_and(|child| {
+    pub(super) fn is_waiting(&mut self, place: Place) -> bool {
+        self.child(place).is_some_and(|child| {
             matches!(child.stage, Stage::Waiting(..) | Stage::Reserved { started: false })
         })
     }
 
     /// Who is alive and doing what, in spawn order.
-    pub(super) fn activities(&self) -> Vec<(u64, Arc<dyn Ending + 'env>, Activity)> {
-        let mut all: Vec<_> = self
-            .slots
-            .iter()
-            .flatten()
-            .map(|child| {
-                let activity = match child.stage {
-                    Stage::Reserved { started: false } | Stage::Waiting(..) => Activity::Waiting,
-                    Stage::Reserved { started: true } | Stage::Idle(..) => Activity::Idle,
-                    Stage::Polled { .. } => Activity::Polled,
-                };
-                (child.id, child.ending.clone(), activity)
-            })
-            .collect();
+    pub(super) fn activities(&self) -> Vec<(u64, Label, Activity)> {
+        let activity = |child: &Child<'env, E>| match child.stage {
+            Stage::Reserved { started: false } | Stage::Waiting(..) => Activity::Waiting,
+            Stage::Reserved { started: true } | Stage::Idle(..) => Activity::Idle,
+            Stage::Polled { .. } => Activity::Polled,
+        };
+        let alive = self.slots.iter().flatten();
+        let mut all: Vec<_> = alive.map(|child| (child.id, child.label.clone(), activity(child))).collect();
         all.sort_unstable_by_key(|(id, ..)| *id);
         all
     }

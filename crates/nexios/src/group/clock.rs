@@ -89,7 +89,7 @@ impl Clock {
         let due = self.due?;
         let mut timer = self.timer.take().unwrap_or_else(|| Timer {
             sleep: Box::pin(tokio::time::sleep_until(due)),
-            waker: ChildWaker::queued(signals, Key::TIMER),
+            waker: ChildWaker::new(signals, Key::TIMER),
         });
         if timer.sleep.deadline() != due {
             timer.sleep.as_mut().reset(due);
@@ -109,7 +109,7 @@ impl Clock {
         }
         let parent = self.parent.take()?;
         let cancelled = Box::pin(async move { parent.cancelled().await });
-        Some(Watch { cancelled, waker: ChildWaker::queued(signals, Key::PARENT) })
+        Some(Watch { cancelled, waker: ChildWaker::new(signals, Key::PARENT) })
     }
 
     pub(super) fn put_watch(&mut self, watch: Watch) {

@@ -11,16 +11,14 @@ use futures_util::task::waker_ref;
 
 use super::{
     children::Turn,
-    frames::{self, Notes},
+    frames,
     outcome::Ending,
     state::{Core, Phase, Run, Shared, drop_quietly, log_panic},
     verdict::{Cause, Payload},
-    wake::Key,
+    wake::{ChildWaker, Key},
+    work::End,
 };
 use crate::{CancelReason, Interrupted};
-
-/// How many polls one turn makes before the runtime gets a chance; tokio's own budget is 128 as well.
-const POLLS_PER_TURN: u32 = 128;
 
 /// The body of `run`, for the one awaiter that has it.
 pub(super) trait Body<E> {
@@ -61,6 +59,8 @@ enum Step<'env, E> {
     CutBody,
     Close(Cause),
     EndGrace,
+    LookAtParent,
+    LookAtTimer,
     /// Nothing is woken; the turn is over and the awaiter registered.
     Rest,
     /// Polled enough for one turn.
@@ -70,43 +70,63 @@ enum Step<'env, E> {
 }
 
 /// Drives the group for `awaiter`, or leaves its waker if somebody else is driving.
-pub(super) fn turn<E>(shared: &Shared<'_, E>, awaiter: u64, waker: &Waker, body: Option<&mut dyn Body<E>>) {
+pub(super) fn turn<E>(shared: &Shared<'_, E>, awaiter: u64, waker: &Waker, body: Option<&mut dyn Body<E>>)
+where
+    E: From<Interrupted>,
+{
     let registered = waker.clone();
+    let mut core = shared.lock();
+    if core.driving {
+        core.awaited = true;
+        let old = shared.signals.register(awaiter, registered);
+        drop(core);
+        drop(old);
+        return;
+    }
+    core.driving = true;
+    core.driven_once = true;
+    core.clock.start();
+    let old = shared.signals.begin_turn(awaiter);
+    let parent_woken = core.clock.parent_woken;
+    drop(core);
+    drop(old);
     let mut nobody = NoBody;
     let has_body = body.is_some();
     let body = body.unwrap_or(&mut nobody);
-    {
-        let mut core = shared.lock();
-        if core.driving {
-            core.awaited = true;
-            let old = shared.signals.register(awaiter, registered);
-            drop(core);
-            drop(old);
-            return;
-        }
-        core.driving = true;
-        core.driven_once = true;
-        core.clock.start();
-        let old = shared.signals.begin_turn(awaiter);
-        drop(core);
-        drop(old);
+    let _entered = frames::enter_turn(shared.address());
+    let mut driver = Driver { shared, awaiter, waker: Some(registered), has_body, driving: true };
+    if parent_woken {
+        driver.look_at_parent();
     }
-    let mut driver = Driver { shared, awaiter, waker: Some(registered), has_body, polls: 0, driving: true };
-    driver.look_at_parent();
+    let mut finished = None;
     loop {
-        match driver.next(&*body) {
-            Step::Child(turn) => driver.poll_child(turn),
+        match driver.next(&*body, finished.take()) {
+            Step::Child(turn) => finished = driver.poll_child(turn),
             Step::Body => driver.poll_body(body),
             Step::CutBody => driver.cut_body(body),
             Step::Close(cause) => shared.close(cause),
             Step::EndGrace => shared.end_grace(shared.lock()),
-            Step::Rest | Step::Over => return,
+            Step::LookAtParent => driver.look_at_parent(),
+            Step::LookAtTimer => driver.look_at_timer(),
+            Step::Rest => return,
+            Step::Over => {
+                // Somebody else may wait for just this.
+                shared.signals.notify();
+                return;
+            }
             Step::Yield => {
+                driver.yield_turn();
                 waker.wake_by_ref();
                 return;
             }
         }
     }
+}
+
+/// A child whose result is published; only its slot is left to be freed.
+struct Published {
+    slot: u32,
+    waker: Arc<ChildWaker>,
 }
 
 struct Driver<'a, 'env, E> {
@@ -115,62 +135,39 @@ struct Driver<'a, 'env, E> {
     waker: Option<Waker>,
     /// This is `run`, the only one that can poll the body.
     has_body: bool,
-    polls: u32,
     driving: bool,
 }
 
-impl<'env, E> Driver<'_, 'env, E> {
+impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
     /// Decides what comes next, and gives the driving back when there is nothing.
-    fn next(&mut self, body: &dyn Body<E>) -> Step<'env, E> {
+    fn next(&mut self, body: &dyn Body<E>, published: Option<Published>) -> Step<'env, E> {
         let shared = self.shared;
         let mut core = shared.lock();
+        if let Some(Published { slot, waker }) = published {
+            core.children.finish(slot, waker, false);
+            shared.end_poll(&mut core);
+        }
         loop {
-            let cause = core.verdict.cause;
-            if body.is_alive() && core.verdict.interrupts_body() {
-                return Step::CutBody;
-            }
-            match core.phase {
-                Phase::Open if self.has_body && !body.is_alive() && core.children.live() == 0 => {
-                    return Step::Close(Cause::Finished);
-                }
-                // The grace is for children, and for the body if it was cancelled from outside.
-                Phase::Closing
-                    if core.children.is_gone()
-                        && !(body.is_alive() && matches!(cause, Some(Cause::Parent(_)))) =>
-                {
-                    return Step::EndGrace;
-                }
-                Phase::Closed if Shared::is_over(&core) && !body.is_alive() => {
-                    // Somebody else may wait for just this.
+            if let Some(step) = self.end_of(&core, body) {
+                if matches!(step, Step::Over) {
                     self.leave(&mut core);
-                    drop(core);
-                    shared.signals.notify();
-                    return Step::Over;
                 }
-                _ => {}
+                return step;
             }
-            if self.polls >= POLLS_PER_TURN || !tokio::task::coop::has_budget_remaining() {
-                drop(core);
-                self.look_at_timer();
-                let mut core = shared.lock();
-                self.leave(&mut core);
-                drop(core);
-                // Whoever was told may be parked for good, so all are.
-                shared.signals.notify();
+            if !frames::may_poll() || !tokio::task::coop::has_budget_remaining() {
                 return Step::Yield;
             }
-            if self.has_body && std::mem::take(&mut core.body_woken) && body.is_alive() {
+            if self.has_body && core.body_woken && body.is_alive() {
+                core.body_woken = false;
                 return Step::Body;
             }
-            if let Some(key) = core.children.ready.pop_front() {
+            if let Some(key) = core.children.wakers.ready.pop_front() {
                 match key {
                     Key::BODY => core.body_woken = true,
                     Key::TIMER => core.clock.timer_woken = true,
                     Key::PARENT => {
                         core.clock.parent_woken = true;
-                        drop(core);
-                        self.look_at_parent();
-                        core = shared.lock();
+                        return Step::LookAtParent;
                     }
                     key => {
                         if let Some(turn) = core.children.begin_poll(key) {
@@ -181,17 +178,14 @@ impl<'env, E> Driver<'_, 'env, E> {
                 }
                 continue;
             }
-            if shared.signals.collect(&mut core.children.ready) {
+            if shared.signals.collect(&mut core.children.wakers.ready) {
                 continue;
             }
             if core.clock.timer_woken {
-                drop(core);
-                self.look_at_timer();
-                core = shared.lock();
-                continue;
+                return Step::LookAtTimer;
             }
             // The body had its chance to answer the cancellation; it is left at an await that never ends.
-            if core.phase == Phase::Closed && body.is_alive() && matches!(cause, Some(Cause::Parent(_))) {
+            if core.phase == Phase::Closed && body.is_alive() && core.verdict.is_cancelled_from_outside() {
                 return Step::CutBody;
             }
             // The body, and the end of `run`, are only for `run` itself to go on with.
@@ -213,97 +207,131 @@ impl<'env, E> Driver<'_, 'env, E> {
         }
     }
 
+    /// The step that the state of the group as a whole asks for.
+    fn end_of(&self, core: &Core<'env, E>, body: &dyn Body<E>) -> Option<Step<'env, E>> {
+        if body.is_alive() && core.verdict.interrupts_body() {
+            return Some(Step::CutBody);
+        }
+        match core.phase {
+            Phase::Open if self.has_body && core.children.live() == 0 && !body.is_alive() => {
+                Some(Step::Close(Cause::Finished))
+            }
+            // The grace is for children, and for the body if it was cancelled from outside.
+            Phase::Closing
+                if core.children.is_gone()
+                    && !(body.is_alive() && core.verdict.is_cancelled_from_outside()) =>
+            {
+                Some(Step::EndGrace)
+            }
+            Phase::Closed if Shared::is_over(core) && !body.is_alive() => Some(Step::Over),
+            _ => None,
+        }
+    }
+
     fn leave(&mut self, core: &mut Core<'env, E>) {
         core.driving = false;
         self.driving = false;
         self.shared.signals.stop_turn();
     }
 
-    fn poll_child(&mut self, mut turn: Turn<'env, E>) {
-        self.polls += 1;
-        let shared = self.shared;
-        turn.waker.arm();
-        let (polled, notes) = frames::within(shared.address(), turn.key, || {
-            catch_unwind(AssertUnwindSafe(|| {
-                turn.work.as_mut().poll(&mut Context::from_waker(&waker_ref(&turn.waker)))
-            }))
-        });
-        match polled {
-            Ok(Poll::Pending) => self.keep(turn, notes),
-            Ok(Poll::Ready(error)) => self.finish(turn, error, notes),
-            Err(payload) => self.finish_panicked(turn, payload),
-        }
+    /// Leaves with work undone.
+    fn yield_turn(&mut self) {
+        // A group whose children are always ready must not miss its deadline.
+        self.look_at_timer();
+        let mut core = self.shared.lock();
+        self.leave(&mut core);
+        drop(core);
+        // Whoever is told may be parked for good, so all are.
+        self.shared.signals.notify();
     }
 
-    fn keep(&self, turn: Turn<'env, E>, notes: Notes) {
+    fn poll_child(&mut self, mut turn: Turn<'env, E>) -> Option<Published> {
+        frames::count_poll();
+        turn.waker.arm();
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            turn.work.poll(&mut Context::from_waker(&waker_ref(&turn.waker)))
+        }));
+        match polled {
+            Ok(Poll::Pending) => self.keep(turn),
+            Ok(Poll::Ready(Ok(End::Published))) => {
+                let Turn { slot, work, waker } = turn;
+                drop(work);
+                return Some(Published { slot, waker });
+            }
+            Ok(Poll::Ready(Ok(end))) => self.finish(turn, end),
+            Ok(Poll::Ready(Err(payload))) | Err(payload) => self.finish_panicked(turn, payload),
+        }
+        None
+    }
+
+    fn keep(&self, turn: Turn<'env, E>) {
+        let notes = frames::take_notes();
         let mut core = self.shared.lock();
-        let doomed = core.children.end_poll(turn, notes.lends, notes.told);
-        let Some(doomed) = doomed else {
-            core.polling = false;
+        let Some(doomed) = core.children.end_poll(turn, notes.lends, notes.told) else {
+            self.shared.end_poll(&mut core);
             return;
         };
         let interrupted =
             core.verdict.cause.map_or(Interrupted::Cancelled(CancelReason::Requested), Cause::interrupted);
         drop(core);
         self.shared.end(doomed, interrupted);
-        self.shared.poll_ended();
+        self.shared.end_poll(&mut self.shared.lock());
     }
 
-    fn finish(&self, turn: Turn<'env, E>, error: Option<E>, notes: Notes) {
-        let Turn { key, work, waker } = turn;
-        // Finished futures are empty, but the box may hold what the user's type left in it.
+    /// A child left an error.
+    fn finish(&self, turn: Turn<'env, E>, end: End<'env, E>) {
+        let Turn { slot, work, waker } = turn;
+        let notes = frames::take_notes();
+        let ending = work.ending();
         drop(work);
-        waker.recycle();
-        let mut core = self.shared.lock();
-        let told = notes.told || core.children.was_told(key);
-        let ending = core.children.remove(key);
-        core.polling = false;
-        let Some(error) = error else {
-            drop(core);
-            drop(ending);
-            return;
+        let (finished, closing) = {
+            let mut core = self.shared.lock();
+            (core.children.finish(slot, waker, notes.told), core.verdict.cause.is_some())
         };
-        let echo = told && core.verdict.cause.is_some();
-        drop(core);
-        if echo {
-            drop_quietly(error);
-            self.shared.lock().verdict.cut = true;
+        if let (Some(finished), End::Failed(error, teller)) = (finished, end) {
+            if closing && finished.told {
+                // It only repeats what the group told it.
+                self.shared.lock().verdict.cut = true;
+                drop_quietly(error);
+            } else {
+                self.shared.fail(finished.id, error);
+            }
+            self.tell(ending, teller);
         } else {
-            self.shared.fail(key.id, error);
+            tracing::warn!("a child of a task group failed and nobody looked at its error");
         }
-        self.interrupt(ending);
+        self.shared.end_poll(&mut self.shared.lock());
     }
 
     fn finish_panicked(&self, turn: Turn<'env, E>, payload: Payload) {
-        let Turn { key, work, waker } = turn;
-        drop_quietly(work);
-        waker.recycle();
-        let ending = {
-            let mut core = self.shared.lock();
-            core.polling = false;
-            core.children.remove(key)
-        };
-        if let Some(ending) = &ending {
-            log_panic("a child of a task group panicked", ending.label(), &payload);
+        let Turn { slot, work, waker } = turn;
+        let ending = work.ending();
+        let finished = self.shared.lock().children.finish(slot, waker, false);
+        if let Some(finished) = finished {
+            log_panic("a child of a task group panicked", &finished.label, &payload);
         }
         self.shared.panicked(payload);
-        self.interrupt(ending);
+        // What a panicked child has left is dropped last: that tells its handle.
+        self.tell(ending, work);
+        self.shared.end_poll(&mut self.shared.lock());
     }
 
-    /// Tells the handle of a child that has no result of its own.
-    fn interrupt(&self, ending: Option<Arc<dyn Ending + 'env>>) {
-        let cause = self.shared.lock().verdict.cause.unwrap_or(Cause::Failed);
+    /// Tells the handle of a child that has no result of its own, after the verdict is known.
+    fn tell(&self, ending: Option<Arc<dyn Ending + 'env>>, teller: impl Sized) {
+        let interrupted = self.shared.lock().verdict.cause.unwrap_or(Cause::Failed).interrupted();
+        let _entered = frames::enter_drop(interrupted);
+        drop_quietly(teller);
         if let Some(ending) = ending {
-            ending.interrupt(cause.interrupted());
+            ending.interrupt(interrupted);
         }
-        self.shared.poll_ended();
     }
 
     fn poll_body(&mut self, body: &mut dyn Body<E>) {
-        self.polls += 1;
+        frames::count_poll();
         let shared = self.shared;
-        let (polled, _) =
-            frames::within(shared.address(), Key::BODY, || catch_unwind(AssertUnwindSafe(|| body.poll())));
+        let polled = catch_unwind(AssertUnwindSafe(|| body.poll()));
+        // The body has no place that it could lend.
+        frames::take_notes();
         match polled {
             Ok(Poll::Pending) | Ok(Poll::Ready(Ok(()))) => {}
             Ok(Poll::Ready(Err(error))) => {
@@ -324,10 +352,7 @@ impl<'env, E> Driver<'_, 'env, E> {
     }
 
     fn cut_body(&mut self, body: &mut dyn Body<E>) {
-        let (dropped, _) = frames::within(self.shared.address(), Key::BODY, || {
-            catch_unwind(AssertUnwindSafe(|| body.cut()))
-        });
-        if let Err(payload) = dropped {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| body.cut())) {
             self.shared.panicked(payload);
         }
     }
@@ -379,9 +404,9 @@ impl<E> Drop for Driver<'_, '_, E> {
         if self.driving {
             let mut core = self.shared.lock();
             core.driving = false;
+            self.shared.end_poll(&mut core);
             drop(core);
             self.shared.signals.stop_turn();
-            self.shared.poll_ended();
             self.shared.signals.notify();
         }
     }

@@ -1,18 +1,18 @@
-//! Which in-task children this thread is polling right now, innermost last.
+//! What this thread is doing for groups right now, innermost last.
 //!
 //! A handle asks it whether the group it belongs to is being driven further up the same stack: then the
 //! handle only waits, the driver above will go on.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
-use super::wake::Key;
-use crate::sync::thread_local;
+use crate::{CancelReason, Interrupted, sync::thread_local};
 
 struct Frame {
-    /// The address of the group's shared state; zero while destructors of children run.
+    /// The address of the driven group's shared state; zero while children are dropped.
     group: usize,
-    key: Key,
     notes: Notes,
+    /// What the handles of the children are told that are being dropped.
+    ending: Option<Interrupted>,
 }
 
 /// What happened inside one poll that the group has to know.
@@ -24,27 +24,72 @@ pub(super) struct Notes {
     pub(super) told: bool,
 }
 
+/// How many polls one turn makes before the runtime gets a chance; tokio's own budget is 128 as well. Groups that
+/// are driven inside one another share it: counted for each alone, the polls of a turn would multiply.
+const POLLS_PER_TURN: u32 = 128;
+
 thread_local! {
     static FRAMES: RefCell<Vec<Frame>> = RefCell::new(Vec::new());
+    /// What is left of the outermost turn's polls.
+    static POLLS_LEFT: Cell<u32> = Cell::new(POLLS_PER_TURN);
 }
 
-/// Runs `poll` as a poll of `key`. The closure must not unwind.
-pub(super) fn within<R>(group: usize, key: Key, poll: impl FnOnce() -> R) -> (R, Notes) {
-    let entered = FRAMES
-        .try_with(|frames| frames.borrow_mut().push(Frame { group, key, notes: Notes::default() }))
-        .is_ok();
-    let result = poll();
-    let notes = if entered {
-        FRAMES.try_with(|frames| frames.borrow_mut().pop()).ok().flatten().map(|frame| frame.notes)
-    } else {
-        None
-    };
-    (result, notes.unwrap_or_default())
+/// As long as this lives, the thread drives the group or drops children.
+pub(super) struct Entered {
+    pushed: bool,
 }
 
-/// Runs the destructors of children.
-pub(super) fn within_drop<R>(drop: impl FnOnce() -> R) -> R {
-    within(0, Key::BODY, drop).0
+fn enter(frame: Frame) -> Entered {
+    Entered { pushed: FRAMES.try_with(|frames| frames.borrow_mut().push(frame)).is_ok() }
+}
+
+/// The thread begins to drive `group`.
+pub(super) fn enter_turn(group: usize) -> Entered {
+    if !inside_any() {
+        let _ = POLLS_LEFT.try_with(|left| left.set(POLLS_PER_TURN));
+    }
+    enter(Frame { group, notes: Notes::default(), ending: None })
+}
+
+/// The thread begins to drop children, whose handles are told `ending`.
+pub(super) fn enter_drop(ending: Interrupted) -> Entered {
+    enter(Frame { group: 0, notes: Notes::default(), ending: Some(ending) })
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if self.pushed {
+            let _ = FRAMES.try_with(|frames| frames.borrow_mut().pop());
+        }
+    }
+}
+
+/// Whether the outermost turn on this thread may poll once more.
+pub(super) fn may_poll() -> bool {
+    POLLS_LEFT.try_with(|left| left.get() > 0).unwrap_or(true)
+}
+
+/// Counts a poll against the outermost turn on this thread.
+pub(super) fn count_poll() {
+    let _ = POLLS_LEFT.try_with(|left| left.set(left.get().saturating_sub(1)));
+}
+
+/// Takes the notes that the poll which has just ended left for the innermost group.
+pub(super) fn take_notes() -> Notes {
+    FRAMES
+        .try_with(|frames| frames.borrow_mut().last_mut().map(|frame| std::mem::take(&mut frame.notes)))
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// What the handle of a child is told that is dropped right now.
+pub(super) fn ending() -> Interrupted {
+    FRAMES
+        .try_with(|frames| frames.borrow().last().and_then(|frame| frame.ending))
+        .ok()
+        .flatten()
+        .unwrap_or(Interrupted::Cancelled(CancelReason::OwnerDropped))
 }
 
 /// Whether this thread is inside the poll or the destructor of any in-task child.
@@ -60,9 +105,7 @@ pub(super) fn inside(group: usize) -> bool {
 /// Leaves a note at the child of `group` that is being polled.
 pub(super) fn note(group: usize, write: impl FnOnce(&mut Notes)) {
     let _ = FRAMES.try_with(|frames| {
-        if let Some(frame) = frames.borrow_mut().iter_mut().rev().find(|frame| frame.group == group)
-            && frame.key != Key::BODY
-        {
+        if let Some(frame) = frames.borrow_mut().iter_mut().rev().find(|frame| frame.group == group) {
             write(&mut frame.notes);
         }
     });

@@ -1,10 +1,33 @@
-use std::{borrow::Cow, fmt, panic::Location};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fmt,
+    panic::Location,
+    sync::{LazyLock, Mutex, PoisonError},
+};
 
 /// What a child is called: the given name, or where it was spawned.
 #[derive(Clone, Debug)]
 pub(super) enum Label {
     Given(Cow<'static, str>),
     SpawnedAt(&'static Location<'static>),
+}
+
+impl Label {
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Given(name) => name,
+            Self::SpawnedAt(location) => text_of(location),
+        }
+    }
+}
+
+/// The text of a place in the program. Made once for each place that is asked for, and kept: there are only as
+/// many as the program has calls of `spawn`.
+fn text_of(location: &'static Location<'static>) -> &'static str {
+    static TEXTS: LazyLock<Mutex<HashMap<Location<'static>, &'static str>>> = LazyLock::new(Mutex::default);
+    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    texts.entry(*location).or_insert_with(|| location.to_string().leak())
 }
 
 impl fmt::Display for Label {

@@ -14,8 +14,10 @@ use futures_util::{
 };
 
 use super::{
-    OnError, drive, frames,
-    state::{Phase, Run, Shared, log_panic_text, next_id},
+    OnError,
+    children::take_ids,
+    drive, frames,
+    state::{Phase, Run, Shared, log_panic_text},
     verdict::{Cause, Payload},
 };
 use crate::{CancelReason, Interrupted};
@@ -36,7 +38,13 @@ impl<E, I, F, Fut> Unpin for Mapped<'_, '_, E, I, F, Fut> {}
 
 impl<'g, 'env, E, I, F, Fut> Mapped<'g, 'env, E, I, F, Fut> {
     pub(super) fn new(shared: &'g Arc<Shared<'env, E>>, items: I, make: F) -> Self {
-        Self { shared, items: Some(items), make, under_way: FuturesUnordered::new(), awaiter: next_id() }
+        Self {
+            shared,
+            items: Some(items),
+            make,
+            under_way: FuturesUnordered::new(),
+            awaiter: take_ids(1).start,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     drive::{self, Body},
     state::{Phase, Run, Shared, log_panic_text},
     verdict::{Cause, Payload},
-    wake::{ChildWaker, Key},
+    wake::ChildWaker,
 };
 use crate::Interrupted;
 
@@ -32,8 +32,12 @@ where
     }
     let running = Running { shared };
     let value = drive(shared, body).await;
-    let mut finalizers = std::mem::take(&mut shared.lock().finalizers);
-    shared.unwinding.wait().await;
+    let (mut unwinding, mut finalizers) = {
+        let mut core = shared.lock();
+        (std::mem::take(&mut core.unwinding), std::mem::take(&mut core.finalizers))
+    };
+    unwinding.wait().await;
+    drop(unwinding);
     let finalizer_panic = finalizers.run().await;
     let (panic, outcome) = conclude(shared, value);
     drop(running);
@@ -46,11 +50,12 @@ where
 /// Polls body and children until all have ended; gives what the body returned, if it did.
 async fn drive<T, E, B>(shared: &Arc<Shared<'_, E>>, body: B) -> Option<Result<T, E>>
 where
+    E: From<Interrupted>,
     B: Future<Output = Result<T, E>>,
 {
     let mut body = pin!(Some(body));
     let mut value = None;
-    let waker = ChildWaker::queued(&shared.signals, Key::BODY);
+    let waker = shared.lock().children.wakers.body();
     poll_fn(|cx| {
         let mut seat = Seat { body: body.as_mut(), value: &mut value, waker: &waker };
         drive::turn(shared, RUN, cx.waker(), Some(&mut seat));
@@ -58,6 +63,7 @@ where
         if over { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+    shared.lock().children.wakers.put_back_body(waker);
     value
 }
 
@@ -119,12 +125,7 @@ impl<E> Drop for Running<'_, '_, E> {
             Shared::is_over(&core)
         };
         self.shared.signals.forget(RUN);
-        if over {
-            // Parallel children that still unwind, if it was dropped while waiting for them.
-            self.shared.unwinding.leave_to_residue();
-            return;
-        }
-        if let Some(payload) = self.shared.end_now() {
+        if !over && let Some(payload) = self.shared.end_now() {
             resume_or_log(payload);
         }
     }

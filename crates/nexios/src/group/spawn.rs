@@ -2,52 +2,31 @@
 
 use std::{borrow::Cow, future::Future, sync::Arc};
 
-use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
 use super::{
-    OnError, Task,
-    children::Work,
+    Task,
+    children::{Place, take_ids},
     label::Label,
-    outcome::{Ending, Outcome},
-    parallel::ParallelChild,
-    state::{Shared, next_id},
-    wake::Key,
+    outcome::Outcome,
+    state::Shared,
+    work::{Parallel, Work},
 };
 use crate::{CancelReason, Interrupted};
 
 /// A handle whose child never was.
-fn refused<'env, T: Send, E: Send>(
+fn refused<'env, T, E>(
     shared: Option<Arc<Shared<'env, E>>>,
-    key: Key,
     label: Label,
     interrupted: Interrupted,
 ) -> Task<'env, T, E> {
-    let outcome = Outcome::pending(key, label);
-    outcome.interrupt(interrupted);
-    Task::new(Arc::new(outcome), shared)
+    let place = Place { slot: u32::MAX, id: take_ids(1).start };
+    Task::new(place, label, Outcome::interrupted(interrupted), shared)
 }
 
-fn without_group<'env, T: Send, E: Send>(label: Label) -> Task<'env, T, E> {
-    let key = Key { slot: u32::MAX, id: next_id() };
-    refused(None, key, label, Interrupted::Cancelled(CancelReason::OwnerDropped))
-}
-
-/// The child's future: leaves the result with the handle, an error that ends the group with the driver.
-fn work<'env, T, E, F>(future: F, outcome: Arc<Outcome<T, E>>, on_error: OnError) -> Work<'env, E>
-where
-    T: Send + 'env,
-    E: Send + 'env,
-    F: Future<Output = Result<T, E>> + Send + 'env,
-{
-    Box::pin(future.map(move |result| match result {
-        Err(error) if on_error == OnError::Cancel => Some(error),
-        result => {
-            outcome.publish(result);
-            None
-        }
-    }))
+fn without_group<'env, T, E>(label: Label) -> Task<'env, T, E> {
+    refused(None, label, Interrupted::Cancelled(CancelReason::OwnerDropped))
 }
 
 pub(super) fn in_task<'env, T, E, F>(
@@ -61,20 +40,19 @@ where
     F: Future<Output = Result<T, E>> + Send + 'env,
 {
     let Some(shared) = shared else { return without_group(label) };
-    let id = next_id();
+    let outcome = Outcome::pending();
+    let work = Work::in_task(future, outcome.clone(), shared.settings.on_error);
     let mut core = shared.lock();
     if let Some(interrupted) = Shared::refusal(&core) {
         drop(core);
         // Dropped first: a refused future is gone when `spawn` returns.
-        drop(future);
-        return refused(Some(shared), Key { slot: u32::MAX, id }, label, interrupted);
+        drop(work);
+        return refused(Some(shared), label, interrupted);
     }
-    let key = core.children.next_key(id);
-    let outcome = Arc::new(Outcome::pending(key, label));
-    let work = work(future, outcome.clone(), shared.settings.on_error);
-    core.children.add(key, outcome.clone(), work, &shared.signals, false);
+    let place = core.children.next_place();
+    core.children.add(place, label.clone(), work, false);
     shared.release(core);
-    Task::new(outcome, Some(shared))
+    Task::new(place, label, outcome, Some(shared))
 }
 
 pub(super) fn named<'env, T, E, F>(
@@ -96,16 +74,15 @@ where
     E: Send + 'env,
     F: Future<Output = ()> + Send + 'env,
 {
+    let work = Work::daemon(future);
     let mut core = shared.lock();
     if Shared::refusal(&core).is_some() {
         drop(core);
-        drop(future);
+        drop(work);
         return;
     }
-    let key = core.children.next_key(next_id());
-    let outcome: Arc<Outcome<(), E>> = Arc::new(Outcome::pending(key, label));
-    let work = Box::pin(future.map(|()| None));
-    core.children.add(key, outcome, work, &shared.signals, true);
+    let place = core.children.next_place();
+    core.children.add(place, label, work, true);
     shared.release(core);
 }
 
@@ -117,33 +94,33 @@ pub(super) fn parallel<'env, T, E, F>(
 ) -> Task<'env, T, E>
 where
     T: Send + 'static,
-    E: From<Interrupted> + Send + 'static,
+    E: Send + 'static,
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
     let Ok(runtime) = Handle::try_current() else {
         panic!("spawn_parallel needs a tokio runtime, and there is none here");
     };
     let Some(shared) = shared else { return without_group(label) };
-    let id = next_id();
     let mut core = shared.lock();
     if let Some(interrupted) = Shared::refusal(&core) {
         drop(core);
         drop(future);
-        return refused(Some(shared), Key { slot: u32::MAX, id }, label, interrupted);
+        return refused(Some(shared), label, interrupted);
     }
-    let key = core.children.next_key(id);
-    let outcome = Arc::new(Outcome::pending(key, label.clone()));
-    let started = core.children.reserve(key, outcome.clone(), false);
+    let place = core.children.next_place();
+    let at_once = core.children.reserve(place, label.clone());
     drop(core);
     // Outside the lock: a runtime that shuts down drops the future on the spot.
-    let mut child = ParallelChild::new(future, label, runtime, shared.unwinding.clone());
-    if started {
-        child.start();
-    }
-    let work = work(child, outcome.clone(), shared.settings.on_error);
+    let outcome = Outcome::pending();
+    let work =
+        Work::Parallel(Parallel::new(future, outcome.clone(), shared.settings.on_error, runtime, at_once));
     let mut core = shared.lock();
-    let refused = core.children.fill(key, work, &shared.signals);
+    let late = core.children.fill(place, work).err();
+    let ended = late.is_some().then(|| Shared::refusal(&core)).flatten();
     shared.release(core);
-    drop(refused);
-    Task::new(outcome, Some(shared))
+    if let Some(work) = late {
+        let interrupted = ended.unwrap_or(Interrupted::Cancelled(CancelReason::Requested));
+        shared.end_late(label.clone(), work, interrupted);
+    }
+    Task::new(place, label, outcome, Some(shared))
 }

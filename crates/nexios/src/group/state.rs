@@ -14,26 +14,23 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
-    sync::{
-        Arc, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError},
     task::Waker,
-    time::Duration,
 };
 
 use tokio::time::Instant;
 
 use super::{
     builder::Settings,
-    children::{Children, Doomed},
+    children::{Children, Doomed, Place},
     clock::Clock,
     finalizers::Finalizers,
     frames,
     label::Label,
-    parallel::Unwinding,
+    unwinding::Unwinding,
     verdict::{Cause, Payload, Verdict},
-    wake::{Key, Signals},
+    wake::Signals,
+    work::Work,
 };
 use crate::{
     CancelReason, CancelToken, Interrupted,
@@ -44,8 +41,6 @@ use crate::{
 pub(super) struct Shared<'env, E> {
     pub(super) settings: Settings,
     pub(super) signals: Arc<Signals>,
-    /// Aborted parallel children that may still be unwinding.
-    pub(super) unwinding: Arc<Unwinding>,
     core: Mutex<Core<'env, E>>,
     /// Told when a poll or a round of destructors ends while somebody waits for it in `drop`.
     quiet: Condvar,
@@ -80,6 +75,8 @@ pub(super) struct Core<'env, E> {
     pub(super) polling: bool,
     /// Rounds of destructors that are running outside the lock.
     dropping: usize,
+    /// Somebody waits in `drop` for the polls and destructors to end.
+    drop_waits: bool,
     /// Somebody may have registered as awaiter since the last notification.
     pub(super) awaited: bool,
     /// Somebody has driven the group at least once.
@@ -92,14 +89,8 @@ pub(super) struct Core<'env, E> {
     /// Made when somebody asks for it.
     token: Option<CancelToken>,
     pub(super) finalizers: Finalizers,
-}
-
-/// Ids are unique in the process, so that a child can be named in logs and on status pages.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
-pub(super) fn next_id() -> u64 {
-    // Relaxed: only uniqueness counts.
-    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+    /// Aborted parallel children that may still be unwinding.
+    pub(super) unwinding: Unwinding<E>,
 }
 
 impl<'env, E> Shared<'env, E> {
@@ -113,6 +104,7 @@ impl<'env, E> Shared<'env, E> {
             driving: false,
             polling: false,
             dropping: 0,
+            drop_waits: false,
             awaited: false,
             driven_once: false,
             body_woken: true,
@@ -120,11 +112,11 @@ impl<'env, E> Shared<'env, E> {
             watchers: BTreeMap::new(),
             token: None,
             finalizers: Finalizers::default(),
+            unwinding: Unwinding::default(),
         };
         Self {
             settings,
-            signals: Arc::default(),
-            unwinding: Arc::default(),
+            signals: core.children.wakers.signals.clone(),
             core: Mutex::new(core),
             quiet: Condvar::new(),
         }
@@ -248,8 +240,10 @@ impl<'env, E> Shared<'env, E> {
         let mut core = self.lock();
         core.dropping -= 1;
         core.awaited = false;
+        if core.drop_waits {
+            self.quiet.notify_all();
+        }
         drop(core);
-        self.quiet.notify_all();
         self.signals.notify();
     }
 
@@ -260,23 +254,34 @@ impl<'env, E> Shared<'env, E> {
         }
     }
 
+    /// Drops one child and tells its handle.
     pub(super) fn end(&self, child: Doomed<'env, E>, interrupted: Interrupted) {
-        let Doomed { work, ending } = child;
-        if let Some((work, waker)) = work {
-            let dropped = frames::within_drop(|| catch_unwind(AssertUnwindSafe(|| drop(work))));
-            waker.recycle();
-            if let Err(payload) = dropped {
-                log_panic("a child of a task group panicked while it was dropped", ending.label(), &payload);
+        let Doomed { work, label } = child;
+        let Some(work) = work else { return };
+        let ending = work.ending();
+        let _entered = frames::enter_drop(interrupted);
+        match catch_unwind(AssertUnwindSafe(|| work.end())) {
+            Ok(None) => {}
+            Ok(Some(task)) => self.lock().unwinding.enter(label, task),
+            Err(payload) => {
+                log_panic("a child of a task group panicked while it was dropped", &label, &payload);
                 self.panicked(payload);
             }
         }
-        ending.interrupt(interrupted);
+        if let Some(ending) = ending {
+            ending.interrupt(interrupted);
+        }
+    }
+
+    /// Ends a child whose group ended while it was being made.
+    pub(super) fn end_late(&self, label: Label, work: Work<'env, E>, interrupted: Interrupted) {
+        self.end(Doomed { work: Some(work), label }, interrupted);
     }
 
     /// Ends one child alone, which is no failure of the group.
-    pub(super) fn cancel_child(&self, key: Key) {
+    pub(super) fn cancel_child(&self, place: Place) {
         let mut core = self.lock();
-        let Some(doomed) = core.children.doom(key) else { return };
+        let Some(doomed) = core.children.doom(place) else { return };
         core.dropping += 1;
         drop(core);
         self.end(doomed, Interrupted::Cancelled(CancelReason::Requested));
@@ -292,15 +297,16 @@ impl<'env, E> Shared<'env, E> {
         let mut core = self.lock();
         if !frames::inside_any() {
             while core.polling || core.dropping > 0 {
+                core.drop_waits = true;
                 core = self.quiet.wait(core).unwrap_or_else(PoisonError::into_inner);
             }
         }
         let finalizers = std::mem::take(&mut core.finalizers);
         let payload = core.verdict.take_panic();
+        let unwinding = std::mem::take(&mut core.unwinding);
         drop(core);
-        self.unwinding.leave_to_residue();
         // Dropping them hands them over.
-        drop(finalizers);
+        drop((unwinding, finalizers));
         payload
     }
 
@@ -309,15 +315,17 @@ impl<'env, E> Shared<'env, E> {
         core.phase == Phase::Closed && core.children.is_gone() && core.dropping == 0
     }
 
-    /// Tells those who wait in `drop` that a child's poll is over.
-    pub(super) fn poll_ended(&self) {
-        self.lock().polling = false;
-        self.quiet.notify_all();
+    /// A child's poll is over, and whatever had to be dropped after it.
+    pub(super) fn end_poll(&self, core: &mut Core<'env, E>) {
+        core.polling = false;
+        if core.drop_waits {
+            self.quiet.notify_all();
+        }
     }
 
     /// Whether this child waits for a place under the limit.
-    pub(super) fn is_waiting(&self, key: Key) -> bool {
-        self.settings.limit != usize::MAX && self.lock().children.is_waiting(key)
+    pub(super) fn is_waiting(&self, place: Place) -> bool {
+        self.settings.limit != usize::MAX && self.lock().children.is_waiting(place)
     }
 
     /// Registers a waker that is called once when the group begins to end.
@@ -386,9 +394,7 @@ impl<E> fmt::Debug for Shared<'_, E> {
         };
         let children: Vec<_> = activities
             .iter()
-            .map(|(id, ending, activity)| {
-                format!("#{id} {}: {}", ending.label(), format!("{activity:?}").to_lowercase())
-            })
+            .map(|(id, label, activity)| format!("#{id} {label}: {}", format!("{activity:?}").to_lowercase()))
             .collect();
         f.debug_struct("TaskGroup")
             .field("name", &self.settings.name)
@@ -404,5 +410,13 @@ impl<E> fmt::Debug for Shared<'_, E> {
 /// A boxed future of the group's own machinery.
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// How long `run` waits for an aborted parallel child to unwind.
-pub(super) const UNWINDING_LIMIT: Duration = Duration::from_secs(1);
+impl<E> Drop for Shared<'_, E> {
+    /// The last handle is gone: the wakers serve another group.
+    fn drop(&mut self) {
+        let core = self.core.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let wakers = std::mem::take(&mut core.children.wakers);
+        // One of the two references that a group has to its signals.
+        self.signals = Arc::default();
+        wakers.recycle();
+    }
+}

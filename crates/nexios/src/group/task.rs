@@ -7,7 +7,9 @@ use std::{
 };
 
 use super::{
+    children::Place,
     drive, frames,
+    label::Label,
     outcome::{Found, Outcome},
     state::Shared,
 };
@@ -33,15 +35,24 @@ use crate::{CancelReason, Interrupted};
 ///
 /// Safe: a result that was not taken stays in the handle.
 pub struct Task<'env, T, E> {
-    outcome: Arc<Outcome<T, E>>,
+    /// None once the result was handed out.
+    outcome: Option<Arc<Outcome<T, E>>>,
+    place: Place,
+    label: Label,
+    /// None if the group was gone before this was spawned.
     group: Option<Arc<Shared<'env, E>>>,
     /// Our waker is registered with the group, not only with the child.
     registered: bool,
 }
 
 impl<'env, T, E> Task<'env, T, E> {
-    pub(super) fn new(outcome: Arc<Outcome<T, E>>, group: Option<Arc<Shared<'env, E>>>) -> Self {
-        Self { outcome, group, registered: false }
+    pub(super) fn new(
+        place: Place,
+        label: Label,
+        outcome: Arc<Outcome<T, E>>,
+        group: Option<Arc<Shared<'env, E>>>,
+    ) -> Self {
+        Self { outcome: Some(outcome), place, label, group, registered: false }
     }
 
     /// Cancels this child alone: it is dropped before this returns, and its handle says
@@ -51,37 +62,36 @@ impl<'env, T, E> Task<'env, T, E> {
     /// dropped as soon as that poll returns. A finished child keeps its result.
     pub fn cancel(&self) {
         if let Some(group) = &self.group {
-            group.cancel_child(self.outcome.key);
+            group.cancel_child(self.place);
         }
     }
 
     /// Whether the child has ended, well or not.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.outcome.is_finished()
+        self.outcome.as_ref().is_none_or(|outcome| outcome.is_finished())
     }
 
     /// The name given to `spawn_named`, else the place of the spawn as `file:line:column`.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.outcome.name()
+        self.label.as_str()
     }
 
     /// A number that no other child in this process has.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.outcome.key.id
+        self.place.id
     }
 }
 
 impl<T, E: From<Interrupted>> Task<'_, T, E> {
-    fn resolve(&self, found: Found<T, E>) -> Poll<Result<T, E>> {
-        match found {
-            Found::Pending => Poll::Pending,
-            Found::Result(result) => Poll::Ready(result),
-            Found::Interrupted(interrupted) => Poll::Ready(Err(self.interrupted(interrupted))),
-            Found::Nothing => panic!("the task {:?} was polled after it gave its result", self.name()),
-        }
+    fn resolve(&mut self, found: Found<T, E>) -> Poll<Result<T, E>> {
+        self.outcome = None;
+        Poll::Ready(match found {
+            Found::Result(result) => result,
+            Found::Interrupted(interrupted) => Err(self.interrupted(interrupted)),
+        })
     }
 
     fn interrupted(&self, interrupted: Interrupted) -> E {
@@ -99,22 +109,29 @@ impl<T, E: From<Interrupted>> Task<'_, T, E> {
 impl<T, E: From<Interrupted>> Future for Task<'_, T, E> {
     type Output = Result<T, E>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let found = self.outcome.take();
-        let (Found::Pending, Some(group)) = (&found, self.group.clone()) else {
-            return self.resolve(found);
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Some(outcome) = &this.outcome else {
+            panic!("the task {:?} was polled after it gave its result", this.name());
         };
-        if frames::inside(group.address()) {
-            // The driver is further up this stack. It goes on when we return.
-            if group.is_waiting(self.outcome.key) {
-                frames::note(group.address(), |notes| notes.lends = true);
-            }
-        } else {
-            self.registered = true;
-            drive::turn(&group, self.outcome.key.id, cx.waker(), None);
+        if let Some(found) = outcome.take() {
+            return this.resolve(found);
         }
-        let found = self.outcome.take_or_wait(cx.waker());
-        self.resolve(found)
+        if let Some(group) = &this.group {
+            if frames::inside(group.address()) {
+                // The driver is further up this stack. It goes on when we return.
+                if group.is_waiting(this.place) {
+                    frames::note(group.address(), |notes| notes.lends = true);
+                }
+            } else {
+                this.registered = true;
+                drive::turn(group, this.place.id, cx.waker(), None);
+            }
+        }
+        match outcome.take_or_wait(cx.waker()) {
+            Some(found) => this.resolve(found),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -125,7 +142,10 @@ impl<T, E> Drop for Task<'_, T, E> {
         if self.registered
             && let Some(group) = &self.group
         {
-            group.signals.forget(self.outcome.key.id);
+            group.signals.forget(self.place.id);
+        }
+        if self.outcome.as_ref().is_some_and(|outcome| outcome.abandon()) {
+            tracing::warn!(child = %self.label, "a child of a task group failed and nobody looked at its error");
         }
     }
 }

@@ -117,6 +117,11 @@ impl<E> Verdict<E> {
         self.panic.is_some() || self.cause.is_some_and(Cause::interrupts_body)
     }
 
+    /// Whether the surrounding scope ended the group, which the body may answer.
+    pub(super) fn is_cancelled_from_outside(&self) -> bool {
+        matches!(self.cause, Some(Cause::Parent(_)))
+    }
+
     pub(super) fn take_panic(&mut self) -> Option<Payload> {
         self.panic.take()
     }

@@ -4,30 +4,36 @@
 //! that only what was woken is polled. Wakers have to be `'static` while children are not: this side knows
 //! children by [`Key`] alone.
 
-use std::{collections::BTreeMap, mem, sync::Arc, task::Waker};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    mem,
+    sync::Arc,
+    task::Waker,
+};
 
 use futures_util::task::ArcWake;
 
 use crate::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, Ordering, fence},
     thread_local,
 };
 
-/// Names a child for as long as the group lives: a slot and the child's id, since slots are used again.
+/// Names a waker: its slot, and which in number it is there, since slots are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) slot: u32,
-    pub(super) id: u64,
+    pub(super) generation: u32,
 }
 
 impl Key {
     /// The body of `run`.
-    pub(super) const BODY: Self = Self { slot: u32::MAX, id: 0 };
+    pub(super) const BODY: Self = Self { slot: u32::MAX, generation: 0 };
     /// The deadline or the end of the grace period.
-    pub(super) const TIMER: Self = Self { slot: u32::MAX - 1, id: 0 };
+    pub(super) const TIMER: Self = Self { slot: u32::MAX - 1, generation: 0 };
     /// The token of the surrounding scope.
-    pub(super) const PARENT: Self = Self { slot: u32::MAX - 2, id: 0 };
+    pub(super) const PARENT: Self = Self { slot: u32::MAX - 2, generation: 0 };
 }
 
 /// Who was woken, and who wants to know.
@@ -99,7 +105,7 @@ impl Signals {
     }
 
     /// Moves everything woken so far behind `ready`; false if there was nothing.
-    pub(super) fn collect(&self, ready: &mut std::collections::VecDeque<Key>) -> bool {
+    pub(super) fn collect(&self, ready: &mut VecDeque<Key>) -> bool {
         let mut state = self.lock();
         let any = !state.woken.is_empty();
         ready.extend(state.woken.drain(..));
@@ -142,6 +148,20 @@ impl Signals {
         awaiters.wake();
     }
 
+    /// Forgets everything, for the next group.
+    fn clear(&self) {
+        let (woken, awaiters) = {
+            let mut state = self.lock();
+            state.driven = false;
+            // The memory stays unless it has grown large.
+            let large = state.woken.capacity() > 4 * SEATS_KEPT;
+            let woken = if large { mem::take(&mut state.woken) } else { Vec::new() };
+            state.woken.clear();
+            (woken, mem::take(&mut state.awaiters))
+        };
+        drop((woken, awaiters));
+    }
+
     fn push(&self, key: Key) {
         let awaiters = {
             let mut state = self.lock();
@@ -152,71 +172,157 @@ impl Signals {
     }
 }
 
-/// The waker of one child.
+/// The waker of one slot.
 pub(super) struct ChildWaker {
-    /// The group to tell; none while the waker waits to be used again.
-    signals: Option<Arc<Signals>>,
+    signals: Arc<Signals>,
     key: Key,
     /// The child is in a queue already; cleared right before it is polled.
     queued: AtomicBool,
 }
 
 impl ChildWaker {
-    /// A waker whose child is on its way into a queue, made new or out of one that nobody holds any more.
-    pub(super) fn queued(signals: &Arc<Signals>, key: Key) -> Arc<Self> {
-        let signals = Some(signals.clone());
-        if let Some(mut recycled) = take_recycled()
-            && let Some(waker) = Arc::get_mut(&mut recycled)
-        {
-            *waker = Self { signals, key, queued: AtomicBool::new(true) };
-            return recycled;
-        }
-        Arc::new(Self { signals, key, queued: AtomicBool::new(true) })
+    pub(super) fn new(signals: &Arc<Signals>, key: Key) -> Arc<Self> {
+        Arc::new(Self { signals: signals.clone(), key, queued: AtomicBool::new(false) })
     }
 
     /// Allows the next wake; called right before the poll, so that a wake during the poll counts.
     pub(super) fn arm(&self) {
-        // AcqRel: what the waking side did before its wake is seen by the poll that follows.
-        self.queued.swap(false, Ordering::AcqRel);
+        // Relaxed: without a recorded wake there is nothing to see; a wake that comes now queues the child again.
+        if self.queued.load(Ordering::Relaxed) {
+            // AcqRel: what the waking side did before its wake is seen by the poll that follows.
+            self.queued.swap(false, Ordering::AcqRel);
+        }
     }
 
-    /// Keeps the allocation for another child if no clone of the waker is left.
-    pub(super) fn recycle(mut self: Arc<Self>) {
-        if let Some(waker) = Arc::get_mut(&mut self) {
-            waker.signals = None;
-            put_recycled(self);
+    /// Nobody else has a clone, and no queue has the key.
+    fn is_unused(self: &Arc<Self>) -> bool {
+        if Arc::strong_count(self) != 1 {
+            return false;
         }
+        // Pairs with the release of the last clone: what was done through it is seen below.
+        fence(Ordering::Acquire);
+        !self.queued.load(Ordering::Relaxed)
     }
 }
 
 impl ArcWake for ChildWaker {
     fn wake_by_ref(this: &Arc<Self>) {
         // AcqRel: see `arm`.
-        if !this.queued.swap(true, Ordering::AcqRel)
-            && let Some(signals) = &this.signals
-        {
-            signals.push(this.key);
+        if !this.queued.swap(true, Ordering::AcqRel) {
+            this.signals.push(this.key);
         }
     }
 }
 
-/// How many unused wakers a thread keeps.
-const RECYCLED_PER_THREAD: usize = 256;
+/// The wakers of one group, by slot. A group that ends leaves them to the next one on its thread.
+pub(super) struct Wakers {
+    pub(super) signals: Arc<Signals>,
+    seats: Vec<Seat>,
+    /// Who is to be polled next, in the order of the wakes. Lives here so that its memory is used again.
+    pub(super) ready: VecDeque<Key>,
+    /// The waker for the body of `run`.
+    body: Option<Arc<ChildWaker>>,
+}
+
+/// The waker of a slot and which in number it is there.
+#[derive(Default)]
+struct Seat {
+    generation: u32,
+    /// None while the child is being polled, or when the next child needs a new one.
+    waker: Option<Arc<ChildWaker>>,
+}
+
+impl Wakers {
+    /// Wakers that another group has left on this thread, or none yet.
+    pub(super) fn new() -> Self {
+        RECYCLED.try_with(|recycled| recycled.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+    }
+
+    /// The key under which the child in `slot` is woken.
+    pub(super) fn key(&mut self, slot: u32) -> Key {
+        if self.seats.len() <= slot as usize {
+            self.seats.resize_with(slot as usize + 1, Seat::default);
+        }
+        Key { slot, generation: self.seats[slot as usize].generation }
+    }
+
+    /// Whether the key is of the child that has the slot now.
+    pub(super) fn is_current(&self, key: Key) -> bool {
+        self.seats.get(key.slot as usize).is_some_and(|seat| seat.generation == key.generation)
+    }
+
+    /// Takes the waker of `slot` for a poll.
+    pub(super) fn take(&mut self, slot: u32) -> Arc<ChildWaker> {
+        let key = self.key(slot);
+        let kept = self.seats[slot as usize].waker.take();
+        kept.unwrap_or_else(|| ChildWaker::new(&self.signals, key))
+    }
+
+    pub(super) fn put_back(&mut self, waker: Arc<ChildWaker>) {
+        if let Some(seat) = self.seats.get_mut(waker.key.slot as usize) {
+            seat.waker = Some(waker);
+        }
+    }
+
+    /// The child in `slot` has ended: its waker serves the next one, unless the key may still turn up.
+    pub(super) fn retire(&mut self, slot: u32, polled_with: Option<Arc<ChildWaker>>, polled: bool) {
+        let seat = &mut self.seats[slot as usize];
+        match polled_with.or_else(|| seat.waker.take()) {
+            Some(waker) if polled && waker.is_unused() => seat.waker = Some(waker),
+            // Late wakes, and a child's first place in the queue, carry the old generation and reach nobody.
+            _ => seat.generation = seat.generation.wrapping_add(1),
+        }
+    }
+
+    pub(super) fn body(&mut self) -> Arc<ChildWaker> {
+        self.body.take().unwrap_or_else(|| ChildWaker::new(&self.signals, Key::BODY))
+    }
+
+    pub(super) fn put_back_body(&mut self, waker: Arc<ChildWaker>) {
+        if waker.is_unused() {
+            self.body = Some(waker);
+        }
+    }
+
+    /// Leaves everything to the next group on this thread, if nobody else can reach it any more.
+    pub(super) fn recycle(mut self) {
+        self.seats.truncate(SEATS_KEPT);
+        self.seats
+            .iter_mut()
+            .filter(|seat| seat.waker.as_ref().is_some_and(|waker| !waker.is_unused()))
+            .for_each(|seat| {
+                seat.waker = None;
+                seat.generation = seat.generation.wrapping_add(1);
+            });
+        let own = self.seats.iter().filter(|seat| seat.waker.is_some()).count()
+            + usize::from(self.body.is_some())
+            + 1;
+        if Arc::strong_count(&self.signals) != own || self.ready.capacity() > 4 * SEATS_KEPT {
+            return;
+        }
+        self.ready.clear();
+        self.signals.clear();
+        // A thread that is ending has no place for it; then it is just freed.
+        let _ = RECYCLED.try_with(|recycled| {
+            let mut recycled = recycled.borrow_mut();
+            if recycled.len() < GROUPS_KEPT {
+                recycled.push(self);
+            }
+        });
+    }
+}
+
+impl Default for Wakers {
+    fn default() -> Self {
+        Self { signals: Arc::default(), seats: Vec::new(), ready: VecDeque::new(), body: None }
+    }
+}
+
+/// How many wakers of one group are kept.
+const SEATS_KEPT: usize = 128;
+/// How many groups' wakers a thread keeps; more only helps where groups nest deeper.
+const GROUPS_KEPT: usize = 8;
 
 thread_local! {
-    static RECYCLED: std::cell::RefCell<Vec<Arc<ChildWaker>>> = std::cell::RefCell::new(Vec::new());
-}
-
-fn take_recycled() -> Option<Arc<ChildWaker>> {
-    RECYCLED.try_with(|recycled| recycled.borrow_mut().pop()).ok().flatten()
-}
-
-fn put_recycled(waker: Arc<ChildWaker>) {
-    // A thread that is ending has no place for it; then it is just freed.
-    let _ = RECYCLED.try_with(|recycled| {
-        let mut recycled = recycled.borrow_mut();
-        if recycled.len() < RECYCLED_PER_THREAD {
-            recycled.push(waker);
-        }
-    });
+    static RECYCLED: RefCell<Vec<Wakers>> = RefCell::new(Vec::new());
 }

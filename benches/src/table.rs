@@ -1,0 +1,26 @@
+use crate::Outcome;
+
+/// Prints outcomes as one Markdown table; a missed goal says so.
+#[allow(clippy::print_stdout, reason = "printing the table is what a bench is for")]
+pub fn print(outcomes: &[Outcome]) {
+    println!("| work | who | time a unit | allocations a unit | ratio to rival (goal) |");
+    println!("| --- | --- | ---: | ---: | --- |");
+    for outcome in outcomes {
+        let ratios: Vec<String> = outcome
+            .ratios
+            .iter()
+            .map(|(rival, ratio, goal)| {
+                let missed = if ratio > goal { ", MISSED" } else { "" };
+                format!("{ratio:.2} of {rival} (≤ {goal}{missed})")
+            })
+            .collect();
+        println!(
+            "| {} | {} | {:?} | {:.2} | {} |",
+            outcome.work,
+            outcome.who,
+            outcome.time,
+            outcome.allocations,
+            ratios.join("; ")
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! What each error of nexios means to a client.
+
+use std::{fmt, time::Duration};
+
+use axum::http::StatusCode;
+use nexios::{BackgroundError, CancelReason, Interrupted, LazyError, PoolError, RaceError};
+
+use super::Problem;
+
+/// How long a refused client is asked to wait: long enough for a queue to move, short enough not to be felt.
+const SOON: Duration = Duration::from_secs(1);
+
+/// A deadline is 504, a shutdown 503; other cancellations are answers nobody should have to see.
+impl From<Interrupted> for Problem {
+    fn from(interrupted: Interrupted) -> Self {
+        match interrupted {
+            Interrupted::DeadlineExceeded | Interrupted::Cancelled(CancelReason::Deadline) => {
+                Problem::too_slow("The work did not end in its time.")
+            }
+            Interrupted::Cancelled(CancelReason::Shutdown) => shutting_down(),
+            Interrupted::Cancelled(CancelReason::Requested) => {
+                Problem::unavailable("The work was cancelled.", SOON)
+            }
+            Interrupted::Cancelled(CancelReason::ClientDisconnected) => {
+                let status = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
+                Problem::new(status).detail("The client went away.")
+            }
+            _ => Problem::internal(&interrupted),
+        }
+    }
+}
+
+/// A pool that takes no more is 503 with `Retry-After`.
+impl From<PoolError> for Problem {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Closed => shutting_down(),
+            _ => Problem::unavailable("The service has more work than it can do.", SOON),
+        }
+    }
+}
+
+/// All too slow is 504; all failed is 503, with every candidate's failure in the log.
+impl<E: fmt::Debug> From<RaceError<E>> for Problem {
+    fn from(error: RaceError<E>) -> Self {
+        if error.is_empty() {
+            return Problem::internal(&"a race without candidates");
+        }
+        tracing::warn!(failures = ?error.failures(), "every candidate failed");
+        if error.is_timeout() {
+            return Problem::too_slow("No source answered in its time.");
+        }
+        Problem::unavailable("No source could answer.", SOON)
+    }
+}
+
+/// A value that could not be computed is 500; the cause is logged.
+impl<E: fmt::Debug> From<LazyError<E>> for Problem {
+    fn from(error: LazyError<E>) -> Self {
+        Problem::internal(&error)
+    }
+}
+
+/// A full registry is 503 with `Retry-After`, a live task with the same key 409.
+impl<F> From<BackgroundError<F>> for Problem {
+    fn from(error: BackgroundError<F>) -> Self {
+        match error {
+            BackgroundError::Full(_) => {
+                Problem::unavailable("The service has more work than it can do.", SOON)
+            }
+            BackgroundError::ShuttingDown(_) => shutting_down(),
+            BackgroundError::Duplicate(_) => Problem::conflict("The same task is already running."),
+            _ => Problem::unavailable("The task could not be started.", SOON),
+        }
+    }
+}
+
+fn shutting_down() -> Problem {
+    Problem::unavailable("The service is shutting down.", SOON).close_connection()
+}

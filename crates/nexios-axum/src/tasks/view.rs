@@ -1,0 +1,73 @@
+//! How a task looks in JSON.
+
+use std::borrow::Cow;
+
+use nexios::{TaskInfo, TaskState};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// The whole answer of `GET /tasks/status`.
+#[derive(Serialize)]
+pub(crate) struct Status {
+    active_tasks: usize,
+    tasks: Vec<TaskView>,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+impl Status {
+    pub(crate) fn new(tasks: Vec<TaskInfo>, mut fields: Map<String, Value>) -> Self {
+        fields.remove("active_tasks");
+        fields.remove("tasks");
+        let active_tasks = tasks.iter().filter(|task| is_active(task.state)).count();
+        Status { active_tasks, tasks: tasks.into_iter().map(TaskView::from).collect(), fields }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct TaskView {
+    id: u64,
+    name: Cow<'static, str>,
+    pub(crate) state: &'static str,
+    done: u64,
+    total: u64,
+    message: Option<String>,
+    attempt: u32,
+    elapsed_ms: u64,
+    error: Option<String>,
+}
+
+impl From<TaskInfo> for TaskView {
+    fn from(task: TaskInfo) -> Self {
+        TaskView {
+            id: task.id.0,
+            name: task.name,
+            state: state_name(task.state),
+            done: task.done,
+            total: task.total,
+            message: task.message,
+            attempt: task.attempt,
+            elapsed_ms: u64::try_from(task.elapsed.as_millis()).unwrap_or(u64::MAX),
+            error: task.error,
+        }
+    }
+}
+
+fn is_active(state: TaskState) -> bool {
+    matches!(state, TaskState::Queued | TaskState::Running | TaskState::Retrying)
+}
+
+fn state_name(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Queued => "queued",
+        TaskState::Running => "running",
+        TaskState::Retrying => "retrying",
+        TaskState::Completed => "completed",
+        TaskState::Failed => "failed",
+        TaskState::Panicked => "panicked",
+        TaskState::Cancelled => "cancelled",
+        TaskState::TimedOut => "timed_out",
+        TaskState::Abandoned => "abandoned",
+        _ => "unknown",
+    }
+}

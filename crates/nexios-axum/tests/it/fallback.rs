@@ -1,0 +1,24 @@
+use axum::{Router, routing::get as on_get};
+use nexios_axum::{method_not_allowed, not_found};
+
+use crate::answer::{Answer, get, post};
+
+fn app() -> Router {
+    Router::new()
+        .route("/", on_get(async || "here"))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_a_404_problem() {
+    let problem = Answer::from(&app(), get("/nowhere?secret=1")).await.problem(404);
+    assert_eq!(problem["path"], "/nowhere");
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_a_405_problem_that_tells_the_right_ones() {
+    let answer = Answer::from(&app(), post("/")).await;
+    answer.problem(405);
+    assert_eq!(answer.header("allow"), Some("GET,HEAD"));
+}

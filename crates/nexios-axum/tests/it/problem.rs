@@ -1,0 +1,149 @@
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use nexios::{
+    AsyncLazy, CancelReason, Candidate, Interrupted, LazyError, PoolError, Race, RaceError,
+    run_until_first_complete,
+};
+use nexios_axum::Problem;
+
+use crate::answer::Answer;
+
+#[tokio::test]
+async fn a_problem_has_the_members_of_rfc_9457() {
+    let problem = Problem::conflict("somebody was faster")
+        .kind("https://example.org/problems/too-late")
+        .title("Too late")
+        .instance("/orders/7")
+        .with("order", 7);
+    let answer = Answer::of(problem).await.problem(409);
+    assert_eq!(
+        answer,
+        serde_json::json!({
+            "type": "https://example.org/problems/too-late", "title": "Too late", "status": 409,
+            "detail": "somebody was faster", "instance": "/orders/7", "order": 7,
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_bare_problem_is_about_blank_and_titled_by_its_status() {
+    let answer = Answer::of(Problem::new(StatusCode::IM_A_TEAPOT)).await.problem(418);
+    assert_eq!(answer, serde_json::json!({ "type": "about:blank", "title": "I'm a teapot", "status": 418 }));
+}
+
+#[tokio::test]
+async fn a_member_of_your_own_cannot_replace_the_status() {
+    let answer =
+        Answer::of(Problem::bad_request("no").with("status", 200).with("type", "x")).await.problem(400);
+    assert_eq!(answer["type"], "about:blank");
+}
+
+#[tokio::test]
+async fn every_builder_has_its_status() {
+    let wait = Duration::from_secs(1);
+    let problems = [
+        (400, Problem::bad_request("x")),
+        (404, Problem::not_found("x")),
+        (409, Problem::conflict("x")),
+        (413, Problem::too_large("x")),
+        (415, Problem::unsupported("x")),
+        (422, Problem::unprocessable("x")),
+        (500, Problem::internal(&"x")),
+        (502, Problem::bad_gateway("x")),
+        (503, Problem::unavailable("x", wait)),
+        (504, Problem::too_slow("x")),
+    ];
+    for (status, problem) in problems {
+        assert_eq!(problem.status().as_u16(), status);
+        Answer::of(problem).await.problem(status);
+    }
+}
+
+#[tokio::test]
+async fn an_internal_fault_shows_an_id_and_never_its_cause() {
+    let first = Answer::of(Problem::internal(&"password of db-7 is wrong")).await;
+    let second = Answer::of(Problem::internal(&"password of db-7 is wrong")).await;
+    assert!(!first.body.contains("db-7"), "{}", first.body);
+    let id = first.problem(500)["id"].as_str().unwrap().to_owned();
+    assert_eq!(id.len(), 16);
+    assert_ne!(id, second.problem(500)["id"]);
+}
+
+#[tokio::test]
+async fn retry_after_is_whole_seconds_and_never_too_early() {
+    for (wait, header) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2"), (90_000, "90")] {
+        let problem = Problem::unavailable("later", Duration::from_millis(wait));
+        assert_eq!(Answer::of(problem).await.header("retry-after"), Some(header), "{wait} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_is_504() {
+    Answer::of(Problem::from(Interrupted::DeadlineExceeded)).await.problem(504);
+    Answer::of(Problem::from(Interrupted::Cancelled(CancelReason::Deadline))).await.problem(504);
+}
+
+#[tokio::test]
+async fn a_shutdown_is_503_with_retry_after_on_a_connection_that_closes() {
+    let answer = Answer::of(Problem::from(Interrupted::Cancelled(CancelReason::Shutdown))).await;
+    answer.problem(503);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.header("connection"), Some("close"));
+}
+
+#[tokio::test]
+async fn a_cancellation_on_request_is_503_and_one_of_a_sibling_500() {
+    Answer::of(Problem::from(Interrupted::Cancelled(CancelReason::Requested))).await.problem(503);
+    Answer::of(Problem::from(Interrupted::Cancelled(CancelReason::SiblingFailed))).await.problem(500);
+}
+
+#[tokio::test]
+async fn a_client_that_went_away_is_499() {
+    let answer = Answer::of(Problem::from(Interrupted::Cancelled(CancelReason::ClientDisconnected))).await;
+    assert_eq!(answer.problem(499)["title"], "Client Closed Request");
+}
+
+#[tokio::test]
+async fn a_pool_that_takes_no_more_is_503_with_retry_after() {
+    for error in [PoolError::Saturated, PoolError::QueueTimeout, PoolError::Closed] {
+        let answer = Answer::of(Problem::from(error)).await;
+        answer.problem(503);
+        assert_eq!(answer.header("retry-after"), Some("1"), "{error:?}");
+    }
+}
+
+async fn lost(race: Race<'_, (), &'static str>) -> RaceError<&'static str> {
+    race.winner().await.unwrap_err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_race_lost_to_time_is_504() {
+    let hang = Candidate::new("slow", std::future::pending()).timeout(Duration::from_secs(1));
+    let error = lost(run_until_first_complete([hang])).await;
+    Answer::of(Problem::from(error)).await.problem(504);
+}
+
+#[tokio::test]
+async fn a_race_without_a_winner_is_503_and_keeps_the_failures_to_itself() {
+    let error =
+        lost(run_until_first_complete([Candidate::new("db-7", async { Err("no route to db-7") })])).await;
+    let answer = Answer::of(Problem::from(error)).await;
+    answer.problem(503);
+    assert!(!answer.body.contains("db-7"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_race_of_nobody_is_500() {
+    let error = lost(run_until_first_complete([])).await;
+    Answer::of(Problem::from(error)).await.problem(500);
+}
+
+#[tokio::test]
+async fn a_lazy_value_that_failed_is_500_with_an_id() {
+    let lazy = AsyncLazy::<u8, _>::new(|| async { Err("disk of host-3") });
+    let error: LazyError<&str> = lazy.get().await.unwrap_err();
+    let answer = Answer::of(Problem::from(error)).await;
+    assert!(answer.problem(500)["id"].is_string());
+    assert!(!answer.body.contains("host-3"), "{}", answer.body);
+}

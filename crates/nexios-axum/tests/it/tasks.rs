@@ -1,0 +1,91 @@
+use axum::Router;
+use nexios::{Background, BackgroundFailure};
+use nexios_axum::{TaskRoutes, task_routes};
+use serde_json::json;
+
+use crate::answer::{Answer, get, post};
+
+async fn status(app: &Router) -> serde_json::Value {
+    let answer = Answer::from(app, get("/tasks/status")).await;
+    assert_eq!(answer.status, 200);
+    answer.json()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_lists_active_and_finished_tasks() {
+    let background = Background::new();
+    let app = task_routes(background.clone());
+    assert_eq!(status(&app).await, json!({ "active_tasks": 0, "tasks": [] }));
+
+    let done = background.spawn("quick", |_| async { 42 }).unwrap();
+    assert_eq!(done.await.unwrap(), 42);
+    let failed = background.spawn_fallible("broken", |_| async { Err::<(), _>("out of paper") }).unwrap();
+    assert!(failed.await.unwrap().is_err());
+    let slow = background
+        .spawn("slow", |task| async move {
+            task.progress(3, 10);
+            task.cancelled().await
+        })
+        .unwrap();
+    tokio::task::yield_now().await;
+
+    let status = status(&app).await;
+    assert_eq!(status["active_tasks"], 1);
+    let tasks = status["tasks"].as_array().unwrap();
+    assert_eq!(tasks.len(), 3, "{status}");
+    let task = |name: &str| tasks.iter().find(|task| task["name"] == name).unwrap();
+    assert_eq!(task("quick")["state"], "completed");
+    assert_eq!(task("broken")["state"], "failed");
+    assert_eq!(task("broken")["error"], "out of paper");
+    let slow_task = task("slow");
+    assert_eq!(slow_task["id"], slow.id().0);
+    assert_eq!(slow_task["state"], "running");
+    assert_eq!((&slow_task["done"], &slow_task["total"]), (&json!(3), &json!(10)));
+    assert!(slow_task["elapsed_ms"].is_u64());
+    assert_eq!(slow_task["error"], json!(null));
+    slow.cancel();
+    assert!(slow.await.is_ok());
+}
+
+#[tokio::test]
+async fn fields_of_your_own_are_read_for_every_answer_and_replace_nothing() {
+    let count = std::sync::atomic::AtomicU64::new(0);
+    let next = move || count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let app =
+        TaskRoutes::new(Background::new()).field("answers", next).field("active_tasks", || 99).into_router();
+    assert_eq!(status(&app).await, json!({ "active_tasks": 0, "tasks": [], "answers": 0 }));
+    assert_eq!(status(&app).await["answers"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_task_is_shown_by_its_id() {
+    let background = Background::new();
+    let task = background.spawn("one", |_| async {}).unwrap();
+    let id = task.id().0;
+    task.await.unwrap();
+    let answer = Answer::from(&task_routes(background), get(&format!("/tasks/{id}"))).await;
+    assert_eq!(answer.json()["name"], "one");
+}
+
+#[tokio::test]
+async fn an_unknown_task_is_404_and_a_bad_id_400() {
+    let app = task_routes(Background::new());
+    Answer::from(&app, get("/tasks/77777777")).await.problem(404);
+    Answer::from(&app, post("/tasks/77777777/cancel")).await.problem(404);
+    Answer::from(&app, get("/tasks/seven")).await.problem(400);
+    Answer::from(&app, post("/tasks/seven/cancel")).await.problem(400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_cancelled_once_and_then_409() {
+    let background = Background::new();
+    let app = task_routes(background.clone());
+    let task = background.spawn("stops when told", |task| async move { task.cancelled().await }).unwrap();
+    let cancel = format!("/tasks/{}/cancel", task.id().0);
+    let answer = Answer::from(&app, post(&cancel)).await;
+    assert_eq!(answer.status, 202);
+    assert_eq!(answer.json()["name"], "stops when told");
+    let end = task.await;
+    assert!(matches!(end, Ok(_) | Err(BackgroundFailure::Cancelled)), "{end:?}");
+    Answer::from(&app, post(&cancel)).await.problem(409);
+}

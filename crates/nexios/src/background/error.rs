@@ -1,0 +1,53 @@
+use std::{error::Error, fmt};
+
+use super::registry::Refusal;
+
+/// Why a task was not admitted. Hands back the closure, which was not called.
+#[non_exhaustive]
+pub enum BackgroundError<F> {
+    /// As many tasks run and wait as may.
+    Full(F),
+    /// A drain has begun.
+    ShuttingDown(F),
+    /// A live task holds the same unique key.
+    Duplicate(F),
+}
+
+impl<F> BackgroundError<F> {
+    pub(super) fn new(refusal: Refusal, closure: F) -> Self {
+        match refusal {
+            Refusal::Full => Self::Full(closure),
+            Refusal::ShuttingDown => Self::ShuttingDown(closure),
+            Refusal::Duplicate => Self::Duplicate(closure),
+        }
+    }
+
+    /// The closure that was refused.
+    pub fn into_inner(self) -> F {
+        match self {
+            Self::Full(closure) | Self::ShuttingDown(closure) | Self::Duplicate(closure) => closure,
+        }
+    }
+}
+
+impl<F> fmt::Debug for BackgroundError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full(..)",
+            Self::ShuttingDown(_) => "ShuttingDown(..)",
+            Self::Duplicate(_) => "Duplicate(..)",
+        })
+    }
+}
+
+impl<F> fmt::Display for BackgroundError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "too many background tasks",
+            Self::ShuttingDown(_) => "background tasks are shutting down",
+            Self::Duplicate(_) => "a background task with the same key is live",
+        })
+    }
+}
+
+impl<F> Error for BackgroundError<F> {}

@@ -1,0 +1,154 @@
+use std::{
+    borrow::Cow,
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+/// The number of a background task, counted from 1 within its [`Background`](crate::Background).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub u64);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where a background task is in its life.
+///
+/// A task moves from `Queued` to `Running`, back and forth between `Running` and `Retrying`, and ends in
+/// exactly one of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum TaskState {
+    /// Waits for a running slot; it was never polled.
+    Queued,
+    /// Holds a running slot.
+    Running,
+    /// Waits to be tried again; it keeps its running slot.
+    Retrying,
+    /// Returned a value.
+    Completed,
+    /// Returned an error.
+    Failed,
+    /// Panicked.
+    Panicked,
+    /// Ended because it was cancelled, or was cancelled before it began.
+    Cancelled,
+    /// Was dropped at its time limit.
+    TimedOut,
+    /// Was cut off: it ignored its cancellation until a drain gave up, or its runtime ended first.
+    Abandoned,
+}
+
+impl TaskState {
+    /// Whether the task has ended.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running | Self::Retrying)
+    }
+
+    /// The name of the state in lower case, as it is shown to people and in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    /// Reads what `as u8` wrote.
+    pub(super) fn from_byte(byte: u8) -> Self {
+        const STATES: [TaskState; 9] = [
+            TaskState::Queued,
+            TaskState::Running,
+            TaskState::Retrying,
+            TaskState::Completed,
+            TaskState::Failed,
+            TaskState::Panicked,
+            TaskState::Cancelled,
+            TaskState::TimedOut,
+            TaskState::Abandoned,
+        ];
+        STATES[usize::from(byte)]
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One background task at the moment it was looked at.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TaskInfo {
+    /// Its number.
+    pub id: TaskId,
+    /// The name it was started with.
+    pub name: Cow<'static, str>,
+    /// Where it is in its life.
+    pub state: TaskState,
+    /// Units of work done, as the task last said; zero if it never did.
+    pub done: u64,
+    /// Units of work in all, as the task last said; zero if it never did.
+    pub total: u64,
+    /// What the task last said about itself, at most 4 KiB.
+    pub message: Option<String>,
+    /// The attempt it is in or ended in, from 1.
+    pub attempt: u32,
+    /// When it got its running slot, by the wall clock; `None` while it waits for one.
+    pub started: Option<SystemTime>,
+    /// How long it has been running, or ran, on tokio's clock.
+    pub elapsed: Duration,
+    /// The text of its last error or panic, at most 4 KiB.
+    pub error: Option<String>,
+}
+
+/// Counts of one [`Background`](crate::Background) since it was made.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct BackgroundStats {
+    /// Tasks that wait for a running slot now.
+    pub queued: usize,
+    /// Tasks that hold a running slot now, those waiting for a retry among them.
+    pub running: usize,
+    /// Tasks that returned a value.
+    pub completed: u64,
+    /// Tasks that returned an error.
+    pub failed: u64,
+    /// Tasks, and runs of scheduled tasks, that panicked.
+    pub panicked: u64,
+    /// Tasks that ended because they were cancelled.
+    pub cancelled: u64,
+    /// Tasks that were dropped at their time limit.
+    pub timed_out: u64,
+    /// Tasks that were cut off.
+    pub abandoned: u64,
+    /// Tasks that were not admitted.
+    pub refused: u64,
+}
+
+impl BackgroundStats {
+    /// Counts one task that ended in `state`.
+    pub(super) fn count(&mut self, state: TaskState) {
+        match state {
+            TaskState::Completed => self.completed += 1,
+            TaskState::Failed => self.failed += 1,
+            TaskState::Panicked => self.panicked += 1,
+            TaskState::Cancelled => self.cancelled += 1,
+            TaskState::TimedOut => self.timed_out += 1,
+            TaskState::Abandoned => self.abandoned += 1,
+            TaskState::Queued | TaskState::Running | TaskState::Retrying => {}
+        }
+    }
+}

@@ -1,0 +1,74 @@
+use std::{any::Any, fmt, mem, panic};
+
+use super::info::TaskState;
+
+/// Why a background task has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BackgroundFailure {
+    /// It panicked; the text of the panic is in [`TaskInfo::error`](crate::TaskInfo::error).
+    Panicked,
+    /// It was cancelled.
+    Cancelled,
+    /// It was dropped at its time limit.
+    TimedOut,
+    /// It was cut off, by the last phase of a drain or by the end of its runtime.
+    Abandoned,
+    /// It was not admitted, and its future was never polled.
+    Refused,
+}
+
+impl BackgroundFailure {
+    /// What the handle of a task yields that ended in `state` without a value.
+    pub(super) fn of(state: TaskState) -> Self {
+        match state {
+            TaskState::Panicked => Self::Panicked,
+            TaskState::Cancelled => Self::Cancelled,
+            TaskState::TimedOut => Self::TimedOut,
+            _ => Self::Abandoned,
+        }
+    }
+}
+
+impl fmt::Display for BackgroundFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Panicked => "the background task panicked",
+            Self::Cancelled => "the background task was cancelled",
+            Self::TimedOut => "the background task reached its time limit",
+            Self::Abandoned => "the background task was cut off",
+            Self::Refused => "the background task was not admitted",
+        })
+    }
+}
+
+impl std::error::Error for BackgroundFailure {}
+
+/// How the work of a task ended, as far as the work itself can tell.
+pub(super) enum Outcome<T> {
+    Completed(T),
+    /// An error: the value to hand over and its text.
+    Failed(T, String),
+    Panicked(String),
+    TimedOut,
+    Cancelled,
+}
+
+/// Runs `f`; a panic becomes its text.
+pub(super) fn contain<R>(f: impl FnOnce() -> R) -> Result<R, String> {
+    panic::catch_unwind(panic::AssertUnwindSafe(f)).map_err(panic_text)
+}
+
+/// The text of a panic; the payload is dropped here, even if that panics again.
+pub(super) fn panic_text(payload: Box<dyn Any + Send>) -> String {
+    let text = match (payload.downcast_ref::<&'static str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "a panic without text".to_owned(),
+    };
+    if let Err(again) = panic::catch_unwind(panic::AssertUnwindSafe(move || drop(payload))) {
+        // Its destructor has shown that it panics; leaking it is the only end.
+        mem::forget(again);
+    }
+    text
+}

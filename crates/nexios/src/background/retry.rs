@@ -1,0 +1,57 @@
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+
+/// When a failed task is tried again: exponential backoff with jitter.
+///
+/// The delay before attempt n + 1 is drawn from the upper half of `first` times two to the n - 1, capped at
+/// `max` ("equal jitter", from the AWS Architecture Blog, *Exponential Backoff And Jitter*, 2015): never
+/// longer than said, and never all tasks at once.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use nexios::Retry;
+///
+/// let retry = Retry::exponential(Duration::from_millis(100), Duration::from_secs(10)).attempts(5);
+/// # let _ = retry;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Retry {
+    first: Duration,
+    max: Duration,
+    attempts: u32,
+}
+
+impl Retry {
+    /// Doubles the delay from `first` up to `max`; 3 attempts in all, unless told otherwise.
+    #[must_use]
+    pub fn exponential(first: Duration, max: Duration) -> Self {
+        Self { first, max, attempts: 3 }
+    }
+
+    /// Tries at most `attempts` times, the first one included.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `attempts` is zero.
+    #[must_use]
+    #[track_caller]
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        assert!(attempts > 0, "attempts({attempts}): a task needs at least one attempt");
+        self.attempts = attempts;
+        self
+    }
+
+    /// The delays between the attempts, one fewer than there are attempts.
+    pub(super) fn delays(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+        // backon adds up to the whole delay as jitter; halved, its range is the upper half of ours.
+        ExponentialBuilder::new()
+            .with_jitter()
+            .with_min_delay(self.first.min(self.max) / 2)
+            .with_max_delay(self.max / 2)
+            .with_max_times(self.attempts as usize - 1)
+            .build()
+    }
+}

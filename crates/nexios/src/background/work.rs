@@ -1,0 +1,177 @@
+//! How the user's future or closure becomes the work that a driver polls. The task's scope is current in all
+//! of it, and no closure is called before the first poll.
+
+use std::{
+    fmt,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt,
+    future::{Either, select},
+};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::{CancelScope, cancel::TokenSource};
+
+use super::{
+    context::TaskContext,
+    driver::Work,
+    outcome::{Outcome, contain, panic_text},
+    record::Record,
+    registry::Registry,
+    report,
+    retry::Retry,
+};
+
+/// Turns what the user's future returned into an outcome.
+pub(super) trait Judge<R>: Send + 'static {
+    fn judge(value: R) -> Outcome<R>;
+}
+
+/// Any value is a success.
+pub(super) struct AnyValue;
+
+impl<T> Judge<T> for AnyValue {
+    fn judge(value: T) -> Outcome<T> {
+        Outcome::Completed(value)
+    }
+}
+
+/// An `Err` is a failure.
+pub(super) struct OkValue;
+
+impl<T, E: fmt::Display> Judge<Result<T, E>> for OkValue {
+    fn judge(value: Result<T, E>) -> Outcome<Result<T, E>> {
+        match value {
+            Ok(value) => Outcome::Completed(Ok(value)),
+            Err(error) => {
+                let text = error.to_string();
+                Outcome::Failed(Err(error), text)
+            }
+        }
+    }
+}
+
+/// A future without a context.
+pub(super) fn plain<T, Fut>(record: &Arc<Record>, future: Fut) -> Work<T>
+where
+    T: Send + 'static,
+    Fut: Future<Output = T> + Send + 'static,
+{
+    scope(record, None, future.map(Outcome::Completed))
+}
+
+/// A closure that is called once.
+pub(super) fn once<T, J, F, Fut>(record: &Arc<Record>, limit: Option<Duration>, closure: F) -> Work<T>
+where
+    T: Send + 'static,
+    J: Judge<T>,
+    F: FnOnce(TaskContext) -> Fut + Send + 'static,
+    Fut: Future<Output = T> + Send + 'static,
+{
+    let context = TaskContext::new(record.clone(), 1);
+    let body = async move { J::judge(closure(context).await) };
+    match limit {
+        None => scope(record, None, body),
+        Some(limit) => limited(record, limit, body),
+    }
+}
+
+/// A closure that is called again after a failure.
+pub(super) fn retried<T, J, F, Fut>(
+    registry: &Arc<Registry>,
+    record: &Arc<Record>,
+    limit: Option<Duration>,
+    retry: &Retry,
+    closure: F,
+) -> Work<T>
+where
+    T: Send + 'static,
+    J: Judge<T>,
+    F: Fn(TaskContext) -> Fut + Send + 'static,
+    Fut: Future<Output = T> + Send + 'static,
+{
+    let delays = retry.delays();
+    let body = attempts::<T, J, _, _>(registry.clone(), record.clone(), delays, closure);
+    match limit {
+        None => scope(record, None, body),
+        Some(limit) => limited(record, limit, body),
+    }
+}
+
+async fn attempts<T, J, F, Fut>(
+    registry: Arc<Registry>,
+    record: Arc<Record>,
+    mut delays: impl Iterator<Item = Duration> + Send,
+    closure: F,
+) -> Outcome<T>
+where
+    T: Send + 'static,
+    J: Judge<T>,
+    F: Fn(TaskContext) -> Fut + Send + 'static,
+    Fut: Future<Output = T> + Send + 'static,
+{
+    let mut attempt = 1;
+    loop {
+        let context = TaskContext::new(record.clone(), attempt);
+        let outcome = match contain(|| closure(context)) {
+            Ok(future) => AssertUnwindSafe(future.map(J::judge))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|payload| Outcome::Panicked(panic_text(payload))),
+            Err(text) => Outcome::Panicked(text),
+        };
+        let error = match &outcome {
+            Outcome::Failed(_, error) | Outcome::Panicked(error) if !record.is_cancelled() => error.clone(),
+            _ => return outcome,
+        };
+        let Some(delay) = delays.next() else {
+            return outcome;
+        };
+        drop(outcome);
+        report::retry(&record, attempt, &error, delay);
+        record.set_error(error);
+        registry.set_retrying(&record, true);
+        let token = record.token();
+        if let Either::Right(_) = select(pin!(sleep(delay)), pin!(token.cancelled())).await {
+            return Outcome::Cancelled;
+        }
+        registry.set_retrying(&record, false);
+        attempt += 1;
+        record.set_attempt(attempt);
+    }
+}
+
+/// Drops `body` at its limit, counted from its first poll.
+fn limited<T, B>(record: &Arc<Record>, limit: Duration, body: B) -> Work<T>
+where
+    T: Send + 'static,
+    B: Future<Output = Outcome<T>> + Send + 'static,
+{
+    let record = record.clone();
+    Box::pin(async move {
+        let Some(deadline) = Instant::now().checked_add(limit) else {
+            // A limit beyond what the clock can tell is none.
+            return CancelScope::on_demand(record, None).run(body).await;
+        };
+        let body = CancelScope::on_demand(record, Some(deadline)).run(body);
+        timeout_at(deadline, body).await.unwrap_or(Outcome::TimedOut)
+    })
+}
+
+fn scope<T, B>(
+    record: &Arc<Record>,
+    deadline: Option<Instant>,
+    body: B,
+) -> Pin<Box<dyn Future<Output = Outcome<T>> + Send>>
+where
+    T: Send + 'static,
+    B: Future<Output = Outcome<T>> + Send + 'static,
+{
+    Box::pin(CancelScope::on_demand(record.clone(), deadline).run(body))
+}

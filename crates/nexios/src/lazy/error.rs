@@ -1,0 +1,47 @@
+use std::{error::Error, fmt, sync::Arc};
+
+/// Why a lazy value could not be had.
+///
+/// It is shared by all callers that waited for the same computation, so it is cheap to clone.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LazyError<E> {
+    /// The computation returned this error.
+    Failed(Arc<E>),
+    /// The computation panicked; the message is in the log.
+    Panicked,
+    /// The value was asked for inside its own computation, which would wait for itself.
+    Recursive,
+    /// The computation ran into its time limit
+    /// ([`AsyncLazyBuilder::timeout`](crate::AsyncLazyBuilder::timeout)).
+    TimedOut,
+    /// The caller's runtime is shutting down (or, for a call that has to start the computation anew, gone), so
+    /// no computation can start.
+    Shutdown,
+}
+
+impl<E> Clone for LazyError<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Failed(error) => Self::Failed(Arc::clone(error)),
+            Self::Panicked => Self::Panicked,
+            Self::Recursive => Self::Recursive,
+            Self::TimedOut => Self::TimedOut,
+            Self::Shutdown => Self::Shutdown,
+        }
+    }
+}
+
+impl<E: fmt::Debug> fmt::Display for LazyError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => write!(f, "the computation failed: {error:?}"),
+            Self::Panicked => f.write_str("the computation panicked"),
+            Self::Recursive => f.write_str("the value was asked for inside its own computation"),
+            Self::TimedOut => f.write_str("the computation ran into its time limit"),
+            Self::Shutdown => f.write_str("the runtime is shutting down"),
+        }
+    }
+}
+
+impl<E: fmt::Debug> Error for LazyError<E> {}

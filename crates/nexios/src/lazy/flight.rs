@@ -1,0 +1,255 @@
+//! One run of a cell's computation, with everybody who waits for it.
+//!
+//! # Invariants
+//!
+//! 1. A flight ends once; whoever joined before gets that ending, nobody joins afterwards.
+//! 2. Joining and the last waiter's leaving exclude each other: a flight that is joined is not being dropped.
+//! 3. The computation is in one place: in the flight, or with the task that polls it. Whoever ends the flight
+//!    drops it if it is in the flight; otherwise the polling task drops it as its poll returns.
+//! 4. No computation is polled or dropped, and no waker cloned, called or dropped, while the lock is held.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{Arc, OnceLock, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use futures_util::task::AtomicWaker;
+
+use super::error::LazyError;
+use crate::sync::{Mutex, MutexGuard};
+
+/// A computation with its time limit, ready to be polled.
+pub(super) type Computation<T, E> = Pin<Box<dyn Future<Output = Result<T, LazyError<E>>> + Send>>;
+
+/// What became of a flight.
+pub(super) enum Ending<T, E> {
+    /// The computation ended, or a value was set in its place.
+    Done(Result<Arc<T>, LazyError<E>>),
+    /// Nobody wanted the value any more.
+    Abandoned,
+    /// The runtime that ran the computation is gone.
+    Lost,
+}
+
+impl<T, E> Clone for Ending<T, E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Done(outcome) => Self::Done(outcome.clone()),
+            Self::Abandoned => Self::Abandoned,
+            Self::Lost => Self::Lost,
+        }
+    }
+}
+
+/// What the driving task finds when it wants to poll.
+pub(super) enum Turn<T, E> {
+    /// The computation has to be made first.
+    Start,
+    /// The computation, to be polled and put back.
+    Resume(Computation<T, E>),
+    /// The flight has ended.
+    Over,
+}
+
+pub(super) struct Flight<T, E> {
+    /// How far it is.
+    state: Mutex<State<T, E>>,
+    /// The task that drives the computation; woken when the flight ends without it.
+    driver: AtomicWaker,
+    /// The span that the computation runs in, for waiters to link to; written at the launch.
+    span: OnceLock<tracing::span::Id>,
+    /// Tells this flight from all others of the process.
+    id: u64,
+}
+
+enum State<T, E> {
+    Running(Running<T, E>),
+    Ended(Ending<T, E>),
+}
+
+struct Running<T, E> {
+    /// Those who wait, by the key they were given; the waker is missing until the first poll.
+    waiters: BTreeMap<u64, Option<Waker>>,
+    next_key: u64,
+    /// True when the flight goes on without waiters.
+    kept: bool,
+    /// Where the computation is.
+    seat: Seat<T, E>,
+}
+
+enum Seat<T, E> {
+    /// It does not exist yet.
+    Unmade,
+    /// Here, between two polls.
+    Idle(Computation<T, E>),
+    /// With the task that polls it.
+    Polled,
+}
+
+impl<T, E> Flight<T, E> {
+    /// Makes a flight that goes on without anybody who waits for it.
+    pub(super) fn unattended(id: u64) -> Arc<Self> {
+        Self::new(id, BTreeMap::new(), true)
+    }
+
+    /// Makes a flight with one waiter, and returns the waiter's key; `kept` lets it go on without any.
+    pub(super) fn awaited(id: u64, kept: bool) -> (Arc<Self>, u64) {
+        (Self::new(id, BTreeMap::from([(0, None)]), kept), 0)
+    }
+
+    fn new(id: u64, waiters: BTreeMap<u64, Option<Waker>>, kept: bool) -> Arc<Self> {
+        let running = Running { waiters, next_key: 1, kept, seat: Seat::Unmade };
+        Arc::new(Self {
+            state: Mutex::new(State::Running(running)),
+            driver: AtomicWaker::new(),
+            span: OnceLock::new(),
+            id,
+        })
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn span(&self) -> &OnceLock<tracing::span::Id> {
+        &self.span
+    }
+
+    /// Adds a waiter and returns its key, unless the flight has ended.
+    pub(super) fn join(&self) -> Option<u64> {
+        match &mut *self.lock() {
+            State::Running(running) => {
+                let key = running.next_key;
+                running.next_key += 1;
+                running.waiters.insert(key, None);
+                Some(key)
+            }
+            State::Ended(_) => None,
+        }
+    }
+
+    /// Polls for the ending on behalf of the waiter `key`.
+    pub(super) fn poll_ending(&self, key: u64, cx: &Context<'_>) -> Poll<Ending<T, E>> {
+        // Cloned before the lock is taken (invariant 4), hence sometimes for nothing.
+        let waker = cx.waker().clone();
+        let replaced = match &mut *self.lock() {
+            State::Ended(ending) => return Poll::Ready(ending.clone()),
+            State::Running(running) => running.waiters.insert(key, Some(waker)),
+        };
+        drop(replaced);
+        Poll::Pending
+    }
+
+    /// Takes a waiter out; true when it was the last one and the flight was dropped for that.
+    pub(super) fn leave(&self, key: u64) -> bool {
+        let left;
+        {
+            let mut state = self.lock();
+            let State::Running(running) = &mut *state else { return false };
+            left = running.waiters.remove(&key);
+            if running.waiters.is_empty() && !running.kept {
+                let taken = std::mem::replace(&mut *state, State::Ended(Ending::Abandoned));
+                drop(state);
+                self.finish(taken);
+                drop(left);
+                return true;
+            }
+        }
+        drop(left);
+        false
+    }
+
+    /// Tells the flight that the cell has no use for its value any more: it goes on for those who wait, if any.
+    pub(super) fn overtake(&self) {
+        let mut state = self.lock();
+        let State::Running(running) = &mut *state else { return };
+        running.kept = false;
+        if running.waiters.is_empty() {
+            let taken = std::mem::replace(&mut *state, State::Ended(Ending::Abandoned));
+            drop(state);
+            self.finish(taken);
+        }
+    }
+
+    /// Ends the flight, unless it has ended; returns how many waited.
+    pub(super) fn end(&self, ending: Ending<T, E>) -> usize {
+        let mut state = self.lock();
+        if matches!(&*state, State::Ended(_)) {
+            return 0;
+        }
+        let taken = std::mem::replace(&mut *state, State::Ended(ending));
+        drop(state);
+        self.finish(taken)
+    }
+
+    /// Drops the computation and wakes everybody, after the lock is released.
+    fn finish(&self, state: State<T, E>) -> usize {
+        let State::Running(running) = state else { return 0 };
+        if let Seat::Idle(computation) = running.seat {
+            discard(computation);
+        }
+        self.driver.wake();
+        let count = running.waiters.len();
+        running.waiters.into_values().flatten().for_each(Waker::wake);
+        count
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(&*self.lock(), State::Ended(_))
+    }
+
+    /// True when the runtime dropped the flight.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(&*self.lock(), State::Ended(Ending::Lost))
+    }
+
+    /// How many wait now.
+    pub(super) fn waiters(&self) -> usize {
+        match &*self.lock() {
+            State::Running(running) => running.waiters.len(),
+            State::Ended(_) => 0,
+        }
+    }
+
+    /// Hands the computation to the driving task, which `cx` wakes again.
+    pub(super) fn take_turn(&self, cx: &Context<'_>) -> Turn<T, E> {
+        // Registered before the look, so that an ending in between is not missed.
+        self.driver.register(cx.waker());
+        match &mut *self.lock() {
+            State::Running(running) => match std::mem::replace(&mut running.seat, Seat::Polled) {
+                Seat::Unmade => Turn::Start,
+                Seat::Idle(computation) => Turn::Resume(computation),
+                // Only the driving task takes turns, and it always gives back what it took.
+                Seat::Polled => Turn::Over,
+            },
+            State::Ended(_) => Turn::Over,
+        }
+    }
+
+    /// Takes back a computation that is not ready; hands it out again when the flight has ended meanwhile.
+    pub(super) fn put_back(&self, computation: Computation<T, E>) -> Result<(), Computation<T, E>> {
+        match &mut *self.lock() {
+            State::Running(running) => {
+                running.seat = Seat::Idle(computation);
+                Ok(())
+            }
+            State::Ended(_) => Err(computation),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T, E>> {
+        // No user code runs under this lock; a poisoned state is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Drops something of the user's whose destructor may panic, where there is nobody to take the panic.
+pub(super) fn discard<V>(value: V) {
+    if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
+        tracing::error!("a destructor panicked while a lazy computation or value was dropped");
+    }
+}

@@ -1,0 +1,56 @@
+use std::{fmt, ops::Deref, sync::Arc};
+
+use arc_swap::Guard;
+
+use super::entry::Entry;
+
+/// A borrowed lazy value, cheaper to take than an [`Arc`].
+///
+/// It stays the same value whatever happens to the cell meanwhile. Take it, read, drop it: a thread can hold
+/// only a few of them cheaply, so what is kept across an await or stored is better taken with
+/// [`get`](crate::AsyncLazy::get).
+pub struct LazyGuard<T> {
+    held: Held<T>,
+}
+
+enum Held<T> {
+    /// Read from the cell.
+    Borrowed(Guard<Option<Arc<Entry<T>>>>),
+    /// Waited for.
+    Owned(Arc<T>),
+}
+
+impl<T> LazyGuard<T> {
+    /// Takes what [`Cell::fresh`](super::cell::Cell::fresh) and its like return, which is never `None` inside.
+    #[inline]
+    pub(super) fn borrowed(entry: Guard<Option<Arc<Entry<T>>>>) -> Self {
+        Self { held: Held::Borrowed(entry) }
+    }
+
+    pub(super) fn owned(value: Arc<T>) -> Self {
+        Self { held: Held::Owned(value) }
+    }
+}
+
+impl<T> Deref for LazyGuard<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        match &self.held {
+            Held::Borrowed(entry) => {
+                &entry
+                    .as_ref()
+                    .expect("a guard is made only of an entry that is there, and never changes")
+                    .value
+            }
+            Held::Owned(value) => value,
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for LazyGuard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}

@@ -1,0 +1,107 @@
+//! Computations that would wait for themselves.
+//!
+//! Two looks find them. The chain of starters, a task-local, says whose computation started the one that runs
+//! here. The list of waits, one for the process, has an edge for every call made inside a computation; it
+//! finds circles whose flights were started independently. Neither sees through spawned tasks or pool closures.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+tokio::task_local! {
+    static RUNNING: Arc<Link>;
+}
+
+// The standard library's types even under the model checker, because statics outlive one of its runs.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+static WAITS: Mutex<Vec<Edge>> = Mutex::new(Vec::new());
+
+/// A number that no other cell or flight of the process has.
+pub(super) fn next_id() -> u64 {
+    // Relaxed: only the number matters.
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A computation, with the one that started it and waits for it.
+pub(super) struct Link {
+    cell: u64,
+    flight: u64,
+    starter: Option<Arc<Link>>,
+}
+
+impl Link {
+    /// The computation that this code is part of.
+    pub(super) fn current() -> Option<Arc<Self>> {
+        RUNNING.try_with(Arc::clone).ok()
+    }
+
+    pub(super) fn new(cell: u64, flight: u64, starter: Option<Arc<Self>>) -> Arc<Self> {
+        Arc::new(Self { cell, flight, starter })
+    }
+
+    /// Runs `f` as part of this computation.
+    pub(super) fn enter<R>(self: &Arc<Self>, f: impl FnOnce() -> R) -> R {
+        RUNNING.sync_scope(Arc::clone(self), f)
+    }
+
+    /// True when this computation, or one that waits for it along the chain of starters, is of the cell.
+    pub(super) fn includes(&self, cell: u64) -> bool {
+        std::iter::successors(Some(self), |link| link.starter.as_deref()).any(|link| link.cell == cell)
+    }
+
+    /// Notes that this computation waits for `flight`; `None` when that would close a circle.
+    pub(super) fn wait_for(&self, flight: u64) -> Option<Wait> {
+        let edge = Edge { from: self.flight, to: flight };
+        let mut waits = lock();
+        if reaches(&waits, edge.to, edge.from) {
+            return None;
+        }
+        waits.push(edge);
+        Some(Wait { edge })
+    }
+}
+
+/// The flight `from` waits for the flight `to`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Edge {
+    from: u64,
+    to: u64,
+}
+
+/// A wait of one computation for another flight; it lasts until this is dropped.
+pub(super) struct Wait {
+    edge: Edge,
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let mut waits = lock();
+        if let Some(index) = waits.iter().position(|edge| *edge == self.edge) {
+            waits.swap_remove(index);
+        }
+    }
+}
+
+/// True when `start` is `goal`, or waits for it through any number of others.
+fn reaches(waits: &[Edge], start: u64, goal: u64) -> bool {
+    let mut found = vec![start];
+    let mut looked_at = 0;
+    while let Some(&flight) = found.get(looked_at) {
+        if flight == goal {
+            return true;
+        }
+        looked_at += 1;
+        for edge in waits.iter().filter(|edge| edge.from == flight) {
+            if !found.contains(&edge.to) {
+                found.push(edge.to);
+            }
+        }
+    }
+    false
+}
+
+fn lock() -> MutexGuard<'static, Vec<Edge>> {
+    // No user code runs under this lock; a poisoned list is still whole.
+    WAITS.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,40 @@
+use std::time::Duration;
+
+/// What a [`ThreadPool`](crate::ThreadPool) does and did, at one moment.
+///
+/// Every call ends in exactly one of `completed`, `shed` and `cancelled`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Regular threads, as configured. They are started when first needed.
+    pub threads: usize,
+    /// Jobs that have a thread: running, or about to as soon as the thread has woken. A job whose caller
+    /// has gone counts until its closure ends; a job that is blocked on a nested one counts too.
+    pub running: usize,
+    /// Accepted jobs that wait for a thread.
+    pub queued: usize,
+    /// Callers that wait for a place in the queue.
+    pub waiting: usize,
+    /// Extra threads that run nested jobs now.
+    pub overflow_threads: usize,
+    /// Median time from submission to the start of the closure, recent jobs counting more. At most an
+    /// eighth too high.
+    pub wait_p50: Duration,
+    /// The 95th percentile of the same.
+    pub wait_p95: Duration,
+    /// Jobs whose closure ended, by returning or by a panic, whether or not the caller was still there.
+    pub completed: u64,
+    /// Jobs refused because the pool was full, or dropped at their time limit.
+    pub shed: u64,
+    /// Jobs that never began because the caller went away or the pool was closed.
+    pub cancelled: u64,
+    /// How long the oldest running closure has been running.
+    pub oldest_running: Option<Duration>,
+}
+
+/// What [`ThreadPool::drain`](crate::ThreadPool::drain) left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolDrainReport {
+    /// Closures that had not ended at the time limit. Their tokens have fired.
+    pub still_running: usize,
+}

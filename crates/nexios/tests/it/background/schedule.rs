@@ -1,0 +1,123 @@
+//! Tasks that run again and again.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use nexios::{Background, BackgroundFailure, Drain, TaskState};
+use tokio::time::{Instant, sleep};
+
+use super::{assert_idle, seconds};
+
+type Moments = Arc<Mutex<Vec<u64>>>;
+
+/// Notes the second, counted from `began`, at which each run begins.
+fn note(moments: &Moments, began: Instant) {
+    moments.lock().unwrap().push(began.elapsed().as_secs());
+}
+
+/// Runs a schedule of ten seconds whose runs take `run` for `total`.
+async fn moments(run: Duration, total: Duration) -> Vec<u64> {
+    let background = Background::new();
+    let moments = Moments::default();
+    let began = Instant::now();
+    let task = background
+        .every("tick", seconds(10), {
+            let moments = moments.clone();
+            move |_cx| {
+                note(&moments, began);
+                sleep(run)
+            }
+        })
+        .unwrap();
+    sleep(total).await;
+    drop(task.scoped());
+    super::settle().await;
+    assert_eq!(background.stats().queued, 0);
+    let moments = moments.lock().unwrap();
+    moments.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_runs_at_whole_periods_without_drift() {
+    assert_eq!(moments(seconds(3), seconds(45)).await, [10, 20, 30, 40]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_do_not_overlap_and_missed_periods_are_skipped() {
+    assert_eq!(moments(seconds(25), seconds(105)).await, [10, 40, 70, 100]);
+}
+
+/// A drain neither waits for the next run nor starts it.
+#[tokio::test(start_paused = true)]
+async fn a_schedule_stops_when_a_drain_begins() {
+    let background = Background::new();
+    let moments = Moments::default();
+    let began = Instant::now();
+    let task = background
+        .every("tick", seconds(10), {
+            let moments = moments.clone();
+            move |_cx| {
+                note(&moments, began);
+                sleep(seconds(4))
+            }
+        })
+        .unwrap();
+    sleep(seconds(11)).await;
+    let report = background.drain(Drain { wait: seconds(60), cancel: seconds(1) }).await;
+    assert_eq!(began.elapsed(), seconds(14), "the run it is in may finish");
+    assert_eq!(report.completed, ["tick"]);
+    task.await.unwrap();
+    assert_eq!(*moments.lock().unwrap(), [10]);
+    assert_idle(&background);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_shows_its_runs_and_can_be_cancelled() {
+    let background = Background::new();
+    let task =
+        background.every("tick", seconds(10), |cx| async move { cx.message(format!("{}", cx.attempt())) });
+    let task = task.unwrap();
+    sleep(seconds(35)).await;
+    let info = background.get(task.id()).unwrap();
+    assert_eq!((info.state, info.attempt, info.message.as_deref()), (TaskState::Running, 3, Some("3")));
+    assert!(background.cancel(task.id()));
+    assert!(matches!(task.await, Err(BackgroundFailure::Cancelled)));
+}
+
+/// A run that panics is told like any failure and does not end the schedule.
+#[tokio::test(start_paused = true)]
+async fn a_panicking_run_does_not_stop_the_schedule() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let background = Background::builder()
+        .on_error({
+            let told = told.clone();
+            move |info| told.lock().unwrap().push((info.state, info.attempt, info.error.clone()))
+        })
+        .build();
+    let task = background
+        .every("tick", seconds(10), |cx| {
+            assert!(cx.attempt() != 1, "before there is a future");
+            async move { assert!(cx.attempt() != 2, "inside the future") }
+        })
+        .unwrap();
+    sleep(seconds(35)).await;
+    let expected = |attempt, text: &str| (TaskState::Panicked, attempt, Some(text.to_owned()));
+    assert_eq!(
+        *told.lock().unwrap(),
+        [expected(1, "before there is a future"), expected(2, "inside the future")]
+    );
+    let stats = background.stats();
+    assert_eq!((stats.panicked, stats.running), (2, 1));
+    task.cancel();
+    assert!(task.await.is_err());
+    assert_idle(&background);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_is_refused_like_any_task() {
+    let background = Background::new();
+    background.drain(Drain { wait: seconds(0), cancel: seconds(0) }).await;
+    assert!(background.every("tick", seconds(1), |_cx| async {}).is_err());
+}

@@ -1,0 +1,226 @@
+//! Who is polled when, and that no wake-up is lost.
+
+use std::{
+    future::{IntoFuture, poll_fn},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Poll, Waker},
+};
+
+use futures_util::{FutureExt, task::noop_waker};
+use nexios::{Candidate, Race, run_until_first_complete};
+use tokio::{sync::oneshot, task::yield_now, time::sleep};
+
+use super::{Log, ms, poll_once};
+
+/// Pitfall 3.4: one wake-up polls one candidate.
+#[tokio::test(start_paused = true)]
+async fn only_a_woken_candidate_is_polled() {
+    let polls: Vec<AtomicUsize> = (0..4).map(|_| AtomicUsize::new(0)).collect();
+    let counted = |index: usize, millis: u64| {
+        let polls = &polls;
+        async move {
+            let mut work = Box::pin(sleep(ms(millis)));
+            poll_fn(|cx| {
+                polls[index].fetch_add(1, Ordering::SeqCst);
+                work.poll_unpin(cx)
+            })
+            .await;
+            if index == 2 { Ok("done") } else { Err("no") }
+        }
+    };
+    let race = run_until_first_complete([
+        Candidate::new("10", counted(0, 10)),
+        Candidate::new("20", counted(1, 20)),
+        Candidate::new("30", counted(2, 30)),
+        Candidate::new("never", counted(3, 1_000_000)),
+    ])
+    .timeout(ms(500));
+    assert_eq!(race.await.unwrap(), "done");
+    let polls: Vec<usize> = polls.iter().map(|count| count.load(Ordering::SeqCst)).collect();
+    assert_eq!(polls, [2, 2, 2, 1]);
+}
+
+/// A poll of the race without a wake-up polls nobody.
+#[tokio::test(start_paused = true)]
+async fn a_spurious_poll_reaches_no_candidate() {
+    let polls = AtomicUsize::new(0);
+    let mut kept = None;
+    let mut race = run_until_first_complete([Candidate::new(
+        "counted",
+        poll_fn(|cx| {
+            polls.fetch_add(1, Ordering::SeqCst);
+            kept = Some(cx.waker().clone());
+            Poll::<Result<(), ()>>::Pending
+        }),
+    )])
+    .into_future();
+    for _ in 0..5 {
+        assert!(poll_once(&mut race).await.is_pending());
+    }
+    drop(race);
+    assert_eq!(polls.into_inner(), 1);
+}
+
+#[tokio::test]
+async fn a_candidate_that_wakes_itself_while_polled_is_polled_again() {
+    let yields = |times: usize| async move {
+        for _ in 0..times {
+            yield_now().await;
+        }
+        Ok::<_, ()>(times)
+    };
+    let by_reference = async {
+        let mut left = 10;
+        poll_fn(|cx| {
+            left -= 1;
+            cx.waker().wake_by_ref();
+            if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        Err(())
+    };
+    let won = run_until_first_complete([
+        Candidate::new("by reference", by_reference),
+        Candidate::new("three", yields(30)),
+        Candidate::new("two", yields(20)),
+    ])
+    .await;
+    assert_eq!(won.unwrap(), 20);
+}
+
+/// The race moves to another task: wake-ups follow the latest poll.
+#[tokio::test]
+async fn a_wake_up_reaches_the_task_that_polled_last() {
+    let (send, receive) = oneshot::channel();
+    let race = run_until_first_complete([
+        Candidate::new("never", std::future::pending()),
+        Candidate::new("channel", async { receive.await.map_err(|_| ()) }),
+    ]);
+    let mut race = race.into_future();
+    assert!(race.poll_unpin(&mut std::task::Context::from_waker(&noop_waker())).is_pending());
+    let moved = tokio::spawn(race);
+    yield_now().await;
+    send.send("moved").unwrap();
+    assert_eq!(moved.await.unwrap().unwrap(), "moved");
+}
+
+/// A waker that a loser left behind does not wake the task after the race.
+#[tokio::test(start_paused = true)]
+async fn a_losers_waker_is_dead_after_the_race() {
+    let kept: Mutex<Option<Waker>> = Mutex::new(None);
+    let leaky = poll_fn(|cx| {
+        *kept.lock().unwrap() = Some(cx.waker().clone());
+        Poll::Pending
+    });
+    let race = run_until_first_complete([
+        Candidate::new("leaky", leaky),
+        Candidate::new("good", async {
+            sleep(ms(5)).await;
+            Ok::<_, ()>(())
+        }),
+    ]);
+    race.await.unwrap();
+    let waker = kept.into_inner().unwrap().unwrap();
+    let mut polls = 0;
+    let counted = poll_fn(|cx| {
+        polls += 1;
+        if polls == 1 {
+            waker.wake_by_ref();
+            // Something else ends the wait later.
+            let own = cx.waker().clone();
+            tokio::spawn(async move {
+                sleep(ms(5)).await;
+                own.wake();
+            });
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    });
+    let log = Log::new();
+    counted.await;
+    assert_eq!(log.now(), 5);
+}
+
+/// RS-007, TO-012, HG-039: what is promised at compile time.
+#[test]
+fn races_are_send_and_debug() {
+    fn assert_send<T: Send>(_: &T) {}
+    let text = String::new();
+    let race: Race<'_, &str, String> = run_until_first_complete([Candidate::new("a", async { Ok(&*text) })]);
+    assert_send(&race);
+    assert!(format!("{race:?}").contains("waiting"));
+    let future = race.winner();
+    assert_send(&future);
+    assert_eq!(future.now_or_never().unwrap().unwrap().value, "");
+}
+
+/// RS-003, M: wake-ups from other threads, at every moment, are not lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_wake_up_from_another_thread_is_lost() {
+    let finished = Arc::new(AtomicUsize::new(0));
+    for round in 0..1_000_usize {
+        let candidates = (0..4).map(|index| {
+            let (send, receive) = oneshot::channel();
+            let (wake, woken) = oneshot::channel();
+            tokio::spawn(async move {
+                for _ in 0..(round + index) % 3 {
+                    yield_now().await;
+                }
+                // The receiver may be gone: the race is over when the first success is in.
+                let _ = wake.send(());
+                yield_now().await;
+                let _ = send.send(index);
+            });
+            Candidate::new("channel", async move {
+                woken.await.map_err(|_| "lost")?;
+                let value = receive.await.map_err(|_| "lost")?;
+                if value == round % 4 { Ok(value) } else { Err("wrong") }
+            })
+        });
+        let race = run_until_first_complete(candidates).into_future();
+        let done = finished.clone();
+        tokio::spawn(async move {
+            assert_eq!(race.await.unwrap(), round % 4);
+            done.fetch_add(1, Ordering::SeqCst);
+        })
+        .await
+        .unwrap();
+    }
+    assert_eq!(finished.load(Ordering::SeqCst), 1_000);
+}
+
+/// RS-002, M: races dropped while their candidates are being woken; every candidate is gone when `drop` returns.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_race_dropped_in_the_middle_of_wake_ups_leaves_nobody() {
+    let log = Log::new();
+    for round in 0..1_000_usize {
+        let (send, receive) = oneshot::channel::<()>();
+        let (start, started) = oneshot::channel::<()>();
+        let presence = log.clone();
+        let mut race = run_until_first_complete([
+            Candidate::new("channel", async move {
+                let _presence = presence.enter("channel");
+                receive.await.map_err(|_| "lost")?;
+                std::future::pending::<Result<(), &str>>().await
+            }),
+            Candidate::new("never", std::future::pending()),
+        ])
+        .into_future();
+        assert!(poll_once(&mut race).await.is_pending());
+        let waking = tokio::spawn(async move {
+            let _ = started.await;
+            let _ = send.send(());
+        });
+        start.send(()).unwrap();
+        if round % 2 == 0 {
+            yield_now().await;
+            let _ = poll_once(&mut race).await;
+        }
+        drop(race);
+        assert_eq!(log.live(), 0);
+        waking.await.unwrap();
+    }
+}

@@ -1,0 +1,122 @@
+//! The service as one router.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::from_fn,
+    routing::{get, post},
+};
+use nexios::{Overload, ThreadPool};
+use nexios_axum::{method_not_allowed, not_found, panic_response};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    trace::TraceLayer,
+};
+
+use crate::{
+    Config,
+    access_log::{access_log, request_span},
+    analytics::{self, DailyTotals},
+    data::Place,
+    gallery::Gallery,
+    mail::{Mailer, Outbox},
+    newsletter::Newsletters,
+    protected::Counters,
+    routes::{analytics as daily, dashboard, index, newsletter, protected, search, tasks, upload},
+    search::Articles,
+    sqlite::Sqlite,
+    upstream::UpstreamClient,
+};
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Newsroom {
+    pub(crate) upstream: Arc<UpstreamClient>,
+    pub(crate) gallery: Arc<Gallery>,
+    pub(crate) articles: Arc<Articles>,
+    pub(crate) newsletters: Newsletters,
+    pub(crate) daily_totals: Arc<DailyTotals>,
+    pub(crate) protected: Arc<Counters>,
+}
+
+impl std::fmt::Debug for Newsroom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Newsroom").field("protected", &self.protected).finish_non_exhaustive()
+    }
+}
+
+impl Newsroom {
+    /// Wires up the service; files and connections are opened when they are first used.
+    ///
+    /// # Panics
+    ///
+    /// With a mail server configured, outside a tokio runtime.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let place = Place::new(&config.data);
+        // Blocking work waits more than it computes, so it has threads of its own and more of them. Readers are
+        // turned away when it is slow; what writes is few and waits.
+        let patience = Overload::ShedAfter(std::time::Duration::from_secs(1));
+        let readers = ThreadPool::builder().name("sqlite").threads(8).queue(256).overload(patience).build();
+        let writers = ThreadPool::builder().name("files").threads(4).queue(256).build();
+
+        let mailer = match &config.smtp_url {
+            Some(server) => Mailer::smtp(server),
+            None => Mailer::Outbox(Outbox::new(place.outbox(), writers.clone())),
+        };
+        Newsroom {
+            upstream: Arc::new(UpstreamClient::new(config.upstream.clone())),
+            gallery: Arc::new(Gallery::new(place.thumbnails(), writers.clone())),
+            articles: Arc::new(Articles::new(
+                Sqlite::read_only(place.primary(), readers.clone()),
+                Sqlite::read_only(place.replica(), readers),
+            )),
+            newsletters: Newsletters::new(Sqlite::new(place.primary(), writers), mailer),
+            daily_totals: Arc::new(analytics::daily_totals(place.dataset())),
+            protected: Arc::new(Counters::default()),
+        }
+    }
+}
+
+/// Makes the whole service; its data must be there, see [`prepare`](crate::prepare).
+///
+/// # Panics
+///
+/// As [`Newsroom::new`].
+pub fn app(config: &Config) -> Router {
+    router(Newsroom::new(config))
+}
+
+/// Makes the service of parts that somebody else holds too.
+pub fn router(newsroom: Newsroom) -> Router {
+    let upload = post(upload::upload).layer(DefaultBodyLimit::max(upload::MOST_BYTES_READ));
+    Router::new()
+        .route("/", get(index::index))
+        .route("/dashboard", get(dashboard::dashboard))
+        .route("/upload", upload)
+        .route("/thumbnails/{name}", get(upload::thumbnail))
+        .route("/search", get(search::search))
+        .route("/send-newsletter", post(newsletter::send_newsletter))
+        .route("/analytics/daily", get(daily::daily))
+        .route("/analytics/reset", post(daily::reset))
+        .route("/protected-operation", get(protected::protected_operation))
+        .merge(tasks::tasks(&newsroom))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        // Outermost first.
+        .layer((
+            SetRequestIdLayer::x_request_id(MakeRequestUuid),
+            PropagateRequestIdLayer::x_request_id(),
+            TraceLayer::new_for_http()
+                .make_span_with(request_span)
+                .on_request(())
+                .on_response(())
+                .on_failure(()),
+            from_fn(access_log),
+            CatchPanicLayer::custom(panic_response),
+        ))
+        .with_state(newsroom)
+}

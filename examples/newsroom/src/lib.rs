@@ -1,0 +1,29 @@
+//! The nexios demo service: seven routes on real input, one binary, no server or network needed.
+//!
+//! [`app`] makes the whole service a router that is tested without a port; the binary adds the data, the
+//! loopback upstream, the listener and a clean end.
+
+mod access_log;
+mod analytics;
+mod app;
+mod config;
+mod data;
+mod gallery;
+mod logging;
+mod mail;
+mod newsletter;
+mod protected;
+mod routes;
+mod search;
+mod shutdown;
+mod sqlite;
+mod thumbnail;
+mod upstream;
+
+pub use app::{Newsroom, app, router};
+pub use config::{Config, LogFormat, Sizes};
+pub use data::prepare;
+pub use logging::{init_logging, subscriber};
+pub use mail::{SmtpServer, SmtpUrlError};
+pub use shutdown::{drain_background, signal};
+pub use upstream::upstream;

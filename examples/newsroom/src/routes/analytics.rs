@@ -1,0 +1,37 @@
+//! `GET /analytics/daily` and `POST /analytics/reset`: one computation, however many ask for it.
+
+use axum::{Json, extract::State, http::StatusCode};
+use nexios::Background;
+use nexios_axum::Problem;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::{Newsroom, analytics::RESET_EVERY};
+
+pub(crate) async fn daily(State(newsroom): State<Newsroom>) -> Result<Json<Value>, Problem> {
+    let days = newsroom.daily_totals.get().await?;
+    Ok(Json(json!({ "days": *days })))
+}
+
+pub(crate) async fn reset(State(newsroom): State<Newsroom>) -> StatusCode {
+    newsroom.daily_totals.reset();
+    StatusCode::NO_CONTENT
+}
+
+impl Newsroom {
+    /// Lets the analytics be computed anew every 24 hours, until the service ends.
+    pub fn reset_analytics_daily(&self) {
+        let daily_totals = self.daily_totals.clone();
+        let task = Background::global().spawn("reset analytics every 24 h", |task| async move {
+            loop {
+                tokio::select! {
+                    _ = task.cancelled() => break,
+                    () = sleep(RESET_EVERY) => daily_totals.reset(),
+                }
+            }
+        });
+        if let Err(refused) = task {
+            tracing::error!(%refused, "analytics will not be reset");
+        }
+    }
+}

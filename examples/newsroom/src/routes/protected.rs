@@ -1,0 +1,51 @@
+//! `GET /protected-operation?mode=ok|fail|hang`: what was taken is given back, whatever happens.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::{Query, State},
+};
+use nexios::TaskGroup;
+use nexios_axum::{OrProblem, Problem};
+use serde::Deserialize;
+
+use crate::{
+    Newsroom,
+    protected::{DisconnectGuard, Edition, Mode, RiskyError, reserve_front_page, start_press},
+};
+
+/// Nobody hangs for ever.
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[derive(Deserialize)]
+pub(crate) struct Params {
+    #[serde(default)]
+    mode: Mode,
+}
+
+pub(crate) async fn protected_operation(
+    State(Newsroom { protected, .. }): State<Newsroom>,
+    OrProblem(Query(Params { mode })): OrProblem<Query<Params>>,
+) -> Result<Json<Edition>, Problem> {
+    let guard = DisconnectGuard::new(protected.clone());
+    let group = TaskGroup::builder().name("protected operation").timeout(LIMIT).build();
+    group.defer(protected.clean_up());
+    let edition = group.run(async {
+        let front_page = group.spawn_named("reserve front page", reserve_front_page(mode));
+        let copies = group.spawn_named("start press", start_press(mode));
+        Ok(Edition { front_page: front_page.await?, copies: copies.await? })
+    });
+    let edition = edition.await;
+    guard.answered();
+    Ok(Json(edition?))
+}
+
+impl From<RiskyError> for Problem {
+    fn from(error: RiskyError) -> Self {
+        match error {
+            RiskyError::PaperJam => Problem::internal(&error),
+            RiskyError::Interrupted(interrupted) => interrupted.into(),
+        }
+    }
+}

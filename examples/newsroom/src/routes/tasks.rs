@@ -1,0 +1,13 @@
+//! `GET /tasks/status`, `GET /tasks/{id}` and `POST /tasks/{id}/cancel`.
+
+use axum::Router;
+use nexios::Background;
+use nexios_axum::TaskRoutes;
+
+use crate::Newsroom;
+
+pub(crate) fn tasks(newsroom: &Newsroom) -> Router<Newsroom> {
+    let protected = newsroom.protected.clone();
+    let routes = TaskRoutes::new(Background::global().clone());
+    routes.field("protected_operation", move || protected.snapshot()).into_router().with_state(())
+}

@@ -1,0 +1,74 @@
+//! `POST /upload` and `GET /thumbnails/{name}`: CPU work with a bound.
+
+use axum::{
+    Json,
+    extract::{Multipart, Path, State},
+    http::header,
+    response::IntoResponse,
+};
+use nexios::run_in_threadpool;
+use nexios_axum::{OrProblem, Problem};
+use serde::Serialize;
+
+use crate::{Newsroom, thumbnail};
+
+const MEGABYTE: usize = 1024 * 1024;
+const MOST_BYTES: usize = 20 * MEGABYTE;
+/// A body that is too large is read on for a while and thrown away: a browser that is still sending does not see
+/// an answer, only a broken connection.
+pub(crate) const MOST_BYTES_READ: usize = 100 * MEGABYTE;
+
+#[derive(Serialize)]
+pub(crate) struct Uploaded {
+    thumbnail_url: String,
+}
+
+pub(crate) async fn upload(
+    State(newsroom): State<Newsroom>,
+    OrProblem(form): OrProblem<Multipart>,
+) -> Result<Json<Uploaded>, Problem> {
+    let picture = image_field(form).await?;
+    let jpeg = run_in_threadpool(move || thumbnail::create(&picture)).await?;
+    let name = newsroom.gallery.store(jpeg).await?;
+    Ok(Json(Uploaded { thumbnail_url: format!("/thumbnails/{name}") }))
+}
+
+pub(crate) async fn thumbnail(
+    State(newsroom): State<Newsroom>,
+    OrProblem(Path(name)): OrProblem<Path<String>>,
+) -> Result<impl IntoResponse, Problem> {
+    let jpeg = newsroom.gallery.load(&name).await?;
+    let jpeg = jpeg.ok_or_else(|| Problem::not_found("There is no such thumbnail."))?;
+    let headers = [
+        (header::CONTENT_TYPE, "image/jpeg"),
+        // The name is made from the content, so the content never changes.
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    Ok((headers, jpeg))
+}
+
+/// Reads the whole form, and returns its first field `image`.
+async fn image_field(mut form: Multipart) -> Result<Vec<u8>, Problem> {
+    let mut picture = None;
+    let mut bytes_read = 0;
+    while let Some(mut field) = form.next_field().await? {
+        let wanted = field.name() == Some("image") && picture.is_none();
+        let mut content = Vec::new();
+        while let Some(chunk) = field.chunk().await? {
+            bytes_read += chunk.len();
+            if bytes_read > MOST_BYTES {
+                (content, picture) = (Vec::new(), None);
+            } else if wanted {
+                content.extend_from_slice(&chunk);
+            }
+        }
+        if wanted {
+            picture = Some(content);
+        }
+    }
+    if bytes_read > MOST_BYTES {
+        return Err(Problem::too_large("An upload has at most 20 MB."));
+    }
+    picture.ok_or_else(|| Problem::bad_request("The form needs a field `image` with the picture."))
+}

@@ -1,0 +1,90 @@
+//! Three ways to search the articles.
+
+mod query;
+
+use nexios_axum::Problem;
+use rusqlite::{Connection, params_from_iter};
+use serde::Serialize;
+
+use crate::sqlite::{Sqlite, SqliteError};
+pub(crate) use query::SearchQuery;
+
+const MOST_HITS: usize = 20;
+
+/// The articles, in the primary database and in a replica.
+pub(crate) struct Articles {
+    primary: Sqlite,
+    replica: Sqlite,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Hit {
+    id: u64,
+    title: String,
+    excerpt: String,
+    published: String,
+}
+
+impl Articles {
+    pub(crate) fn new(primary: Sqlite, replica: Sqlite) -> Self {
+        Articles { primary, replica }
+    }
+
+    /// Full-text search, best hits first.
+    pub(crate) async fn search_primary(&self, query: SearchQuery) -> Result<Vec<Hit>, SearchError> {
+        Ok(self.primary.read(move |db| full_text(db, &query)).await?)
+    }
+
+    /// The same on the replica.
+    pub(crate) async fn search_replica(&self, query: SearchQuery) -> Result<Vec<Hit>, SearchError> {
+        Ok(self.replica.read(move |db| full_text(db, &query)).await?)
+    }
+
+    /// Reads every article, for when the full-text index is of no use; newest hits first.
+    pub(crate) async fn scan(&self, query: SearchQuery) -> Result<Vec<Hit>, SearchError> {
+        Ok(self.primary.read(move |db| scan(db, &query)).await?)
+    }
+}
+
+fn full_text(db: &Connection, query: &SearchQuery) -> rusqlite::Result<Vec<Hit>> {
+    let mut statement = db.prepare_cached(
+        "SELECT id, articles.title, snippet(articles_text, 1, '', '', '…', 16), published
+         FROM articles_text JOIN articles ON articles.id = articles_text.rowid
+         WHERE articles_text MATCH ?1 ORDER BY rank LIMIT ?2",
+    )?;
+    statement.query_map((query.full_text(), MOST_HITS), hit)?.collect()
+}
+
+fn scan(db: &Connection, query: &SearchQuery) -> rusqlite::Result<Vec<Hit>> {
+    let patterns = query.like_patterns();
+    let condition = vec![r"title || ' ' || body LIKE ? ESCAPE '\'"; patterns.len()].join(" AND ");
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT id, title, substr(body, 1, 100) || '…', published
+         FROM articles WHERE {condition} ORDER BY published DESC, id LIMIT {MOST_HITS}"
+    ))?;
+    statement.query_map(params_from_iter(patterns), hit)?.collect()
+}
+
+fn hit(row: &rusqlite::Row<'_>) -> rusqlite::Result<Hit> {
+    Ok(Hit { id: row.get(0)?, title: row.get(1)?, excerpt: row.get(2)?, published: row.get(3)? })
+}
+
+/// Why a source gave no hits.
+#[derive(Debug)]
+pub(crate) enum SearchError {
+    Sqlite(#[expect(dead_code, reason = "read in the log, by Debug")] SqliteError),
+    /// Somebody tries what happens when a source fails.
+    Trial,
+}
+
+impl From<SqliteError> for SearchError {
+    fn from(error: SqliteError) -> Self {
+        SearchError::Sqlite(error)
+    }
+}
+
+impl From<query::QueryError> for Problem {
+    fn from(error: query::QueryError) -> Self {
+        Problem::bad_request(error.to_string())
+    }
+}

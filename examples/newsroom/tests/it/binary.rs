@@ -1,0 +1,104 @@
+//! The binary itself, as somebody starts and stops it.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+};
+
+use newsroom::prepare;
+use reqwest::Url;
+use tempfile::TempDir;
+
+use crate::service::empty;
+
+struct Running {
+    process: Child,
+    url: Url,
+    _folder: TempDir,
+}
+
+/// Starts the service on small data, and reads the address it prints.
+fn start(arguments: &[&str]) -> Running {
+    let (config, folder) = empty();
+    prepare(&config).unwrap();
+    let mut process = Command::new(env!("CARGO_BIN_EXE_newsroom"))
+        .args(["--listen", "127.0.0.1:0", "--data", config.data.to_str().unwrap()])
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let url = line.trim().strip_prefix("listening on ").unwrap().parse().unwrap();
+    Running { process, url, _folder: folder }
+}
+
+impl Running {
+    /// Sends a signal, and returns whether the process ended well and what it logged.
+    fn stop(mut self, signal: &str) -> (bool, String) {
+        let kill =
+            Command::new("kill").args(["-s", signal, &self.process.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let mut log = String::new();
+        self.process.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (self.process.wait().unwrap().success(), log)
+    }
+}
+
+async fn get(url: &Url, path: &str) -> reqwest::Response {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    client.get(url.join(path).unwrap()).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn port_0_prints_the_real_address_and_the_service_brings_its_own_upstream() {
+    let running = start(&[]);
+    assert_ne!(running.url.port(), Some(0));
+    assert_eq!(get(&running.url, "/").await.status(), 200);
+    let dashboard = get(&running.url, "/dashboard?user_id=7").await;
+    assert_eq!(dashboard.status(), 200);
+    assert_eq!(dashboard.json::<serde_json::Value>().await.unwrap()["user"]["id"], 7);
+    running.stop("TERM");
+}
+
+#[tokio::test]
+async fn ctrl_c_and_sigterm_stop_it_cleanly() {
+    for signal in ["INT", "TERM"] {
+        let running = start(&[]);
+        assert_eq!(get(&running.url, "/tasks/status").await.status(), 200);
+        let (good, log) = running.stop(signal);
+        assert!(good, "{signal}: {log}");
+        assert!(log.contains("background tasks ended"), "{signal}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_json_log_is_json_in_every_line() {
+    let running = start(&["--log", "json"]);
+    get(&running.url, "/search?q=rust").await;
+    let (_, log) = running.stop("TERM");
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let answered = lines.iter().find(|line| line["message"] == "answered").expect(&log);
+    assert_eq!(answered["status"], 200);
+    assert_eq!(answered["span"]["path"], "/search");
+}
+
+#[test]
+fn help_tells_every_setting() {
+    let help = Command::new(env!("CARGO_BIN_EXE_newsroom")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for flag in ["--listen", "--data", "--upstream", "--smtp-url", "--log"] {
+        assert!(help.contains(flag), "{help}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_an_error_that_names_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_newsroom")).args(["--listen", &address]).output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&address));
+}

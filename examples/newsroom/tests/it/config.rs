@@ -1,0 +1,41 @@
+use clap::{CommandFactory, Parser};
+use newsroom::{Config, LogFormat, Sizes};
+
+#[test]
+fn the_defaults_need_no_flag() {
+    let config = Config::parse_from(["newsroom"]);
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.data.to_str(), Some("newsroom-data"));
+    assert_eq!(config.log, LogFormat::Text);
+    assert!(config.upstream.is_none() && config.smtp_url.is_none());
+    assert_eq!(config.sizes, Sizes { rows: 1_000_000, users: 100, articles: 2_000, subscribers: 10_000 });
+}
+
+#[test]
+fn every_setting_is_a_flag_with_a_variable_of_the_environment_and_a_help() {
+    let help = Config::command().render_long_help().to_string();
+    for name in ["listen", "data", "upstream", "smtp-url", "log"] {
+        let variable = format!("NEWSROOM_{}", name.to_uppercase().replace('-', "_"));
+        assert!(help.contains(&format!("--{name}")), "{help}");
+        assert!(help.contains(&format!("[env: {variable}")), "{variable} is missing: {help}");
+    }
+    for argument in Config::command().get_arguments() {
+        assert!(argument.get_help().is_some(), "{argument} has no help");
+    }
+}
+
+#[test]
+fn a_mail_server_is_checked_when_it_is_named() {
+    for good in ["smtp://localhost", "smtp://127.0.0.1:1025", "smtp://ada:s%40fe@[::1]:25"] {
+        assert!(Config::try_parse_from(["newsroom", "--smtp-url", good]).is_ok(), "{good}");
+    }
+    for bad in ["localhost", "http://localhost", "smtps://localhost", "smtp://"] {
+        assert!(Config::try_parse_from(["newsroom", "--smtp-url", bad]).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_password_is_not_in_the_debug_output() {
+    let config = Config::parse_from(["newsroom", "--smtp-url", "smtp://ada:letmein@localhost"]);
+    assert!(!format!("{config:?}").contains("letmein"));
+}

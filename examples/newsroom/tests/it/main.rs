@@ -1,0 +1,18 @@
+//! The integration tests of the demo service, one binary: a module for each route, and the ground they share.
+
+mod analytics;
+mod answer;
+mod binary;
+mod config;
+mod dashboard;
+mod data;
+mod log;
+mod mail_server;
+mod newsletter;
+mod pictures;
+mod protected;
+mod search;
+mod service;
+mod tasks;
+mod upload;
+mod web;

@@ -1,0 +1,184 @@
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::{
+    log,
+    mail_server::MailServer,
+    service::{Service, eventually},
+};
+
+const JSON: &str = "application/json";
+
+async fn send(service: &Service, subject: &str) -> Value {
+    let letter = json!({ "subject": subject, "body": "Grüße.\n.\nA dot stood alone." }).to_string();
+    service.post("/send-newsletter", JSON, letter).await.ok(202)
+}
+
+/// Sends a newsletter and returns its task when it has ended.
+async fn sent(service: &Service, subject: &str) -> Value {
+    let task = send(service, subject).await["task_id"].as_u64().unwrap();
+    service.ended(task).await
+}
+
+fn break_address(db: &Connection, id: u64) {
+    db.execute("UPDATE subscribers SET email = 'not an address' WHERE id = ?1", [id]).unwrap();
+}
+
+fn deliveries(db: &Connection, state: &str) -> u64 {
+    db.query_row("SELECT count(*) FROM deliveries WHERE state = ?1", [state], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn the_answer_names_the_task_that_sends() {
+    let service = Service::new();
+    let answer = send(&service, "named").await;
+    assert_eq!(answer["status"], "Newsletter sending started");
+    let task = service.ended(answer["task_id"].as_u64().unwrap()).await;
+    assert_eq!(task["name"], "send newsletter");
+    assert_eq!(task["state"], "completed");
+    assert_eq!((&task["done"], &task["total"]), (&json!(12), &json!(12)));
+    assert_eq!(task["message"], "12 sent, 0 failed");
+}
+
+#[tokio::test]
+async fn every_subscriber_gets_a_file_in_the_outbox() {
+    let service = Service::new();
+    sent(&service, "Häuser und Brücken").await;
+    let files = std::fs::read_dir(service.path("outbox/newsletter-1")).unwrap();
+    assert_eq!(files.count(), 12);
+    let mail = std::fs::read_to_string(service.path("outbox/newsletter-1/5.eml")).unwrap();
+    assert!(mail.contains("\r\nTo: "), "{mail}");
+    assert!(mail.contains(".5@example.org"), "{mail}");
+    assert!(mail.contains("Subject: =?utf-8?b?"), "{mail}");
+    assert_eq!(deliveries(&service.database(), "sent"), 12);
+}
+
+#[tokio::test]
+async fn a_bad_address_is_logged_and_the_next_ones_get_their_mail() {
+    let service = Service::new();
+    break_address(&service.database(), 3);
+    let task = sent(&service, "one fails").await;
+    assert_eq!(task["state"], "completed");
+    assert_eq!(task["message"], "11 sent, 1 failed");
+    let db = service.database();
+    assert_eq!((deliveries(&db, "sent"), deliveries(&db, "failed")), (11, 1));
+    let error: String =
+        db.query_row("SELECT error FROM deliveries WHERE subscriber_id = 3", [], |row| row.get(0)).unwrap();
+    assert!(!error.is_empty());
+    let lines = log::lines_with("not an address");
+    assert!(lines.iter().any(|line| line["subscriber"] == 3 && line["level"] == "WARN"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn two_newsletters_are_two_mails_each() {
+    let service = Service::new();
+    sent(&service, "first").await;
+    sent(&service, "second").await;
+    assert_eq!(deliveries(&service.database(), "sent"), 24);
+    assert_eq!(std::fs::read_dir(service.path("outbox")).unwrap().count(), 2);
+}
+
+#[tokio::test]
+async fn a_delivery_cannot_be_claimed_twice() {
+    let service = Service::new();
+    sent(&service, "once").await;
+    let again = service
+        .database()
+        .execute("INSERT INTO deliveries (newsletter_id, subscriber_id, state) VALUES (1, 1, 'sending')", []);
+    assert!(again.is_err());
+}
+
+#[tokio::test]
+async fn a_cancelled_newsletter_stops_between_two_subscribers() {
+    // A server that takes its time, so that there is one to cancel.
+    let server = MailServer::start(|address| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        address.is_empty()
+    })
+    .await;
+    let service = Service::with(|config| config.smtp_url = Some(server.url().parse().unwrap()));
+    let id = send(&service, "stopped").await["task_id"].as_u64().unwrap();
+    eventually(async || (!server.mails().is_empty()).then_some(())).await;
+    service.post(&format!("/tasks/{id}/cancel"), JSON, "").await.ok(202);
+    let task = service.ended(id).await;
+    let done = task["done"].as_u64().unwrap();
+    assert!((1..12).contains(&done), "{task}");
+    assert!(task["message"].as_str().unwrap().starts_with("stopped"), "{task}");
+    // Nobody is left in the middle: what was begun was finished.
+    let db = service.database();
+    assert_eq!((deliveries(&db, "sending"), deliveries(&db, "sent")), (0, done));
+    assert_eq!(server.mails().len() as u64, done);
+}
+
+/// The whole conversation, with a server that speaks SMTP.
+#[tokio::test]
+async fn a_mail_server_gets_every_mail_once() {
+    let server = MailServer::start(|_| false).await;
+    let service = Service::with(|config| config.smtp_url = Some(server.url().parse().unwrap()));
+    let task = sent(&service, "by SMTP").await;
+    assert_eq!(task["message"], "12 sent, 0 failed");
+    let mails = server.mails();
+    assert_eq!(mails.len(), 12);
+    let mut recipients: Vec<_> = mails.iter().map(|mail| mail.to.clone()).collect();
+    recipients.sort_unstable();
+    recipients.dedup();
+    assert_eq!(recipients.len(), 12);
+    assert_eq!(mails[0].from, "newsletter@newsroom.example");
+    assert!(mails[0].text.contains("Subject: by SMTP"), "{}", mails[0].text);
+    // A line with nothing but a dot ends a mail in SMTP; this one is in the middle.
+    assert!(mails[0].text.contains("A dot stood alone."), "{}", mails[0].text);
+    // Nothing goes to the outbox then.
+    assert_eq!(std::fs::read_dir(service.path("outbox")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_address_that_the_mail_server_refuses_is_failed_and_the_rest_go_out() {
+    let server = MailServer::start(|address| address.contains(".4@")).await;
+    let service = Service::with(|config| config.smtp_url = Some(server.url().parse().unwrap()));
+    let task = sent(&service, "one refused").await;
+    assert_eq!(task["message"], "11 sent, 1 failed");
+    assert_eq!(server.mails().len(), 11);
+    let error: String = service
+        .database()
+        .query_row("SELECT error FROM deliveries WHERE subscriber_id = 4", [], |row| row.get(0))
+        .unwrap();
+    assert!(error.contains("no such mailbox"), "{error}");
+}
+
+#[tokio::test]
+async fn a_mail_server_that_is_down_fails_the_task_after_ten_tries() {
+    let server = MailServer::start(|_| false).await;
+    let mut nobody = server.address;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    nobody.set_port(listener.local_addr().unwrap().port());
+    drop(listener);
+    let service = Service::with(|config| config.smtp_url = Some(format!("smtp://{nobody}").parse().unwrap()));
+    let task = sent(&service, "nobody there").await;
+    assert_eq!(task["state"], "failed", "{task}");
+    assert_eq!(task["error"], "the mail server cannot be reached");
+    assert_eq!(deliveries(&service.database(), "failed"), 10);
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_letter_is_refused() {
+    let service = Service::new();
+    let long = "x".repeat(201);
+    for (status, content_type, body) in [
+        (415, "text/plain", r#"{"subject":"a","body":"b"}"#.to_owned()),
+        (400, JSON, "{".to_owned()),
+        (400, JSON, String::new()),
+        (422, JSON, r#"{"subject":"a"}"#.to_owned()),
+        (422, JSON, r#"{"subject":7,"body":"b"}"#.to_owned()),
+        (422, JSON, r#"{"subject":" ","body":"b"}"#.to_owned()),
+        (422, JSON, r#"{"subject":"a","body":""}"#.to_owned()),
+        (422, JSON, r#"{"subject":"a\r\nBcc: everybody@example.org","body":"b"}"#.to_owned()),
+        (422, JSON, format!(r#"{{"subject":"{long}","body":"b"}}"#)),
+        (422, JSON, format!(r#"{{"subject":"a","body":"{}"}}"#, "x".repeat(100_001))),
+        (413, JSON, format!(r#"{{"subject":"a","body":"{}"}}"#, "x".repeat(3_000_000))),
+    ] {
+        service.post("/send-newsletter", content_type, body).await.problem(status);
+    }
+    let newsletters: u64 =
+        service.database().query_row("SELECT count(*) FROM newsletters", [], |row| row.get(0)).unwrap();
+    assert_eq!(newsletters, 0);
+}

@@ -1,0 +1,139 @@
+use crate::service::Service;
+
+#[tokio::test]
+async fn the_primary_answers_with_ranked_hits() {
+    let service = Service::new();
+    let found = service.get("/search?q=rust").await.ok(200);
+    assert_eq!(found["served_by"], "primary");
+    let results = found["results"].as_array().unwrap();
+    assert!(!results.is_empty() && results.len() <= 20);
+    assert!(results[0]["title"].is_string() && results[0]["excerpt"].is_string(), "{found}");
+    let rank: Vec<f64> = {
+        let db = service.database();
+        let mut ranks = db
+            .prepare("SELECT rank FROM articles_text WHERE articles_text MATCH 'rust' AND rowid = ?1")
+            .unwrap();
+        results.iter().map(|hit| ranks.query_row([hit["id"].as_u64()], |row| row.get(0)).unwrap()).collect()
+    };
+    assert!(rank.is_sorted(), "{rank:?}");
+}
+
+#[tokio::test]
+async fn every_word_must_be_found() {
+    let service = Service::new();
+    let both = service.get("/search?q=rust%20harbour").await.ok(200);
+    for hit in both["results"].as_array().unwrap() {
+        let text: String = service
+            .database()
+            .query_row(
+                "SELECT lower(title || body) FROM articles WHERE id = ?1",
+                [hit["id"].as_u64()],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert!(text.contains("rust") && text.contains("harbour"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_word_that_nobody_wrote_finds_nothing_and_is_no_error() {
+    let found = Service::new().get("/search?q=xylophone").await.ok(200);
+    assert_eq!(found["results"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn an_empty_query_is_400() {
+    let service = Service::new();
+    for uri in
+        ["/search", "/search?q=", "/search?q=%20%09", "/search?q=***", "/search?q=%22%22", "/search?q=%00"]
+    {
+        service.get(uri).await.problem(400);
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_is_too_long_or_no_text_is_400() {
+    let service = Service::new();
+    service.get(&format!("/search?q={}", "a".repeat(201))).await.problem(400);
+    service.get("/search?q=rust&primary=sideways").await.problem(400);
+}
+
+#[tokio::test]
+async fn a_query_is_data_and_never_syntax() {
+    let service = Service::new();
+    let syntax = [
+        "rust%20OR%20bread",
+        "rust*",
+        "%22rust",
+        "rust%22",
+        "title:rust",
+        "NEAR(rust%20bread)",
+        "rust%20NOT%20bread",
+        "^rust",
+        "(rust",
+        "-rust",
+        "rust%00bread",
+        "'; DROP TABLE articles; --",
+        "100%25%20_",
+        "c%2B%2B",
+        "ru%5Cst",
+    ];
+    for source in ["", "&primary=fail", "&primary=fail&replica=fail"] {
+        for q in syntax {
+            service.get(&format!("/search?q={}{source}", q.replace(' ', "%20"))).await.ok(200);
+        }
+    }
+    // As words these are in no article, whatever they would mean as syntax.
+    assert_eq!(service.get("/search?q=rust%20NEAR").await.ok(200)["results"], serde_json::json!([]));
+    assert_eq!(
+        service.get("/search?q=rust%20OR%20xylophone").await.ok(200)["results"],
+        serde_json::json!([])
+    );
+    for wildcard in ["r_st", "ru%25t"] {
+        let scanned = service.get(&format!("/search?q={wildcard}&primary=fail&replica=fail")).await.ok(200);
+        assert_eq!(scanned["results"], serde_json::json!([]), "{wildcard}");
+    }
+}
+
+#[tokio::test]
+async fn the_replica_answers_when_the_primary_is_slow_or_fails() {
+    let service = Service::new();
+    let usual = service.get("/search?q=rust").await.ok(200);
+    for primary in ["slow", "fail"] {
+        let found = service.get(&format!("/search?q=rust&primary={primary}&scan=slow")).await.ok(200);
+        assert_eq!(found["served_by"], "replica", "{primary}");
+        assert_eq!(found["results"], usual["results"]);
+    }
+}
+
+#[tokio::test]
+async fn the_scan_answers_when_both_indexes_fail() {
+    let service = Service::new();
+    let found = service.get("/search?q=rust&primary=fail&replica=fail").await.ok(200);
+    assert_eq!(found["served_by"], "scan");
+    assert!(!found["results"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_replica_that_is_gone_hurts_nobody() {
+    let service = Service::new();
+    std::fs::remove_file(service.path("replica.db")).unwrap();
+    assert_eq!(service.get("/search?q=rust").await.ok(200)["served_by"], "primary");
+    assert_eq!(service.get("/search?q=rust&primary=fail").await.ok(200)["served_by"], "scan");
+}
+
+/// The trial only sleeps, so the paused clock drives it.
+#[tokio::test(start_paused = true)]
+async fn all_too_slow_is_504() {
+    let service = Service::new();
+    let begun = tokio::time::Instant::now();
+    service.get("/search?q=rust&primary=slow&replica=slow&scan=slow").await.problem(504);
+    assert_eq!(begun.elapsed().as_secs(), 3);
+}
+
+#[tokio::test]
+async fn all_failed_is_503_and_tells_no_cause() {
+    let answer = Service::new().get("/search?q=rust&primary=fail&replica=fail&scan=fail").await;
+    answer.problem(503);
+    assert!(answer.header("retry-after").is_some());
+}

@@ -1,0 +1,218 @@
+use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage};
+
+use crate::{
+    answer::Answer,
+    pictures::{BLUE, RED, assert_color, encode, jpeg_turned, red_and_blue, red_and_nothing},
+    service::{Service, serve, url},
+};
+
+const FORM: &str = "multipart/form-data; boundary=frontier";
+const MEGABYTE: usize = 1024 * 1024;
+
+fn form(field: &str, content: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "--frontier\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"../../evil.jpg\"\r\n\
+         Content-Type: image/jpeg\r\n\r\n"
+    );
+    [head.as_bytes(), content, b"\r\n--frontier--\r\n"].concat()
+}
+
+async fn upload(service: &Service, picture: &[u8]) -> Answer {
+    service.post("/upload", FORM, form("image", picture)).await
+}
+
+/// Uploads a picture and gets its thumbnail.
+async fn thumbnail(service: &Service, picture: &[u8]) -> RgbImage {
+    let answer = upload(service, picture).await.ok(200);
+    let jpeg = service.get(answer["thumbnail_url"].as_str().unwrap()).await;
+    assert_eq!(jpeg.status, 200);
+    assert_eq!(image::guess_format(&jpeg.body).unwrap(), ImageFormat::Jpeg);
+    image::load_from_memory(&jpeg.body).unwrap().into_rgb8()
+}
+
+#[tokio::test]
+async fn each_kind_of_picture_becomes_a_jpeg_that_fits_200_by_200() {
+    let service = Service::new();
+    for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
+        let small = thumbnail(&service, &encode(&red_and_blue(800, 400), format)).await;
+        assert_eq!(small.dimensions(), (200, 100), "{format:?}");
+        assert_color(&small, (20, 50), RED);
+        assert_color(&small, (180, 50), BLUE);
+    }
+    let tall = thumbnail(&service, &encode(&red_and_blue(300, 900), ImageFormat::Png)).await;
+    assert_eq!(tall.dimensions(), (67, 200));
+}
+
+#[tokio::test]
+async fn a_picture_is_turned_the_way_its_exif_says() {
+    let service = Service::new();
+    let picture = red_and_blue(400, 200);
+    let upright = thumbnail(&service, &jpeg_turned(&picture, 1)).await;
+    assert_eq!(upright.dimensions(), (200, 100));
+    assert_color(&upright, (20, 50), RED);
+    // 3: upside down, so red is on the right.
+    let upside_down = thumbnail(&service, &jpeg_turned(&picture, 3)).await;
+    assert_eq!(upside_down.dimensions(), (200, 100));
+    assert_color(&upside_down, (180, 50), RED);
+    // 6: to be turned clockwise by a quarter, so red is at the top.
+    let portrait = thumbnail(&service, &jpeg_turned(&picture, 6)).await;
+    assert_eq!(portrait.dimensions(), (100, 200));
+    assert_color(&portrait, (50, 20), RED);
+    assert_color(&portrait, (50, 180), BLUE);
+}
+
+#[tokio::test]
+async fn what_is_transparent_becomes_white() {
+    let service = Service::new();
+    for format in [ImageFormat::Png, ImageFormat::WebP] {
+        let small = thumbnail(&service, &encode(&red_and_nothing(400, 400), format)).await;
+        assert_color(&small, (20, 100), RED);
+        assert_color(&small, (180, 100), Rgb([255, 255, 255]));
+    }
+}
+
+#[tokio::test]
+async fn a_picture_that_is_small_already_keeps_its_size() {
+    let small = thumbnail(&Service::new(), &encode(&red_and_blue(40, 30), ImageFormat::Png)).await;
+    assert_eq!(small.dimensions(), (40, 30));
+}
+
+#[tokio::test]
+async fn the_name_is_made_from_the_content_and_never_the_clients() {
+    let service = Service::new();
+    let picture = encode(&red_and_blue(300, 300), ImageFormat::Png);
+    let first = upload(&service, &picture).await.ok(200);
+    let again = upload(&service, &picture).await.ok(200);
+    let other = upload(&service, &encode(&red_and_blue(301, 200), ImageFormat::Png)).await.ok(200);
+    assert_eq!(first, again);
+    assert_ne!(first, other);
+    let name = first["thumbnail_url"].as_str().unwrap().strip_prefix("/thumbnails/").unwrap();
+    assert!(name.ends_with(".jpg") && !name.contains("evil"), "{name}");
+    let files: Vec<_> = std::fs::read_dir(service.path("thumbnails"))
+        .unwrap()
+        .map(|file| file.unwrap().file_name())
+        .collect();
+    assert_eq!(files.len(), 2, "{files:?}");
+    assert!(files.contains(&name.into()), "{files:?}");
+}
+
+#[tokio::test]
+async fn a_thumbnail_is_served_as_a_jpeg_that_never_changes() {
+    let service = Service::new();
+    let answer = upload(&service, &encode(&red_and_blue(300, 300), ImageFormat::Jpeg)).await.ok(200);
+    let jpeg = service.get(answer["thumbnail_url"].as_str().unwrap()).await;
+    assert_eq!(jpeg.header("content-type"), Some("image/jpeg"));
+    assert_eq!(jpeg.header("cache-control"), Some("public, max-age=31536000, immutable"));
+    assert_eq!(jpeg.header("x-content-type-options"), Some("nosniff"));
+}
+
+#[tokio::test]
+async fn no_name_leads_out_of_the_folder_of_thumbnails() {
+    let service = Service::new();
+    std::fs::write(service.path("thumbnails/notes.jpg"), "not one of ours").unwrap();
+    for name in [
+        "..%2Fnewsroom.db",
+        "..%2F..%2F..%2Fetc%2Fpasswd",
+        "%2e%2e%2freplica.db",
+        "notes.jpg",
+        "0123456789abcdef0123456789abcdef.jpg",
+        "0123456789ABCDEF0123456789ABCDEF.jpg",
+        "%00.jpg",
+    ] {
+        service.get(&format!("/thumbnails/{name}")).await.problem(404);
+    }
+    service.get("/thumbnails/%ff").await.problem(400);
+}
+
+#[tokio::test]
+async fn a_body_of_more_than_20_mb_is_413() {
+    let service = Service::new();
+    upload(&service, &vec![0; 21 * MEGABYTE]).await.problem(413);
+    // Also when the picture itself is small.
+    let picture = encode(&red_and_blue(300, 300), ImageFormat::Png);
+    let first = form("image", &picture);
+    let first = first.strip_suffix(b"--frontier--\r\n").unwrap();
+    let two_fields = [first, &form("more", &vec![0; 21 * MEGABYTE])].concat();
+    service.post("/upload", FORM, two_fields).await.problem(413);
+}
+
+#[tokio::test]
+async fn a_body_of_less_than_20_mb_is_read() {
+    // It is no picture, so it was read and looked at.
+    upload(&Service::new(), &vec![0; 19 * MEGABYTE]).await.problem(415);
+}
+
+/// A client that is still sending must see the answer and not a broken connection.
+#[tokio::test]
+async fn a_client_on_a_real_socket_sees_the_413() {
+    let service = Service::new();
+    let address = serve(service.app.clone()).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.post(url(address).join("upload").unwrap()).header("content-type", FORM);
+    let answer = request.body(form("image", &vec![0; 40 * MEGABYTE])).send().await.unwrap();
+    assert_eq!(answer.status(), 413);
+}
+
+#[tokio::test]
+async fn more_than_50_megapixels_are_422_and_never_decoded() {
+    let service = Service::new();
+    let large = encode(&DynamicImage::ImageLuma8(GrayImage::new(10_000, 5_001)), ImageFormat::Png);
+    let problem = upload(&service, &large).await.problem(422);
+    assert!(problem["detail"].as_str().unwrap().contains("10000x5001"), "{problem}");
+    // The header alone decides: the rest of the picture is not even there.
+    let header_only = &large[..large.len() / 2];
+    assert_eq!(upload(&service, header_only).await.problem(422)["detail"], problem["detail"]);
+}
+
+#[tokio::test]
+async fn what_is_not_a_picture_is_415() {
+    let service = Service::new();
+    let gif = b"GIF89a\x01\x00\x01\x00\x80\x00\x00";
+    for content in [&b"just a text"[..], b"", gif, b"%PDF-1.7", b"<svg xmlns='http://www.w3.org/2000/svg'/>"]
+    {
+        upload(&service, content).await.problem(415);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_picture_is_422() {
+    let service = Service::new();
+    for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
+        let whole = encode(&red_and_blue(300, 300), format);
+        let answer = upload(&service, &whole[..60]).await;
+        assert_eq!(answer.status, 422, "{format:?}");
+        answer.problem(422);
+    }
+    let png = encode(&red_and_blue(300, 300), ImageFormat::Png);
+    upload(&service, &png[..png.len() / 2]).await.problem(422);
+}
+
+#[tokio::test]
+async fn a_form_without_the_field_is_400() {
+    let service = Service::new();
+    let picture = encode(&red_and_blue(30, 30), ImageFormat::Png);
+    service.post("/upload", FORM, form("picture", &picture)).await.problem(400);
+    service.post("/upload", FORM, "--frontier--\r\n").await.problem(400);
+}
+
+#[tokio::test]
+async fn a_broken_form_or_none_is_400() {
+    let service = Service::new();
+    let whole = form("image", b"cut off");
+    service.post("/upload", FORM, whole[..whole.len() - 10].to_vec()).await.problem(400);
+    service.post("/upload", "application/json", "{}").await.problem(400);
+    service.post("/upload", "multipart/form-data", "x").await.problem(400);
+}
+
+#[tokio::test]
+async fn many_uploads_at_once_all_end() {
+    let service = Service::new();
+    let picture = encode(&red_and_blue(300, 300), ImageFormat::Png);
+    let answers = at_once(&service, &picture, 16).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+}
+
+async fn at_once(service: &Service, picture: &[u8], count: usize) -> Vec<Answer> {
+    let group = nexios::TaskGroup::<std::io::Error>::new();
+    group.map(0..count, |_| async { Ok(upload(service, picture).await) }).await.unwrap()
+}
