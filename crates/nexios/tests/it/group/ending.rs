@@ -319,7 +319,6 @@ async fn a_stream_left_after_its_first_result_drops_the_others() {
 
 /// TG-097, TG-007: the order of drop that holds for an abort holds for a deadline and a failure too.
 #[tokio::test(start_paused = true)]
-#[ignore = "bug: without grace the children are dropped before the body; the contract rules the order only for drop"]
 async fn without_grace_the_body_is_dropped_before_the_children() {
     for late in [true, false] {
         let diary = Diary::default();
