@@ -55,9 +55,10 @@ struct Child<'env, E> {
 }
 
 enum Stage<'env, E> {
-    /// A place is kept for a child that is being made.
+    /// A place is kept for a child that is being made; if doomed meanwhile, its maker drops it.
     Reserved {
         started: bool,
+        doomed: bool,
     },
     /// Not started: never polled before there is a place.
     Waiting(Work<'env, E>),
@@ -167,7 +168,7 @@ impl<'env, E> Children<'env, E> {
     /// Keeps the next place for a child that is being made; true if it may start at once.
     pub(super) fn reserve(&mut self, place: Place, label: Label) -> bool {
         let started = self.has_room();
-        self.insert(place, label, Stage::Reserved { started }, false, started);
+        self.insert(place, label, Stage::Reserved { started, doomed: false }, false, started);
         if !started {
             self.waiting.push_back(place);
         }
@@ -187,7 +188,7 @@ impl<'env, E> Children<'env, E> {
     /// Gives the reserved child its work; hands it back if the child was doomed meanwhile.
     pub(super) fn fill(&mut self, place: Place, work: Work<'env, E>) -> Result<(), Work<'env, E>> {
         let Some(child) = self.child(place) else { return Err(work) };
-        let Stage::Reserved { started } = child.stage else { return Err(work) };
+        let Stage::Reserved { started, doomed: false } = child.stage else { return Err(work) };
         if started {
             child.stage = Stage::Idle(work);
             let key = self.wakers.key(place.slot);
@@ -196,6 +197,13 @@ impl<'env, E> Children<'env, E> {
             child.stage = Stage::Waiting(work);
         }
         Ok(())
+    }
+
+    /// Gives up the place of a child that was doomed while it was being made.
+    pub(super) fn give_up(&mut self, place: Place) {
+        if self.child(place).is_some() {
+            self.remove(place.slot, None);
+        }
     }
 
     /// Takes a woken child out to be polled; none if it is gone or not started.
@@ -270,14 +278,14 @@ impl<'env, E> Children<'env, E> {
         {
             let Some(child) = self.child(place) else { continue };
             child.holds = true;
-            match mem::replace(&mut child.stage, Stage::Reserved { started: true }) {
+            match mem::replace(&mut child.stage, Stage::Reserved { started: true, doomed: false }) {
                 Stage::Waiting(work) => {
                     child.stage = Stage::Idle(work);
                     let key = self.wakers.key(place.slot);
                     self.wakers.ready.push_back(key);
                 }
                 // It is still being made; it starts when that is done.
-                other => debug_assert!(matches!(other, Stage::Reserved { started: false })),
+                other => debug_assert!(matches!(other, Stage::Reserved { started: false, doomed: false })),
             }
             self.holding += 1;
         }
@@ -296,10 +304,10 @@ impl<'env, E> Children<'env, E> {
                 let label = self.remove(place.slot, None)?.label;
                 Some(Doomed { work: Some(work), label })
             }
-            // `fill` will find nobody and hand the work back.
-            Stage::Reserved { .. } => {
+            Stage::Reserved { started, .. } => {
+                child.stage = Stage::Reserved { started, doomed: true };
                 self.waiting.retain(|waiting| *waiting != place);
-                Some(Doomed { work: None, label: self.remove(place.slot, None)?.label })
+                None
             }
             Stage::Polled { .. } => None,
         }
@@ -314,7 +322,7 @@ impl<'env, E> Children<'env, E> {
         self.waiting.clear();
         let places = self.slots.iter().enumerate().filter_map(|(slot, child)| {
             let child = child.as_ref()?;
-            let waits = matches!(child.stage, Stage::Waiting(..) | Stage::Reserved { started: false });
+            let waits = matches!(child.stage, Stage::Waiting(..) | Stage::Reserved { started: false, .. });
             (waits || !only_waiting).then_some(Place { slot: slot as u32, id: child.id })
         });
         let mut places: Vec<Place> = places.collect();
@@ -325,15 +333,15 @@ impl<'env, E> Children<'env, E> {
     /// Whether this child has no place yet.
     pub(super) fn is_waiting(&mut self, place: Place) -> bool {
         self.child(place).is_some_and(|child| {
-            matches!(child.stage, Stage::Waiting(..) | Stage::Reserved { started: false })
+            matches!(child.stage, Stage::Waiting(..) | Stage::Reserved { started: false, .. })
         })
     }
 
     /// Who is alive and doing what, in spawn order.
     pub(super) fn activities(&self) -> Vec<(u64, Label, Activity)> {
         let activity = |child: &Child<'env, E>| match child.stage {
-            Stage::Reserved { started: false } | Stage::Waiting(..) => Activity::Waiting,
-            Stage::Reserved { started: true } | Stage::Idle(..) => Activity::Idle,
+            Stage::Reserved { started: false, .. } | Stage::Waiting(..) => Activity::Waiting,
+            Stage::Reserved { started: true, .. } | Stage::Idle(..) => Activity::Idle,
             Stage::Polled { .. } => Activity::Polled,
         };
         let alive = self.slots.iter().flatten();
