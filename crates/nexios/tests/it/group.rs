@@ -14,6 +14,7 @@ mod fail_fast;
 mod failure;
 mod handle;
 mod limits;
+mod map;
 mod nested;
 mod ownership;
 mod probes;
