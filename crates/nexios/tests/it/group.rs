@@ -11,6 +11,7 @@ mod defer;
 mod driving;
 mod drops;
 mod ending;
+mod ends;
 mod fail_fast;
 mod failure;
 mod handle;
