@@ -7,6 +7,7 @@ mod abort;
 mod basics;
 mod cancel;
 mod collect;
+mod deadlines;
 mod defer;
 mod driving;
 mod drops;
