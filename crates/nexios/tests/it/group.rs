@@ -23,6 +23,7 @@ mod ownership;
 mod probes;
 mod scopes;
 mod spawning;
+mod stress;
 mod supervise;
 mod support;
 mod wakes;
