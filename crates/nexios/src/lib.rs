@@ -2,6 +2,8 @@
 
 mod background;
 mod cancel;
+#[cfg(doctest)]
+mod compile_fail;
 mod group;
 mod hedge;
 #[allow(dead_code)]
