@@ -43,7 +43,7 @@ fn child(value: u64, yields: bool) -> Child {
     Child { value, yielded: !yields }
 }
 
-pub fn contests() -> Vec<Named> {
+pub(crate) fn contests() -> Vec<Named> {
     let mut contests: Vec<Named> = Vec::new();
     for runtime in ["current_thread", "multi_thread"] {
         for yields in [false, true] {
