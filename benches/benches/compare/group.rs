@@ -51,15 +51,23 @@ pub(crate) fn contests() -> Vec<Named> {
                 let kind = if yields { "yield_once" } else { "ready" };
                 let name = format!("group/spawn_await/{kind}/{runtime}/{size}");
                 let title = name.clone();
-                contests
-                    .push((name, Box::new(move || in_task(title, &runtime_named(runtime), size, yields))));
+                contests.push((
+                    name,
+                    Box::new(move || counted(in_task(title, &runtime_named(runtime), size, yields), runtime)),
+                ));
             }
         }
         let name = format!("group/spawn_parallel/{runtime}/64");
         let title = name.clone();
-        contests.push((name, Box::new(move || parallel(title, &runtime_named(runtime), 64))));
+        contests
+            .push((name, Box::new(move || counted(parallel(title, &runtime_named(runtime), 64), runtime))));
     }
     contests
+}
+
+/// Allocations can be counted where everything happens on one thread.
+fn counted(contest: Contest, runtime: &str) -> Contest {
+    if runtime == "current_thread" { contest } else { contest.without_allocations() }
 }
 
 fn runtime_named(name: &str) -> Rc<Runtime> {
@@ -70,22 +78,25 @@ fn runtime_named(name: &str) -> Rc<Runtime> {
     Rc::new(built.expect("a runtime can be built on a machine that runs benches"))
 }
 
-fn side<Fut>(who: &'static str, runtime: &Rc<Runtime>, work: impl Fn() -> Fut + 'static) -> Side
+/// One way of doing the work, in a task of the runtime as in a server.
+fn spawned<Fut>(
+    who: &'static str,
+    runtime: &Rc<Runtime>,
+    work: impl Fn() -> Fut + Clone + Send + 'static,
+) -> Side
 where
-    Fut: Future<Output = u64>,
+    Fut: Future<Output = u64> + Send + 'static,
 {
     let runtime = runtime.clone();
-    Side::new(who, move || {
-        std::hint::black_box(runtime.block_on(work()));
+    Side::new(who, move |repeats| {
+        let work = work.clone();
+        let task = runtime.spawn(async move {
+            for _ in 0..repeats {
+                std::hint::black_box(work().await);
+            }
+        });
+        runtime.block_on(task).expect("a bench has no panic of its own");
     })
-}
-
-/// As `side`, with the work in a task of the runtime, as in a server.
-fn spawned<Fut>(who: &'static str, runtime: &Rc<Runtime>, work: impl Fn() -> Fut + 'static) -> Side
-where
-    Fut: Future<Output = u64>,
-{
-    side(who, runtime, work)
 }
 
 fn in_task(name: String, runtime: &Rc<Runtime>, size: u64, yields: bool) -> Contest {
