@@ -18,6 +18,7 @@ mod search;
 mod shutdown;
 mod sqlite;
 mod thumbnail;
+mod uploads;
 mod upstream;
 
 pub use app::{Newsroom, app, router};

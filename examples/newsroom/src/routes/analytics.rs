@@ -4,7 +4,6 @@ use axum::{Json, extract::State, http::StatusCode};
 use nexios::Background;
 use nexios_axum::Problem;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use crate::{Newsroom, analytics::RESET_EVERY};
 
@@ -20,17 +19,15 @@ pub(crate) async fn reset(State(newsroom): State<Newsroom>) -> StatusCode {
 
 impl Newsroom {
     /// Lets the analytics be computed anew every 24 hours, until the service ends.
+    ///
+    /// The schedule is a background task like any other: the status page counts it, and it can be cancelled there.
     pub fn reset_analytics_daily(&self) {
         let daily_totals = self.daily_totals.clone();
-        let task = Background::global().spawn("reset analytics every 24 h", |task| async move {
-            loop {
-                tokio::select! {
-                    _ = task.cancelled() => break,
-                    () = sleep(RESET_EVERY) => daily_totals.reset(),
-                }
-            }
+        let schedule = Background::global().every("reset analytics every 24 h", RESET_EVERY, move |_| {
+            daily_totals.reset();
+            async {}
         });
-        if let Err(refused) = task {
+        if let Err(refused) = schedule {
             tracing::error!(%refused, "analytics will not be reset");
         }
     }

@@ -63,6 +63,16 @@ async fn port_0_prints_the_real_address_and_the_service_brings_its_own_upstream(
 }
 
 #[tokio::test]
+async fn the_daily_reset_is_a_background_task_that_the_status_shows() {
+    let running = start(&[]);
+    let status: serde_json::Value = get(&running.url, "/tasks/status").await.json().await.unwrap();
+    assert_eq!(status["active_tasks"], 1, "{status}");
+    assert_eq!(status["tasks"][0]["name"], "reset analytics every 24 h");
+    assert_eq!(status["tasks"][0]["state"], "running");
+    running.stop("TERM");
+}
+
+#[tokio::test]
 async fn ctrl_c_and_sigterm_stop_it_cleanly() {
     for signal in ["INT", "TERM"] {
         let running = start(&[]);
