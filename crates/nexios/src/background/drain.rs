@@ -225,7 +225,8 @@ impl Draining {
     }
 
     fn report(&self, registry: &Registry) -> DrainReport {
-        let mut report = DrainReport { running_pool_closures: pool::closures_running(), ..Default::default() };
+        let mut report =
+            DrainReport { running_pool_closures: pool::closures_running(), ..Default::default() };
         for record in &self.members {
             let names = match record.state() {
                 TaskState::Completed => &mut report.completed,

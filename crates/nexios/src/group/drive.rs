@@ -13,7 +13,7 @@ use super::{
     children::Turn,
     frames,
     outcome::Ending,
-    state::{Core, Phase, Run, Shared, drop_quietly, log_panic},
+    state::{Core, Phase, Run, Shared, drop_quietly, log_panic, log_unseen},
     verdict::{Cause, Payload},
     wake::{ChildWaker, Key},
     work::End,
@@ -94,20 +94,21 @@ where
     let has_body = body.is_some();
     let body = body.unwrap_or(&mut nobody);
     let _entered = frames::enter_turn(shared.address());
-    let mut driver = Driver { shared, awaiter, waker: Some(registered), has_body, driving: true };
+    let mut driver =
+        Driver { shared, awaiter, waker: Some(registered), has_body, polled: false, driving: true };
     if parent_woken {
         driver.look_at_parent();
     }
     let mut finished = None;
     loop {
         match driver.next(&*body, finished.take()) {
-            Step::Child(turn) => finished = driver.poll_child(turn),
+            Step::Child(turn) => finished = driver.poll_child(turn, body),
             Step::Body => driver.poll_body(body),
             Step::CutBody => driver.cut_body(body),
             Step::Close(cause) => shared.close(cause),
             Step::EndGrace => shared.end_grace(shared.lock()),
             Step::LookAtParent => driver.look_at_parent(),
-            Step::LookAtTimer => driver.look_at_timer(),
+            Step::LookAtTimer => driver.look_at_timer(body),
             Step::Rest => return,
             Step::Over => {
                 // Somebody else may wait for just this.
@@ -115,7 +116,7 @@ where
                 return;
             }
             Step::Yield => {
-                driver.yield_turn();
+                driver.yield_turn(body);
                 waker.wake_by_ref();
                 return;
             }
@@ -135,6 +136,8 @@ struct Driver<'a, 'env, E> {
     waker: Option<Waker>,
     /// This is `run`, the only one that can poll the body.
     has_body: bool,
+    /// Has polled in this turn. One poll is always allowed, else a deep nest of groups would never reach its leaves.
+    polled: bool,
     driving: bool,
 }
 
@@ -154,7 +157,7 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
                 }
                 return step;
             }
-            if !frames::may_poll() || !tokio::task::coop::has_budget_remaining() {
+            if self.polled && !(frames::may_poll() && tokio::task::coop::has_budget_remaining()) {
                 return Step::Yield;
             }
             if self.has_body && core.body_woken && body.is_alive() {
@@ -235,9 +238,9 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
     }
 
     /// Leaves with work undone.
-    fn yield_turn(&mut self) {
+    fn yield_turn(&mut self, body: &mut dyn Body<E>) {
         // A group whose children are always ready must not miss its deadline.
-        self.look_at_timer();
+        self.look_at_timer(body);
         let mut core = self.shared.lock();
         self.leave(&mut core);
         drop(core);
@@ -245,7 +248,8 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
         self.shared.signals.notify();
     }
 
-    fn poll_child(&mut self, mut turn: Turn<'env, E>) -> Option<Published> {
+    fn poll_child(&mut self, mut turn: Turn<'env, E>, body: &mut dyn Body<E>) -> Option<Published> {
+        self.polled = true;
         frames::count_poll();
         turn.waker.arm();
         let polled = catch_unwind(AssertUnwindSafe(|| {
@@ -258,8 +262,8 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
                 drop(work);
                 return Some(Published { slot, waker });
             }
-            Ok(Poll::Ready(Ok(end))) => self.finish(turn, end),
-            Ok(Poll::Ready(Err(payload))) | Err(payload) => self.finish_panicked(turn, payload),
+            Ok(Poll::Ready(Ok(end))) => self.finish(turn, end, body),
+            Ok(Poll::Ready(Err(payload))) | Err(payload) => self.finish_panicked(turn, payload, body),
         }
         None
     }
@@ -279,7 +283,7 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
     }
 
     /// A child left an error.
-    fn finish(&self, turn: Turn<'env, E>, end: End<'env, E>) {
+    fn finish(&mut self, turn: Turn<'env, E>, end: End<'env, E>, body: &mut dyn Body<E>) {
         let Turn { slot, work, waker } = turn;
         let notes = frames::take_notes();
         let ending = work.ending();
@@ -288,28 +292,34 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
             let mut core = self.shared.lock();
             (core.children.finish(slot, waker, notes.told), core.verdict.cause.is_some())
         };
-        if let (Some(finished), End::Failed(error, teller)) = (finished, end) {
-            if closing && finished.told {
-                // It only repeats what the group told it.
-                self.shared.lock().verdict.cut = true;
-                drop_quietly(error);
-            } else {
-                self.shared.fail(finished.id, error);
+        match (finished, end) {
+            (Some(finished), End::Failed(error, teller)) => {
+                if closing && finished.told {
+                    // It only repeats what the group told it.
+                    self.shared.lock().verdict.cut = true;
+                    drop_quietly(error);
+                } else {
+                    if !closing {
+                        self.cut_body(body);
+                    }
+                    self.shared.fail(finished.id, error);
+                }
+                self.tell(ending, teller);
             }
-            self.tell(ending, teller);
-        } else {
-            tracing::warn!("a child of a task group failed and nobody looked at its error");
+            (Some(finished), _) => log_unseen(&finished.label),
+            (None, _) => {}
         }
         self.shared.end_poll(&mut self.shared.lock());
     }
 
-    fn finish_panicked(&self, turn: Turn<'env, E>, payload: Payload) {
+    fn finish_panicked(&mut self, turn: Turn<'env, E>, payload: Payload, body: &mut dyn Body<E>) {
         let Turn { slot, work, waker } = turn;
         let ending = work.ending();
         let finished = self.shared.lock().children.finish(slot, waker, false);
         if let Some(finished) = finished {
             log_panic("a child of a task group panicked", &finished.label, &payload);
         }
+        self.cut_body(body);
         self.shared.panicked(payload);
         // What a panicked child has left is dropped last: that tells its handle.
         self.tell(ending, work);
@@ -327,6 +337,7 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
     }
 
     fn poll_body(&mut self, body: &mut dyn Body<E>) {
+        self.polled = true;
         frames::count_poll();
         let shared = self.shared;
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll()));
@@ -372,7 +383,7 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
         }
     }
 
-    fn look_at_timer(&self) {
+    fn look_at_timer(&mut self, body: &mut dyn Body<E>) {
         let timer = {
             let mut core = self.shared.lock();
             if !core.clock.timer_woken {
@@ -390,6 +401,7 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
         match core.phase {
             Phase::Open => {
                 drop(core);
+                self.cut_body(body);
                 self.shared.close(Cause::Deadline);
             }
             Phase::Closing => self.shared.end_grace(core),

@@ -29,8 +29,10 @@ pub(super) struct Notes {
 const POLLS_PER_TURN: u32 = 128;
 
 thread_local! {
+    #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
     static FRAMES: RefCell<Vec<Frame>> = RefCell::new(Vec::new());
     /// What is left of the outermost turn's polls.
+    #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
     static POLLS_LEFT: Cell<u32> = Cell::new(POLLS_PER_TURN);
 }
 

@@ -370,6 +370,11 @@ pub(super) fn log_panic_text(what: &'static str, payload: &Payload) {
     tracing::error!(panic = message_of(payload), "{what}");
 }
 
+/// Logs an error whose handle is gone.
+pub(super) fn log_unseen(child: &Label) {
+    tracing::warn!(%child, "a child of a task group failed and nobody looked at its error");
+}
+
 /// The text of a panic, where it has one.
 pub(super) fn message_of(payload: &Payload) -> &str {
     payload

@@ -11,7 +11,7 @@ use super::{
     drive, frames,
     label::Label,
     outcome::{Found, Outcome},
-    state::Shared,
+    state::{Shared, log_unseen},
 };
 use crate::{CancelReason, Interrupted};
 
@@ -145,7 +145,7 @@ impl<T, E> Drop for Task<'_, T, E> {
             group.signals.forget(self.place.id);
         }
         if self.outcome.as_ref().is_some_and(|outcome| outcome.abandon()) {
-            tracing::warn!(child = %self.label, "a child of a task group failed and nobody looked at its error");
+            log_unseen(&self.label);
         }
     }
 }

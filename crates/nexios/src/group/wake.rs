@@ -266,7 +266,8 @@ impl Wakers {
 
     /// The child in `slot` has ended: its waker serves the next one, unless the key may still turn up.
     pub(super) fn retire(&mut self, slot: u32, polled_with: Option<Arc<ChildWaker>>, polled: bool) {
-        let seat = &mut self.seats[slot as usize];
+        // A child that has never started has no seat, and its key is nowhere.
+        let Some(seat) = self.seats.get_mut(slot as usize) else { return };
         match polled_with.or_else(|| seat.waker.take()) {
             Some(waker) if polled && waker.is_unused() => seat.waker = Some(waker),
             // Late wakes, and a child's first place in the queue, carry the old generation and reach nobody.
@@ -324,5 +325,6 @@ const SEATS_KEPT: usize = 128;
 const GROUPS_KEPT: usize = 8;
 
 thread_local! {
+    #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
     static RECYCLED: RefCell<Vec<Wakers>> = RefCell::new(Vec::new());
 }

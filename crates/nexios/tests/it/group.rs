@@ -1,3 +1,24 @@
 //! Task groups.
 
+// clippy allows it in tests, but not in what tests call.
+#![allow(clippy::unwrap_used)]
+
+mod abort;
 mod basics;
+mod cancel;
+mod collect;
+mod driving;
+mod drops;
+mod ending;
+mod fail_fast;
+mod failure;
+mod handle;
+mod limits;
+mod nested;
+mod ownership;
+mod probes;
+mod scopes;
+mod spawning;
+mod supervise;
+mod support;
+mod wakes;

@@ -1,0 +1,562 @@
+//! Stopping a group, or one child of it, on purpose.
+
+use std::{
+    future::{Future, pending},
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use nexios::{CancelReason, CancelScope, CancelToken, Task, TaskGroup};
+use tokio::time::Instant;
+
+use super::support::{
+    CountDrop, Diary, Failed, OnDrop, after, bounded, cancelled, count, counting_polls, millis, settle,
+};
+
+/// TG-003
+#[tokio::test(start_paused = true)]
+async fn cancelling_one_child_is_no_failure_of_the_group() {
+    let dropped = AtomicUsize::new(0);
+    let group = TaskGroup::<Failed>::new();
+    let outcome = bounded(group.run(async {
+        let one = group.spawn(async {
+            let _count = CountDrop(&dropped);
+            pending::<Result<(), _>>().await
+        });
+        let two = group.spawn(async {
+            after(20).await;
+            Ok(2)
+        });
+        after(1).await;
+        one.cancel();
+        assert_eq!(count(&dropped), 1, "dropped before cancel returns");
+        assert!(one.is_finished());
+        assert!(!group.token().is_cancelled());
+        assert_eq!(one.await, Err(cancelled(CancelReason::Requested)));
+        two.await
+    }))
+    .await;
+    assert_eq!(outcome, Ok(2));
+    assert_eq!(group.suppressed(), []);
+    assert_eq!(group.token().reason(), Some(CancelReason::Finished));
+}
+
+/// TG-003: an unawaited handle changes nothing.
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_only_children_were_cancelled_is_ok() {
+    let group = TaskGroup::<Failed>::new();
+    for _ in 0..3 {
+        group.spawn(pending::<Result<(), _>>()).cancel();
+    }
+    group.spawn_parallel(pending::<Result<(), Failed>>()).cancel();
+    assert_eq!(bounded(group.join()).await, Ok(()));
+}
+
+/// TG-003: a child that cancels itself is dropped as its poll returns.
+#[tokio::test(start_paused = true)]
+async fn a_child_may_cancel_itself() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let own = Arc::new(Mutex::new(None::<Task<'static, (), Failed>>));
+    let group = TaskGroup::<Failed>::new();
+    let task = group.spawn({
+        let (dropped, own) = (dropped.clone(), own.clone());
+        async move {
+            let _count = CountDrop(&dropped);
+            own.lock().unwrap().as_ref().unwrap().cancel();
+            assert_eq!(count(&dropped), 0);
+            pending::<Result<(), _>>().await
+        }
+    });
+    *own.lock().unwrap() = Some(task);
+    assert_eq!(bounded(group.join()).await, Ok(()));
+    assert_eq!(count(&dropped), 1);
+    let task = own.lock().unwrap().take().unwrap();
+    assert_eq!(bounded(task).await, Err(cancelled(CancelReason::Requested)));
+}
+
+/// TG-003: one that cancels itself and finishes in the same poll keeps its result or is cancelled, never both.
+#[tokio::test(start_paused = true)]
+async fn a_child_that_cancels_itself_and_finishes_has_ended() {
+    let own = Arc::new(Mutex::new(None::<Task<'static, i32, Failed>>));
+    let group = TaskGroup::<Failed>::new();
+    let task = group.spawn({
+        let own = own.clone();
+        async move {
+            own.lock().unwrap().as_ref().unwrap().cancel();
+            Ok(1)
+        }
+    });
+    *own.lock().unwrap() = Some(task);
+    assert_eq!(bounded(group.join()).await, Ok(()));
+    let task = own.lock().unwrap().take().unwrap();
+    let outcome = bounded(task).await;
+    assert!(outcome == Ok(1) || outcome == Err(cancelled(CancelReason::Requested)), "{outcome:?}");
+    assert!(group.is_empty());
+}
+
+/// TG-003: a child waiting for a place gives it up without having been polled.
+#[tokio::test(start_paused = true)]
+async fn cancelling_a_waiting_child_lets_the_next_one_in() {
+    let polled = AtomicBool::new(false);
+    let group = TaskGroup::builder().limit(1).build();
+    let outcome: Result<i32, Failed> = bounded(group.run(async {
+        let first = group.spawn(async {
+            after(10).await;
+            Ok(1)
+        });
+        let second = group.spawn(async {
+            polled.store(true, Ordering::SeqCst);
+            Ok(10)
+        });
+        let third = group.spawn(async { Ok(100) });
+        second.cancel();
+        assert_eq!(second.await, Err(cancelled(CancelReason::Requested)));
+        assert_eq!(group.len(), 2);
+        Ok(first.await? + third.await?)
+    }))
+    .await;
+    assert_eq!(outcome, Ok(101));
+    assert!(!polled.load(Ordering::SeqCst));
+}
+
+/// TG-003: the place of a cancelled running child goes to the next one.
+#[tokio::test(start_paused = true)]
+async fn cancelling_a_running_child_frees_its_place() {
+    let group = TaskGroup::builder().limit(1).build();
+    let outcome: Result<i32, Failed> = bounded(group.run(async {
+        let stuck = group.spawn(pending::<Result<(), _>>());
+        let next = group.spawn(async { Ok(5) });
+        after(1).await;
+        stuck.cancel();
+        next.await
+    }))
+    .await;
+    assert_eq!(outcome, Ok(5));
+}
+
+/// TG-003: destructors may use the group again.
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_childs_destructor_may_spawn_and_cancel() {
+    let group = TaskGroup::<Failed>::new();
+    let ran = Arc::new(AtomicUsize::new(0));
+    let outcome = bounded(group.run(async {
+        let victim = Arc::new(group.spawn(pending::<Result<(), _>>()));
+        let spawner = group.spawner();
+        let late = OnDrop({
+            let (ran, victim) = (ran.clone(), victim.clone());
+            move || {
+                let ran = ran.clone();
+                drop(spawner.spawn(async move {
+                    ran.fetch_add(1, Ordering::SeqCst);
+                    Ok(())
+                }));
+                victim.cancel();
+            }
+        });
+        let task = group.spawn(async move {
+            let _late = late;
+            pending::<Result<(), _>>().await
+        });
+        after(1).await;
+        task.cancel();
+        assert!(victim.is_finished());
+        Ok(())
+    }))
+    .await;
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(count(&ran), 1, "the group is still open, so what the destructor spawned runs");
+}
+
+/// TG-016
+#[tokio::test(start_paused = true)]
+async fn a_body_that_answers_the_cancellation_with_its_own_error_is_heard() {
+    let request = CancelToken::new();
+    let outcome: Result<(), _> = CancelScope::new(request.clone(), None)
+        .run(bounded(async {
+            let group = TaskGroup::builder().grace(millis(50)).build();
+            let token = group.token();
+            let run = group.run(async {
+                group.spawn(pending::<Result<(), Failed>>());
+                let reason = token.cancelled().await;
+                assert_eq!(reason, CancelReason::ClientDisconnected);
+                after(5).await;
+                Err(Failed::With("half of it was sent"))
+            });
+            let outer = async {
+                after(10).await;
+                request.cancel(CancelReason::ClientDisconnected);
+            };
+            tokio::join!(run, outer).0
+        }))
+        .await;
+    assert_eq!(outcome, Err(Failed::With("half of it was sent")));
+    assert!(request.is_cancelled(), "the outer cancellation stays visible in the token");
+}
+
+/// TG-016: an error that the body has ready in the instant of the cancellation counts without grace, too.
+#[tokio::test(start_paused = true)]
+async fn a_body_answers_the_cancellation_at_once_without_grace() {
+    let request = CancelToken::new();
+    let outcome: Result<(), _> = CancelScope::new(request.clone(), None)
+        .run(bounded(async {
+            let group = TaskGroup::new();
+            let token = request.clone();
+            let run = group.run(async {
+                token.cancelled().await;
+                Err(Failed::With("own answer"))
+            });
+            let outer = async {
+                after(10).await;
+                request.cancel(CancelReason::Shutdown);
+            };
+            tokio::join!(run, outer).0
+        }))
+        .await;
+    assert_eq!(outcome, Err(Failed::With("own answer")));
+}
+
+/// TG-035
+#[tokio::test(start_paused = true)]
+async fn cancel_stops_the_children_and_returns_what_the_body_returns() {
+    let dropped = AtomicUsize::new(0);
+    let begun = Instant::now();
+    let group = TaskGroup::<Failed>::new();
+    let outcome = bounded(group.run(async {
+        for _ in 0..3 {
+            group.spawn(async {
+                let _count = CountDrop(&dropped);
+                pending::<Result<(), _>>().await
+            });
+        }
+        group.spawn_parallel(pending::<Result<(), Failed>>());
+        after(10).await;
+        group.cancel();
+        assert_eq!(count(&dropped), 3);
+        assert!(group.is_empty());
+        assert_eq!(group.token().reason(), Some(CancelReason::Requested));
+        // The body is not interrupted.
+        after(10).await;
+        Ok("body")
+    }))
+    .await;
+    assert_eq!(outcome, Ok("body"));
+    assert_eq!(begun.elapsed(), millis(20));
+    assert_eq!(group.suppressed(), []);
+}
+
+/// TG-035: from a child, through the spawner.
+#[tokio::test(start_paused = true)]
+async fn a_child_cancels_the_whole_group_itself_included() {
+    let diary = Diary::default();
+    let group = TaskGroup::<Failed>::new();
+    let spawner = group.spawner();
+    group.spawn(async {
+        let _mark = diary.at_drop("sibling");
+        pending::<Result<(), _>>().await
+    });
+    let diary_of_child = &diary;
+    let canceller = group.spawn(async move {
+        let _mark = diary_of_child.at_drop("canceller");
+        after(5).await;
+        spawner.cancel();
+        pending::<Result<(), _>>().await
+    });
+    assert_eq!(bounded(group.join()).await, Ok(()));
+    assert_eq!(diary.pages(), ["sibling", "canceller"]);
+    assert_eq!(bounded(canceller).await, Err(cancelled(CancelReason::Requested)));
+}
+
+/// TG-036
+#[tokio::test(start_paused = true)]
+async fn the_bodys_own_error_after_cancel_is_not_swallowed() {
+    let group = TaskGroup::new();
+    let outcome: Result<(), _> = bounded(group.run(async {
+        group.spawn(pending::<Result<(), Failed>>());
+        group.cancel();
+        after(1).await;
+        Err(Failed::With("own"))
+    }))
+    .await;
+    assert_eq!(outcome, Err(Failed::With("own")));
+}
+
+/// TG-036: within the grace, too, and what the children return then is kept.
+#[tokio::test(start_paused = true)]
+async fn the_bodys_own_error_after_cancel_beats_what_children_return_in_the_grace() {
+    let group = TaskGroup::builder().grace(millis(50)).build();
+    let token = group.token();
+    let outcome: Result<(), _> = bounded(group.run(async {
+        group.spawn(async move {
+            token.cancelled().await;
+            Err::<(), _>(Failed::With("cleanup"))
+        });
+        group.cancel();
+        after(10).await;
+        Err(Failed::With("own"))
+    }))
+    .await;
+    assert_eq!(outcome, Err(Failed::With("own")));
+    assert_eq!(group.suppressed(), [Failed::With("cleanup")]);
+}
+
+/// TG-037
+#[tokio::test(start_paused = true)]
+async fn cancelling_twice_is_cancelling_once() {
+    let group = TaskGroup::<Failed>::new();
+    let outcome = bounded(group.run(async {
+        let task = group.spawn(pending::<Result<(), _>>());
+        group.cancel();
+        group.cancel();
+        group.spawner().cancel();
+        assert_eq!(task.await, Err(cancelled(CancelReason::Requested)));
+        Ok(1)
+    }))
+    .await;
+    assert_eq!(outcome, Ok(1));
+}
+
+/// TG-037: a second cancel does not cut the grace of the first short.
+#[tokio::test(start_paused = true)]
+async fn cancelling_twice_leaves_the_grace_as_it_is() {
+    let begun = Instant::now();
+    let diary = Diary::default();
+    let group = TaskGroup::<Failed>::builder_with_grace(50);
+    let (token, diary_of_child) = (group.token(), &diary);
+    let outcome = bounded(group.run(async {
+        group.spawn(async move {
+            token.cancelled().await;
+            after(30).await;
+            diary_of_child.note("cleaned up");
+            Ok(())
+        });
+        after(1).await;
+        group.cancel();
+        after(10).await;
+        group.cancel();
+        Ok(())
+    }))
+    .await;
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(diary.pages(), ["cleaned up"]);
+    assert_eq!(begun.elapsed(), millis(31));
+}
+
+/// TG-037
+#[tokio::test(start_paused = true)]
+async fn cancelling_after_the_end_changes_nothing() {
+    let group = TaskGroup::<Failed>::new();
+    let task = group.spawn(async { Ok(3) });
+    assert_eq!(bounded(group.join()).await, Ok(()));
+    group.cancel();
+    task.cancel();
+    assert_eq!(group.token().reason(), Some(CancelReason::Finished));
+    assert_eq!(bounded(task).await, Ok(3));
+    let spawner = group.spawner();
+    drop(group);
+    spawner.cancel();
+}
+
+/// TG-037: the body still runs, its spawns are refused.
+#[tokio::test(start_paused = true)]
+async fn cancelling_before_the_start_cancels_on_entry() {
+    let polled = AtomicBool::new(false);
+    let group = TaskGroup::<Failed>::new();
+    let early = group.spawn(async {
+        polled.store(true, Ordering::SeqCst);
+        Ok(())
+    });
+    group.cancel();
+    let outcome = bounded(group.run(async {
+        let refused = group.spawn(async {
+            polled.store(true, Ordering::SeqCst);
+            Ok(())
+        });
+        assert_eq!(refused.await, Err(cancelled(CancelReason::Requested)));
+        Ok("body")
+    }))
+    .await;
+    assert_eq!(outcome, Ok("body"));
+    assert_eq!(bounded(early).await, Err(cancelled(CancelReason::Requested)));
+    assert!(!polled.load(Ordering::SeqCst));
+}
+
+/// TG-043
+#[tokio::test(start_paused = true)]
+async fn nothing_spawned_into_a_cancelled_group_is_ever_polled() {
+    let polled = AtomicUsize::new(0);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let group = TaskGroup::<Failed>::new();
+    group.cancel();
+    let work = || {
+        let held = CountDrop(&dropped);
+        let polled = &polled;
+        async move {
+            let _held = held;
+            polled.fetch_add(1, Ordering::SeqCst);
+            Ok::<(), Failed>(())
+        }
+    };
+    let spawner = group.spawner();
+    let tasks = [
+        group.spawn(work()),
+        group.spawn_named("named", work()),
+        spawner.spawn(work()),
+        spawner.spawn_named("named", work()),
+    ];
+    let daemon = work();
+    group.spawn_daemon(async {
+        let _ = daemon.await;
+    });
+    let held = OnDrop({
+        let dropped = dropped.clone();
+        move || {
+            dropped.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let parallel = group.spawn_parallel(async move {
+        let _held = held;
+        Ok::<(), Failed>(())
+    });
+    assert_eq!(count(&dropped), 6, "refused futures are dropped before the spawn returns");
+    assert!(group.is_empty());
+    for task in tasks.into_iter().chain([parallel]) {
+        assert!(task.is_finished());
+        assert_eq!(bounded(task).await, Err(cancelled(CancelReason::Requested)));
+    }
+    assert_eq!(count(&polled), 0);
+}
+
+/// TG-071
+#[tokio::test(start_paused = true)]
+async fn a_cancellation_while_joining_still_waits_for_the_children_to_end() {
+    let diary = Diary::default();
+    let begun = Instant::now();
+    let group = TaskGroup::<Failed>::builder_with_grace(100);
+    let (token, spawner) = (group.token(), group.spawner());
+    let diary_of_child = &diary;
+    group.spawn(async move {
+        token.cancelled().await;
+        after(30).await;
+        diary_of_child.note("cleaned up");
+        Ok(())
+    });
+    let outer = async {
+        after(10).await;
+        spawner.cancel();
+        diary.note("cancelled");
+    };
+    let join = async {
+        let outcome = group.join().await;
+        diary.note("joined");
+        outcome
+    };
+    let (outcome, ()) = bounded(async { tokio::join!(join, outer) }).await;
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(diary.pages(), ["cancelled", "cleaned up", "joined"]);
+    assert_eq!(begun.elapsed(), millis(40));
+}
+
+/// TG-072
+#[tokio::test(start_paused = true)]
+async fn one_task_goes_through_two_cancelled_groups() {
+    for _ in 0..2 {
+        let request = CancelToken::new();
+        let outcome: Result<(), _> = CancelScope::new(request.clone(), None)
+            .run(bounded(async {
+                let group = TaskGroup::<Failed>::new();
+                let run = group.run(async { group.spawn(pending()).await });
+                let outer = async {
+                    after(1).await;
+                    request.cancel(CancelReason::Shutdown);
+                };
+                tokio::join!(run, outer).0
+            }))
+            .await;
+        assert_eq!(outcome, Err(cancelled(CancelReason::Shutdown)));
+    }
+    assert!(CancelScope::current().is_none());
+}
+
+/// TG-076
+#[tokio::test(start_paused = true)]
+async fn cancelling_a_finished_child_keeps_its_result() {
+    let group = TaskGroup::<Failed>::new();
+    let outcome = bounded(group.run(async {
+        let done = group.spawn(async { Ok(1) });
+        let going = group.spawn(async {
+            after(10).await;
+            Ok(2)
+        });
+        after(5).await;
+        assert!(done.is_finished());
+        done.cancel();
+        done.cancel();
+        Ok(done.await? + going.await?)
+    }))
+    .await;
+    assert_eq!(outcome, Ok(3));
+}
+
+/// TG-077
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_group_with_finished_children_does_not_spin() {
+    let group_polls = AtomicUsize::new(0);
+    let child_polls = AtomicUsize::new(0);
+    let group = TaskGroup::<Failed>::builder_with_grace(1_000);
+    for _ in 0..10 {
+        group.spawn(async { Ok(()) });
+    }
+    group.spawn(counting_polls(&child_polls, async {
+        after(500).await;
+        Ok(())
+    }));
+    let run = group.run(async {
+        after(5).await;
+        group.cancel();
+        Ok(())
+    });
+    let mut run = pin!(counting_polls(&group_polls, run));
+    assert_eq!(bounded(run.as_mut()).await, Ok(()));
+    assert!(count(&child_polls) <= 3, "{} polls of a child that waits", count(&child_polls));
+    assert!(count(&group_polls) <= 10, "{} polls of a group that waits", count(&group_polls));
+}
+
+trait WithGrace {
+    fn builder_with_grace(millis: u64) -> Self;
+}
+
+impl WithGrace for TaskGroup<'_, Failed> {
+    fn builder_with_grace(grace: u64) -> Self {
+        TaskGroup::builder().grace(millis(grace)).build()
+    }
+}
+
+/// TG-035: dropping `run` during the grace ends everything at once.
+#[tokio::test(start_paused = true)]
+async fn a_run_dropped_within_the_grace_drops_the_children_at_once() {
+    let dropped = AtomicUsize::new(0);
+    let group = TaskGroup::<Failed>::builder_with_grace(1_000);
+    {
+        let mut run = pin!(group.run(async {
+            group.spawn(async {
+                let _count = CountDrop(&dropped);
+                pending::<Result<(), _>>().await
+            });
+            after(1).await;
+            group.cancel();
+            Ok(())
+        }));
+        let step = std::future::poll_fn(|cx| {
+            let _ = run.as_mut().poll(cx);
+            if group.token().is_cancelled() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        });
+        bounded(step).await;
+        settle().await;
+        assert_eq!(count(&dropped), 0);
+    }
+    assert_eq!(count(&dropped), 1);
+    assert!(group.is_empty());
+}
