@@ -1,15 +1,28 @@
 //! `GET /analytics/daily` and `POST /analytics/reset`: one computation, however many ask for it.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use nexios::Background;
 use nexios_axum::Problem;
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use crate::{Newsroom, analytics::RESET_EVERY};
+use crate::{
+    Newsroom,
+    analytics::{Day, RESET_EVERY},
+};
 
-pub(crate) async fn daily(State(newsroom): State<Newsroom>) -> Result<Json<Value>, Problem> {
+#[derive(Serialize)]
+struct Daily<'a> {
+    days: &'a [Day],
+}
+
+pub(crate) async fn daily(State(newsroom): State<Newsroom>) -> Result<Response, Problem> {
     let days = newsroom.daily_totals.get().await?;
-    Ok(Json(json!({ "days": *days })))
+    Ok(Json(Daily { days: &days }).into_response())
 }
 
 pub(crate) async fn reset(State(newsroom): State<Newsroom>) -> StatusCode {
