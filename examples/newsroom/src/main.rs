@@ -2,7 +2,7 @@
 
 use std::{future::IntoFuture, io::Write, net::Ipv4Addr, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use axum::Router;
 use clap::Parser;
 use newsroom::{Config, Newsroom};
@@ -36,11 +36,12 @@ async fn main() -> anyhow::Result<()> {
     let server = serve(listener, newsroom::router(newsroom), stop.clone());
     writeln!(std::io::stdout(), "listening on http://{address}")?;
 
-    newsroom::signal().await?;
+    let signal = newsroom::signal().await?;
+    tracing::info!("{signal}: stopping; once more stops at once");
     stop.cancel(CancelReason::Shutdown);
     tokio::select! {
         () = wind_down(server) => Ok(()),
-        again = newsroom::signal() => Ok(again?),
+        again = newsroom::signal() => bail!("{} again: stopped with work left undone", again?),
     }
 }
 

@@ -143,7 +143,7 @@ impl fmt::Display for Sent {
 pub(crate) enum SendError {
     Stopped,
     NoMailServer,
-    Sqlite(SqliteError),
+    Sqlite(#[expect(dead_code, reason = "read in the log, by Debug")] SqliteError),
 }
 
 impl From<SqliteError> for SendError {

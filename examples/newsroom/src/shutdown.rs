@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal as listen_for};
 /// How long background tasks may go on, and how long they may then take to stop.
 const DRAIN: Drain = Drain { wait: Duration::from_secs(5), cancel: Duration::from_secs(3) };
 
-/// Waits for Ctrl-C or SIGTERM.
+/// Waits for Ctrl-C or SIGTERM, and returns which it was.
 ///
 /// # Errors
 ///
@@ -17,14 +17,13 @@ const DRAIN: Drain = Drain { wait: Duration::from_secs(5), cancel: Duration::fro
 /// # Cancel safety
 ///
 /// Dropping the future stops listening; the signals keep doing nothing else.
-pub async fn signal() -> std::io::Result<()> {
+pub async fn signal() -> std::io::Result<&'static str> {
     let mut interrupt = listen_for(SignalKind::interrupt())?;
     let mut terminate = listen_for(SignalKind::terminate())?;
     tokio::select! {
-        _ = interrupt.recv() => tracing::info!("Ctrl-C: stopping; once more stops at once"),
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping; once more stops at once"),
+        _ = interrupt.recv() => Ok("Ctrl-C"),
+        _ = terminate.recv() => Ok("SIGTERM"),
     }
-    Ok(())
 }
 
 /// Waits for background tasks, then cancels them, then gives them up; says what became of them.

@@ -11,7 +11,7 @@ use tokio::{
 /// Each may hold 20 MB while it arrives and is decoded, so together they hold 320 MB at most.
 pub(crate) const MOST_AT_ONCE: usize = 16;
 /// How long an upload waits for a place: a burst passes, a jam is told about.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// When somebody who found no place may come again: about as long as a few pictures take.
 const COME_AGAIN: Duration = Duration::from_secs(5);
 
