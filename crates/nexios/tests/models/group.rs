@@ -1,6 +1,6 @@
 //! Tasks that are driven by whoever awaits them.
 
-use std::{pin::pin, sync::Arc};
+use std::pin::pin;
 
 use futures_util::future::join;
 use nexios::{CancelReason, Interrupted, TaskGroup};
@@ -156,6 +156,33 @@ fn a_dropped_run_waits_for_the_poll_of_another_thread() {
 }
 
 #[test]
+fn a_dropped_group_waits_for_the_destructor_on_another_thread() {
+    check(|| {
+        let witness = Witness::default();
+        let group = Group::new();
+        let child = group.spawn(witness.child(std::future::pending::<Result<(), Failure>>()));
+        let cancelling = thread::spawn(move || child.cancel());
+        drop(group);
+        witness.all_gone(1);
+        cancelling.join().expect("no panic");
+    });
+}
+
+#[test]
+fn run_waits_for_the_destructor_on_another_thread() {
+    check(|| {
+        let witness = Witness::default();
+        let group = Group::new();
+        let child = group.spawn(witness.child(std::future::pending::<Result<(), Failure>>()));
+        let cancelling = thread::spawn(move || child.cancel());
+        assert_eq!(block_on(group.run(async { Ok(1) })), Ok(1));
+        witness.all_gone(1);
+        cancelling.join().expect("no panic");
+        drop(group);
+    });
+}
+
+#[test]
 fn a_cancelled_child_ends_once() {
     check(|| {
         let witness = Witness::default();
@@ -200,17 +227,18 @@ fn a_cancelled_child_gives_its_place_to_the_next() {
 fn a_cancelled_group_returns_what_its_body_returns() {
     check(|| {
         let witness = Witness::default();
-        let group = Arc::new(Group::new());
+        let group = Group::new();
         let (sender, receiver) = channel();
         let child = group.spawn(witness.child(async move { Ok(receiver.await) }));
         let spawner = group.spawner();
         let run = thread::spawn(move || block_on(group.run(async { Ok(5) })));
+        let foreign = thread::spawn(move || block_on(child));
         let cancelling = thread::spawn(move || spawner.cancel());
         sender.send(1);
         assert_eq!(run.join().expect("no panic"), Ok(5));
-        cancelling.join().expect("no panic");
         witness.all_gone(1);
-        let result = block_on(child);
+        cancelling.join().expect("no panic");
+        let result = foreign.join().expect("no panic");
         assert!(result == Ok(1) || result == interrupted(CancelReason::Requested), "{result:?}");
     });
 }
@@ -274,6 +302,24 @@ fn a_child_spawned_while_its_group_is_dropped_is_gone() {
         drop(group);
         let result = spawning.join().expect("no panic");
         assert!(result == Ok(7) || result == interrupted(CancelReason::OwnerDropped), "{result:?}");
+        witness.all_gone(2);
+    });
+}
+
+#[test]
+fn a_child_without_a_handle_is_driven_by_who_waits() {
+    check(|| {
+        let witness = Witness::default();
+        let group = Group::new();
+        let (sender, receiver) = channel();
+        let waiting = group.spawn(witness.child(async move { Ok(receiver.await) }));
+        let waiting = thread::spawn(move || block_on(waiting));
+        drop(group.spawn(witness.child(async move {
+            sender.send(3);
+            Ok(())
+        })));
+        assert_eq!(waiting.join().expect("no panic"), Ok(3));
+        drop(group);
         witness.all_gone(2);
     });
 }

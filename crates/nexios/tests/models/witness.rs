@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use shuttle::thread;
+use shuttle::sync::atomic::AtomicBool as Step;
 
 /// What a model knows of the children of one group.
 #[derive(Clone, Default)]
@@ -37,8 +37,15 @@ struct Alive(Arc<Seen>);
 
 impl Drop for Alive {
     fn drop(&mut self) {
+        // A destructor takes time as well.
+        others_may_go_on();
         self.0.dropped.fetch_add(1, SeqCst);
     }
+}
+
+/// A place where the model checker may change the thread. `yield_now` would ask it to, which hides schedules.
+fn others_may_go_on() {
+    Step::new(false).load(SeqCst);
 }
 
 impl Witness {
@@ -65,8 +72,9 @@ impl<F: Future> Future for Seeing<F> {
         if seen.polled.swap(true, SeqCst) {
             seen.crossed.store(true, SeqCst);
         }
-        thread::yield_now();
+        others_may_go_on();
         let polled = self.future.as_mut().poll(cx);
+        others_may_go_on();
         seen.polled.store(false, SeqCst);
         polled
     }
