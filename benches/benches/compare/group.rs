@@ -11,7 +11,7 @@ use std::{
 use benches::{Contest, Side};
 use futures_concurrency::future::TryJoin;
 use futures_util::{StreamExt, future::try_join_all, stream::FuturesUnordered};
-use nexios::{Interrupted, TaskGroup};
+use nexios::{Interrupted, Task, TaskGroup};
 use tokio::{
     runtime::{Builder, Runtime},
     task::JoinSet,
@@ -99,38 +99,44 @@ where
     })
 }
 
+/// Spawns inside `run` and awaits every handle.
+async fn sum_of<'env>(
+    group: &TaskGroup<'env, Interrupted>,
+    spawn: impl FnOnce() -> Vec<Task<'env, u64, Interrupted>>,
+) -> u64 {
+    let sum = group.run(async {
+        let mut sum = 0;
+        for task in spawn() {
+            sum += task.await?;
+        }
+        Ok(sum)
+    });
+    sum.await.unwrap_or_default()
+}
+
+async fn join_set(size: u64, yields: bool) -> u64 {
+    let mut set = JoinSet::new();
+    for value in 0..size {
+        set.spawn(child(value, yields));
+    }
+    let mut sum = 0;
+    while let Some(joined) = set.join_next().await {
+        sum += joined.map_or(0, Result::unwrap_or_default);
+    }
+    sum
+}
+
 fn in_task(name: String, runtime: &Rc<Runtime>, size: u64, yields: bool) -> Contest {
     Contest::new(name, size)
         .side(
             spawned("nexios", runtime, move || async move {
-                let group = TaskGroup::<Interrupted>::new();
-                let sum = group
-                    .run(async {
-                        let tasks: Vec<_> =
-                            (0..size).map(|value| group.spawn(child(value, yields))).collect();
-                        let mut sum = 0;
-                        for task in tasks {
-                            sum += task.await?;
-                        }
-                        Ok(sum)
-                    })
-                    .await;
-                sum.unwrap_or_default()
+                let group = TaskGroup::new();
+                sum_of(&group, || (0..size).map(|value| group.spawn(child(value, yields))).collect()).await
             })
             .goal("JoinSet", 0.5)
             .goal("FuturesUnordered", 1.2),
         )
-        .side(spawned("JoinSet", runtime, move || async move {
-            let mut set = JoinSet::new();
-            for value in 0..size {
-                set.spawn(child(value, yields));
-            }
-            let mut sum = 0;
-            while let Some(joined) = set.join_next().await {
-                sum += joined.map_or(0, Result::unwrap_or_default);
-            }
-            sum
-        }))
+        .side(spawned("JoinSet", runtime, move || join_set(size, yields)))
         .side(spawned("FuturesUnordered", runtime, move || async move {
             let mut set = FuturesUnordered::new();
             for value in 0..size {
@@ -183,31 +189,11 @@ fn parallel(name: String, runtime: &Rc<Runtime>, size: u64) -> Contest {
     Contest::new(name, size)
         .side(
             spawned("nexios", runtime, move || async move {
-                let group = TaskGroup::<Interrupted>::new();
-                let sum = group
-                    .run(async {
-                        let tasks: Vec<_> =
-                            (0..size).map(|value| group.spawn_parallel(child(value, true))).collect();
-                        let mut sum = 0;
-                        for task in tasks {
-                            sum += task.await?;
-                        }
-                        Ok(sum)
-                    })
-                    .await;
-                sum.unwrap_or_default()
+                let group = TaskGroup::new();
+                sum_of(&group, || (0..size).map(|value| group.spawn_parallel(child(value, true))).collect())
+                    .await
             })
             .goal("JoinSet", 1.1),
         )
-        .side(spawned("JoinSet", runtime, move || async move {
-            let mut set = JoinSet::new();
-            for value in 0..size {
-                set.spawn(child(value, true));
-            }
-            let mut sum = 0;
-            while let Some(joined) = set.join_next().await {
-                sum += joined.map_or(0, Result::unwrap_or_default);
-            }
-            sum
-        }))
+        .side(spawned("JoinSet", runtime, move || join_set(size, true)))
 }

@@ -146,6 +146,11 @@ impl<'env, E> Children<'env, E> {
         Place { slot: self.slots.next(), id }
     }
 
+    /// Without a limit there is no account of places.
+    fn is_limited(&self) -> bool {
+        self.limit != usize::MAX
+    }
+
     /// Whether another child could start at once.
     fn has_room(&self) -> bool {
         self.holding < self.limit && self.waiting.is_empty()
@@ -155,7 +160,7 @@ impl<'env, E> Children<'env, E> {
     pub(super) fn add(&mut self, place: Place, label: Label, work: Work<'env, E>, daemon: bool) {
         // A daemon serves the others; it must not take a place from them.
         if daemon || self.has_room() {
-            self.insert(place, label, Stage::Idle(work), daemon, !daemon);
+            self.insert(place, label, Stage::Idle(work), daemon, self.is_limited() && !daemon);
             let key = self.wakers.key(place.slot);
             self.wakers.ready.push_back(key);
         } else {
@@ -167,7 +172,8 @@ impl<'env, E> Children<'env, E> {
     /// Keeps the next place for a child that is being made; true if it may start at once.
     pub(super) fn reserve(&mut self, place: Place, label: Label) -> bool {
         let started = self.has_room();
-        self.insert(place, label, Stage::Reserved { started, doomed: false }, false, started);
+        let holds = started && self.is_limited();
+        self.insert(place, label, Stage::Reserved { started, doomed: false }, false, holds);
         if !started {
             self.waiting.push_back(place);
         }
@@ -207,7 +213,7 @@ impl<'env, E> Children<'env, E> {
         if !self.wakers.is_current(key) {
             return None;
         }
-        let limited = self.limit != usize::MAX;
+        let limited = self.is_limited();
         let child = self.slots.get_mut(key.slot)?;
         let work = match mem::replace(&mut child.stage, Stage::Polled { doomed: false }) {
             Stage::Idle(work) => work,
@@ -250,7 +256,12 @@ impl<'env, E> Children<'env, E> {
         None
     }
 
-    /// Frees the slot of a child that has finished.
+    /// Frees the slot of a child that has published its result.
+    pub(super) fn published(&mut self, slot: u32, waker: Arc<ChildWaker>) {
+        self.remove(slot, Some(waker));
+    }
+
+    /// Frees the slot of a child that has ended otherwise.
     pub(super) fn finish(&mut self, slot: u32, waker: Arc<ChildWaker>, told: bool) -> Option<Finished> {
         let child = self.remove(slot, Some(waker))?;
         Some(Finished { id: child.id, label: child.label, told: child.told || told })
