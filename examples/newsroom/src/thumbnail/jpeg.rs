@@ -23,7 +23,8 @@ fn reaches_end(jpeg: &[u8]) -> Option<bool> {
         let (marker, after) = next_marker(rest)?;
         rest = match marker {
             END_OF_IMAGE => return Some(true),
-            START_OF_IMAGE => after,
+            // Those have no segment; zero is no marker at all, but stray bytes that some writers leave.
+            START_OF_IMAGE | 0x00 | 0x01 | 0xd0..=0xd7 => after,
             START_OF_SCAN => skip_scan(skip_segment(after)?),
             _ => skip_segment(after)?,
         };

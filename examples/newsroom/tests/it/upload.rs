@@ -6,7 +6,7 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 use tower::ServiceExt;
 
 use crate::{
@@ -265,7 +265,9 @@ async fn an_upload_that_finds_no_place_is_503_and_the_next_ones_are_served() {
 #[tokio::test(start_paused = true)]
 async fn an_upload_that_does_not_arrive_in_two_minutes_is_408() {
     let service = Service::new();
+    let begun = Instant::now();
     begin(&service).await.unwrap().problem(408);
+    assert_eq!(begun.elapsed().as_secs(), 120);
 }
 
 /// Begins an upload that never goes on.
