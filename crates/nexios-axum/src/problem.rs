@@ -34,6 +34,12 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Problem {
+    /// In a box, because a problem travels in the `Err` of every handler and the `Ok` should not pay for it.
+    parts: Box<Parts>,
+}
+
+#[derive(Debug, Clone)]
+struct Parts {
     status: StatusCode,
     kind: Option<String>,
     title: Option<String>,
@@ -47,7 +53,7 @@ pub struct Problem {
 impl Problem {
     /// Makes a problem of a status; its type is `about:blank` and its title the status' own words.
     pub fn new(status: StatusCode) -> Self {
-        Problem {
+        let parts = Parts {
             status,
             kind: None,
             title: None,
@@ -56,7 +62,8 @@ impl Problem {
             members: Map::new(),
             retry_after: None,
             close: false,
-        }
+        };
+        Problem { parts: Box::new(parts) }
     }
 
     /// Makes a 400 that says what is wrong with the request.
@@ -115,52 +122,54 @@ impl Problem {
 
     /// Names the kind of problem by a URI; the default is `about:blank`.
     pub fn kind(mut self, uri: impl Into<String>) -> Self {
-        self.kind = Some(uri.into());
+        self.parts.kind = Some(uri.into());
         self
     }
 
     /// Sets the title; the default is the status' own words.
     pub fn title(mut self, title: impl Into<String>) -> Self {
-        self.title = Some(title.into());
+        self.parts.title = Some(title.into());
         self
     }
 
     /// Sets the explanation of this occurrence; the default is none.
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.parts.detail = Some(detail.into());
         self
     }
 
     /// Names this occurrence by a URI; the default is none.
     pub fn instance(mut self, uri: impl Into<String>) -> Self {
-        self.instance = Some(uri.into());
+        self.parts.instance = Some(uri.into());
         self
     }
 
     /// Adds a member of your own; the five members of RFC 9457 cannot be replaced by it.
     pub fn with(mut self, member: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.members.insert(member.into(), value.into());
+        self.parts.members.insert(member.into(), value.into());
         self
     }
 
     /// Sends `Retry-After` in whole seconds, rounded up, at least 1; the default is no header.
     pub fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
+        self.parts.retry_after = Some(wait);
         self
     }
 
     /// Asks the client not to use this connection again, as a server does that shuts down.
     pub fn close_connection(mut self) -> Self {
-        self.close = true;
+        self.parts.close = true;
         self
     }
 
     /// Returns the status the response will have.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.parts.status
     }
+}
 
+impl Parts {
     fn into_json(self) -> Value {
         let mut body = self.members;
         let title = self.title.unwrap_or_else(|| reason(self.status).to_owned());
@@ -183,8 +192,8 @@ fn reason(status: StatusCode) -> &'static str {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, retry_after, close) = (self.status, self.retry_after, self.close);
-        let mut response = (status, self.into_json().to_string()).into_response();
+        let Parts { status, retry_after, close, .. } = *self.parts;
+        let mut response = (status, self.parts.into_json().to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(wait) = retry_after {

@@ -28,6 +28,7 @@ use crate::{
     routes::{analytics as daily, dashboard, index, newsletter, protected, search, tasks, upload},
     search::Articles,
     sqlite::Sqlite,
+    uploads::UploadPlaces,
     upstream::UpstreamClient,
 };
 
@@ -35,6 +36,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Newsroom {
     pub(crate) upstream: Arc<UpstreamClient>,
+    pub(crate) uploads: Arc<UploadPlaces>,
     pub(crate) gallery: Arc<Gallery>,
     pub(crate) articles: Arc<Articles>,
     pub(crate) newsletters: Newsletters,
@@ -69,6 +71,7 @@ impl Newsroom {
         };
         Newsroom {
             upstream: Arc::new(UpstreamClient::new(config.upstream.clone())),
+            uploads: Arc::new(UploadPlaces::new()),
             gallery: Arc::new(Gallery::new(place.thumbnails(), writers.clone())),
             articles: Arc::new(Articles::new(
                 Sqlite::read_only(place.primary(), readers.clone()),

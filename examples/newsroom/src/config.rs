@@ -54,7 +54,7 @@ pub struct Sizes {
     pub rows: u64,
     /// Readers with posts and statistics, default 100.
     pub users: u64,
-    /// Articles to search, default 2,000.
+    /// Articles to search, default 10,000: enough that reading them all takes longer than any index.
     pub articles: u64,
     /// Subscribers of the newsletter, default 10,000.
     pub subscribers: u64,
@@ -62,6 +62,6 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Sizes { rows: 1_000_000, users: 100, articles: 2_000, subscribers: 10_000 }
+        Sizes { rows: 1_000_000, users: 100, articles: 10_000, subscribers: 10_000 }
     }
 }

@@ -18,6 +18,7 @@ mod search;
 mod shutdown;
 mod sqlite;
 mod thumbnail;
+mod uploads;
 mod upstream;
 
 pub use app::{Newsroom, app, router};
@@ -25,5 +26,5 @@ pub use config::{Config, LogFormat, Sizes};
 pub use data::prepare;
 pub use logging::{init_logging, subscriber};
 pub use mail::{SmtpServer, SmtpUrlError};
-pub use shutdown::{drain_background, signal};
+pub use shutdown::{StopSignals, drain_background};
 pub use upstream::upstream;

@@ -2,10 +2,10 @@
 
 use std::{future::IntoFuture, io::Write, net::Ipv4Addr, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use axum::Router;
 use clap::Parser;
-use newsroom::{Config, Newsroom};
+use newsroom::{Config, Newsroom, StopSignals};
 use nexios::{CancelReason, CancelToken, run_in_threadpool};
 use reqwest::Url;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -29,6 +29,8 @@ async fn main() -> anyhow::Result<()> {
     if config.upstream.is_none() {
         config.upstream = Some(serve_upstream(&config).await?);
     }
+    // Before anybody can know that the service is there.
+    let mut signals = StopSignals::listen()?;
     let newsroom = Newsroom::new(&config);
     newsroom.reset_analytics_daily();
     let address = listener.local_addr()?;
@@ -36,11 +38,12 @@ async fn main() -> anyhow::Result<()> {
     let server = serve(listener, newsroom::router(newsroom), stop.clone());
     writeln!(std::io::stdout(), "listening on http://{address}")?;
 
-    newsroom::signal().await?;
+    let signal = signals.next().await;
+    tracing::info!("{signal}: stopping; once more stops at once");
     stop.cancel(CancelReason::Shutdown);
     tokio::select! {
         () = wind_down(server) => Ok(()),
-        again = newsroom::signal() => Ok(again?),
+        again = signals.next() => bail!("{again} again: stopped with work left undone"),
     }
 }
 

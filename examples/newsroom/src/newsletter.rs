@@ -39,30 +39,45 @@ impl Newsletters {
 
     /// Mails every subscriber; a failed address is logged and the next one tried.
     pub(crate) async fn send(self, letter: Letter, task: TaskContext) -> Result<Sent, SendError> {
-        let sent = self.send_to_all(letter, task).await;
-        if let Err(SendError::Sqlite(error)) = &sent {
-            tracing::error!(%error, "newsletter stopped");
+        let mut sent = Sent::default();
+        match self.send_to_all(letter, &task, &mut sent).await {
+            Ok(()) => {
+                task.message(sent.to_string());
+                tracing::info!(%sent, "newsletter sent");
+                Ok(sent)
+            }
+            // A query that is stopped in its middle fails too, but not of itself.
+            Err(cause) if task.is_cancelled() => {
+                task.message(format!("stopped: {sent}"));
+                tracing::warn!(%sent, ?cause, "newsletter stopped");
+                Err(SendError::Stopped)
+            }
+            Err(cause) => {
+                tracing::error!(%sent, ?cause, "newsletter failed");
+                Err(cause)
+            }
         }
-        sent
     }
 
-    async fn send_to_all(&self, letter: Letter, task: TaskContext) -> Result<Sent, SendError> {
+    async fn send_to_all(
+        &self,
+        letter: Letter,
+        task: &TaskContext,
+        sent: &mut Sent,
+    ) -> Result<(), SendError> {
         let total = self.deliveries.subscribers().await?;
         let newsletter = self.deliveries.record(letter.clone()).await?;
         task.progress(0, total);
 
-        let mut sent = Sent::default();
         let mut last = 0;
         let mut unreachable = 0;
         loop {
             let page = self.deliveries.subscribers_after(last, PAGE).await?;
-            let Some(end) = page.last() else { break };
+            let Some(end) = page.last() else { return Ok(()) };
             last = end.id;
             for subscriber in page {
                 if task.is_cancelled() {
-                    task.message(format!("stopped: {sent} of {total}"));
-                    tracing::warn!(newsletter, %sent, total, "newsletter stopped");
-                    return Ok(sent);
+                    return Err(SendError::Stopped);
                 }
                 match self.deliver(newsletter, &letter, subscriber).await? {
                     Delivery::Sent => (sent.sent, unreachable) = (sent.sent + 1, 0),
@@ -75,9 +90,6 @@ impl Newsletters {
                 }
             }
         }
-        task.message(sent.to_string());
-        tracing::info!(newsletter, %sent, "newsletter sent");
-        Ok(sent)
     }
 
     async fn deliver(
@@ -129,8 +141,9 @@ impl fmt::Display for Sent {
 /// Why a newsletter did not reach the end of the list.
 #[derive(Debug)]
 pub(crate) enum SendError {
+    Stopped,
     NoMailServer,
-    Sqlite(SqliteError),
+    Sqlite(#[expect(dead_code, reason = "read in the log, by Debug")] SqliteError),
 }
 
 impl From<SqliteError> for SendError {
@@ -143,6 +156,7 @@ impl fmt::Display for SendError {
     /// Shown on the status page, so it names no address and no path.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            SendError::Stopped => f.write_str("the newsletter was stopped"),
             SendError::NoMailServer => f.write_str("the mail server cannot be reached"),
             SendError::Sqlite(_) => f.write_str("the database failed"),
         }

@@ -1,30 +1,50 @@
 //! The clean end of the service.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use nexios::{Background, Drain};
-use tokio::signal::unix::{SignalKind, signal as listen_for};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long background tasks may go on, and how long they may then take to stop.
 const DRAIN: Drain = Drain { wait: Duration::from_secs(5), cancel: Duration::from_secs(3) };
 
-/// Waits for Ctrl-C or SIGTERM.
+/// Ctrl-C and SIGTERM, as long as somebody wants to hear of them.
 ///
-/// # Errors
-///
-/// The system does not let the process listen for signals.
-///
-/// # Cancel safety
-///
-/// Dropping the future stops listening; the signals keep doing nothing else.
-pub async fn signal() -> std::io::Result<()> {
-    let mut interrupt = listen_for(SignalKind::interrupt())?;
-    let mut terminate = listen_for(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => tracing::info!("Ctrl-C: stopping; once more stops at once"),
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping; once more stops at once"),
+/// Before there is one, both end the process at once; from then on they only do what is done about them.
+#[derive(Debug)]
+pub struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// Begins to listen; a signal that comes before [`next`](Self::next) is called is not lost.
+    ///
+    /// # Errors
+    ///
+    /// The system does not let the process listen for signals.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn listen() -> io::Result<Self> {
+        Ok(StopSignals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
-    Ok(())
+
+    /// Waits for the next signal, and returns which it was.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: no signal is lost.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "Ctrl-C",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
 }
 
 /// Waits for background tasks, then cancels them, then gives them up; says what became of them.

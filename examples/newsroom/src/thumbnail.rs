@@ -1,5 +1,7 @@
 //! Small pictures of large ones.
 
+mod jpeg;
+
 use std::io::Cursor;
 
 use image::{
@@ -25,6 +27,9 @@ pub(crate) fn create(picture: &[u8]) -> Result<Vec<u8>, PictureError> {
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MOST_PIXELS {
         return Err(PictureError::TooManyPixels { width, height });
+    }
+    if format == ImageFormat::Jpeg && !jpeg::is_complete(picture) {
+        return Err(PictureError::CutOff);
     }
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::ImageRgb8(flatten(DynamicImage::from_decoder(decoder)?));
@@ -60,6 +65,7 @@ fn flatten(image: DynamicImage) -> RgbImage {
 pub(crate) enum PictureError {
     NotAPicture,
     TooManyPixels { width: u32, height: u32 },
+    CutOff,
     Corrupt(ImageError),
 }
 
@@ -78,6 +84,7 @@ impl From<PictureError> for Problem {
                     format!("The picture has {width}x{height} pixels; at most 50 million are possible.");
                 Problem::unprocessable(detail)
             }
+            PictureError::CutOff => Problem::unprocessable("The picture is cut off before its end."),
             PictureError::Corrupt(error) => {
                 tracing::info!(%error, "a picture could not be decoded");
                 Problem::unprocessable("The picture is damaged or of a kind that cannot be decoded.")

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use nexios::{TaskInfo, TaskState};
+use nexios::TaskInfo;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -19,7 +19,7 @@ impl Status {
     pub(crate) fn new(tasks: Vec<TaskInfo>, mut fields: Map<String, Value>) -> Self {
         fields.remove("active_tasks");
         fields.remove("tasks");
-        let active_tasks = tasks.iter().filter(|task| is_active(task.state)).count();
+        let active_tasks = tasks.iter().filter(|task| !task.state.is_final()).count();
         Status { active_tasks, tasks: tasks.into_iter().map(TaskView::from).collect(), fields }
     }
 }
@@ -42,7 +42,7 @@ impl From<TaskInfo> for TaskView {
         TaskView {
             id: task.id.0,
             name: task.name,
-            state: state_name(task.state),
+            state: task.state.as_str(),
             done: task.done,
             total: task.total,
             message: task.message,
@@ -50,24 +50,5 @@ impl From<TaskInfo> for TaskView {
             elapsed_ms: u64::try_from(task.elapsed.as_millis()).unwrap_or(u64::MAX),
             error: task.error,
         }
-    }
-}
-
-fn is_active(state: TaskState) -> bool {
-    matches!(state, TaskState::Queued | TaskState::Running | TaskState::Retrying)
-}
-
-fn state_name(state: TaskState) -> &'static str {
-    match state {
-        TaskState::Queued => "queued",
-        TaskState::Running => "running",
-        TaskState::Retrying => "retrying",
-        TaskState::Completed => "completed",
-        TaskState::Failed => "failed",
-        TaskState::Panicked => "panicked",
-        TaskState::Cancelled => "cancelled",
-        TaskState::TimedOut => "timed_out",
-        TaskState::Abandoned => "abandoned",
-        _ => "unknown",
     }
 }

@@ -62,7 +62,7 @@ impl Place {
         let (begun, progress) = (Instant::now(), Progress::new(name, total));
         self.write_whole(name, |path| write(path, &progress)).with_context(|| format!("creating {name}"))?;
         progress.finish();
-        Ok(Some(format!("created {name}: {what} in {:.1} s", begun.elapsed().as_secs_f64())))
+        Ok(Some(format!("created {name}: {what} in {:.2} s", begun.elapsed().as_secs_f64())))
     }
 
     fn write_whole(&self, name: &str, write: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {

@@ -1,16 +1,28 @@
 //! `GET /analytics/daily` and `POST /analytics/reset`: one computation, however many ask for it.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use nexios::Background;
 use nexios_axum::Problem;
-use serde_json::{Value, json};
-use tokio::time::sleep;
+use serde::Serialize;
 
-use crate::{Newsroom, analytics::RESET_EVERY};
+use crate::{
+    Newsroom,
+    analytics::{Day, RESET_EVERY},
+};
 
-pub(crate) async fn daily(State(newsroom): State<Newsroom>) -> Result<Json<Value>, Problem> {
+#[derive(Serialize)]
+struct Daily<'a> {
+    days: &'a [Day],
+}
+
+pub(crate) async fn daily(State(newsroom): State<Newsroom>) -> Result<Response, Problem> {
     let days = newsroom.daily_totals.get().await?;
-    Ok(Json(json!({ "days": *days })))
+    Ok(Json(Daily { days: &days }).into_response())
 }
 
 pub(crate) async fn reset(State(newsroom): State<Newsroom>) -> StatusCode {
@@ -20,17 +32,15 @@ pub(crate) async fn reset(State(newsroom): State<Newsroom>) -> StatusCode {
 
 impl Newsroom {
     /// Lets the analytics be computed anew every 24 hours, until the service ends.
+    ///
+    /// The schedule is a background task like any other: the status page counts it, and it can be cancelled there.
     pub fn reset_analytics_daily(&self) {
         let daily_totals = self.daily_totals.clone();
-        let task = Background::global().spawn("reset analytics every 24 h", |task| async move {
-            loop {
-                tokio::select! {
-                    _ = task.cancelled() => break,
-                    () = sleep(RESET_EVERY) => daily_totals.reset(),
-                }
-            }
+        let schedule = Background::global().every("reset analytics every 24 h", RESET_EVERY, move |_| {
+            daily_totals.reset();
+            async {}
         });
-        if let Err(refused) = task {
+        if let Err(refused) = schedule {
             tracing::error!(%refused, "analytics will not be reset");
         }
     }

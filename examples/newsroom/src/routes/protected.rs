@@ -9,6 +9,7 @@ use axum::{
 use nexios::TaskGroup;
 use nexios_axum::{OrProblem, Problem};
 use serde::Deserialize;
+use tracing::Instrument;
 
 use crate::{
     Newsroom,
@@ -30,7 +31,8 @@ pub(crate) async fn protected_operation(
 ) -> Result<Json<Edition>, Problem> {
     let guard = DisconnectGuard::new(protected.clone());
     let group = TaskGroup::builder().name("protected operation").timeout(LIMIT).build();
-    group.defer(protected.clean_up());
+    // When the client is gone it runs elsewhere, and its lines shall carry the request's id there too.
+    group.defer(protected.clean_up().in_current_span());
     let edition = group.run(async {
         let front_page = group.spawn_named("reserve front page", reserve_front_page(mode));
         let copies = group.spawn_named("start press", start_press(mode));

@@ -50,6 +50,7 @@ pub(crate) async fn search(
     let winner = run_until_first_complete([
         Candidate::new("primary", primary),
         Candidate::new("replica", replica).after(HEAD_START),
+        // Together with the replica: a primary that is well spares the service the scan.
         Candidate::new("scan", scan).timeout(SCAN_LIMIT),
     ])
     .timeout(LIMIT)

@@ -1,14 +1,17 @@
 //! `POST /upload` and `GET /thumbnails/{name}`: CPU work with a bound.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::{Multipart, Path, State},
-    http::header,
+    http::{StatusCode, header},
     response::IntoResponse,
 };
 use nexios::run_in_threadpool;
 use nexios_axum::{OrProblem, Problem};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::{Newsroom, thumbnail};
 
@@ -17,6 +20,9 @@ const MOST_BYTES: usize = 20 * MEGABYTE;
 /// A body that is too large is read on for a while and thrown away: a browser that is still sending does not see
 /// an answer, only a broken connection.
 pub(crate) const MOST_BYTES_READ: usize = 100 * MEGABYTE;
+
+/// How long an upload may take to arrive; 20 MB need 1.4 Mbit/s. Else a few idle clients would keep every place.
+const TIME_TO_ARRIVE: Duration = Duration::from_secs(120);
 
 #[derive(Serialize)]
 pub(crate) struct Uploaded {
@@ -27,8 +33,15 @@ pub(crate) async fn upload(
     State(newsroom): State<Newsroom>,
     OrProblem(form): OrProblem<Multipart>,
 ) -> Result<Json<Uploaded>, Problem> {
-    let picture = image_field(form).await?;
-    let jpeg = run_in_threadpool(move || thumbnail::create(&picture)).await?;
+    let place = newsroom.uploads.take().await?;
+    let picture = timeout(TIME_TO_ARRIVE, image_field(form)).await.unwrap_or_else(|_| Err(too_slow()))?;
+    let jpeg = run_in_threadpool(move || {
+        let jpeg = thumbnail::create(&picture);
+        // Not before: a client that goes away leaves its picture to a thread that is busy with it.
+        drop((picture, place));
+        jpeg
+    });
+    let jpeg = jpeg.await?;
     let name = newsroom.gallery.store(jpeg).await?;
     Ok(Json(Uploaded { thumbnail_url: format!("/thumbnails/{name}") }))
 }
@@ -46,6 +59,11 @@ pub(crate) async fn thumbnail(
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     Ok((headers, jpeg))
+}
+
+fn too_slow() -> Problem {
+    let detail = format!("An upload takes at most {} seconds to arrive.", TIME_TO_ARRIVE.as_secs());
+    Problem::new(StatusCode::REQUEST_TIMEOUT).detail(detail).close_connection()
 }
 
 /// Reads the whole form, and returns its first field `image`.

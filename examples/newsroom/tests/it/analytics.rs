@@ -1,8 +1,12 @@
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, time::Duration};
 
+use axum::{body::Body, http::Request};
+use newsroom::{Newsroom, router};
+use nexios::Background;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
-use crate::service::Service;
+use crate::{answer::Answer, service::Service};
 
 async fn days(service: &Service) -> Vec<Value> {
     service.get("/analytics/daily").await.ok(200)["days"].as_array().unwrap().clone()
@@ -50,6 +54,30 @@ async fn the_sums_are_computed_once_until_they_are_reset() {
         days(&service).await,
         [json!({ "date": "2026-01-01", "views": 7, "clicks": 2, "conversions": 1 })]
     );
+}
+
+#[tokio::test]
+async fn they_are_computed_anew_every_24_hours() {
+    let service = Service::new();
+    let newsroom = Newsroom::new(&service.config);
+    let app = router(newsroom.clone());
+    let days = async || {
+        let request = Request::get("/analytics/daily").body(Body::empty()).unwrap();
+        Answer::read(app.clone().oneshot(request).await.unwrap()).await.ok(200)["days"].clone()
+    };
+    let first = days().await;
+    let one_day = "date,page,views,clicks,conversions\n2026-01-01,/,3,2,1\n";
+    fs::write(service.path("large_dataset.csv"), one_day).unwrap();
+
+    tokio::time::pause();
+    newsroom.reset_analytics_daily();
+    let schedule = Background::global().list().into_iter().find(|task| task.name.contains("24 h")).unwrap();
+    tokio::time::sleep(Duration::from_secs(24 * 60 * 60 - 1)).await;
+    assert_eq!(days().await, first);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::resume();
+    assert_eq!(days().await.as_array().unwrap().len(), 1);
+    assert!(Background::global().cancel(schedule.id));
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 use axum::{
     body::Bytes,
     http::{HeaderMap, StatusCode},
+    response::Response,
 };
+use http_body_util::BodyExt;
 use serde_json::Value;
 
 #[derive(Debug)]
@@ -14,6 +16,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    pub(crate) async fn read(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))

@@ -3,13 +3,19 @@
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use newsroom::prepare;
 use reqwest::Url;
+use serde_json::json;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
-use crate::service::empty;
+use crate::{
+    mail_server::MailServer,
+    service::{empty, eventually},
+};
 
 struct Running {
     process: Child,
@@ -35,11 +41,15 @@ fn start(arguments: &[&str]) -> Running {
 }
 
 impl Running {
-    /// Sends a signal, and returns whether the process ended well and what it logged.
-    fn stop(mut self, signal: &str) -> (bool, String) {
+    fn signal(&self, signal: &str) {
         let kill =
             Command::new("kill").args(["-s", signal, &self.process.id().to_string()]).status().unwrap();
         assert!(kill.success());
+    }
+
+    /// Sends a signal, and returns whether the process ended well and what it logged.
+    fn stop(mut self, signal: &str) -> (bool, String) {
+        self.signal(signal);
         let mut log = String::new();
         self.process.stderr.take().unwrap().read_to_string(&mut log).unwrap();
         (self.process.wait().unwrap().success(), log)
@@ -63,6 +73,16 @@ async fn port_0_prints_the_real_address_and_the_service_brings_its_own_upstream(
 }
 
 #[tokio::test]
+async fn the_daily_reset_is_a_background_task_that_the_status_shows() {
+    let running = start(&[]);
+    let status: serde_json::Value = get(&running.url, "/tasks/status").await.json().await.unwrap();
+    assert_eq!(status["active_tasks"], 1, "{status}");
+    assert_eq!(status["tasks"][0]["name"], "reset analytics every 24 h");
+    assert_eq!(status["tasks"][0]["state"], "running");
+    running.stop("TERM");
+}
+
+#[tokio::test]
 async fn ctrl_c_and_sigterm_stop_it_cleanly() {
     for signal in ["INT", "TERM"] {
         let running = start(&[]);
@@ -71,6 +91,28 @@ async fn ctrl_c_and_sigterm_stop_it_cleanly() {
         assert!(good, "{signal}: {log}");
         assert!(log.contains("background tasks ended"), "{signal}: {log}");
     }
+}
+
+#[tokio::test]
+async fn a_second_signal_stops_at_once_and_is_no_success() {
+    let mail_server = MailServer::start(|_| {
+        std::thread::sleep(Duration::from_millis(500));
+        false
+    });
+    let running = start(&["--smtp-url", &mail_server.await.url()]);
+    let letter = json!({ "subject": "slow", "body": "twelve mails of half a second" });
+    let newsletter = reqwest::Client::builder().no_proxy().build().unwrap();
+    let newsletter = newsletter.post(running.url.join("send-newsletter").unwrap()).json(&letter);
+    assert_eq!(newsletter.send().await.unwrap().status(), 202);
+
+    running.signal("INT");
+    let address = running.url.socket_addrs(|| None).unwrap()[0];
+    eventually(async || TcpStream::connect(address).await.is_err().then_some(())).await;
+    let begun = Instant::now();
+    let (good, log) = running.stop("INT");
+    assert!(!good, "{log}");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{log}");
+    assert!(log.contains("Ctrl-C again"), "{log}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ fn the_defaults_need_no_flag() {
     assert_eq!(config.data.to_str(), Some("newsroom-data"));
     assert_eq!(config.log, LogFormat::Text);
     assert!(config.upstream.is_none() && config.smtp_url.is_none());
-    assert_eq!(config.sizes, Sizes { rows: 1_000_000, users: 100, articles: 2_000, subscribers: 10_000 });
+    assert_eq!(config.sizes, Sizes { rows: 1_000_000, users: 100, articles: 10_000, subscribers: 10_000 });
 }
 
 #[test]

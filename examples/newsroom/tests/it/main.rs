@@ -1,5 +1,7 @@
 //! The integration tests of the demo service, one binary: a module for each route, and the ground they share.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 mod analytics;
 mod answer;
 mod binary;

@@ -103,6 +103,7 @@ async fn a_cancelled_newsletter_stops_between_two_subscribers() {
     let task = service.ended(id).await;
     let done = task["done"].as_u64().unwrap();
     assert!((1..12).contains(&done), "{task}");
+    assert_eq!((&task["state"], &task["error"]), (&json!("cancelled"), &json!(null)));
     assert!(task["message"].as_str().unwrap().starts_with("stopped"), "{task}");
     // Nobody is left in the middle: what was begun was finished.
     let db = service.database();

@@ -19,6 +19,12 @@ pub(crate) fn red_and_nothing(width: u32, height: u32) -> DynamicImage {
     RgbaImage::from_fn(width, height, |x, _| color(x)).into()
 }
 
+/// A picture that does not compress well: every part of its file has some of its pixels.
+pub(crate) fn colourful(width: u32, height: u32) -> DynamicImage {
+    let mut random = fastrand::Rng::with_seed(7);
+    RgbImage::from_fn(width, height, |_, _| Rgb(random.u32(..).to_be_bytes()[..3].try_into().unwrap())).into()
+}
+
 pub(crate) fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Vec::new();
     image.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
@@ -35,11 +41,20 @@ pub(crate) fn jpeg_turned(image: &DynamicImage, orientation: u8) -> Vec<u8> {
         &b"\x00\x00\x00\x00"[..], // no next directory
     ]
     .concat();
-    let length = u16::try_from(2 + 6 + tiff.len()).unwrap();
-    let segment = [&b"\xff\xe1"[..], &length.to_be_bytes(), b"Exif\0\0", &tiff].concat();
-    let jpeg = encode(image, ImageFormat::Jpeg);
+    with_segment(&encode(image, ImageFormat::Jpeg), 0xe1, &[b"Exif\0\0", &tiff[..]].concat())
+}
+
+/// A JPEG with a smaller JPEG in one of its segments, as cameras make them.
+pub(crate) fn jpeg_with_preview(image: &DynamicImage) -> Vec<u8> {
+    let preview = encode(&image.thumbnail(60, 60), ImageFormat::Jpeg);
+    with_segment(&encode(image, ImageFormat::Jpeg), 0xe2, &preview)
+}
+
+/// Puts a segment behind the start of a JPEG.
+fn with_segment(jpeg: &[u8], marker: u8, content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(2 + content.len()).unwrap().to_be_bytes();
     let (start, rest) = jpeg.split_at(2);
-    [start, &segment, rest].concat()
+    [start, &[0xff, marker], &length, content, rest].concat()
 }
 
 /// Checks that a pixel has about that colour; JPEG is never exact.

@@ -54,6 +54,7 @@ async fn a_client_that_goes_away_is_499_in_the_log_and_the_cleanup_runs() {
     assert_eq!(counters(&service).await, json!({ "started": 1, "cleanups": 1, "disconnects": 1 }));
     let lines = log::lines_with("gone-away-1");
     assert!(lines.iter().any(|line| line["status"] == 499), "{lines:?}");
+    assert!(lines.iter().any(|line| line["message"] == "protected operation cleaned up"), "{lines:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,6 @@ use axum::{
     http::{Request, header::CONTENT_TYPE},
 };
 use clap::Parser;
-use http_body_util::BodyExt;
 use newsroom::{Config, Sizes, app, prepare, upstream};
 use rusqlite::Connection;
 use serde_json::Value;
@@ -58,9 +57,7 @@ impl Service {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let (parts, body) = self.app.clone().oneshot(request).await.unwrap().into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body }
+        Answer::read(self.app.clone().oneshot(request).await.unwrap()).await
     }
 
     pub(crate) async fn get(&self, uri: &str) -> Answer {

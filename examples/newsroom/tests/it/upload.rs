@@ -1,8 +1,20 @@
+use std::convert::Infallible;
+
+use axum::{
+    body::{Body, Bytes},
+    http::Request,
+};
+use futures_util::{StreamExt, stream};
 use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage};
+use tokio::{task::JoinHandle, time::Instant};
+use tower::ServiceExt;
 
 use crate::{
     answer::Answer,
-    pictures::{BLUE, RED, assert_color, encode, jpeg_turned, red_and_blue, red_and_nothing},
+    pictures::{
+        BLUE, RED, assert_color, colourful, encode, jpeg_turned, jpeg_with_preview, red_and_blue,
+        red_and_nothing,
+    },
     service::{Service, serve, url},
 };
 
@@ -183,8 +195,28 @@ async fn a_damaged_picture_is_422() {
         assert_eq!(answer.status, 422, "{format:?}");
         answer.problem(422);
     }
-    let png = encode(&red_and_blue(300, 300), ImageFormat::Png);
-    upload(&service, &png[..png.len() / 2]).await.problem(422);
+    for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
+        let whole = encode(&colourful(300, 300), format);
+        let answer = upload(&service, &whole[..whole.len() / 2]).await;
+        assert_eq!(answer.status, 422, "{format:?}");
+    }
+}
+
+/// The bytes of an end marker do not make an end: a preview within the picture has some too.
+#[tokio::test]
+async fn a_jpeg_that_is_cut_off_behind_its_preview_is_422() {
+    let service = Service::new();
+    let whole = jpeg_with_preview(&colourful(300, 300));
+    upload(&service, &whole).await.ok(200);
+    upload(&service, &whole[..whole.len() / 2]).await.problem(422);
+    upload(&service, &whole[..whole.len() - 2]).await.problem(422);
+}
+
+#[tokio::test]
+async fn what_a_camera_appends_behind_a_jpeg_does_no_harm() {
+    let service = Service::new();
+    let jpeg = encode(&colourful(300, 300), ImageFormat::Jpeg);
+    upload(&service, &[&jpeg[..], b"and a film"].concat()).await.ok(200);
 }
 
 #[tokio::test]
@@ -210,6 +242,42 @@ async fn many_uploads_at_once_all_end() {
     let picture = encode(&red_and_blue(300, 300), ImageFormat::Png);
     let answers = at_once(&service, &picture, 16).await;
     assert!(answers.iter().all(|answer| answer.status == 200));
+}
+
+#[tokio::test]
+async fn an_upload_that_finds_no_place_is_503_and_the_next_ones_are_served() {
+    let service = Service::new();
+    // Sixteen clients that begin and never go on.
+    let stuck: Vec<_> = (0..16).map(|_| begin(&service)).collect();
+    tokio::task::yield_now().await;
+    let picture = encode(&red_and_blue(300, 300), ImageFormat::Png);
+    tokio::time::pause();
+    let refused = upload(&service, &picture).await;
+    tokio::time::resume();
+    refused.problem(503);
+    assert_eq!(refused.header("retry-after"), Some("5"));
+
+    stuck[0].abort();
+    upload(&service, &picture).await.ok(200);
+    stuck.iter().for_each(JoinHandle::abort);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_does_not_arrive_in_two_minutes_is_408() {
+    let service = Service::new();
+    let begun = Instant::now();
+    begin(&service).await.unwrap().problem(408);
+    assert_eq!(begun.elapsed().as_secs(), 120);
+}
+
+/// Begins an upload that never goes on.
+fn begin(service: &Service) -> JoinHandle<Answer> {
+    let start = Bytes::from_static(b"--frontier\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n");
+    let body = stream::once(async { Ok::<_, Infallible>(start) }).chain(stream::pending());
+    let request =
+        Request::post("/upload").header("content-type", FORM).body(Body::from_stream(body)).unwrap();
+    let app = service.app.clone();
+    tokio::spawn(async move { Answer::read(app.oneshot(request).await.unwrap()).await })
 }
 
 async fn at_once(service: &Service, picture: &[u8], count: usize) -> Vec<Answer> {

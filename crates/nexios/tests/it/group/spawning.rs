@@ -414,7 +414,7 @@ fn another_thread_spawns_through_a_spawner() {
             let spawner = group.spawner();
             let stranger = std::thread::spawn(move || {
                 let tasks: Vec<_> = (0..100).map(|n| spawner.spawn(async move { Ok(n) })).collect();
-                send.send(tasks).ok().expect("the body waits");
+                assert!(send.send(tasks).is_ok(), "the body waits");
             });
             let sum = group
                 .run(async {
