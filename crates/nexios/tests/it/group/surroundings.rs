@@ -3,11 +3,7 @@
 use std::{
     future::{Future, pending, poll_fn},
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
+    sync::{Arc, atomic::AtomicUsize, mpsc},
     task::{Context, Poll, Waker},
     thread,
     time::Duration,
