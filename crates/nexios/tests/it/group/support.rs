@@ -6,7 +6,7 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -167,6 +167,11 @@ struct Captured {
 
 impl Logs {
     pub(super) fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        /// With a single dispatcher alive, tracing asks only the current thread's whether a callsite is of
+        /// interest, and remembers a "no" from the thread of another test; with several it asks them all.
+        static KEPT: LazyLock<[tracing::Dispatch; 2]> =
+            LazyLock::new(|| [(); 2].map(|()| tracing::Dispatch::new(Logs::default())));
+        LazyLock::force(&KEPT);
         let logs = Self::default();
         let guard = tracing::subscriber::set_default(logs.clone());
         (logs, guard)
