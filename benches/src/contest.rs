@@ -9,13 +9,14 @@ pub struct Contest {
     name: String,
     units: u64,
     rounds: usize,
+    counts: bool,
     sides: Vec<Side>,
 }
 
 /// One way of doing the work.
 pub struct Side {
     who: &'static str,
-    work: Box<dyn FnMut()>,
+    work: Box<dyn FnMut(u32)>,
     goals: Vec<(&'static str, f64)>,
 }
 
@@ -28,8 +29,8 @@ pub struct Outcome {
     pub who: &'static str,
     /// Median time of one unit.
     pub time: Duration,
-    /// Allocations of one unit, on the driving thread.
-    pub allocations: f64,
+    /// Allocations of one unit, if they were counted.
+    pub allocations: Option<f64>,
     /// Ratios to the rivals that there is a goal for: the rival, the ratio, the goal.
     pub ratios: Vec<(&'static str, f64, f64)>,
 }
@@ -41,13 +42,20 @@ impl Contest {
     /// Names a piece of work that consists of `units` equal units (children, calls).
     #[must_use]
     pub fn new(name: impl Into<String>, units: u64) -> Self {
-        Self { name: name.into(), units, rounds: 301, sides: Vec::new() }
+        Self { name: name.into(), units, rounds: 301, counts: true, sides: Vec::new() }
     }
 
     /// Sets how many turns each side has. Default: 301.
     #[must_use]
     pub fn rounds(mut self, rounds: usize) -> Self {
         self.rounds = rounds;
+        self
+    }
+
+    /// Leaves the allocations uncounted: they are made on other threads than the one that drives.
+    #[must_use]
+    pub fn without_allocations(mut self) -> Self {
+        self.counts = false;
         self
     }
 
@@ -68,13 +76,13 @@ impl Contest {
                 // Whoever follows a heavy side would always pay for its caches; so the order rotates.
                 let index = (round + turn) % self.sides.len();
                 let begun = Instant::now();
-                for _ in 0..repeats[index] {
-                    (self.sides[index].work)();
-                }
+                (self.sides[index].work)(repeats[index]);
                 times[index].push(begun.elapsed().as_nanos() as f64 / f64::from(repeats[index]));
             }
         }
-        let allocations: Vec<f64> = self.sides.iter_mut().map(|side| side.allocations(self.units)).collect();
+        let (counts, units) = (self.counts, self.units);
+        let allocations: Vec<_> =
+            self.sides.iter_mut().map(|side| counts.then(|| side.allocations(units))).collect();
         let ratio_to = |index: usize, rival: &str| {
             let rival = self.sides.iter().position(|side| side.who == rival)?;
             let pairs = times[index].iter().zip(&times[rival]);
@@ -96,9 +104,9 @@ impl Contest {
 }
 
 impl Side {
-    /// Names who does `work`; one call does the whole piece.
+    /// Names who does `work`; one call does the whole piece as often as it is told.
     #[must_use]
-    pub fn new(who: &'static str, work: impl FnMut() + 'static) -> Self {
+    pub fn new(who: &'static str, work: impl FnMut(u32) + 'static) -> Self {
         Self { who, work: Box::new(work), goals: Vec::new() }
     }
 
@@ -114,20 +122,16 @@ impl Side {
         let begun = Instant::now();
         let mut done = 0;
         while begun.elapsed() < TURN * 20 {
-            (self.work)();
-            done += 1;
+            (self.work)(8);
+            done += 8;
         }
         (done / 20).max(1)
     }
 
     fn allocations(&mut self, units: u64) -> f64 {
-        const RUNS: u64 = 20;
-        let counted = allocation_counter::measure(|| {
-            for _ in 0..RUNS {
-                (self.work)();
-            }
-        });
-        counted.count_total as f64 / (RUNS * units) as f64
+        const RUNS: u32 = 20;
+        let counted = allocation_counter::measure(|| (self.work)(RUNS));
+        counted.count_total as f64 / (u64::from(RUNS) * units) as f64
     }
 }
 

@@ -15,11 +15,11 @@ pub fn print(outcomes: &[Outcome]) {
             })
             .collect();
         println!(
-            "| {} | {} | {:?} | {:.2} | {} |",
+            "| {} | {} | {:?} | {} | {} |",
             outcome.work,
             outcome.who,
             outcome.time,
-            outcome.allocations,
+            outcome.allocations.map_or_else(|| "–".into(), |count| format!("{count:.2}")),
             ratios.join("; ")
         );
     }

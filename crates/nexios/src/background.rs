@@ -73,7 +73,7 @@ pub fn create_background_task<T: Send + 'static>(
 ///
 /// Clones are the same registry; dropping the last one lets its tasks go on. A task is `Queued`, `Running`
 /// or `Retrying` while it is live and ends in exactly one other [`TaskState`]. If you only want to wait for
-/// tasks, without names, bounds or results, [`tokio_util::task::TaskTracker`] is the simpler tool.
+/// tasks, without names, bounds or results, tokio-util's `TaskTracker` is the simpler tool.
 ///
 /// # Examples
 ///

@@ -10,6 +10,7 @@ mod label;
 mod map;
 mod outcome;
 mod run;
+mod slots;
 mod spawn;
 mod spawner;
 mod state;

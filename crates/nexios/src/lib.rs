@@ -1,17 +1,31 @@
-//! Structured concurrency for Rust web services.
+//! Structured concurrency for Rust web services: every piece of concurrent work has an owner, a bound, a
+//! deadline and a name; when its owner goes, it goes, and you can see all of it.
+//!
+//! | you want | use |
+//! |---|---|
+//! | parts of one answer at the same time, borrowing from the caller; the first error stops the rest | [`TaskGroup`] |
+//! | CPU work off the async threads, with a bounded queue | [`run_in_threadpool`], [`ThreadPool`] |
+//! | the first good answer of several sources, with delays, limits and all the errors | [`run_until_first_complete`] |
+//! | the same operation again when it is slow, without a storm of copies | [`Hedge`] |
+//! | work that outlives the request, with a name, progress, retries and an orderly shutdown | [`create_background_task`], [`Background`] |
+//! | one computation for all callers, with reset, expiry and stale values | [`AsyncLazy`] |
+//!
+//! What is made inside a [`CancelScope`] (a request, a background task) ends when its [`CancelToken`] fires.
+//!
+//! # Features
+//!
+//! `test-util`: holds a paused tokio clock while pool jobs are outstanding, so that a time limit around one does
+//! not fire early in a test.
 
 mod background;
 mod cancel;
 mod group;
 mod hedge;
-#[allow(dead_code)]
 mod latency;
 mod lazy;
 mod pool;
 mod race;
-#[allow(dead_code)]
 mod residue;
-#[allow(unused_imports)]
 mod sync;
 
 pub use background::{
@@ -27,3 +41,14 @@ pub use pool::{
     Overload, PoolDrainReport, PoolError, PoolStats, ThreadPool, ThreadPoolBuilder, run_in_threadpool,
 };
 pub use race::{Candidate, Failure, Race, RaceError, Winner, run_until_first_complete};
+
+/// The examples of the pages are compiled and run as well.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../docs/design.md")]
+    mod design {}
+    #[doc = include_str!("../docs/compare.md")]
+    mod compare {}
+}

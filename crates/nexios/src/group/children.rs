@@ -12,14 +12,14 @@ use std::{
 
 use super::{
     label::Label,
+    slots::Slots,
     wake::{ChildWaker, Key, Wakers},
     work::Work,
 };
 
 /// The slots of all live children. A slot is used again once its child has ended.
 pub(super) struct Children<'env, E> {
-    slots: Vec<Option<Child<'env, E>>>,
-    free: Vec<u32>,
+    slots: Slots<Child<'env, E>>,
     /// The wakers of the slots, and who is ready to be polled.
     pub(super) wakers: Wakers,
     /// Who has not started because the limit is reached, in spawn order.
@@ -55,9 +55,10 @@ struct Child<'env, E> {
 }
 
 enum Stage<'env, E> {
-    /// A place is kept for a child that is being made.
+    /// A place is kept for a child that is being made; if doomed meanwhile, its maker drops it.
     Reserved {
         started: bool,
+        doomed: bool,
     },
     /// Not started: never polled before there is a place.
     Waiting(Work<'env, E>),
@@ -113,8 +114,7 @@ pub(super) fn take_ids(count: u64) -> Range<u64> {
 impl<'env, E> Children<'env, E> {
     pub(super) fn new(limit: usize) -> Self {
         Self {
-            slots: Vec::new(),
-            free: Vec::new(),
+            slots: Slots::new(),
             wakers: Wakers::new(),
             waiting: VecDeque::new(),
             limit,
@@ -129,11 +129,11 @@ impl<'env, E> Children<'env, E> {
     }
 
     pub(super) fn is_gone(&self) -> bool {
-        self.free.len() == self.slots.len()
+        self.slots.is_empty()
     }
 
     fn child(&mut self, place: Place) -> Option<&mut Child<'env, E>> {
-        self.slots.get_mut(place.slot as usize)?.as_mut().filter(|child| child.id == place.id)
+        self.slots.get_mut(place.slot).filter(|child| child.id == place.id)
     }
 
     /// Where the next child goes.
@@ -143,7 +143,12 @@ impl<'env, E> Children<'env, E> {
         }
         let id = self.ids.start;
         self.ids.start += 1;
-        Place { slot: self.free.last().copied().unwrap_or(self.slots.len() as u32), id }
+        Place { slot: self.slots.next(), id }
+    }
+
+    /// Without a limit there is no account of places.
+    fn is_limited(&self) -> bool {
+        self.limit != usize::MAX
     }
 
     /// Whether another child could start at once.
@@ -155,7 +160,7 @@ impl<'env, E> Children<'env, E> {
     pub(super) fn add(&mut self, place: Place, label: Label, work: Work<'env, E>, daemon: bool) {
         // A daemon serves the others; it must not take a place from them.
         if daemon || self.has_room() {
-            self.insert(place, label, Stage::Idle(work), daemon, !daemon);
+            self.insert(place, label, Stage::Idle(work), daemon, self.is_limited() && !daemon);
             let key = self.wakers.key(place.slot);
             self.wakers.ready.push_back(key);
         } else {
@@ -167,7 +172,8 @@ impl<'env, E> Children<'env, E> {
     /// Keeps the next place for a child that is being made; true if it may start at once.
     pub(super) fn reserve(&mut self, place: Place, label: Label) -> bool {
         let started = self.has_room();
-        self.insert(place, label, Stage::Reserved { started }, false, started);
+        let holds = started && self.is_limited();
+        self.insert(place, label, Stage::Reserved { started, doomed: false }, false, holds);
         if !started {
             self.waiting.push_back(place);
         }
@@ -176,10 +182,7 @@ impl<'env, E> Children<'env, E> {
 
     fn insert(&mut self, place: Place, label: Label, stage: Stage<'env, E>, daemon: bool, holds: bool) {
         let child = Child { id: place.id, label, stage, daemon, holds, told: false, polled: false };
-        match self.free.pop() {
-            Some(slot) => self.slots[slot as usize] = Some(child),
-            None => self.slots.push(Some(child)),
-        }
+        self.slots.insert(child);
         self.live += usize::from(!daemon);
         self.holding += usize::from(holds);
     }
@@ -187,7 +190,7 @@ impl<'env, E> Children<'env, E> {
     /// Gives the reserved child its work; hands it back if the child was doomed meanwhile.
     pub(super) fn fill(&mut self, place: Place, work: Work<'env, E>) -> Result<(), Work<'env, E>> {
         let Some(child) = self.child(place) else { return Err(work) };
-        let Stage::Reserved { started } = child.stage else { return Err(work) };
+        let Stage::Reserved { started, doomed: false } = child.stage else { return Err(work) };
         if started {
             child.stage = Stage::Idle(work);
             let key = self.wakers.key(place.slot);
@@ -198,13 +201,20 @@ impl<'env, E> Children<'env, E> {
         Ok(())
     }
 
+    /// Gives up the place of a child that was doomed while it was being made.
+    pub(super) fn give_up(&mut self, place: Place) {
+        if self.child(place).is_some() {
+            self.remove(place.slot, None);
+        }
+    }
+
     /// Takes a woken child out to be polled; none if it is gone or not started.
     pub(super) fn begin_poll(&mut self, key: Key) -> Option<Turn<'env, E>> {
         if !self.wakers.is_current(key) {
             return None;
         }
-        let limited = self.limit != usize::MAX;
-        let child = self.slots.get_mut(key.slot as usize)?.as_mut()?;
+        let limited = self.is_limited();
+        let child = self.slots.get_mut(key.slot)?;
         let work = match mem::replace(&mut child.stage, Stage::Polled { doomed: false }) {
             Stage::Idle(work) => work,
             // Woken by a stale key before it has started.
@@ -230,7 +240,7 @@ impl<'env, E> Children<'env, E> {
         told: bool,
     ) -> Option<Doomed<'env, E>> {
         let Turn { slot, work, waker } = turn;
-        let child = self.slots.get_mut(slot as usize)?.as_mut()?;
+        let child = self.slots.get_mut(slot)?;
         child.told |= told;
         if let Stage::Polled { doomed: true } = child.stage {
             let label = self.remove(slot, Some(waker))?.label;
@@ -246,15 +256,19 @@ impl<'env, E> Children<'env, E> {
         None
     }
 
-    /// Frees the slot of a child that has finished.
+    /// Frees the slot of a child that has published its result.
+    pub(super) fn published(&mut self, slot: u32, waker: Arc<ChildWaker>) {
+        self.remove(slot, Some(waker));
+    }
+
+    /// Frees the slot of a child that has ended otherwise.
     pub(super) fn finish(&mut self, slot: u32, waker: Arc<ChildWaker>, told: bool) -> Option<Finished> {
         let child = self.remove(slot, Some(waker))?;
         Some(Finished { id: child.id, label: child.label, told: child.told || told })
     }
 
     fn remove(&mut self, slot: u32, polled_with: Option<Arc<ChildWaker>>) -> Option<Child<'env, E>> {
-        let child = self.slots.get_mut(slot as usize)?.take()?;
-        self.free.push(slot);
+        let child = self.slots.take(slot)?;
         self.wakers.retire(slot, polled_with, child.polled);
         self.live -= usize::from(!child.daemon);
         if child.holds {
@@ -270,14 +284,14 @@ impl<'env, E> Children<'env, E> {
         {
             let Some(child) = self.child(place) else { continue };
             child.holds = true;
-            match mem::replace(&mut child.stage, Stage::Reserved { started: true }) {
+            match mem::replace(&mut child.stage, Stage::Reserved { started: true, doomed: false }) {
                 Stage::Waiting(work) => {
                     child.stage = Stage::Idle(work);
                     let key = self.wakers.key(place.slot);
                     self.wakers.ready.push_back(key);
                 }
                 // It is still being made; it starts when that is done.
-                other => debug_assert!(matches!(other, Stage::Reserved { started: false })),
+                other => debug_assert!(matches!(other, Stage::Reserved { started: false, doomed: false })),
             }
             self.holding += 1;
         }
@@ -296,10 +310,10 @@ impl<'env, E> Children<'env, E> {
                 let label = self.remove(place.slot, None)?.label;
                 Some(Doomed { work: Some(work), label })
             }
-            // `fill` will find nobody and hand the work back.
-            Stage::Reserved { .. } => {
+            Stage::Reserved { started, .. } => {
+                child.stage = Stage::Reserved { started, doomed: true };
                 self.waiting.retain(|waiting| *waiting != place);
-                Some(Doomed { work: None, label: self.remove(place.slot, None)?.label })
+                None
             }
             Stage::Polled { .. } => None,
         }
@@ -312,10 +326,9 @@ impl<'env, E> Children<'env, E> {
         }
         // Nobody starts any more: a place that becomes free stays free.
         self.waiting.clear();
-        let places = self.slots.iter().enumerate().filter_map(|(slot, child)| {
-            let child = child.as_ref()?;
-            let waits = matches!(child.stage, Stage::Waiting(..) | Stage::Reserved { started: false });
-            (waits || !only_waiting).then_some(Place { slot: slot as u32, id: child.id })
+        let places = self.slots.iter().filter_map(|(slot, child)| {
+            let waits = matches!(child.stage, Stage::Waiting(..) | Stage::Reserved { started: false, .. });
+            (waits || !only_waiting).then_some(Place { slot, id: child.id })
         });
         let mut places: Vec<Place> = places.collect();
         places.sort_unstable_by_key(|place| place.id);
@@ -325,18 +338,18 @@ impl<'env, E> Children<'env, E> {
     /// Whether this child has no place yet.
     pub(super) fn is_waiting(&mut self, place: Place) -> bool {
         self.child(place).is_some_and(|child| {
-            matches!(child.stage, Stage::Waiting(..) | Stage::Reserved { started: false })
+            matches!(child.stage, Stage::Waiting(..) | Stage::Reserved { started: false, .. })
         })
     }
 
     /// Who is alive and doing what, in spawn order.
     pub(super) fn activities(&self) -> Vec<(u64, Label, Activity)> {
         let activity = |child: &Child<'env, E>| match child.stage {
-            Stage::Reserved { started: false } | Stage::Waiting(..) => Activity::Waiting,
-            Stage::Reserved { started: true } | Stage::Idle(..) => Activity::Idle,
+            Stage::Reserved { started: false, .. } | Stage::Waiting(..) => Activity::Waiting,
+            Stage::Reserved { started: true, .. } | Stage::Idle(..) => Activity::Idle,
             Stage::Polled { .. } => Activity::Polled,
         };
-        let alive = self.slots.iter().flatten();
+        let alive = self.slots.iter().map(|(_, child)| child);
         let mut all: Vec<_> = alive.map(|child| (child.id, child.label.clone(), activity(child))).collect();
         all.sort_unstable_by_key(|(id, ..)| *id);
         all

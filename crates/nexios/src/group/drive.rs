@@ -147,7 +147,7 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
         let shared = self.shared;
         let mut core = shared.lock();
         if let Some(Published { slot, waker }) = published {
-            core.children.finish(slot, waker, false);
+            core.children.published(slot, waker);
             shared.end_poll(&mut core);
         }
         loop {

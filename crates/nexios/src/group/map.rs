@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use futures_util::{
@@ -127,6 +127,8 @@ where
         if this.items.is_none() && this.under_way.is_empty() {
             return Poll::Ready(None);
         }
+        // Items that are always ready would else keep the runtime, and with it the deadline, from their turn.
+        let budget = ready!(tokio::task::coop::poll_proceed(cx));
         if !frames::inside(this.shared.address()) {
             drive::turn(this.shared, this.awaiter, cx.waker(), None);
         } else {
@@ -141,8 +143,14 @@ where
         }
         match catch_unwind(AssertUnwindSafe(|| this.under_way.poll_next_unpin(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Some(Ok(value)))) => Poll::Ready(Some(Ok(value))),
-            Ok(Poll::Ready(Some(Err(error)))) => Poll::Ready(Some(Err(this.failed(error)))),
+            Ok(Poll::Ready(Some(Ok(value)))) => {
+                budget.made_progress();
+                Poll::Ready(Some(Ok(value)))
+            }
+            Ok(Poll::Ready(Some(Err(error)))) => {
+                budget.made_progress();
+                Poll::Ready(Some(Err(this.failed(error))))
+            }
             Ok(Poll::Ready(None)) => Poll::Ready(None),
             Err(payload) => Poll::Ready(Some(Err(this.panicked(payload)))),
         }

@@ -137,13 +137,13 @@ impl<T, E> Outcome<T, E> {
 
 /// A child's cell without the type of the result.
 pub(super) trait Ending: Send + Sync {
-    /// Ends the child without a result of its own, unless it has one.
-    fn interrupt(&self, interrupted: Interrupted);
+    /// Ends the child without a result of its own, unless it has one; false if nobody waits for it.
+    fn interrupt(&self, interrupted: Interrupted) -> bool;
 }
 
 impl<T: Send, E: Send> Ending for Outcome<T, E> {
-    fn interrupt(&self, interrupted: Interrupted) {
-        self.end(State::Interrupted(interrupted));
+    fn interrupt(&self, interrupted: Interrupted) -> bool {
+        self.end(State::Interrupted(interrupted))
     }
 }
 

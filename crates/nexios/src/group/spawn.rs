@@ -116,11 +116,9 @@ where
         Work::Parallel(Parallel::new(future, outcome.clone(), shared.settings.on_error, runtime, at_once));
     let mut core = shared.lock();
     let late = core.children.fill(place, work).err();
-    let ended = late.is_some().then(|| Shared::refusal(&core)).flatten();
     shared.release(core);
     if let Some(work) = late {
-        let interrupted = ended.unwrap_or(Interrupted::Cancelled(CancelReason::Requested));
-        shared.end_late(label.clone(), work, interrupted);
+        shared.end_late(place, label.clone(), work);
     }
     Task::new(place, label, outcome, Some(shared))
 }

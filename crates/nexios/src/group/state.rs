@@ -274,8 +274,15 @@ impl<'env, E> Shared<'env, E> {
     }
 
     /// Ends a child whose group ended while it was being made.
-    pub(super) fn end_late(&self, label: Label, work: Work<'env, E>, interrupted: Interrupted) {
+    pub(super) fn end_late(&self, place: Place, label: Label, work: Work<'env, E>) {
+        let interrupted = {
+            let mut core = self.lock();
+            core.dropping += 1;
+            core.verdict.cause.unwrap_or(Cause::Requested).interrupted()
+        };
         self.end(Doomed { work: Some(work), label }, interrupted);
+        self.lock().children.give_up(place);
+        self.settle_dropping();
     }
 
     /// Ends one child alone, which is no failure of the group.

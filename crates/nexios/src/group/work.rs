@@ -29,6 +29,7 @@ pub(super) struct Parallel<'env, E> {
     task: Task<'env, E>,
     /// The child's cell: when the group drops this child, its task cannot tell the handle why.
     ending: Arc<dyn Ending + 'env>,
+    on_error: OnError,
 }
 
 enum Task<'env, E> {
@@ -97,7 +98,7 @@ impl<'env, E: Send + 'static> Parallel<'env, E> {
         } else {
             Task::Waiting(Some(Box::new(move || runtime.spawn(future))))
         };
-        Self { task, ending }
+        Self { task, ending, on_error }
     }
 }
 
@@ -126,9 +127,17 @@ impl<'env, E: From<Interrupted>> Parallel<'env, E> {
             Err(error) => match error.try_into_panic() {
                 Ok(payload) => Err(payload),
                 // Nobody but the runtime aborts a task that is still in its slot.
-                Err(_) => Ok(End::Failed(Interrupted::Cancelled(CancelReason::Shutdown).into(), None)),
+                Err(_) => Ok(self.lost(Interrupted::Cancelled(CancelReason::Shutdown))),
             },
         })
+    }
+
+    /// The child is gone and has left no result.
+    fn lost(&self, why: Interrupted) -> End<'env, E> {
+        match self.on_error {
+            OnError::Cancel => End::Failed(why.into(), None),
+            OnError::Continue => End::of(self.ending.interrupt(why)),
+        }
     }
 }
 

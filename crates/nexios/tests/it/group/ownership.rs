@@ -13,7 +13,7 @@ use super::support::{Diary, Logs, after, bounded, millis};
 
 #[derive(Debug)]
 enum Heavy {
-    Failed(Arc<&'static str>),
+    Failed(Arc<String>),
     Interrupted,
 }
 
@@ -23,8 +23,8 @@ impl From<Interrupted> for Heavy {
     }
 }
 
-fn tracked(text: &'static str) -> (Arc<&'static str>, Weak<&'static str>) {
-    let held = Arc::new(text);
+fn tracked(text: &str) -> (Arc<String>, Weak<String>) {
+    let held = Arc::new(text.to_owned());
     let seen = Arc::downgrade(&held);
     (held, seen)
 }

@@ -143,7 +143,7 @@ fn calls_work_from_any_context() {
     let runtime = Builder::new_current_thread().build().unwrap();
     assert_eq!(runtime.block_on(pool.run(|| 1)), Ok(1));
     let local = tokio::task::LocalSet::new();
-    let (one, two) = (pool.clone(), pool.clone());
+    let (one, two) = (pool.clone(), pool);
     local.spawn_local(async move { assert_eq!(one.run(|| 2).await, Ok(2)) });
     runtime.block_on(local);
     assert_eq!(std::thread::spawn(move || block_on(two.run(|| 3))).join().unwrap(), Ok(3));

@@ -214,7 +214,9 @@ async fn accepted_work_is_finished_after_the_last_handle_and_then_the_threads_en
         let (ends, guard) = (ends.token(), gate.map(Gate::guard));
         move || {
             HELD.with_borrow_mut(|held| held.push(ends));
-            guard.map(|guard| guard());
+            if let Some(guard) = guard {
+                guard();
+            }
         }
     };
     let mut accepted: Vec<_> = (0..2).map(|_| pool.try_run(hold(Some(&gate))).ok().unwrap()).collect();

@@ -11,7 +11,7 @@ use std::{
 use benches::{Contest, Side};
 use futures_concurrency::future::TryJoin;
 use futures_util::{StreamExt, future::try_join_all, stream::FuturesUnordered};
-use nexios::{Interrupted, TaskGroup};
+use nexios::{Interrupted, Task, TaskGroup};
 use tokio::{
     runtime::{Builder, Runtime},
     task::JoinSet,
@@ -43,7 +43,7 @@ fn child(value: u64, yields: bool) -> Child {
     Child { value, yielded: !yields }
 }
 
-pub fn contests() -> Vec<Named> {
+pub(crate) fn contests() -> Vec<Named> {
     let mut contests: Vec<Named> = Vec::new();
     for runtime in ["current_thread", "multi_thread"] {
         for yields in [false, true] {
@@ -51,15 +51,23 @@ pub fn contests() -> Vec<Named> {
                 let kind = if yields { "yield_once" } else { "ready" };
                 let name = format!("group/spawn_await/{kind}/{runtime}/{size}");
                 let title = name.clone();
-                contests
-                    .push((name, Box::new(move || in_task(title, &runtime_named(runtime), size, yields))));
+                contests.push((
+                    name,
+                    Box::new(move || counted(in_task(title, &runtime_named(runtime), size, yields), runtime)),
+                ));
             }
         }
         let name = format!("group/spawn_parallel/{runtime}/64");
         let title = name.clone();
-        contests.push((name, Box::new(move || parallel(title, &runtime_named(runtime), 64))));
+        contests
+            .push((name, Box::new(move || counted(parallel(title, &runtime_named(runtime), 64), runtime))));
     }
     contests
+}
+
+/// Allocations can be counted where everything happens on one thread.
+fn counted(contest: Contest, runtime: &str) -> Contest {
+    if runtime == "current_thread" { contest } else { contest.without_allocations() }
 }
 
 fn runtime_named(name: &str) -> Rc<Runtime> {
@@ -70,56 +78,65 @@ fn runtime_named(name: &str) -> Rc<Runtime> {
     Rc::new(built.expect("a runtime can be built on a machine that runs benches"))
 }
 
-fn side<Fut>(who: &'static str, runtime: &Rc<Runtime>, work: impl Fn() -> Fut + 'static) -> Side
+/// One way of doing the work, in a task of the runtime as in a server.
+fn spawned<Fut>(
+    who: &'static str,
+    runtime: &Rc<Runtime>,
+    work: impl Fn() -> Fut + Clone + Send + 'static,
+) -> Side
 where
-    Fut: Future<Output = u64>,
+    Fut: Future<Output = u64> + Send + 'static,
 {
     let runtime = runtime.clone();
-    Side::new(who, move || {
-        std::hint::black_box(runtime.block_on(work()));
+    Side::new(who, move |repeats| {
+        let work = work.clone();
+        let task = runtime.spawn(async move {
+            for _ in 0..repeats {
+                std::hint::black_box(work().await);
+            }
+        });
+        runtime.block_on(task).expect("a bench has no panic of its own");
     })
 }
 
-/// As `side`, with the work in a task of the runtime, as in a server.
-fn spawned<Fut>(who: &'static str, runtime: &Rc<Runtime>, work: impl Fn() -> Fut + 'static) -> Side
-where
-    Fut: Future<Output = u64>,
-{
-    side(who, runtime, work)
+/// Spawns inside `run` and awaits every handle.
+async fn sum_of<'env>(
+    group: &TaskGroup<'env, Interrupted>,
+    spawn: impl FnOnce() -> Vec<Task<'env, u64, Interrupted>>,
+) -> u64 {
+    let sum = group.run(async {
+        let mut sum = 0;
+        for task in spawn() {
+            sum += task.await?;
+        }
+        Ok(sum)
+    });
+    sum.await.unwrap_or_default()
+}
+
+async fn join_set(size: u64, yields: bool) -> u64 {
+    let mut set = JoinSet::new();
+    for value in 0..size {
+        set.spawn(child(value, yields));
+    }
+    let mut sum = 0;
+    while let Some(joined) = set.join_next().await {
+        sum += joined.map_or(0, Result::unwrap_or_default);
+    }
+    sum
 }
 
 fn in_task(name: String, runtime: &Rc<Runtime>, size: u64, yields: bool) -> Contest {
     Contest::new(name, size)
         .side(
             spawned("nexios", runtime, move || async move {
-                let group = TaskGroup::<Interrupted>::new();
-                let sum = group
-                    .run(async {
-                        let tasks: Vec<_> =
-                            (0..size).map(|value| group.spawn(child(value, yields))).collect();
-                        let mut sum = 0;
-                        for task in tasks {
-                            sum += task.await?;
-                        }
-                        Ok(sum)
-                    })
-                    .await;
-                sum.unwrap_or_default()
+                let group = TaskGroup::new();
+                sum_of(&group, || (0..size).map(|value| group.spawn(child(value, yields))).collect()).await
             })
             .goal("JoinSet", 0.5)
             .goal("FuturesUnordered", 1.2),
         )
-        .side(spawned("JoinSet", runtime, move || async move {
-            let mut set = JoinSet::new();
-            for value in 0..size {
-                set.spawn(child(value, yields));
-            }
-            let mut sum = 0;
-            while let Some(joined) = set.join_next().await {
-                sum += joined.map_or(0, Result::unwrap_or_default);
-            }
-            sum
-        }))
+        .side(spawned("JoinSet", runtime, move || join_set(size, yields)))
         .side(spawned("FuturesUnordered", runtime, move || async move {
             let mut set = FuturesUnordered::new();
             for value in 0..size {
@@ -172,31 +189,11 @@ fn parallel(name: String, runtime: &Rc<Runtime>, size: u64) -> Contest {
     Contest::new(name, size)
         .side(
             spawned("nexios", runtime, move || async move {
-                let group = TaskGroup::<Interrupted>::new();
-                let sum = group
-                    .run(async {
-                        let tasks: Vec<_> =
-                            (0..size).map(|value| group.spawn_parallel(child(value, true))).collect();
-                        let mut sum = 0;
-                        for task in tasks {
-                            sum += task.await?;
-                        }
-                        Ok(sum)
-                    })
-                    .await;
-                sum.unwrap_or_default()
+                let group = TaskGroup::new();
+                sum_of(&group, || (0..size).map(|value| group.spawn_parallel(child(value, true))).collect())
+                    .await
             })
             .goal("JoinSet", 1.1),
         )
-        .side(spawned("JoinSet", runtime, move || async move {
-            let mut set = JoinSet::new();
-            for value in 0..size {
-                set.spawn(child(value, true));
-            }
-            let mut sum = 0;
-            while let Some(joined) = set.join_next().await {
-                sum += joined.map_or(0, Result::unwrap_or_default);
-            }
-            sum
-        }))
+        .side(spawned("JoinSet", runtime, move || join_set(size, true)))
 }
