@@ -19,6 +19,8 @@
 
 mod background;
 mod cancel;
+#[cfg(doctest)]
+mod compile_fail;
 mod group;
 mod hedge;
 mod latency;

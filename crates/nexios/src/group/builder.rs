@@ -62,7 +62,8 @@ impl TaskGroupBuilder {
     /// A scope's deadline holds as well; the earlier of the two counts. At the limit `run` and the handles
     /// that have not finished yield [`Interrupted::DeadlineExceeded`](crate::Interrupted::DeadlineExceeded);
     /// a child that is ready in the same turn still gives its value, and with a limit of zero every child
-    /// is polled once. Needs a runtime with time enabled.
+    /// is polled once. Needs a runtime with time enabled; if that goes away meanwhile, the group is cancelled
+    /// ([`Shutdown`](crate::CancelReason::Shutdown)).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

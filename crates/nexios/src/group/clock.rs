@@ -1,6 +1,7 @@
 //! The two things that end a group from outside: its time limit and the token of its scope.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -117,11 +118,24 @@ impl Clock {
     }
 }
 
+/// What a look at the timer finds.
+pub(super) enum Time {
+    Left,
+    Up,
+    /// The runtime whose clock it was is gone.
+    Lost,
+}
+
 impl Timer {
-    /// Whether the time is up.
-    pub(super) fn poll(&mut self) -> bool {
+    pub(super) fn poll(&mut self) -> Time {
         self.waker.arm();
-        self.sleep.as_mut().poll(&mut Context::from_waker(&waker_ref(&self.waker))).is_ready()
+        let waker = waker_ref(&self.waker);
+        // A sleep has no other way to say that its runtime is gone.
+        match catch_unwind(AssertUnwindSafe(|| self.sleep.as_mut().poll(&mut Context::from_waker(&waker)))) {
+            Ok(Poll::Pending) => Time::Left,
+            Ok(Poll::Ready(())) => Time::Up,
+            Err(_) => Time::Lost,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use futures_util::task::waker_ref;
 
 use super::{
     children::Turn,
+    clock::Time,
     frames,
     outcome::Ending,
     panics::{drop_quietly, log_panic, log_unseen},
@@ -393,17 +394,21 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
             core.clock.take_timer(&self.shared.signals)
         };
         let Some(mut timer) = timer else { return };
-        let due = timer.poll();
+        let time = timer.poll();
         let mut core = self.shared.lock();
         core.clock.put_timer(timer);
-        if !due {
-            return;
-        }
+        let cause = match time {
+            Time::Left => return,
+            Time::Up => Cause::Deadline,
+            Time::Lost => Cause::Parent(CancelReason::Shutdown),
+        };
         match core.phase {
             Phase::Open => {
                 drop(core);
-                self.cut_body(body);
-                self.shared.close(Cause::Deadline);
+                if cause.interrupts_body() {
+                    self.cut_body(body);
+                }
+                self.shared.close(cause);
             }
             Phase::Closing => self.shared.end_grace(core),
             Phase::Closed => {}

@@ -26,4 +26,5 @@ mod spawning;
 mod stress;
 mod supervise;
 mod support;
+mod surroundings;
 mod wakes;

@@ -87,6 +87,7 @@ async fn items_have_a_limit_of_their_own() {
     assert_eq!(outcome, Ok(vec![(1, 1), (2, 1), (3, 1)]), "and are not counted as children");
 }
 
+/// TG-145: who was spawned before the map is not waited for by it.
 #[tokio::test(start_paused = true)]
 async fn map_drives_the_children_but_does_not_wait_for_them() {
     let begun = Instant::now();

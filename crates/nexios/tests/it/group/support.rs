@@ -19,6 +19,7 @@ use tracing::{
     field::{Field, Visit},
     span,
 };
+use tracing_core::span::Current;
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Failed {
@@ -213,6 +214,14 @@ impl Subscriber for Logs {
 
     fn enter(&self, span: &span::Id) {
         self.0.lock().unwrap().entered.push(span.into_u64());
+    }
+
+    fn current_span(&self) -> Current {
+        let captured = self.0.lock().unwrap();
+        captured
+            .entered
+            .last()
+            .map_or_else(Current::none, |id| Current::new(span::Id::from_u64(*id), captured.spans[id].0))
     }
 
     fn exit(&self, span: &span::Id) {

@@ -1,0 +1,121 @@
+//! Programs that must not compile, each beside a twin that does and differs in one line: so it is that line which
+//! the compiler refuses, and not a spelling mistake.
+
+/// A child borrows from something that goes before the group does.
+///
+/// ```compile_fail,E0597
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// let group = TaskGroup::<Interrupted>::new();
+/// let text = String::from("gone first");
+/// group.spawn(async {
+///     Ok(text.len())
+/// });
+/// ```
+///
+/// ```
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// let group = TaskGroup::<Interrupted>::new();
+/// let text = String::from("gone first");
+/// group.spawn(async move {
+///     Ok(text.len())
+/// });
+/// ```
+mod a_child_outlives_what_it_borrows {}
+
+/// A child borrows the group that owns it.
+///
+/// ```compile_fail,E0597
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// let group = TaskGroup::<Interrupted>::new();
+/// let siblings = &group;
+/// group.spawn(async move {
+///     siblings.spawn(async { Ok(1) }).await
+/// });
+/// ```
+///
+/// ```
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// let group = TaskGroup::<Interrupted>::new();
+/// let siblings = group.spawner();
+/// group.spawn(async move {
+///     siblings.spawn(async { Ok(1) }).await
+/// });
+/// ```
+mod a_child_borrows_its_own_group {}
+
+/// A child on the worker threads borrows from the caller.
+///
+/// ```compile_fail,E0597
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// async fn length() -> Result<usize, Interrupted> {
+///     let text = String::from("the caller's");
+///     let mine = &text;
+///     let group = TaskGroup::new();
+///     group.spawn_parallel(async move { Ok(mine.len()) }).await
+/// }
+/// ```
+///
+/// ```
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// async fn length() -> Result<usize, Interrupted> {
+///     let text = String::from("the caller's");
+///     let mine = text.clone();
+///     let group = TaskGroup::new();
+///     group.spawn_parallel(async move { Ok(mine.len()) }).await
+/// }
+/// ```
+mod a_parallel_child_borrows {}
+
+/// A child cannot be handed to another thread, though whoever drives may be on one.
+///
+/// ```compile_fail,E0277
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// let group = TaskGroup::<Interrupted>::new();
+/// let shared = std::rc::Rc::new(1);
+/// group.spawn(async move {
+///     std::future::ready(()).await;
+///     Ok(*shared)
+/// });
+/// ```
+///
+/// ```
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// let group = TaskGroup::<Interrupted>::new();
+/// let shared = std::sync::Arc::new(1);
+/// group.spawn(async move {
+///     std::future::ready(()).await;
+///     Ok(*shared)
+/// });
+/// ```
+mod a_child_is_not_send {}
+
+/// A handle keeps what its child borrows borrowed (TG-051).
+///
+/// ```compile_fail,E0505
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// let text = String::from("borrowed");
+/// let group = TaskGroup::<Interrupted>::new();
+/// let task = group.spawn(async { Ok(text.len()) });
+/// drop(text);
+/// drop((task, group));
+/// ```
+///
+/// ```
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// let text = String::from("borrowed");
+/// let group = TaskGroup::<Interrupted>::new();
+/// let task = group.spawn(async { Ok(text.len()) });
+/// drop(text.clone());
+/// drop((task, group));
+/// ```
+mod a_child_loses_what_it_borrows {}
