@@ -172,8 +172,7 @@ async fn a_parallel_child_has_the_span_of_its_spawner() {
         tracing::info!("{text}");
         Ok::<_, Failed>(())
     };
-    let spawned_inside = async { group.spawn_parallel(log("inside")) };
-    let inside = spawned_inside.instrument(tracing::info_span!("request", id = 8)).await;
+    let inside = tracing::info_span!("request", id = 8).in_scope(|| group.spawn_parallel(log("inside")));
     let outside = group.spawn_parallel(log("outside"));
     let both = bounded(async { (inside.await, outside.await) }).await;
     assert_eq!(both, (Ok(()), Ok(())));
