@@ -215,6 +215,7 @@ impl ArcWake for ChildWaker {
 }
 
 /// The wakers of one group, by slot. A group that ends leaves them to the next one on its thread.
+#[derive(Default)]
 pub(super) struct Wakers {
     pub(super) signals: Arc<Signals>,
     seats: Vec<Seat>,
@@ -310,12 +311,6 @@ impl Wakers {
                 recycled.push(self);
             }
         });
-    }
-}
-
-impl Default for Wakers {
-    fn default() -> Self {
-        Self { signals: Arc::default(), seats: Vec::new(), ready: VecDeque::new(), body: None }
     }
 }
 
