@@ -63,6 +63,22 @@ fn every_caller_gets_its_result() {
 }
 
 #[test]
+fn a_caller_that_moves_to_another_thread_gets_its_result() {
+    check(|| {
+        let pool = pool(Overload::Wait);
+        let mut run = Box::pin({
+            let pool = pool.clone();
+            async move { pool.run(|| 1).await }
+        });
+        let result = match block_on(poll_once(&mut run)) {
+            Some(result) => result,
+            None => thread::spawn(move || block_on(run)).join().expect("no panic"),
+        };
+        assert_eq!(result, Ok(1));
+    });
+}
+
+#[test]
 fn a_closed_pool_answers_every_caller() {
     check(|| {
         let pool = pool(Overload::Wait);
