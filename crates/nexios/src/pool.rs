@@ -23,7 +23,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, LazyLock, PoisonError, Weak},
+    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -31,13 +31,14 @@ pub use builder::{Overload, ThreadPoolBuilder};
 pub use error::PoolError;
 pub use stats::{PoolDrainReport, PoolStats};
 
-use crate::{CancelScope, CancelToken, sync::Mutex};
+use crate::{CancelScope, CancelToken};
 use call::{Call, Watch};
 use shared::Shared;
 
 static GLOBAL: LazyLock<ThreadPool> = LazyLock::new(|| ThreadPool::builder().name("nexios").build());
 
 /// Every pool that may still run something.
+// The standard library's lock even under the model checker, because statics outlive one of its runs.
 static POOLS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
 /// Runs a CPU-bound closure on the global pool and returns what it returns.

@@ -27,7 +27,7 @@ use progress::Progress;
 pub fn prepare(config: &Config) -> anyhow::Result<Vec<String>> {
     let place = Place::new(&config.data);
     for folder in [config.data.clone(), place.thumbnails(), place.outbox()] {
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        fs::create_dir_all(&folder).with_context(|| format!("creating the folder {}", folder.display()))?;
     }
 
     let sizes = config.sizes;

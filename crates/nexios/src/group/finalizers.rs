@@ -7,7 +7,10 @@ use std::{
     task::Poll,
 };
 
-use super::state::{BoxFuture, Phase, Run, Shared, message_of};
+use super::{
+    panics::message_of,
+    state::{BoxFuture, Phase, Run, Shared},
+};
 use crate::residue;
 
 type Payload = Box<dyn Any + Send>;

@@ -17,7 +17,8 @@ use super::{
     OnError,
     children::take_ids,
     drive, frames,
-    state::{Phase, Run, Shared, log_panic_text},
+    panics::log_panic_text,
+    state::{Phase, Run, Shared},
     verdict::{Cause, Payload},
 };
 use crate::{CancelReason, Interrupted};

@@ -13,7 +13,8 @@ use futures_util::task::waker_ref;
 
 use super::{
     drive::{self, Body},
-    state::{Phase, Run, Shared, log_panic_text},
+    panics::log_panic_text,
+    state::{Phase, Run, Shared},
     verdict::{Cause, Payload},
     wake::ChildWaker,
 };

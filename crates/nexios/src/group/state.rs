@@ -12,28 +12,23 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::resume_unwind,
     pin::Pin,
     sync::{Arc, PoisonError},
     task::Waker,
 };
 
-use tokio::time::Instant;
-
 use super::{
     builder::Settings,
-    children::{Children, Doomed, Place},
+    children::{Children, Place},
     clock::Clock,
     finalizers::Finalizers,
-    frames,
-    label::Label,
     unwinding::Unwinding,
-    verdict::{Cause, Payload, Verdict},
+    verdict::{Cause, Verdict},
     wake::Signals,
-    work::Work,
 };
 use crate::{
-    CancelReason, CancelToken, Interrupted,
+    CancelToken, Interrupted,
     sync::{Condvar, Mutex, MutexGuard},
 };
 
@@ -43,7 +38,7 @@ pub(super) struct Shared<'env, E> {
     pub(super) signals: Arc<Signals>,
     core: Mutex<Core<'env, E>>,
     /// Told when a poll or a round of destructors ends while somebody waits for it in `drop`.
-    quiet: Condvar,
+    pub(super) quiet: Condvar,
 }
 
 /// How far the group is.
@@ -74,9 +69,9 @@ pub(super) struct Core<'env, E> {
     /// The driving thread is inside a child's poll.
     pub(super) polling: bool,
     /// Rounds of destructors that are running outside the lock.
-    dropping: usize,
+    pub(super) dropping: usize,
     /// Somebody waits in `drop` for the polls and destructors to end.
-    drop_waits: bool,
+    pub(super) drop_waits: bool,
     /// Somebody may have registered as awaiter since the last notification.
     pub(super) awaited: bool,
     /// Somebody has driven the group at least once.
@@ -85,9 +80,9 @@ pub(super) struct Core<'env, E> {
     pub(super) body_woken: bool,
     pub(super) clock: Clock,
     /// Who wants to be told when the end begins, though somebody else drives.
-    watchers: BTreeMap<u64, Waker>,
+    pub(super) watchers: BTreeMap<u64, Waker>,
     /// Made when somebody asks for it.
-    token: Option<CancelToken>,
+    pub(super) token: Option<CancelToken>,
     pub(super) finalizers: Finalizers,
     /// Aborted parallel children that may still be unwinding.
     pub(super) unwinding: Unwinding<E>,
@@ -167,156 +162,6 @@ impl<'env, E> Shared<'env, E> {
         token
     }
 
-    /// Ends the group for `cause`, unless it has ended for another one.
-    pub(super) fn close(&self, cause: Cause) {
-        let mut core = self.lock();
-        if core.verdict.cause.is_none() {
-            core.verdict.cause = Some(cause);
-            self.wind_down(core);
-        } else if cause == Cause::OwnerDropped {
-            self.end_grace(core);
-        }
-    }
-
-    /// Records a failed child or body; the first failure ends the group.
-    pub(super) fn fail(&self, id: u64, error: E) {
-        let mut core = self.lock();
-        if core.verdict.fail(id, error) {
-            self.wind_down(core);
-        }
-    }
-
-    /// Records a panic and ends the group without grace for those that have not started.
-    pub(super) fn panicked(&self, payload: Payload) {
-        let mut core = self.lock();
-        let first = core.verdict.cause.is_none();
-        let surplus = core.verdict.panicked(payload);
-        if first {
-            self.wind_down(core);
-        } else {
-            drop(core);
-        }
-        // A payload is a value of others, with a destructor of its own.
-        drop_quietly(surplus);
-    }
-
-    /// The cause is written: fires the token and ends the children, after the grace period if there is one.
-    fn wind_down(&self, mut core: MutexGuard<'_, Core<'env, E>>) {
-        let cause = core.verdict.cause.unwrap_or(Cause::OwnerDropped);
-        let graceful = !self.settings.grace.is_zero() && cause != Cause::OwnerDropped;
-        core.verdict.cut |= !graceful && core.children.live() > 0;
-        let doomed = core.children.doom_all(graceful);
-        core.verdict.cut |= graceful && !doomed.is_empty();
-        core.phase = if graceful { Phase::Closing } else { Phase::Closed };
-        core.clock.set_due(graceful.then(|| Instant::now() + self.settings.grace));
-        let token = core.token.clone();
-        let watchers = std::mem::take(&mut core.watchers);
-        core.dropping += 1;
-        drop(core);
-        if let Some(token) = token {
-            token.cancel(cause.reason());
-        }
-        for watcher in watchers.into_values() {
-            watcher.wake();
-        }
-        self.end_all(doomed, cause.interrupted());
-        self.settle_dropping();
-    }
-
-    /// Ends whatever the grace period has left.
-    pub(super) fn end_grace(&self, mut core: MutexGuard<'_, Core<'env, E>>) {
-        let cause = core.verdict.cause.unwrap_or(Cause::OwnerDropped);
-        core.phase = Phase::Closed;
-        core.clock.set_due(None);
-        core.verdict.cut |= core.children.live() > 0;
-        let doomed = core.children.doom_all(false);
-        core.dropping += 1;
-        drop(core);
-        self.end_all(doomed, cause.interrupted());
-        self.settle_dropping();
-    }
-
-    fn settle_dropping(&self) {
-        let mut core = self.lock();
-        core.dropping -= 1;
-        core.awaited = false;
-        if core.drop_waits {
-            self.quiet.notify_all();
-        }
-        drop(core);
-        self.signals.notify();
-    }
-
-    /// Drops children in spawn order; a destructor that panics does not stop the others.
-    fn end_all(&self, doomed: Vec<Doomed<'env, E>>, interrupted: Interrupted) {
-        for child in doomed {
-            self.end(child, interrupted);
-        }
-    }
-
-    /// Drops one child and tells its handle.
-    pub(super) fn end(&self, child: Doomed<'env, E>, interrupted: Interrupted) {
-        let Doomed { work, label } = child;
-        let Some(work) = work else { return };
-        let ending = work.ending();
-        let _entered = frames::enter_drop(interrupted);
-        match catch_unwind(AssertUnwindSafe(|| work.end())) {
-            Ok(None) => {}
-            Ok(Some(task)) => self.lock().unwinding.enter(label, task),
-            Err(payload) => {
-                log_panic("a child of a task group panicked while it was dropped", &label, &payload);
-                self.panicked(payload);
-            }
-        }
-        if let Some(ending) = ending {
-            ending.interrupt(interrupted);
-        }
-    }
-
-    /// Ends a child whose group ended while it was being made.
-    pub(super) fn end_late(&self, place: Place, label: Label, work: Work<'env, E>) {
-        let interrupted = {
-            let mut core = self.lock();
-            core.dropping += 1;
-            core.verdict.cause.unwrap_or(Cause::Requested).interrupted()
-        };
-        self.end(Doomed { work: Some(work), label }, interrupted);
-        self.lock().children.give_up(place);
-        self.settle_dropping();
-    }
-
-    /// Ends one child alone, which is no failure of the group.
-    pub(super) fn cancel_child(&self, place: Place) {
-        let mut core = self.lock();
-        let Some(doomed) = core.children.doom(place) else { return };
-        core.dropping += 1;
-        drop(core);
-        self.end(doomed, Interrupted::Cancelled(CancelReason::Requested));
-        self.settle_dropping();
-    }
-
-    /// Ends everything now: when this returns, every in-task child has been dropped.
-    ///
-    /// If another thread is polling a child, waits for that poll to return. A thread that is inside an in-task
-    /// poll or destructor itself does not wait, since it could wait for itself.
-    pub(super) fn end_now(&self) -> Option<Payload> {
-        self.close(Cause::OwnerDropped);
-        let mut core = self.lock();
-        if !frames::inside_any() {
-            while core.polling || core.dropping > 0 {
-                core.drop_waits = true;
-                core = self.quiet.wait(core).unwrap_or_else(PoisonError::into_inner);
-            }
-        }
-        let finalizers = std::mem::take(&mut core.finalizers);
-        let payload = core.verdict.take_panic();
-        let unwinding = std::mem::take(&mut core.unwinding);
-        drop(core);
-        // Dropping them hands them over.
-        drop((unwinding, finalizers));
-        payload
-    }
-
     /// Whether everything has ended that `run` waits for, the body apart.
     pub(super) fn is_over(core: &Core<'env, E>) -> bool {
         core.phase == Phase::Closed && core.children.is_gone() && core.dropping == 0
@@ -358,37 +203,6 @@ impl<'env, E> Shared<'env, E> {
         }
         core.verdict.take_primary()
     }
-}
-
-/// Drops a value whose destructor may panic, when there is already a panic to report.
-pub(super) fn drop_quietly<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        // Its own payload may panic as well; leaking it is the only end to that.
-        std::mem::forget(payload);
-    }
-}
-
-pub(super) fn log_panic(what: &'static str, child: &Label, payload: &Payload) {
-    tracing::error!(child = %child, panic = message_of(payload), "{what}");
-}
-
-/// Logs a panic that has no single child to name.
-pub(super) fn log_panic_text(what: &'static str, payload: &Payload) {
-    tracing::error!(panic = message_of(payload), "{what}");
-}
-
-/// Logs an error whose handle is gone.
-pub(super) fn log_unseen(child: &Label) {
-    tracing::warn!(%child, "a child of a task group failed and nobody looked at its error");
-}
-
-/// The text of a panic, where it has one.
-pub(super) fn message_of(payload: &Payload) -> &str {
-    payload
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(no text)")
 }
 
 impl<E> fmt::Debug for Shared<'_, E> {

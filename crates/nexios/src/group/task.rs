@@ -11,7 +11,8 @@ use super::{
     drive, frames,
     label::Label,
     outcome::{Found, Outcome},
-    state::{Shared, log_unseen},
+    panics::log_unseen,
+    state::Shared,
 };
 use crate::{CancelReason, Interrupted};
 

@@ -17,11 +17,12 @@ use std::{
 };
 
 use super::{shared::Shared, work::Work};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, thread_local};
 
 thread_local! {
     /// The jobs that run on this thread, the innermost last.
-    static RUNNING: RefCell<Vec<(u64, Arc<dyn Work>)>> = const { RefCell::new(Vec::new()) };
+    #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
+    static RUNNING: RefCell<Vec<(u64, Arc<dyn Work>)>> = RefCell::new(Vec::new());
 }
 
 /// What one job knows of waits.
@@ -53,11 +54,11 @@ pub(super) fn running<R>(pool: u64, job: Arc<dyn Work>, call: impl FnOnce() -> R
     struct Pop;
     impl Drop for Pop {
         fn drop(&mut self) {
-            let popped = RUNNING.with_borrow_mut(Vec::pop);
+            let popped = RUNNING.with(|running| running.borrow_mut().pop());
             drop(popped);
         }
     }
-    RUNNING.with_borrow_mut(|running| running.push((pool, job)));
+    RUNNING.with(|running| running.borrow_mut().push((pool, job)));
     let _pop = Pop;
     call()
 }
@@ -69,12 +70,12 @@ pub(super) fn is_pool_thread() -> bool {
 
 /// How many jobs of this pool run on this thread.
 pub(super) fn running_here(pool: u64) -> usize {
-    RUNNING.with_borrow(|running| running.iter().filter(|(id, _)| *id == pool).count())
+    RUNNING.with(|running| running.borrow().iter().filter(|(id, _)| *id == pool).count())
 }
 
 /// Whether a thread of this pool is blocked until the current job ends.
 pub(super) fn is_inside(pool: u64) -> bool {
-    let Some((own, current)) = RUNNING.with_borrow(|running| running.last().cloned()) else {
+    let Some((own, current)) = RUNNING.with(|running| running.borrow().last().cloned()) else {
         return false;
     };
     own == pool || current.head().lineage.lock().pools.contains(&pool)
@@ -82,7 +83,7 @@ pub(super) fn is_inside(pool: u64) -> bool {
 
 /// Notes that the current job waits for `job`; true if a thread of the job's pool is blocked by that.
 pub(super) fn wait_for(pool: &Arc<Shared>, job: &Arc<dyn Work>) -> bool {
-    let Some((own, current)) = RUNNING.with_borrow(|running| running.last().cloned()) else {
+    let Some((own, current)) = RUNNING.with(|running| running.borrow().last().cloned()) else {
         return false;
     };
     let pools = {

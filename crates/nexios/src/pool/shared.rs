@@ -11,7 +11,12 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::pin,
-    sync::{Arc, PoisonError},
+    sync::{
+        Arc,
+        PoisonError,
+        // Only numbers: none of them decides anything that the model checker should try in another order.
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,11 +34,7 @@ use super::{
 use crate::{
     CancelReason,
     latency::LatencyHistogram,
-    sync::{
-        Condvar, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
-        thread,
-    },
+    sync::{Condvar, Mutex, MutexGuard, thread},
 };
 
 /// Waits after which older ones count half.

@@ -73,6 +73,25 @@ fn who_goes_away_hands_the_driving_over() {
 }
 
 #[test]
+fn a_handle_that_moves_to_another_thread_gets_its_result() {
+    check(|| {
+        let witness = Witness::default();
+        let group = Group::new();
+        let (sender, receiver) = channel();
+        let mut child = group.spawn(witness.child(async move { Ok(receiver.await) }));
+        let sending = thread::spawn(move || sender.send(1));
+        let result = match block_on(poll_once(&mut child)) {
+            Some(result) => result,
+            None => thread::spawn(move || block_on(child)).join().expect("no panic"),
+        };
+        assert_eq!(result, Ok(1));
+        sending.join().expect("no panic");
+        witness.all_gone(1);
+        drop(group);
+    });
+}
+
+#[test]
 fn a_wake_at_the_end_of_a_turn_is_seen() {
     check(|| {
         let witness = Witness::default();

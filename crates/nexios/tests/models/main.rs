@@ -9,4 +9,5 @@
 mod channel;
 mod check;
 mod group;
+mod pool;
 mod witness;

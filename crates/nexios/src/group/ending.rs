@@ -1,0 +1,174 @@
+//! How a group ends: the first cause, the grace, and the children that are dropped for it.
+//!
+//! Everything here that runs code of others (tokens, wakers, destructors) does so outside the lock.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::PoisonError,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    children::{Doomed, Place},
+    frames,
+    label::Label,
+    panics::{drop_quietly, log_panic},
+    state::{Core, Phase, Shared},
+    verdict::{Cause, Payload},
+    work::Work,
+};
+use crate::{CancelReason, Interrupted, sync::MutexGuard};
+
+impl<'env, E> Shared<'env, E> {
+    /// Ends the group for `cause`, unless it has ended for another one.
+    pub(super) fn close(&self, cause: Cause) {
+        let mut core = self.lock();
+        if core.verdict.cause.is_none() {
+            core.verdict.cause = Some(cause);
+            self.wind_down(core);
+        } else if cause == Cause::OwnerDropped {
+            self.end_grace(core);
+        }
+    }
+
+    /// Records a failed child or body; the first failure ends the group.
+    pub(super) fn fail(&self, id: u64, error: E) {
+        let mut core = self.lock();
+        if core.verdict.fail(id, error) {
+            self.wind_down(core);
+        }
+    }
+
+    /// Records a panic, which ends the group as a failure does.
+    pub(super) fn panicked(&self, payload: Payload) {
+        let mut core = self.lock();
+        let first = core.verdict.cause.is_none();
+        let surplus = core.verdict.panicked(payload);
+        if first {
+            self.wind_down(core);
+        } else {
+            drop(core);
+        }
+        // A payload is a value of others, with a destructor of its own.
+        drop_quietly(surplus);
+    }
+
+    /// The cause is written: fires the token and ends the children, after the grace period if there is one.
+    fn wind_down(&self, mut core: MutexGuard<'_, Core<'env, E>>) {
+        let cause = core.verdict.cause.unwrap_or(Cause::OwnerDropped);
+        let graceful = !self.settings.grace.is_zero() && cause != Cause::OwnerDropped;
+        core.verdict.cut |= !graceful && core.children.live() > 0;
+        let doomed = core.children.doom_all(graceful);
+        core.verdict.cut |= graceful && !doomed.is_empty();
+        core.phase = if graceful { Phase::Closing } else { Phase::Closed };
+        // A grace too long to be represented has no end.
+        core.clock.set_due(if graceful { Instant::now().checked_add(self.settings.grace) } else { None });
+        let token = core.token.clone();
+        let watchers = std::mem::take(&mut core.watchers);
+        core.dropping += 1;
+        drop(core);
+        if let Some(token) = token {
+            token.cancel(cause.reason());
+        }
+        for watcher in watchers.into_values() {
+            watcher.wake();
+        }
+        self.end_all(doomed, cause.interrupted());
+        self.settle_dropping();
+    }
+
+    /// Ends whatever the grace period has left.
+    pub(super) fn end_grace(&self, mut core: MutexGuard<'_, Core<'env, E>>) {
+        let cause = core.verdict.cause.unwrap_or(Cause::OwnerDropped);
+        core.phase = Phase::Closed;
+        core.clock.set_due(None);
+        core.verdict.cut |= core.children.live() > 0;
+        let doomed = core.children.doom_all(false);
+        core.dropping += 1;
+        drop(core);
+        self.end_all(doomed, cause.interrupted());
+        self.settle_dropping();
+    }
+
+    fn settle_dropping(&self) {
+        let mut core = self.lock();
+        core.dropping -= 1;
+        core.awaited = false;
+        if core.drop_waits {
+            self.quiet.notify_all();
+        }
+        drop(core);
+        self.signals.notify();
+    }
+
+    /// Drops children in spawn order; a destructor that panics does not stop the others.
+    fn end_all(&self, doomed: Vec<Doomed<'env, E>>, interrupted: Interrupted) {
+        for child in doomed {
+            self.end(child, interrupted);
+        }
+    }
+
+    /// Drops one child and tells its handle.
+    pub(super) fn end(&self, child: Doomed<'env, E>, interrupted: Interrupted) {
+        let Doomed { work, label } = child;
+        let Some(work) = work else { return };
+        let ending = work.ending();
+        let _entered = frames::enter_drop(interrupted);
+        match catch_unwind(AssertUnwindSafe(|| work.end())) {
+            Ok(None) => {}
+            Ok(Some(task)) => self.lock().unwinding.enter(label, task),
+            Err(payload) => {
+                log_panic("a child of a task group panicked while it was dropped", &label, &payload);
+                self.panicked(payload);
+            }
+        }
+        if let Some(ending) = ending {
+            ending.interrupt(interrupted);
+        }
+    }
+
+    /// Ends a child whose group ended while it was being made.
+    pub(super) fn end_late(&self, place: Place, label: Label, work: Work<'env, E>) {
+        let interrupted = {
+            let mut core = self.lock();
+            core.dropping += 1;
+            core.verdict.cause.unwrap_or(Cause::Requested).interrupted()
+        };
+        self.end(Doomed { work: Some(work), label }, interrupted);
+        self.lock().children.give_up(place);
+        self.settle_dropping();
+    }
+
+    /// Ends one child alone, which is no failure of the group.
+    pub(super) fn cancel_child(&self, place: Place) {
+        let mut core = self.lock();
+        let Some(doomed) = core.children.doom(place) else { return };
+        core.dropping += 1;
+        drop(core);
+        self.end(doomed, Interrupted::Cancelled(CancelReason::Requested));
+        self.settle_dropping();
+    }
+
+    /// Ends everything now: when this returns, every in-task child has been dropped.
+    ///
+    /// If another thread is polling a child, waits for that poll to return. A thread that is inside an in-task
+    /// poll or destructor itself does not wait, since it could wait for itself.
+    pub(super) fn end_now(&self) -> Option<Payload> {
+        self.close(Cause::OwnerDropped);
+        let mut core = self.lock();
+        if !frames::inside_any() {
+            while core.polling || core.dropping > 0 {
+                core.drop_waits = true;
+                core = self.quiet.wait(core).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        let finalizers = std::mem::take(&mut core.finalizers);
+        let payload = core.verdict.take_panic();
+        let unwinding = std::mem::take(&mut core.unwinding);
+        drop(core);
+        // Dropping them hands them over.
+        drop((unwinding, finalizers));
+        payload
+    }
+}
