@@ -264,9 +264,8 @@ fn run_waits_for_a_parallel_child_that_cannot_be_interrupted_right_now() {
                 started.send(()).unwrap();
                 released.recv().unwrap();
                 inner.note("blocking work done");
-                tokio::task::yield_now().await;
-                inner.note("went on after the cancellation");
-                Ok(())
+                // The token fires a moment before the abort, so a shorter await could still be passed.
+                pending::<Result<(), _>>().await
             });
             let releaser = std::thread::spawn({
                 let diary = diary.clone();
