@@ -88,7 +88,9 @@ where
     core.driving = true;
     core.driven_once = true;
     core.clock.start();
-    let old = shared.signals.begin_turn(awaiter);
+    // The wakes first, and the body before them: new children that keep coming must not hold up either.
+    let (body_woken, old) = shared.signals.begin_turn(awaiter, &mut core.children.wakers.ready);
+    core.body_woken |= body_woken;
     let parent_woken = core.clock.parent_woken;
     drop(core);
     drop(old);

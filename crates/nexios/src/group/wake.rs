@@ -46,6 +46,8 @@ pub(super) struct Signals {
 struct State {
     /// Woken and not yet taken by a driver, in the order of the wakes; each key at most once.
     woken: Vec<Key>,
+    /// The body was woken as well; it is kept apart, so that a turn can begin with it.
+    body_woken: bool,
     /// Somebody is driving and will look at `woken` before leaving.
     driven: bool,
     /// Those who wait for the group, any of whom can drive it.
@@ -97,19 +99,23 @@ impl Signals {
 
     /// Begins a turn: from here to [`end_turn`](Self::end_turn) wakes are only collected.
     ///
-    /// The driver is awake, so its own waker is given back; it is registered anew at the end of the turn.
-    pub(super) fn begin_turn(&self, awaiter: u64) -> Option<Waker> {
+    /// Moves the woken children behind `ready` and says whether the body was woken too. The driver is awake, so its
+    /// own waker is given back; it is registered anew at the end of the turn.
+    pub(super) fn begin_turn(&self, awaiter: u64, ready: &mut VecDeque<Key>) -> (bool, Option<Waker>) {
         let mut state = self.lock();
         state.driven = true;
-        state.awaiters.remove(awaiter)
+        ready.extend(state.woken.drain(..));
+        (mem::take(&mut state.body_woken), state.awaiters.remove(awaiter))
     }
 
-    /// Moves everything woken so far behind `ready`; false if there was nothing.
+    /// Moves everything woken so far behind `ready`, the body too; false if there was nothing.
     pub(super) fn collect(&self, ready: &mut VecDeque<Key>) -> bool {
         let mut state = self.lock();
-        let any = !state.woken.is_empty();
         ready.extend(state.woken.drain(..));
-        any
+        if mem::take(&mut state.body_woken) {
+            ready.push_back(Key::BODY);
+        }
+        !ready.is_empty()
     }
 
     /// Ends the turn with `waker` registered, unless something was woken meanwhile: then returns the waker.
@@ -117,7 +123,7 @@ impl Signals {
     /// With `hand_over` the others are given back to be woken outside of locks.
     pub(super) fn end_turn(&self, awaiter: u64, waker: Waker, hand_over: bool) -> Result<Awaiters, Waker> {
         let mut state = self.lock();
-        if !state.woken.is_empty() {
+        if state.body_woken || !state.woken.is_empty() {
             return Err(waker);
         }
         state.driven = false;
@@ -153,6 +159,7 @@ impl Signals {
         let (woken, awaiters) = {
             let mut state = self.lock();
             state.driven = false;
+            state.body_woken = false;
             // The memory stays unless it has grown large.
             let large = state.woken.capacity() > 4 * SEATS_KEPT;
             let woken = if large { mem::take(&mut state.woken) } else { Vec::new() };
@@ -165,7 +172,11 @@ impl Signals {
     fn push(&self, key: Key) {
         let awaiters = {
             let mut state = self.lock();
-            state.woken.push(key);
+            if key == Key::BODY {
+                state.body_woken = true;
+            } else {
+                state.woken.push(key);
+            }
             if state.driven { Awaiters::default() } else { mem::take(&mut state.awaiters) }
         };
         awaiters.wake();

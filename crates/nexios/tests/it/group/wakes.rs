@@ -10,8 +10,8 @@ use std::{
     task::{Poll, Waker},
 };
 
-use futures_util::FutureExt;
-use nexios::TaskGroup;
+use futures_util::{FutureExt, future::BoxFuture};
+use nexios::{Spawner, TaskGroup};
 use tokio::sync::{Notify, mpsc};
 
 use super::probes::{
@@ -363,4 +363,37 @@ async fn wakes_from_destructors_poll_nobody() {
     group.cancel();
     assert_eq!(join.now_or_never(), Some(Ok(())));
     assert_eq!(polls.load(Ordering::SeqCst), 4);
+}
+
+/// A child that spawns two of its kind, up to a number that takes long to reach.
+fn flood(
+    spawner: Spawner<'static, Failed>,
+    born: Arc<AtomicUsize>,
+) -> BoxFuture<'static, Result<(), Failed>> {
+    Box::pin(async move {
+        if born.fetch_add(1, Ordering::SeqCst) < 50_000 {
+            drop(spawner.spawn(flood(spawner.clone(), born.clone())));
+            drop(spawner.spawn(flood(spawner.clone(), born)));
+        }
+        Ok(())
+    })
+}
+
+#[tokio::test]
+async fn new_children_that_keep_coming_do_not_hold_up_the_body() {
+    let born = Arc::new(AtomicUsize::new(0));
+    let group = TaskGroup::<Failed>::new();
+    let outcome = group
+        .run(async {
+            drop(group.spawn(flood(group.spawner(), born.clone())));
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+            group.cancel();
+            Ok(())
+        })
+        .await;
+    assert_eq!(outcome, Ok(()));
+    // At most 128 polls a turn, and the body is asked in every turn.
+    assert!(born.load(Ordering::SeqCst) <= 4 * 128, "{}", born.load(Ordering::SeqCst));
 }
