@@ -15,7 +15,7 @@ use super::{
     label::Label,
     panics::{drop_quietly, log_panic},
     state::{Core, Phase, Shared},
-    verdict::{Cause, Payload},
+    verdict::{Cause, Payload, Recorded},
     work::Work,
 };
 use crate::{CancelReason, Interrupted, sync::MutexGuard};
@@ -35,8 +35,13 @@ impl<'env, E> Shared<'env, E> {
     /// Records a failed child or body; the first failure ends the group.
     pub(super) fn fail(&self, id: u64, error: E) {
         let mut core = self.lock();
-        if core.verdict.fail(id, error) {
-            self.wind_down(core);
+        match core.verdict.fail(id, error) {
+            Recorded::Decides => self.wind_down(core),
+            Recorded::Kept => {}
+            Recorded::NoRoom(error) => {
+                drop(core);
+                drop_quietly(error);
+            }
         }
     }
 
@@ -117,7 +122,11 @@ impl<'env, E> Shared<'env, E> {
         let _entered = frames::enter_drop(interrupted);
         match catch_unwind(AssertUnwindSafe(|| work.end())) {
             Ok(None) => {}
-            Ok(Some(task)) => self.lock().unwinding.enter(label, task),
+            Ok(Some(task)) => {
+                let ended = self.lock().unwinding.enter(label, task);
+                // They may hold a result of the user's.
+                drop_quietly(ended);
+            }
             Err(payload) => {
                 log_panic("a child of a task group panicked while it was dropped", &label, &payload);
                 self.panicked(payload);

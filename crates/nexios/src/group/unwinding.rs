@@ -17,8 +17,11 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 /// The aborted parallel children of one group.
 pub(super) struct Unwinding<E> {
-    tasks: Vec<(Label, JoinHandle<End<'static, E>>)>,
+    tasks: Vec<Aborted<E>>,
 }
+
+/// An aborted child's name and task.
+type Aborted<E> = (Label, JoinHandle<End<'static, E>>);
 
 impl<E> Default for Unwinding<E> {
     fn default() -> Self {
@@ -27,10 +30,12 @@ impl<E> Default for Unwinding<E> {
 }
 
 impl<E> Unwinding<E> {
-    pub(super) fn enter(&mut self, label: Label, task: JoinHandle<End<'static, E>>) {
-        // Those that have ended meanwhile need no waiting for.
-        self.tasks.retain(|(_, task)| !task.is_finished());
+    /// Hands back those that have ended meanwhile, to be dropped outside of locks.
+    #[must_use]
+    pub(super) fn enter(&mut self, label: Label, task: JoinHandle<End<'static, E>>) -> Vec<Aborted<E>> {
+        let ended = self.tasks.extract_if(.., |(_, task)| task.is_finished()).collect();
         self.tasks.push((label, task));
+        ended
     }
 
     /// Waits for all of them, a second at most; who takes longer is left to the process-wide residue.

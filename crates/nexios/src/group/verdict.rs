@@ -52,6 +52,15 @@ impl Cause {
     }
 }
 
+/// What became of an error.
+pub(super) enum Recorded<E> {
+    /// It is the first cause.
+    Decides,
+    Kept,
+    /// It is only counted. Its destructor is code of others, so it is for the caller to drop.
+    NoRoom(E),
+}
+
 /// The outcome of a group so far.
 ///
 /// # Invariants
@@ -77,39 +86,37 @@ impl<E> Verdict<E> {
         Self { cause: None, primary: None, panic: None, suppressed: Vec::new(), not_kept: 0, cut: false }
     }
 
-    /// Records an error; true if it is the one that decides.
-    pub(super) fn fail(&mut self, id: u64, error: E) -> bool {
-        if self.cause.is_none() {
-            self.cause = Some(Cause::Failed);
-            self.primary = Some((id, error));
-            return true;
+    /// Records an error.
+    pub(super) fn fail(&mut self, id: u64, error: E) -> Recorded<E> {
+        if self.cause.is_some() {
+            return self.suppress(id, error);
         }
-        self.suppress(id, error);
-        false
+        self.cause = Some(Cause::Failed);
+        self.primary = Some((id, error));
+        Recorded::Decides
     }
 
-    fn suppress(&mut self, id: u64, error: E) {
+    fn suppress(&mut self, id: u64, error: E) -> Recorded<E> {
         self.cut = true;
-        if self.suppressed.len() < SUPPRESSED_KEPT {
-            self.suppressed.push((id, error));
-        } else {
+        if self.suppressed.len() == SUPPRESSED_KEPT {
             self.not_kept += 1;
+            return Recorded::NoRoom(error);
         }
+        self.suppressed.push((id, error));
+        Recorded::Kept
     }
 
-    /// Records a panic; hands it back if there was one before.
-    pub(super) fn panicked(&mut self, payload: Payload) -> Option<Payload> {
+    /// Records a panic; hands back what there is no room for: the payload of a later panic, an error.
+    pub(super) fn panicked(&mut self, payload: Payload) -> (Option<Payload>, Recorded<E>) {
         self.cause.get_or_insert(Cause::Panicked);
         self.cut = true;
         if self.panic.is_some() {
-            return Some(payload);
+            return (Some(payload), Recorded::Kept);
         }
         self.panic = Some(payload);
         // The panic is what the caller will see; the error that came first stays readable.
-        if let Some((id, error)) = self.primary.take() {
-            self.suppress(id, error);
-        }
-        None
+        let primary = self.primary.take();
+        (None, primary.map_or(Recorded::Kept, |(id, error)| self.suppress(id, error)))
     }
 
     /// Whether the body of `run` is dropped at its await, at once.

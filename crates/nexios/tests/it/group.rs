@@ -17,6 +17,7 @@ mod fail_fast;
 mod failure;
 mod handle;
 mod limits;
+mod locks;
 mod map;
 mod nested;
 mod ownership;
