@@ -120,7 +120,8 @@ impl Side {
     /// Warms up, and finds how often the work fits into a turn.
     fn calibrate(&mut self) -> u32 {
         let begun = Instant::now();
-        let mut done = 0;
+        (self.work)(1);
+        let mut done = 1;
         while begun.elapsed() < TURN * 20 {
             (self.work)(8);
             done += 8;

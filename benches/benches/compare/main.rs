@@ -1,14 +1,19 @@
 //! `cargo bench -p benches [-- FILTER]`: all contests whose name contains the filter, and the table.
 
 mod group;
+mod pool;
 
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
-    let contests = group::contests();
+    let contests = [group::contests(), pool::contests()];
     let outcomes: Vec<_> = contests
         .into_iter()
+        .flatten()
         .filter(|(name, _)| name.contains(&filter))
         .flat_map(|(_, contest)| contest().run())
         .collect();
-    benches::print(&outcomes);
+    if !outcomes.is_empty() {
+        benches::print(&outcomes);
+    }
+    pool::print_round_trips(&filter);
 }

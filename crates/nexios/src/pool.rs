@@ -13,6 +13,7 @@ mod error;
 mod job;
 mod lanes;
 mod lineage;
+mod recent;
 mod schedule;
 mod shared;
 mod stats;

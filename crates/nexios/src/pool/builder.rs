@@ -16,17 +16,23 @@ pub enum Overload {
     ///
     /// # Order under overload
     ///
-    /// The oldest job is served first while all is well. The first caller that reaches its limit shows
-    /// that the queue *stands*: it is not a burst that drains, it is more work than the pool can do. From
-    /// then until the queue has been empty the newest job is served first. With the oldest first, every
-    /// job of a standing queue would be served after waiting nearly the whole limit, so everybody is late;
-    /// with the newest first most served jobs have hardly waited, the limit sheds the old ones whose
-    /// clients are the likeliest to have given up, and the threads never idle.
+    /// The oldest job is served first while all is well. A queue *stands* when a caller has reached its
+    /// limit in it, or when it has not been empty for as long as the limit: it is not a burst that drains,
+    /// it is more work than the pool can do. From then until the queue has been empty the newest job is
+    /// served first. With the oldest first, every job of a standing queue would be served after waiting
+    /// nearly the whole limit, so everybody is late; with the newest first most served jobs have hardly
+    /// waited, the limit sheds the old ones whose clients are the likeliest to have given up, and the
+    /// threads never idle.
+    ///
+    /// Choose a limit below the time after which callers give up; a second rule of the two above is there for
+    /// callers who are less patient than that. Under twice the load that a pool can do, the work that reaches
+    /// a caller in time stays at 95 % of capacity or more (measured; see `docs/overload.md`).
     ///
     /// That a queue is judged by how long it stands and not by its length is CoDel's idea (Nichols and
-    /// Jacobson, "Controlling Queue Delay", ACM Queue 10(5), 2012); serving the newest first while it does
-    /// is the adaptive LIFO of Maurer, "Fail at Scale", ACM Queue 13(8), 2015. Unlike there the limit stays
-    /// as you set it, it does not shrink under overload.
+    /// Jacobson, "Controlling Queue Delay", ACM Queue 10(5), 2012); that it stands when it has not been empty
+    /// for a while, and that the newest is served first while it does (adaptive LIFO), is from Maurer, "Fail
+    /// at Scale", ACM Queue 13(8), 2015. Unlike there the limit stays as you set it, it does not shrink under
+    /// overload.
     ShedAfter(Duration),
 }
 

@@ -89,14 +89,16 @@ where
     /// Submits now, without waiting; gives the closure back if it is refused.
     pub(super) fn submit_now(pool: P, f: F) -> Result<Self, F> {
         let shared = pool.borrow();
-        let job = Arc::new(Job::new(f, Caller::here(|_| None), None, None));
+        let caller = Caller::here(|_| None);
+        let now = caller.submitted;
+        let job = Arc::new(Job::new(f, caller, None, None));
         let admission = if lineage::is_inside(shared.id) {
             Admission::NestedTry
         } else {
             Admission::Plain { wait: false }
         };
         let work: Arc<dyn Work> = job.clone();
-        if let Submitted::Refused(_) = shared.submit(&work, admission)
+        if let Submitted::Refused(_) = shared.submit(&work, admission, now)
             && let Some((f, _)) = job.take()
         {
             return Err(f);
@@ -110,7 +112,7 @@ where
             Overload::ShedAfter(limit) => now.checked_add(limit),
             _ => None,
         });
-        let limit = caller.limit;
+        let (now, limit) = (caller.submitted, caller.limit);
         let (token, deadline) = watch.map_or((None, None), |watch| (Some(watch.token), watch.deadline));
         let job = Arc::new(Job::new(f, caller, token, Some(waker.clone())));
         let work: Arc<dyn Work> = job.clone();
@@ -119,7 +121,7 @@ where
         } else {
             Admission::Plain { wait: !matches!(pool.overload, Overload::Shed) }
         };
-        let submitted = pool.submit(&work, admission);
+        let submitted = pool.submit(&work, admission, now);
         if let Submitted::Refused(error) = submitted {
             return Err(error);
         }

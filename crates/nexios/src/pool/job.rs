@@ -161,7 +161,8 @@ where
                     return Err(PoolError::QueueTimeout);
                 }
                 self.head.set_started(now);
-                pool.record_wait(now.saturating_duration_since(caller.submitted));
+                pool.waits.record(now.saturating_duration_since(caller.submitted));
+                let _timed = Timed { pool, started: now };
                 Ok(f())
             })
         }));
@@ -198,6 +199,18 @@ where
         if let Some(waker) = waker {
             contain("waker", || waker.wake());
         }
+    }
+}
+
+/// Records how long a closure ran when it returns or unwinds.
+struct Timed<'p> {
+    pool: &'p Shared,
+    started: Instant,
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        self.pool.runs.record(self.started.elapsed());
     }
 }
 

@@ -12,7 +12,9 @@
 //! 5. A job leaves through exactly one of `finish`, `remove`, `refuse` or a refusal of `submit`, and is
 //!    counted there.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{
     PoolError,
@@ -116,8 +118,13 @@ pub(super) struct Schedule {
     pub(super) phase: Phase,
     /// No handle is left; the threads end when there is nothing to do.
     orphaned: bool,
-    /// A caller has reached its time limit since the queue was last empty: newest first.
+    /// A caller has reached the time limit since the queue was last empty, or the queue has not been empty
+    /// for that long: newest first.
     overloaded: bool,
+    /// The time limit of `ShedAfter`.
+    limit: Option<Duration>,
+    /// Since when somebody is queued or waiting, on the clock of whoever came first.
+    standing_since: Option<Instant>,
     /// Regular threads at most, and overflow threads at most.
     threads: usize,
     /// Jobs that may be queued beyond those that have a thread.
@@ -131,7 +138,7 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) fn new(threads: usize, places: usize) -> Self {
+    pub(super) fn new(threads: usize, places: usize, limit: Option<Duration>) -> Self {
         Self {
             lanes: Lanes::new(),
             base: Crew::default(),
@@ -139,6 +146,8 @@ impl Schedule {
             phase: Phase::Open,
             orphaned: false,
             overloaded: false,
+            limit,
+            standing_since: None,
             threads,
             places,
             completed: 0,
@@ -147,7 +156,12 @@ impl Schedule {
         }
     }
 
-    pub(super) fn submit(&mut self, job: &Arc<dyn Work>, admission: Admission) -> (Submitted, Signal) {
+    pub(super) fn submit(
+        &mut self,
+        job: &Arc<dyn Work>,
+        admission: Admission,
+        now: Instant,
+    ) -> (Submitted, Signal) {
         let nested = !matches!(admission, Admission::Plain { .. });
         if self.phase == Phase::Closed || (self.phase == Phase::Draining && !nested) {
             self.cancelled += 1;
@@ -161,6 +175,7 @@ impl Schedule {
         let has_place = self.lanes.len(Lane::Queue) < self.places;
         if has_place && !matches!(admission, Admission::Nested) {
             self.lanes.push(job.clone(), Lane::Queue);
+            self.note_standing(now);
             return (Submitted::Queued, Signal::Nothing);
         }
         if nested && self.overflow.busy + self.lanes.len(Lane::Overflow) < self.threads {
@@ -177,6 +192,7 @@ impl Schedule {
             }
             Admission::Plain { wait: true } => {
                 self.lanes.push(job.clone(), Lane::Waiting);
+                self.note_standing(now);
                 (Submitted::Queued, Signal::Nothing)
             }
             Admission::Plain { wait: false } | Admission::NestedTry => {
@@ -343,6 +359,14 @@ impl Schedule {
         removed
     }
 
+    /// Notes that somebody is in line, and whether the line has been there for as long as the limit.
+    fn note_standing(&mut self, now: Instant) {
+        let since = *self.standing_since.get_or_insert(now);
+        if self.limit.is_some_and(|limit| now.saturating_duration_since(since) >= limit) {
+            self.overloaded = true;
+        }
+    }
+
     /// The queued job that is served next: the oldest, or under overload the newest.
     fn next_queued(&self) -> Option<usize> {
         if self.overloaded {
@@ -374,6 +398,7 @@ impl Schedule {
         }
         if self.lanes.is_empty(Lane::Queue) && self.lanes.is_empty(Lane::Waiting) {
             self.overloaded = false;
+            self.standing_since = None;
         }
     }
 }

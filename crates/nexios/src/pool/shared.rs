@@ -27,18 +27,15 @@ use super::{
     job::contain,
     lanes::Lane,
     lineage,
+    recent::RecentDurations,
     schedule::{Admission, Phase, Schedule, Seat, Signal, Submitted},
     work::{Ending, Work},
     worker,
 };
 use crate::{
     CancelReason,
-    latency::LatencyHistogram,
     sync::{Condvar, Mutex, MutexGuard, thread},
 };
-
-/// Waits after which older ones count half.
-const WAITS_BEFORE_DECAY: u64 = 16_384;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -56,27 +53,31 @@ pub(super) struct Shared {
     /// Told when a job of a draining or closed pool ends.
     ended: Notify,
     /// From submission to the start of the closure.
-    waits: LatencyHistogram,
-    /// How many waits were recorded.
-    recorded: AtomicU64,
+    pub(super) waits: RecentDurations,
+    /// From the start of the closure to its end.
+    pub(super) runs: RecentDurations,
     /// Number of the next thread, for its name.
     next_thread: AtomicU64,
 }
 
 impl Shared {
     pub(super) fn new(name: Cow<'static, str>, threads: usize, places: usize, overload: Overload) -> Self {
+        let limit = match overload {
+            Overload::ShedAfter(limit) => Some(limit),
+            Overload::Wait | Overload::Shed => None,
+        };
         Self {
             // Relaxed: only uniqueness matters.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             name,
             threads,
             overload,
-            schedule: Mutex::new(Schedule::new(threads, places)),
+            schedule: Mutex::new(Schedule::new(threads, places, limit)),
             base: Condvar::new(),
             overflow: Condvar::new(),
             ended: Notify::new(),
-            waits: LatencyHistogram::new(),
-            recorded: AtomicU64::new(0),
+            waits: RecentDurations::new(),
+            runs: RecentDurations::new(),
             next_thread: AtomicU64::new(0),
         }
     }
@@ -87,8 +88,13 @@ impl Shared {
     }
 
     /// Offers a job; unless refused, it is then in the schedule or (`Inline`) to be run at once.
-    pub(super) fn submit(self: &Arc<Self>, job: &Arc<dyn Work>, admission: Admission) -> Submitted {
-        let (submitted, signal) = self.lock().submit(job, admission);
+    pub(super) fn submit(
+        self: &Arc<Self>,
+        job: &Arc<dyn Work>,
+        admission: Admission,
+        now: Instant,
+    ) -> Submitted {
+        let (submitted, signal) = self.lock().submit(job, admission, now);
         match self.follow(signal) {
             Ok(()) => submitted,
             Err(error) => self.without_thread(job, signal, submitted, &error),
@@ -225,8 +231,9 @@ impl Shared {
         next
     }
 
-    /// Waits for a job as a regular or overflow thread; none when the thread is to end.
-    pub(super) fn next(&self, seat: Seat) -> Option<Arc<dyn Work>> {
+    /// Waits for a job as a regular or overflow thread; none when the thread is to end. A thread that
+    /// `lingers` lets others run once before it sleeps: it is likely to be needed again at once.
+    pub(super) fn next(&self, seat: Seat, mut lingers: bool) -> Option<Arc<dyn Work>> {
         let sleep = if seat == Seat::Overflow { &self.overflow } else { &self.base };
         let mut schedule = self.lock();
         loop {
@@ -236,6 +243,13 @@ impl Shared {
             if schedule.is_ending() {
                 schedule.crew(seat).alive -= 1;
                 return None;
+            }
+            if std::mem::take(&mut lingers) {
+                // Not parked, so nobody pays for waking this thread meanwhile.
+                drop(schedule);
+                thread::yield_now();
+                schedule = self.lock();
+                continue;
             }
             schedule.crew(seat).parked += 1;
             loop {
@@ -334,14 +348,6 @@ impl Shared {
         self.lock().lanes.len(Lane::Running)
     }
 
-    pub(super) fn record_wait(&self, wait: Duration) {
-        self.waits.record(wait);
-        // Relaxed: statistics, nobody synchronises through them.
-        if self.recorded.fetch_add(1, Ordering::Relaxed) % WAITS_BEFORE_DECAY == WAITS_BEFORE_DECAY - 1 {
-            self.waits.decay();
-        }
-    }
-
     pub(super) fn stats(&self) -> PoolStats {
         let (mut stats, running) = {
             let schedule = self.lock();
@@ -354,6 +360,8 @@ impl Shared {
                 overflow_threads: schedule.overflow.busy,
                 wait_p50: Duration::ZERO,
                 wait_p95: Duration::ZERO,
+                run_p50: Duration::ZERO,
+                run_p95: Duration::ZERO,
                 completed: schedule.completed,
                 shed: schedule.shed,
                 cancelled: schedule.cancelled,
@@ -364,6 +372,8 @@ impl Shared {
         let now = Instant::now();
         stats.wait_p50 = self.waits.percentile(0.5);
         stats.wait_p95 = self.waits.percentile(0.95);
+        stats.run_p50 = self.runs.percentile(0.5);
+        stats.run_p95 = self.runs.percentile(0.95);
         let oldest = running.iter().filter_map(|job| job.head().started()).min();
         stats.oldest_running = oldest.map(|started| now.saturating_duration_since(started));
         stats

@@ -22,6 +22,11 @@ pub struct PoolStats {
     pub wait_p50: Duration,
     /// The 95th percentile of the same.
     pub wait_p95: Duration,
+    /// Median time from the start of a closure to its end, recent jobs counting more. At most an eighth too
+    /// high.
+    pub run_p50: Duration,
+    /// The 95th percentile of the same.
+    pub run_p95: Duration,
     /// Jobs whose closure ended, by returning or by a panic, whether or not the caller was still there.
     pub completed: u64,
     /// Jobs refused because the pool was full, or dropped at their time limit.

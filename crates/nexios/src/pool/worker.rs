@@ -17,7 +17,10 @@ const OVERFLOW_LINGERS: Duration = Duration::from_secs(10);
 /// The life of one thread.
 pub(super) fn run(pool: &Arc<Shared>, seat: Seat) {
     let mut next = None;
-    while let Some(job) = next.take().or_else(|| pool.next(seat)) {
+    let mut in_a_row = 0_usize;
+    // Only after a run of jobs: a lone caller's next job is too far away, and the wait would delay the caller.
+    while let Some(job) = next.take().or_else(|| pool.next(seat, std::mem::take(&mut in_a_row) > 1)) {
+        in_a_row += 1;
         next = pool.execute(job, seat);
     }
 }

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use nexios::{Overload, PoolError};
 use tokio::time::advance;
 
-use super::{Gate, occupy, poll_once, pool, ticking};
+use super::{Gate, occupy, poll_once, pool, ticking, until};
 
 /// PITFALLS 2: how long is this queue, how long do jobs wait in it, how old is the oldest one running.
 #[tokio::test(start_paused = true)]
@@ -27,6 +27,39 @@ async fn waits_and_ages_are_on_the_callers_clock() {
     assert_eq!(stats.wait_p50, Duration::ZERO);
     // Reported at most an eighth too high.
     assert!((800..=900).contains(&stats.wait_p95.as_millis()), "{:?}", stats.wait_p95);
+}
+
+/// Also of a closure that panics, and of one whose caller has gone.
+#[tokio::test(start_paused = true)]
+async fn run_times_are_on_the_callers_clock() {
+    let pool = pool(1, 4, Overload::Wait);
+    for kind in 0..3 {
+        let gate = Gate::default();
+        let guard = gate.guard();
+        let call = tokio::spawn({
+            let pool = pool.clone();
+            async move {
+                pool.run(move || {
+                    guard();
+                    assert!(kind != 1, "a panic takes as long as it takes");
+                })
+                .await
+            }
+        });
+        until(|| gate.arrived() == 1).await;
+        if kind == 2 {
+            call.abort();
+        }
+        advance(Duration::from_millis(80 * (kind + 1))).await;
+        gate.open();
+        assert_eq!(call.await.is_ok(), kind == 0);
+        until(|| pool.stats().running == 0).await;
+    }
+    let stats = pool.stats();
+    // Reported at most an eighth too high.
+    assert!((160..=180).contains(&stats.run_p50.as_millis()), "{:?}", stats.run_p50);
+    assert!((240..=270).contains(&stats.run_p95.as_millis()), "{:?}", stats.run_p95);
+    assert_eq!(stats.wait_p95, Duration::ZERO);
 }
 
 /// TP-010: every call ends in exactly one counter.

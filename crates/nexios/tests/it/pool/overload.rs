@@ -6,8 +6,8 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use nexios::{Overload, PoolError};
-use tokio::time::{Instant, advance};
+use nexios::{Overload, PoolError, PoolStats};
+use tokio::time::{Instant, advance, timeout};
 
 use super::{Drops, Gate, awake, block_on, occupy, poll_once, pool, ticking, until};
 
@@ -153,44 +153,50 @@ async fn shed_after_serves_the_oldest_first_until_a_limit_is_reached_and_then_th
     }
 }
 
-/// P2: twice the work that the pool can do, on its own clock: it goes on at full speed, and what is served has
-/// not waited beyond the limit.
-#[tokio::test(start_paused = true)]
-async fn under_twice_the_load_goodput_stays_at_capacity_and_waits_are_bounded() {
-    const WORK: Duration = Duration::from_millis(10);
-    let pool = pool(1, 64, Overload::ShedAfter(LIMIT));
-    let begin = Instant::now();
+const WORK: Duration = Duration::from_millis(10);
+const SLOTS: usize = 200;
+
+/// What came out of [`overload`].
+struct Outcome {
+    /// Jobs whose caller was still there for the result.
+    good: usize,
+    /// How long the jobs that began had waited, in the order of time.
+    waits: Vec<Duration>,
+    stats: PoolStats,
+}
+
+/// Gives one thread twice the work that it can do, on the paused clock: every 10 ms two callers come, and the
+/// closure that runs ends. A caller leaves after `patience`.
+async fn overload(overload: Overload, patience: Duration) -> Outcome {
+    let pool = pool(1, 64, overload);
     let mut calls = Vec::new();
     let mut finish = None;
-    let mut served_waits = Vec::new();
+    let mut waits = Vec::new();
     let (started, starts) = channel();
-    // Every 10 ms two jobs come, and the one that runs ends.
-    for _ in 0..200 {
+    for _ in 0..SLOTS {
         for _ in 0..2 {
             let (release, wait) = channel::<()>();
             let (started, submitted) = (started.clone(), Instant::now());
-            calls.push(tokio::spawn({
-                let pool = pool.clone();
-                async move {
-                    pool.run(move || {
-                        started.send((release, submitted)).unwrap();
-                        let _ = wait.recv();
-                    })
-                    .await
-                }
+            let pool = pool.clone();
+            calls.push(tokio::spawn(async move {
+                let run = pool.run(move || {
+                    started.send((release, submitted)).unwrap();
+                    let _ = wait.recv();
+                });
+                timeout(patience, run).await
             }));
         }
         tokio::task::yield_now().await;
-        // The thread has ended one job and begun the next.
-        let mut next = None;
+        // The thread ends one job and begins the next.
         drop(finish.take());
+        let mut next = None;
         until(|| {
             next = starts.try_recv().ok();
             next.is_some()
         })
         .await;
         if let Some((release, submitted)) = next {
-            served_waits.push(submitted.elapsed());
+            waits.push(submitted.elapsed());
             finish = Some(release);
         }
         advance(WORK).await;
@@ -199,14 +205,59 @@ async fn under_twice_the_load_goodput_stays_at_capacity_and_waits_are_bounded() 
     drop(starts);
     pool.drain(Duration::ZERO).await;
     let outcomes = join_all(calls).await;
-    let served = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Ok(())))).count();
-    assert!(served >= 199, "{served} of 200 slots used in {:?}", begin.elapsed());
-    served_waits.sort();
-    assert!(served_waits.last().is_some_and(|worst| *worst <= LIMIT));
-    assert!(served_waits[100] <= WORK, "half of the served have hardly waited: {:?}", served_waits[100]);
-    let stats = pool.stats();
-    assert_eq!(stats.completed + stats.shed + stats.cancelled, 400);
+    let good = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Ok(Ok(()))))).count();
+    Outcome { good, waits, stats: pool.stats() }
+}
+
+/// P2: goodput stays at capacity, and what is served has not waited beyond the limit and mostly hardly at all.
+#[tokio::test(start_paused = true)]
+async fn under_twice_the_load_goodput_stays_at_capacity_and_waits_are_bounded() {
+    let Outcome { good, mut waits, stats } = overload(Overload::ShedAfter(LIMIT), LIMIT * 2).await;
+    assert!(good >= SLOTS * 95 / 100, "{good} of {SLOTS}");
+    waits.sort();
+    assert!(waits.last().is_some_and(|worst| *worst <= LIMIT));
+    assert!(waits[SLOTS / 2] <= WORK, "half of the served have hardly waited: {:?}", waits[SLOTS / 2]);
+    assert_eq!(stats.completed + stats.shed + stats.cancelled, 2 * SLOTS as u64);
     assert!(stats.queued <= 64);
+}
+
+/// Callers that leave before the limit never reach it; that the queue stands shows it all the same.
+#[tokio::test(start_paused = true)]
+async fn goodput_stays_at_capacity_when_callers_leave_before_the_limit() {
+    let Outcome { good, .. } = overload(Overload::ShedAfter(LIMIT), LIMIT / 2 + WORK / 2).await;
+    assert!(good >= SLOTS * 95 / 100, "{good} of {SLOTS}");
+}
+
+/// The same experiment without a limit: the oldest first, everybody is served too late. So it can fail.
+#[tokio::test(start_paused = true)]
+async fn without_a_limit_goodput_collapses_when_callers_leave() {
+    let Outcome { good, .. } = overload(Overload::Wait, LIMIT / 2 + WORK / 2).await;
+    assert!(good <= SLOTS / 4, "{good} of {SLOTS}");
+}
+
+/// A burst that drains within the limit is not an overload.
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_has_been_empty_does_not_stand() {
+    let pool = pool(1, 8, Overload::ShedAfter(LIMIT));
+    let order = Arc::new(Mutex::new(Vec::new()));
+    for first in [0, 3, 6] {
+        let gate = Gate::default();
+        let running = occupy(&pool, &gate).await;
+        let mut calls: Vec<_> = (first..first + 3)
+            .map(|number| {
+                let order = order.clone();
+                Box::pin(pool.run(move || order.lock().unwrap().push(number)))
+            })
+            .collect();
+        for call in &mut calls {
+            assert!(poll_once(call).is_pending());
+            advance(LIMIT / 4).await;
+        }
+        gate.open();
+        assert!(awake(join_all(calls)).await.iter().all(Result::is_ok));
+        join_all(running).await;
+    }
+    assert_eq!(*order.lock().unwrap(), (0..9).collect::<Vec<_>>());
 }
 
 #[test]
