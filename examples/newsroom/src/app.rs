@@ -20,6 +20,7 @@ use crate::{
     Config,
     access_log::{access_log, request_span},
     analytics::{self, DailyTotals},
+    darkroom::Darkroom,
     data::Place,
     gallery::Gallery,
     mail::{Mailer, Outbox},
@@ -37,6 +38,7 @@ use crate::{
 pub struct Newsroom {
     pub(crate) upstream: Arc<UpstreamClient>,
     pub(crate) uploads: Arc<UploadPlaces>,
+    pub(crate) darkroom: Arc<Darkroom>,
     pub(crate) gallery: Arc<Gallery>,
     pub(crate) articles: Arc<Articles>,
     pub(crate) newsletters: Newsletters,
@@ -72,6 +74,7 @@ impl Newsroom {
         Newsroom {
             upstream: Arc::new(UpstreamClient::new(config.upstream.clone())),
             uploads: Arc::new(UploadPlaces::new()),
+            darkroom: Arc::new(Darkroom::new()),
             gallery: Arc::new(Gallery::new(place.thumbnails(), writers.clone())),
             articles: Arc::new(Articles::new(
                 Sqlite::read_only(place.primary(), readers.clone()),

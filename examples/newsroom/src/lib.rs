@@ -7,6 +7,7 @@ mod access_log;
 mod analytics;
 mod app;
 mod config;
+mod darkroom;
 mod data;
 mod gallery;
 mod logging;

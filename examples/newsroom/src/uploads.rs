@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use nexios_axum::Problem;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -11,9 +10,7 @@ use tokio::{
 /// Each may hold 20 MB while it arrives and is decoded, so together they hold 320 MB at most.
 pub(crate) const MOST_AT_ONCE: usize = 16;
 /// How long an upload waits for a place: a burst passes, a jam is told about.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// When somebody who found no place may come again: about as long as a few pictures take.
-const COME_AGAIN: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The places for uploads; whoever reads one into memory takes a place first.
 pub(crate) struct UploadPlaces {
@@ -41,10 +38,3 @@ pub(crate) struct UploadPlace(#[expect(dead_code, reason = "held, not read")] Ow
 /// There was no place for the upload.
 #[derive(Debug)]
 pub(crate) struct TooManyUploads;
-
-impl From<TooManyUploads> for Problem {
-    /// The body is not read, so the connection cannot be used again.
-    fn from(_: TooManyUploads) -> Self {
-        Problem::unavailable("Too many pictures arrive at once.", COME_AGAIN).close_connection()
-    }
-}

@@ -11,6 +11,7 @@ mod leaving;
 mod nesting;
 mod outcome;
 mod overload;
+mod process;
 mod shutdown;
 mod stress;
 #[cfg(feature = "test-util")]

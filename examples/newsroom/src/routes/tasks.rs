@@ -7,7 +7,10 @@ use nexios_axum::TaskRoutes;
 use crate::Newsroom;
 
 pub(crate) fn tasks(newsroom: &Newsroom) -> Router<Newsroom> {
-    let protected = newsroom.protected.clone();
-    let routes = TaskRoutes::new(Background::global().clone());
-    routes.field("protected_operation", move || protected.snapshot()).into_router().with_state(())
+    let (protected, darkroom) = (newsroom.protected.clone(), newsroom.darkroom.clone());
+    TaskRoutes::new(Background::global().clone())
+        .field("protected_operation", move || protected.snapshot())
+        .field("thumbnails", move || darkroom.snapshot())
+        .into_router()
+        .with_state(())
 }

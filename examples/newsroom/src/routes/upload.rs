@@ -8,12 +8,11 @@ use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
 };
-use nexios::run_in_threadpool;
 use nexios_axum::{OrProblem, Problem};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::{Newsroom, thumbnail};
+use crate::{Newsroom, uploads::TooManyUploads};
 
 const MEGABYTE: usize = 1024 * 1024;
 const MOST_BYTES: usize = 20 * MEGABYTE;
@@ -33,15 +32,12 @@ pub(crate) async fn upload(
     State(newsroom): State<Newsroom>,
     OrProblem(form): OrProblem<Multipart>,
 ) -> Result<Json<Uploaded>, Problem> {
-    let place = newsroom.uploads.take().await?;
+    let place = newsroom.uploads.take().await.map_err(|TooManyUploads| {
+        // The body is not read, so the connection cannot be used again.
+        newsroom.darkroom.too_busy("Too many pictures arrive at once.").close_connection()
+    })?;
     let picture = timeout(TIME_TO_ARRIVE, image_field(form)).await.unwrap_or_else(|_| Err(too_slow()))?;
-    let jpeg = run_in_threadpool(move || {
-        let jpeg = thumbnail::create(&picture);
-        // Not before: a client that goes away leaves its picture to a thread that is busy with it.
-        drop((picture, place));
-        jpeg
-    });
-    let jpeg = jpeg.await?;
+    let jpeg = newsroom.darkroom.develop(picture, place).await?;
     let name = newsroom.gallery.store(jpeg).await?;
     Ok(Json(Uploaded { thumbnail_url: format!("/thumbnails/{name}") }))
 }

@@ -11,6 +11,7 @@ mod data;
 mod log;
 mod mail_server;
 mod newsletter;
+mod overload;
 mod pictures;
 mod protected;
 mod search;

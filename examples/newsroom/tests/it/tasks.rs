@@ -11,6 +11,18 @@ async fn the_status_has_the_tasks_and_the_counters_of_the_protected_operation() 
 }
 
 #[tokio::test]
+async fn the_status_has_the_numbers_of_the_thumbnails_pool() {
+    let thumbnails = Service::new().get("/tasks/status").await.ok(200)["thumbnails"].clone();
+    for field in ["running", "queued", "completed", "shed", "cancelled"] {
+        assert_eq!(thumbnails[field], 0, "{field}: {thumbnails}");
+    }
+    assert!(thumbnails["threads"].as_u64().unwrap() >= 1, "{thumbnails}");
+    for field in ["wait_p50_ms", "wait_p95_ms", "run_p50_ms", "run_p95_ms"] {
+        assert!(thumbnails[field].is_f64(), "{field}: {thumbnails}");
+    }
+}
+
+#[tokio::test]
 async fn a_task_has_every_field() {
     let service = Service::new();
     let letter = json!({ "subject": "fields", "body": "x" }).to_string();

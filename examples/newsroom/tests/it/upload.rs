@@ -1,4 +1,4 @@
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -18,10 +18,10 @@ use crate::{
     service::{Service, serve, url},
 };
 
-const FORM: &str = "multipart/form-data; boundary=frontier";
+pub(crate) const FORM: &str = "multipart/form-data; boundary=frontier";
 const MEGABYTE: usize = 1024 * 1024;
 
-fn form(field: &str, content: &[u8]) -> Vec<u8> {
+pub(crate) fn form(field: &str, content: &[u8]) -> Vec<u8> {
     let head = format!(
         "--frontier\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"../../evil.jpg\"\r\n\
          Content-Type: image/jpeg\r\n\r\n"
@@ -237,11 +237,18 @@ async fn a_broken_form_or_none_is_400() {
 }
 
 #[tokio::test]
-async fn many_uploads_at_once_all_end() {
+async fn many_uploads_at_once_are_all_served_in_the_end() {
     let service = Service::new();
     let picture = encode(&red_and_blue(300, 300), ImageFormat::Png);
-    let answers = at_once(&service, &picture, 16).await;
-    assert!(answers.iter().all(|answer| answer.status == 200));
+    let group = nexios::TaskGroup::<std::io::Error>::new();
+    let served = group.map(0..48, |_| async {
+        // On a slow machine some are told to come again.
+        while upload(&service, &picture).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    });
+    served.await.unwrap();
 }
 
 #[tokio::test]
@@ -255,7 +262,8 @@ async fn an_upload_that_finds_no_place_is_503_and_the_next_ones_are_served() {
     let refused = upload(&service, &picture).await;
     tokio::time::resume();
     refused.problem(503);
-    assert_eq!(refused.header("retry-after"), Some("5"));
+    // Nobody waits for a thread: it is the clients that are slow.
+    assert_eq!(refused.header("retry-after"), Some("1"));
 
     stuck[0].abort();
     upload(&service, &picture).await.ok(200);
@@ -278,9 +286,4 @@ fn begin(service: &Service) -> JoinHandle<Answer> {
         Request::post("/upload").header("content-type", FORM).body(Body::from_stream(body)).unwrap();
     let app = service.app.clone();
     tokio::spawn(async move { Answer::read(app.oneshot(request).await.unwrap()).await })
-}
-
-async fn at_once(service: &Service, picture: &[u8], count: usize) -> Vec<Answer> {
-    let group = nexios::TaskGroup::<std::io::Error>::new();
-    group.map(0..count, |_| async { Ok(upload(service, picture).await) }).await.unwrap()
 }

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use nexios::Overload;
+use nexios::{CancelScope, CancelToken, Overload};
 use tokio::runtime::{Builder, Handle};
 use tracing::{
     Event, Instrument, Metadata, Subscriber, info_span,
@@ -130,6 +130,20 @@ async fn the_callers_runtime_is_current_inside() {
     assert_eq!(there, Ok((id, 5)));
 }
 
+/// TP-013, PITFALLS of task-locals (tokio#2126, rustango#1381): span and runtime, nothing else.
+#[tokio::test(start_paused = true)]
+async fn nothing_else_of_the_caller_is_inside() {
+    tokio::task_local! {
+        static TENANT: u32;
+    }
+    let pool = pool(1, 4, Overload::Wait);
+    let inside = || (TENANT.try_with(|tenant| *tenant).is_ok(), CancelScope::current().is_some());
+    let scope = CancelScope::new(CancelToken::new(), None);
+    let call = TENANT.scope(7, scope.run(pool.run(inside)));
+    assert_eq!(call.await, Ok((false, false)));
+}
+
+/// TP-016: nothing but the caller's runtime can be called back; without one that is an error, not a hang.
 #[test]
 fn without_a_runtime_there_is_none_inside() {
     let pool = pool(1, 4, Overload::Wait);
@@ -147,6 +161,31 @@ fn calls_work_from_any_context() {
     local.spawn_local(async move { assert_eq!(one.run(|| 2).await, Ok(2)) });
     runtime.block_on(local);
     assert_eq!(std::thread::spawn(move || block_on(two.run(|| 3))).join().unwrap(), Ok(3));
+}
+
+/// TP-017: a closure that outlives its runtime and calls back gets an error.
+#[test]
+fn a_call_back_into_a_runtime_that_has_ended_is_an_error() {
+    let pool = pool(1, 4, Overload::Wait);
+    let gate = Gate::default();
+    let (send, seen) = std::sync::mpsc::channel();
+    let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let guard = gate.guard();
+    let accepted = {
+        let _runtime = runtime.enter();
+        pool.try_run(move || {
+            guard();
+            send.send(block_on(Handle::current().spawn(async { 1 }))).unwrap();
+        })
+    };
+    let accepted = accepted.ok().unwrap();
+    while gate.arrived() == 0 {
+        std::thread::yield_now();
+    }
+    runtime.shutdown_background();
+    gate.open();
+    assert_eq!(block_on(accepted), Ok(()));
+    assert!(seen.recv().unwrap().is_err_and(|error| error.is_cancelled()));
 }
 
 /// TP-007, TP-025: a runtime may go while its job runs, and comes to its end.

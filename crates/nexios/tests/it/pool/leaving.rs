@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{Drops, Gate, occupy, poll_once, pool, ticking, until};
 
-/// TP-003, P3.
+/// TP-003, TP-030, P3, PITFALLS 9 and 11.
 #[tokio::test(start_paused = true)]
 async fn a_queued_closure_is_dropped_by_its_callers_own_drop_and_never_runs() {
     let pool = pool(1, 1, Overload::Wait);
@@ -208,6 +208,28 @@ async fn the_token_fires_at_the_scopes_deadline() {
     assert_eq!(scope.run(pool.run_with(|token| token.reason())).await, Ok(Some(CancelReason::Deadline)));
 }
 
+/// TP-027: abandonment shows in the token; an end of the closure's own, a good one or a failure, is none.
+#[tokio::test(start_paused = true)]
+async fn the_token_does_not_fire_for_a_closure_that_ends_by_itself() {
+    let pool = pool(1, 0, Overload::Wait);
+    for fails in [false, true] {
+        let (send, seen) = std::sync::mpsc::channel();
+        let call = tokio::spawn({
+            let pool = pool.clone();
+            async move {
+                pool.run_with(move |token| {
+                    send.send(token.clone()).unwrap();
+                    assert!(!fails, "a failure of its own");
+                })
+                .await
+            }
+        });
+        assert_eq!(call.await.is_err(), fails);
+        until(|| pool.stats().running == 0).await;
+        assert_eq!(seen.recv().unwrap().reason(), None);
+    }
+}
+
 /// The scope reaches the closure's token only: the call itself goes on.
 #[tokio::test(start_paused = true)]
 async fn a_scope_does_not_end_the_call_itself() {
@@ -223,6 +245,18 @@ impl Drop for PanicsOnDrop {
     fn drop(&mut self) {
         panic!("destructor");
     }
+}
+
+/// The result is there, and its caller goes without taking it.
+#[tokio::test(start_paused = true)]
+async fn an_untaken_results_destructor_panics_in_its_callers_drop_only() {
+    let pool = pool(1, 4, Overload::Wait);
+    let mut call = Box::pin(pool.run(|| PanicsOnDrop));
+    assert!(poll_once(&mut call).is_pending());
+    until(|| pool.stats().completed == 1).await;
+    assert_eq!(pool.run(|| 1).await, Ok(1), "the thread has nothing to do with it any more");
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(call))).is_err());
+    assert_eq!((pool.stats().completed, pool.stats().cancelled), (2, 0));
 }
 
 #[tokio::test(start_paused = true)]

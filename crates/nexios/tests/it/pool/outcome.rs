@@ -16,7 +16,7 @@ async fn the_closures_value_comes_back_from_another_thread() {
     assert_ne!(there, here);
 }
 
-/// TP-001: while a closure works the runtime goes on.
+/// TP-001, P9: while a closure works the runtime goes on.
 #[tokio::test(start_paused = true)]
 async fn the_caller_does_not_block_its_runtime() {
     let gate = super::Gate::default();
@@ -144,10 +144,19 @@ fn zero_threads_is_refused_at_the_callers_line() {
     assert_eq!(*place.lock().unwrap(), Some(line));
 }
 
-/// PITFALLS 5, 10: the defaults, and no thread before the first job.
+/// P1, PITFALLS 5: a thread a core by default, and a pool of its own size for other work.
 #[test]
 fn the_global_pool_has_a_thread_a_core() {
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     assert_eq!(ThreadPool::global().stats().threads, cores);
     assert_eq!(ThreadPool::builder().build().stats().threads, cores);
+    assert_eq!(ThreadPool::builder().threads(3).build().stats().threads, 3);
+}
+
+/// TP-012: an async closure is a closure that returns a future; it is not polled, it comes back.
+#[tokio::test(start_paused = true)]
+async fn an_async_closures_future_comes_back_unpolled() {
+    let pool = pool(1, 4, Overload::Wait);
+    let there = pool.run(|| async { thread::current().id() }).await.unwrap();
+    assert_eq!(there.await, thread::current().id());
 }

@@ -104,6 +104,30 @@ async fn a_job_past_its_limit_is_not_begun() {
     assert_eq!(queued.await, Err(PoolError::QueueTimeout));
 }
 
+/// The thread that finds a job too old drops its closure, and survives that.
+#[tokio::test(start_paused = true)]
+async fn a_destructors_panic_in_a_job_past_its_limit_harms_nobody() {
+    struct PanicsOnDrop;
+    impl Drop for PanicsOnDrop {
+        fn drop(&mut self) {
+            panic!("destructor");
+        }
+    }
+    let pool = pool(1, 1, Overload::ShedAfter(LIMIT));
+    let gate = Gate::default();
+    let running = occupy(&pool, &gate).await;
+    let captured = PanicsOnDrop;
+    let mut queued = Box::pin(pool.run(move || std::mem::forget(captured)));
+    assert!(poll_once(&mut queued).is_pending());
+    advance(LIMIT).await;
+    gate.open();
+    join_all(running).await;
+    until(|| pool.stats().shed == 1).await;
+    assert_eq!(queued.await, Err(PoolError::QueueTimeout));
+    assert_eq!(pool.run(|| 1).await, Ok(1));
+    assert_eq!((pool.stats().running, pool.stats().completed), (0, 2));
+}
+
 /// A free thread has no limit, however long the thread takes to wake.
 #[tokio::test(start_paused = true)]
 async fn a_job_that_finds_a_thread_free_is_not_shed() {
