@@ -251,8 +251,14 @@ impl Drop for PanicsOnDrop {
 #[tokio::test(start_paused = true)]
 async fn an_untaken_results_destructor_panics_in_its_callers_drop_only() {
     let pool = pool(1, 4, Overload::Wait);
-    let mut call = Box::pin(pool.run(|| PanicsOnDrop));
+    let gate = Gate::default();
+    let guard = gate.guard();
+    let mut call = Box::pin(pool.run(move || {
+        guard();
+        PanicsOnDrop
+    }));
     assert!(poll_once(&mut call).is_pending());
+    gate.open();
     until(|| pool.stats().completed == 1).await;
     assert_eq!(pool.run(|| 1).await, Ok(1), "the thread has nothing to do with it any more");
     assert!(catch_unwind(AssertUnwindSafe(|| drop(call))).is_err());
