@@ -2,6 +2,8 @@
 
 use std::{
     collections::HashSet,
+    future::Future,
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -27,6 +29,8 @@ async fn a_job_may_wait_for_a_job_of_its_own_pool() {
         assert_eq!((stats.completed, stats.shed, stats.running), (2, 0, 0));
     }
 }
+
+type Waited = Pin<Box<dyn Future<Output = Result<i32, PoolError>> + Send>>;
 
 fn nest(pool: &ThreadPool, depth: usize, wait: fn(&ThreadPool, usize) -> usize) -> usize {
     if depth == 0 { 0 } else { 1 + wait(pool, depth) }
@@ -219,6 +223,33 @@ async fn a_wait_that_closes_a_ring_afterwards_is_seen() {
         hand_over.send(second).unwrap();
         assert_eq!(first.await, Ok(Ok(7)));
     }
+}
+
+/// The same ring, longer by a job of a third pool: what is learnt late is handed on to the last in the row.
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_closes_a_long_ring_afterwards_is_seen() {
+    let pools: Vec<_> = (0..3).map(|_| pool(1, 4, Overload::Wait)).collect();
+    let (hand_over, take) = channel();
+    let first = pools[0].try_run(move || block_on(take.recv().unwrap())).ok().unwrap();
+    until(|| pools[0].stats().running == 1).await;
+    let mut last: Waited = pools[0].try_run(|| 7).ok().unwrap();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    for (number, pool) in pools.iter().enumerate().skip(1) {
+        let seen = waiting.clone();
+        let mut waited_for = last;
+        last = pool
+            .try_run(move || {
+                assert!(poll_once(&mut waited_for).is_pending());
+                seen.store(number, Ordering::SeqCst);
+                block_on(waited_for).unwrap()
+            })
+            .ok()
+            .unwrap();
+        until(|| waiting.load(Ordering::SeqCst) == number).await;
+    }
+    assert_eq!(pools[0].stats().queued, 1, "so far nobody in the first pool waits for it");
+    hand_over.send(last).unwrap();
+    assert_eq!(first.await, Ok(Ok(7)));
 }
 
 #[tokio::test(start_paused = true)]
