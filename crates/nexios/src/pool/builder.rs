@@ -24,9 +24,9 @@ pub enum Overload {
     /// waited, the limit sheds the old ones whose clients are the likeliest to have given up, and the
     /// threads never idle.
     ///
-    /// Choose a limit below the time after which callers give up; a second rule of the two above is there for
-    /// callers who are less patient than that. Under twice the load that a pool can do, the work that reaches
-    /// a caller in time stays at 95 % of capacity or more (measured; see `docs/overload.md`).
+    /// Choose a limit below the time after which callers give up; for callers who are less patient than the
+    /// limit there is the second of these two signs. Under twice the load that a pool can do, the results that
+    /// reach a caller in time stay at 95 % of capacity or more; `docs/overload.md` has the curves.
     ///
     /// That a queue is judged by how long it stands and not by its length is CoDel's idea (Nichols and
     /// Jacobson, "Controlling Queue Delay", ACM Queue 10(5), 2012); that it stands when it has not been empty

@@ -10,7 +10,6 @@ use std::{
     borrow::Cow,
     io,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    pin::pin,
     sync::{
         Arc,
         PoisonError,
@@ -330,9 +329,8 @@ impl Shared {
     pub(super) async fn wait_until_idle(&self) {
         let own = lineage::running_here(self.id);
         loop {
-            let mut ended = pin!(self.ended.notified());
-            // Registered before the look, so that an end in between is not missed.
-            ended.as_mut().enable();
+            // Made before the look: an end in between reaches it although it was not polled yet.
+            let ended = self.ended.notified();
             if self.lock().jobs() <= own {
                 return;
             }
