@@ -2,6 +2,7 @@
 //! have a go.
 
 use std::{
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -17,10 +18,10 @@ use super::{
     panics::{drop_quietly, log_panic, log_unseen},
     state::{Core, Phase, Run, Shared},
     verdict::{Cause, Payload},
-    wake::{ChildWaker, Key},
+    wake::{Awaiters, Key, Seats},
     work::End,
 };
-use crate::{CancelReason, Interrupted};
+use crate::{CancelReason, Interrupted, sync::MutexGuard};
 
 /// The body of `run`, for the one awaiter that has it.
 pub(super) trait Body<E> {
@@ -63,81 +64,118 @@ enum Step<'env, E> {
     EndGrace,
     LookAtParent,
     LookAtTimer,
-    /// Nothing is woken; the turn is over and the awaiter registered.
-    Rest,
+    /// Nothing is woken, and there is no waker yet to be registered.
+    CloneWaker,
+    /// Nothing is woken; the turn is over and the awaiter registered. The others are to be woken.
+    Rest(Awaiters),
     /// Polled enough for one turn.
     Yield,
-    /// The group has ended.
+    /// The group has ended; all who wait are to be woken.
+    Over(Awaiters),
+}
+
+/// What the state of the group as a whole asks for.
+enum Ask {
+    CutBody,
+    Close,
+    EndGrace,
     Over,
 }
 
-/// Drives the group for `awaiter`, or leaves its waker if somebody else is driving.
-pub(super) fn turn<E>(shared: &Shared<'_, E>, awaiter: u64, waker: &Waker, body: Option<&mut dyn Body<E>>)
+/// Drives the group for `awaiter`, or leaves its waker if somebody else is driving. True if all has ended.
+pub(super) fn turn<E>(
+    shared: &Shared<'_, E>,
+    awaiter: u64,
+    waker: &Waker,
+    body: Option<&mut dyn Body<E>>,
+) -> bool
 where
     E: From<Interrupted>,
 {
-    let registered = waker.clone();
+    let mut nobody = NoBody;
+    let has_body = body.is_some();
+    let body = body.unwrap_or(&mut nobody);
     let mut core = shared.lock();
     if core.driving {
-        core.awaited = true;
-        let old = shared.signals.register(awaiter, registered);
         drop(core);
-        drop(old);
-        return;
+        match wait_for_driver(shared, awaiter, waker.clone(), &*body) {
+            Ok(over) => return over,
+            Err(unlocked) => core = unlocked,
+        }
     }
     core.driving = true;
     core.driven_once = true;
     core.clock.start();
     // The wakes first, and the body before them: new children that keep coming must not hold up either.
-    let (body_woken, old) = shared.signals.begin_turn(awaiter, &mut core.children.wakers.ready);
+    let wakers = &mut core.children.wakers;
+    let (body_woken, known) = shared.signals.begin_turn(awaiter, &mut wakers.ready);
+    let seats = mem::take(&mut wakers.seats);
     core.body_woken |= body_woken;
     let parent_woken = core.clock.parent_woken;
     drop(core);
-    drop(old);
-    let mut nobody = NoBody;
-    let has_body = body.is_some();
-    let body = body.unwrap_or(&mut nobody);
+    let known = known.filter(|known| known.will_wake(waker));
     let _entered = frames::enter_turn(shared.address());
-    let mut driver =
-        Driver { shared, awaiter, waker: Some(registered), has_body, polled: false, driving: true };
+    let mut driver = Driver { shared, awaiter, waker: known, seats, has_body, polled: false, driving: true };
     if parent_woken {
         driver.look_at_parent();
     }
-    let mut finished = None;
+    let mut published = None;
     loop {
-        match driver.next(&*body, finished.take()) {
-            Step::Child(turn) => finished = driver.poll_child(turn, body),
+        match driver.next(&*body, published.take()) {
+            Step::Child(turn) => published = driver.poll_child(turn, body),
             Step::Body => driver.poll_body(body),
             Step::CutBody => driver.cut_body(body),
             Step::Close(cause) => shared.close(cause),
             Step::EndGrace => shared.end_grace(shared.lock()),
             Step::LookAtParent => driver.look_at_parent(),
             Step::LookAtTimer => driver.look_at_timer(body),
-            Step::Rest => return,
-            Step::Over => {
+            Step::CloneWaker => driver.waker = Some(waker.clone()),
+            Step::Rest(others) => {
+                others.wake();
+                return false;
+            }
+            Step::Over(others) => {
                 // Somebody else may wait for just this.
-                shared.signals.notify();
-                return;
+                others.wake();
+                return true;
             }
             Step::Yield => {
                 driver.yield_turn(body);
                 waker.wake_by_ref();
-                return;
+                return false;
             }
         }
     }
 }
 
-/// A child whose result is published; only its slot is left to be freed.
-struct Published {
-    slot: u32,
-    waker: Arc<ChildWaker>,
+/// Registers with a group that somebody else drives. Gives the lock back if nobody does any more.
+fn wait_for_driver<'s, 'env, E>(
+    shared: &'s Shared<'env, E>,
+    awaiter: u64,
+    waker: Waker,
+    body: &dyn Body<E>,
+) -> Result<bool, MutexGuard<'s, Core<'env, E>>> {
+    let mut core = shared.lock();
+    if !core.driving {
+        return Err(core);
+    }
+    core.awaited = true;
+    let over = Shared::is_over(&core) && !body.is_alive();
+    let old = shared.signals.register(awaiter, waker);
+    drop(core);
+    drop(old);
+    Ok(over)
 }
+
+/// The slot of a child whose result is published; it is left to be freed.
+struct Published(u32);
 
 struct Driver<'a, 'env, E> {
     shared: &'a Shared<'env, E>,
     awaiter: u64,
+    /// What is registered when the turn ends; cloned only then, unless it is known from an earlier turn.
     waker: Option<Waker>,
+    seats: Seats,
     /// This is `run`, the only one that can poll the body.
     has_body: bool,
     /// Has polled in this turn. One poll is always allowed, else a deep nest of groups would never reach its leaves.
@@ -150,16 +188,22 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
     fn next(&mut self, body: &dyn Body<E>, published: Option<Published>) -> Step<'env, E> {
         let shared = self.shared;
         let mut core = shared.lock();
-        if let Some(Published { slot, waker }) = published {
-            core.children.published(slot, waker);
+        if let Some(Published(slot)) = published {
+            core.children.finish(slot, false);
             shared.end_poll(&mut core);
         }
         loop {
-            if let Some(step) = self.end_of(&core, body) {
-                if matches!(step, Step::Over) {
-                    self.leave(&mut core);
+            match self.end_of(&core, body) {
+                None => {}
+                Some(Ask::Over) => return Step::Over(self.leave(&mut core)),
+                Some(Ask::Close) => {
+                    if !shared.finish(&mut core) {
+                        return Step::Close(Cause::Finished);
+                    }
+                    continue;
                 }
-                return step;
+                Some(Ask::CutBody) => return Step::CutBody,
+                Some(Ask::EndGrace) => return Step::EndGrace,
             }
             if self.polled && !(frames::may_poll() && tokio::task::coop::has_budget_remaining()) {
                 return Step::Yield;
@@ -199,72 +243,72 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
             let hand_over = !self.has_body
                 && core.run == Run::Active
                 && (core.body_woken || core.phase != Phase::Open || core.children.live() == 0);
-            let Some(waker) = self.waker.take() else { return Step::Over };
+            let Some(waker) = self.waker.take() else { return Step::CloneWaker };
             match shared.signals.end_turn(self.awaiter, waker, hand_over) {
                 Ok(others) => {
-                    core.driving = false;
                     core.awaited = true;
-                    self.driving = false;
-                    drop(core);
-                    others.wake();
-                    return Step::Rest;
+                    self.give_back(&mut core);
+                    return Step::Rest(others);
                 }
                 Err(waker) => self.waker = Some(waker),
             }
         }
     }
 
-    /// The step that the state of the group as a whole asks for.
-    fn end_of(&self, core: &Core<'env, E>, body: &dyn Body<E>) -> Option<Step<'env, E>> {
-        if body.is_alive() && core.verdict.interrupts_body() {
-            return Some(Step::CutBody);
+    /// What the state of the group as a whole asks for.
+    fn end_of(&self, core: &Core<'env, E>, body: &dyn Body<E>) -> Option<Ask> {
+        if core.phase == Phase::Open {
+            let finished = self.has_body && core.children.live() == 0 && !body.is_alive();
+            return finished.then_some(Ask::Close);
         }
+        let alive = body.is_alive();
+        if alive && core.verdict.interrupts_body() {
+            return Some(Ask::CutBody);
+        }
+        // The grace is for children, and for the body if it was cancelled from outside.
+        let waits_for_body = alive && core.verdict.is_cancelled_from_outside();
         match core.phase {
-            Phase::Open if self.has_body && core.children.live() == 0 && !body.is_alive() => {
-                Some(Step::Close(Cause::Finished))
-            }
-            // The grace is for children, and for the body if it was cancelled from outside.
-            Phase::Closing
-                if core.children.is_gone()
-                    && !(body.is_alive() && core.verdict.is_cancelled_from_outside()) =>
-            {
-                Some(Step::EndGrace)
-            }
-            Phase::Closed if Shared::is_over(core) && !body.is_alive() => Some(Step::Over),
+            Phase::Closing if core.children.is_gone() && !waits_for_body => Some(Ask::EndGrace),
+            Phase::Closed if Shared::is_over(core) && !alive => Some(Ask::Over),
             _ => None,
         }
     }
 
-    fn leave(&mut self, core: &mut Core<'env, E>) {
+    /// The turn is over: nobody drives any more.
+    fn give_back(&mut self, core: &mut Core<'env, E>) {
         core.driving = false;
         self.driving = false;
-        self.shared.signals.stop_turn();
+        core.children.wakers.seats = mem::take(&mut self.seats);
+    }
+
+    /// Ends the turn although there may be more to do; all who wait have to be told.
+    fn leave(&mut self, core: &mut Core<'env, E>) -> Awaiters {
+        self.give_back(core);
+        self.shared.signals.stop_turn()
     }
 
     /// Leaves with work undone.
     fn yield_turn(&mut self, body: &mut dyn Body<E>) {
         // A group whose children are always ready must not miss its deadline.
         self.look_at_timer(body);
-        let mut core = self.shared.lock();
-        self.leave(&mut core);
-        drop(core);
+        let others = self.leave(&mut self.shared.lock());
         // Whoever is told may be parked for good, so all are.
-        self.shared.signals.notify();
+        others.wake();
     }
 
     fn poll_child(&mut self, mut turn: Turn<'env, E>, body: &mut dyn Body<E>) -> Option<Published> {
         self.polled = true;
         frames::count_poll();
-        turn.waker.arm();
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            turn.work.poll(&mut Context::from_waker(&waker_ref(&turn.waker)))
-        }));
+        let waker = self.seats.waker(turn.key, &self.shared.signals);
+        waker.arm();
+        let polled =
+            catch_unwind(AssertUnwindSafe(|| turn.work.poll(&mut Context::from_waker(&waker_ref(waker)))));
         match polled {
             Ok(Poll::Pending) => self.keep(turn),
             Ok(Poll::Ready(Ok(End::Published))) => {
-                let Turn { slot, work, waker } = turn;
+                let Turn { key, work } = turn;
                 drop(work);
-                return Some(Published { slot, waker });
+                return Some(Published(key.slot));
             }
             Ok(Poll::Ready(Ok(end))) => self.finish(turn, end, body),
             Ok(Poll::Ready(Err(payload))) | Err(payload) => self.finish_panicked(turn, payload, body),
@@ -288,13 +332,13 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
 
     /// A child left an error.
     fn finish(&mut self, turn: Turn<'env, E>, end: End<'env, E>, body: &mut dyn Body<E>) {
-        let Turn { slot, work, waker } = turn;
+        let Turn { key, work } = turn;
         let notes = frames::take_notes();
         let ending = work.ending();
         drop(work);
         let (finished, closing) = {
             let mut core = self.shared.lock();
-            (core.children.finish(slot, waker, notes.told), core.verdict.cause.is_some())
+            (core.children.finish(key.slot, notes.told), core.verdict.cause.is_some())
         };
         match (finished, end) {
             (Some(finished), End::Failed(error, teller)) => {
@@ -317,9 +361,9 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
     }
 
     fn finish_panicked(&mut self, turn: Turn<'env, E>, payload: Payload, body: &mut dyn Body<E>) {
-        let Turn { slot, work, waker } = turn;
+        let Turn { key, work } = turn;
         let ending = work.ending();
-        let finished = self.shared.lock().children.finish(slot, waker, false);
+        let finished = self.shared.lock().children.finish(key.slot, false);
         if let Some(finished) = finished {
             log_panic("a child of a task group panicked", &finished.label, &payload);
         }
@@ -424,10 +468,10 @@ impl<E> Drop for Driver<'_, '_, E> {
         if self.driving {
             let mut core = self.shared.lock();
             core.driving = false;
+            core.children.wakers.seats = mem::take(&mut self.seats);
             self.shared.end_poll(&mut core);
             drop(core);
-            self.shared.signals.stop_turn();
-            self.shared.signals.notify();
+            self.shared.signals.stop_turn().wake();
         }
     }
 }

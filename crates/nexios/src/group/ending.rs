@@ -27,7 +27,7 @@ impl<'env, E> Shared<'env, E> {
         if core.verdict.cause.is_none() {
             core.verdict.cause = Some(cause);
             self.wind_down(core);
-        } else if cause == Cause::OwnerDropped {
+        } else if cause == Cause::OwnerDropped && core.phase != Phase::Closed {
             self.end_grace(core);
         }
     }
@@ -76,7 +76,7 @@ impl<'env, E> Shared<'env, E> {
         if let Some(token) = token {
             token.cancel(cause.reason());
         }
-        for watcher in watchers.into_values() {
+        for (_, watcher) in watchers.into_iter().flat_map(|watchers| *watchers) {
             watcher.wake();
         }
         self.end_all(doomed, cause.interrupted());
@@ -166,6 +166,9 @@ impl<'env, E> Shared<'env, E> {
     pub(super) fn end_now(&self) -> Option<Payload> {
         self.close(Cause::OwnerDropped);
         let mut core = self.lock();
+        if Self::is_settled(&core) {
+            return None;
+        }
         if !frames::inside_any() {
             while core.polling || core.dropping > 0 {
                 core.drop_waits = true;

@@ -27,6 +27,10 @@ impl Finalizers {
         self.stack.push(finalizer);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.stack.is_empty()
+    }
+
     /// Runs them all; one that panics does not stop the others. Returns the first panic.
     pub(super) async fn run(&mut self) -> Option<Payload> {
         let mut first = None;

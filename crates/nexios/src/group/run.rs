@@ -28,19 +28,28 @@ where
     E: From<Interrupted>,
     B: Future<Output = Result<T, E>>,
 {
-    if let Some(ended) = begin(shared) {
-        return Err(ended);
-    }
-    let running = Running { shared };
-    let value = drive(shared, body).await;
-    let (mut unwinding, mut finalizers) = {
+    let waker = begin(shared)?;
+    let mut running = Running { shared, over: false };
+    let mut value = None;
+    drive(shared, body, &waker, &mut value).await;
+    let left = {
         let mut core = shared.lock();
-        (std::mem::take(&mut core.unwinding), std::mem::take(&mut core.finalizers))
+        core.children.wakers.put_back_body(waker);
+        core.take_left()
     };
-    unwinding.wait().await;
-    drop(unwinding);
-    let finalizer_panic = finalizers.run().await;
-    let (panic, outcome) = conclude(shared, value);
+    let finalizer_panic = match left {
+        None => None,
+        // Boxed: it is rare, and would make every run larger.
+        Some((mut unwinding, mut finalizers)) => {
+            Box::pin(async move {
+                unwinding.wait().await;
+                drop(unwinding);
+                finalizers.run().await
+            })
+            .await
+        }
+    };
+    let (panic, outcome) = conclude(&mut running, value);
     drop(running);
     if let Some(payload) = panic.or(finalizer_panic) {
         resume_unwind(payload);
@@ -48,28 +57,27 @@ where
     outcome
 }
 
-/// Polls body and children until all have ended; gives what the body returned, if it did.
-async fn drive<T, E, B>(shared: &Arc<Shared<'_, E>>, body: B) -> Option<Result<T, E>>
-where
+/// Polls body and children until all have ended; leaves what the body returned, if it did.
+async fn drive<T, E, B>(
+    shared: &Shared<'_, E>,
+    body: B,
+    waker: &Arc<ChildWaker>,
+    value: &mut Option<Result<T, E>>,
+) where
     E: From<Interrupted>,
     B: Future<Output = Result<T, E>>,
 {
     let mut body = pin!(Some(body));
-    let mut value = None;
-    let waker = shared.lock().children.wakers.body();
     poll_fn(|cx| {
-        let mut seat = Seat { body: body.as_mut(), value: &mut value, waker: &waker };
-        drive::turn(shared, RUN, cx.waker(), Some(&mut seat));
-        let over = !seat.is_alive() && Shared::is_over(&shared.lock());
+        let mut seat = Seat { body: body.as_mut(), value, waker };
+        let over = drive::turn(shared, RUN, cx.waker(), Some(&mut seat));
         if over { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    shared.lock().children.wakers.put_back_body(waker);
-    value
 }
 
-/// Enters the group; the error if there is nothing left to run.
-fn begin<E: From<Interrupted>>(shared: &Shared<'_, E>) -> Option<E> {
+/// Enters the group, with the body's waker; the error if there is nothing left to run.
+fn begin<E: From<Interrupted>>(shared: &Shared<'_, E>) -> Result<Arc<ChildWaker>, E> {
     let mut core = shared.lock();
     let cancelled_before = matches!(core.verdict.cause, Some(Cause::Requested | Cause::Parent(_)));
     match core.run {
@@ -79,28 +87,33 @@ fn begin<E: From<Interrupted>>(shared: &Shared<'_, E>) -> Option<E> {
         }
         Run::NotYet if core.phase == Phase::Open || cancelled_before => {
             core.run = Run::Active;
-            None
+            Ok(core.children.wakers.body(&shared.signals))
         }
         _ => {
             let cause = core.verdict.cause.unwrap_or(Cause::Finished);
             drop(core);
             // As any other awaiter, this one may be the first to hear of the failure.
             let failure = if cause.interrupts_body() { shared.take_failure() } else { None };
-            Some(failure.unwrap_or_else(|| cause.interrupted().into()))
+            Err(failure.unwrap_or_else(|| cause.interrupted().into()))
         }
     }
 }
 
 /// The result of the run, and the panic that beats it.
 fn conclude<T, E: From<Interrupted>>(
-    shared: &Shared<'_, E>,
+    running: &mut Running<'_, '_, E>,
     value: Option<Result<T, E>>,
 ) -> (Option<Payload>, Result<T, E>) {
-    let mut core = shared.lock();
+    let mut core = running.shared.lock();
     let panic = core.verdict.take_panic();
     let cause = core.verdict.cause.unwrap_or(Cause::Finished);
     let primary = core.verdict.take_primary();
     let cut = core.verdict.cut;
+    // Nothing came meanwhile, a late finalizer for example.
+    if panic.is_none() && Shared::is_settled(&core) {
+        core.run = Run::Over;
+        running.over = true;
+    }
     drop(core);
     let interrupted = || Err(cause.interrupted().into());
     let outcome = match (cause, value) {
@@ -115,11 +128,16 @@ fn conclude<T, E: From<Interrupted>>(
 
 /// Ends the group if `run` is dropped on the way.
 struct Running<'a, 'env, E> {
-    shared: &'a Arc<Shared<'env, E>>,
+    shared: &'a Shared<'env, E>,
+    /// It has ended, and left nothing.
+    over: bool,
 }
 
 impl<E> Drop for Running<'_, '_, E> {
     fn drop(&mut self) {
+        if self.over {
+            return;
+        }
         let over = {
             let mut core = self.shared.lock();
             core.run = Run::Over;

@@ -30,6 +30,10 @@ impl<E> Default for Unwinding<E> {
 }
 
 impl<E> Unwinding<E> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
     /// Hands back those that have ended meanwhile, to be dropped outside of locks.
     #[must_use]
     pub(super) fn enter(&mut self, label: Label, task: JoinHandle<End<'static, E>>) -> Vec<Aborted<E>> {
@@ -67,7 +71,7 @@ impl<E> Unwinding<E> {
 impl<E> Drop for Unwinding<E> {
     /// Nobody here waits any more: from now on the drain of the process does.
     fn drop(&mut self) {
-        for (label, task) in self.tasks.drain(..) {
+        for (label, task) in std::mem::take(&mut self.tasks) {
             if !task.is_finished() {
                 residue::leave_aborted(format!("aborted child {label}"), task.abort_handle());
             }

@@ -16,14 +16,15 @@ use futures_util::task::ArcWake;
 
 use crate::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, Ordering, fence},
+    atomic::{AtomicBool, AtomicU32, Ordering, fence},
     thread_local,
 };
 
-/// Names a waker: its slot, and which in number it is there, since slots are used again.
+/// Names a child towards wakers: its slot, and which child it is there, since slots are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) slot: u32,
+    /// The low half of the child's id. Should it ever come again in the same slot, a late wake costs one poll.
     pub(super) generation: u32,
 }
 
@@ -58,26 +59,26 @@ struct State {
 #[derive(Default)]
 pub(super) struct Awaiters {
     first: Option<(u64, Waker)>,
-    others: BTreeMap<u64, Waker>,
+    others: Option<Box<BTreeMap<u64, Waker>>>,
 }
 
 impl Awaiters {
     /// Returns a waker that is no longer needed, to be dropped outside the lock.
     fn insert(&mut self, awaiter: u64, waker: Waker) -> Option<Waker> {
-        match &mut self.first {
-            None if self.others.is_empty() => {
+        match (&mut self.first, &mut self.others) {
+            (None, None) => {
                 self.first = Some((awaiter, waker));
                 None
             }
-            Some((first, known)) if *first == awaiter => Some(mem::replace(known, waker)),
-            _ => self.others.insert(awaiter, waker),
+            (Some((first, known)), _) if *first == awaiter => Some(mem::replace(known, waker)),
+            (_, others) => others.get_or_insert_default().insert(awaiter, waker),
         }
     }
 
     fn remove(&mut self, awaiter: u64) -> Option<Waker> {
         match self.first.take_if(|(first, _)| *first == awaiter) {
             Some((_, waker)) => Some(waker),
-            None => self.others.remove(&awaiter),
+            None => self.others.as_mut()?.remove(&awaiter),
         }
     }
 
@@ -85,7 +86,7 @@ impl Awaiters {
         if let Some((_, waker)) = self.first {
             waker.wake();
         }
-        for waker in self.others.into_values() {
+        for (_, waker) in self.others.into_iter().flat_map(|others| *others) {
             waker.wake();
         }
     }
@@ -133,9 +134,12 @@ impl Signals {
         Ok(others)
     }
 
-    /// Ends the turn although there may be more to do; somebody has to be told.
-    pub(super) fn stop_turn(&self) {
-        self.lock().driven = false;
+    /// Ends the turn although there may be more to do; gives back all who wait, who have to be told.
+    #[must_use]
+    pub(super) fn stop_turn(&self) -> Awaiters {
+        let mut state = self.lock();
+        state.driven = false;
+        mem::take(&mut state.awaiters)
     }
 
     /// Registers one who waits while somebody else drives. Returns a waker to drop outside of locks.
@@ -186,14 +190,27 @@ impl Signals {
 /// The waker of one slot.
 pub(super) struct ChildWaker {
     signals: Arc<Signals>,
-    key: Key,
+    slot: u32,
+    /// Written only while nobody else has a clone.
+    generation: AtomicU32,
     /// The child is in a queue already; cleared right before it is polled.
     queued: AtomicBool,
 }
 
 impl ChildWaker {
     pub(super) fn new(signals: &Arc<Signals>, key: Key) -> Arc<Self> {
-        Arc::new(Self { signals: signals.clone(), key, queued: AtomicBool::new(false) })
+        let generation = AtomicU32::new(key.generation);
+        Arc::new(Self {
+            signals: signals.clone(),
+            slot: key.slot,
+            generation,
+            queued: AtomicBool::new(false),
+        })
+    }
+
+    fn key(&self) -> Key {
+        // Relaxed: a clone came to its thread after the last change.
+        Key { slot: self.slot, generation: self.generation.load(Ordering::Relaxed) }
     }
 
     /// Allows the next wake; called right before the poll, so that a wake during the poll counts.
@@ -220,75 +237,53 @@ impl ArcWake for ChildWaker {
     fn wake_by_ref(this: &Arc<Self>) {
         // AcqRel: see `arm`.
         if !this.queued.swap(true, Ordering::AcqRel) {
-            this.signals.push(this.key);
+            this.signals.push(this.key());
         }
     }
 }
 
-/// The wakers of one group, by slot. A group that ends leaves them to the next one on its thread.
+/// The wakers of the slots. They belong to whoever drives the group, and rest in it between two turns.
+#[derive(Default)]
+pub(super) struct Seats {
+    seats: Vec<Option<Arc<ChildWaker>>>,
+}
+
+impl Seats {
+    /// The waker for the next poll of the child with this key.
+    pub(super) fn waker(&mut self, key: Key, signals: &Arc<Signals>) -> &Arc<ChildWaker> {
+        let slot = key.slot as usize;
+        if self.seats.len() <= slot {
+            self.seats.resize_with(slot + 1, || None);
+        }
+        let seat = &mut self.seats[slot];
+        match seat {
+            Some(waker) if waker.key() == key => {}
+            // It served an earlier child of the slot, and can serve this one.
+            Some(waker) if waker.is_unused() => {
+                // Relaxed: see `key`.
+                waker.generation.store(key.generation, Ordering::Relaxed);
+            }
+            // Late wakes go on carrying the key of the earlier child and reach nobody.
+            _ => *seat = None,
+        }
+        seat.get_or_insert_with(|| ChildWaker::new(signals, key))
+    }
+}
+
+/// The wakers of one group, and who is to be polled.
 #[derive(Default)]
 pub(super) struct Wakers {
-    pub(super) signals: Arc<Signals>,
-    seats: Vec<Seat>,
+    /// Empty while somebody drives.
+    pub(super) seats: Seats,
     /// Who is to be polled next, in the order of the wakes. Lives here so that its memory is used again.
     pub(super) ready: VecDeque<Key>,
     /// The waker for the body of `run`.
     body: Option<Arc<ChildWaker>>,
 }
 
-/// The waker of a slot and which in number it is there.
-#[derive(Default)]
-struct Seat {
-    generation: u32,
-    /// None while the child is being polled, or when the next child needs a new one.
-    waker: Option<Arc<ChildWaker>>,
-}
-
 impl Wakers {
-    /// Wakers that another group has left on this thread, or none yet.
-    pub(super) fn new() -> Self {
-        RECYCLED.try_with(|recycled| recycled.borrow_mut().pop()).ok().flatten().unwrap_or_default()
-    }
-
-    /// The key under which the child in `slot` is woken.
-    pub(super) fn key(&mut self, slot: u32) -> Key {
-        if self.seats.len() <= slot as usize {
-            self.seats.resize_with(slot as usize + 1, Seat::default);
-        }
-        Key { slot, generation: self.seats[slot as usize].generation }
-    }
-
-    /// Whether the key is of the child that has the slot now.
-    pub(super) fn is_current(&self, key: Key) -> bool {
-        self.seats.get(key.slot as usize).is_some_and(|seat| seat.generation == key.generation)
-    }
-
-    /// Takes the waker of `slot` for a poll.
-    pub(super) fn take(&mut self, slot: u32) -> Arc<ChildWaker> {
-        let key = self.key(slot);
-        let kept = self.seats[slot as usize].waker.take();
-        kept.unwrap_or_else(|| ChildWaker::new(&self.signals, key))
-    }
-
-    pub(super) fn put_back(&mut self, waker: Arc<ChildWaker>) {
-        if let Some(seat) = self.seats.get_mut(waker.key.slot as usize) {
-            seat.waker = Some(waker);
-        }
-    }
-
-    /// The child in `slot` has ended: its waker serves the next one, unless the key may still turn up.
-    pub(super) fn retire(&mut self, slot: u32, polled_with: Option<Arc<ChildWaker>>, polled: bool) {
-        // A child that has never started has no seat, and its key is nowhere.
-        let Some(seat) = self.seats.get_mut(slot as usize) else { return };
-        match polled_with.or_else(|| seat.waker.take()) {
-            Some(waker) if polled && waker.is_unused() => seat.waker = Some(waker),
-            // Late wakes, and a child's first place in the queue, carry the old generation and reach nobody.
-            _ => seat.generation = seat.generation.wrapping_add(1),
-        }
-    }
-
-    pub(super) fn body(&mut self) -> Arc<ChildWaker> {
-        self.body.take().unwrap_or_else(|| ChildWaker::new(&self.signals, Key::BODY))
+    pub(super) fn body(&mut self, signals: &Arc<Signals>) -> Arc<ChildWaker> {
+        self.body.take().unwrap_or_else(|| ChildWaker::new(signals, Key::BODY))
     }
 
     pub(super) fn put_back_body(&mut self, waker: Arc<ChildWaker>) {
@@ -296,33 +291,31 @@ impl Wakers {
             self.body = Some(waker);
         }
     }
+}
 
-    /// Leaves everything to the next group on this thread, if nobody else can reach it any more.
-    pub(super) fn recycle(mut self) {
-        self.seats.truncate(SEATS_KEPT);
-        self.seats
-            .iter_mut()
-            .filter(|seat| seat.waker.as_ref().is_some_and(|waker| !waker.is_unused()))
-            .for_each(|seat| {
-                seat.waker = None;
-                seat.generation = seat.generation.wrapping_add(1);
-            });
-        let own = self.seats.iter().filter(|seat| seat.waker.is_some()).count()
-            + usize::from(self.body.is_some())
-            + 1;
-        if Arc::strong_count(&self.signals) != own || self.ready.capacity() > 4 * SEATS_KEPT {
-            return;
-        }
-        self.ready.clear();
-        self.signals.clear();
-        // A thread that is ending has no place for it; then it is just freed.
-        let _ = RECYCLED.try_with(|recycled| {
-            let mut recycled = recycled.borrow_mut();
-            if recycled.len() < GROUPS_KEPT {
-                recycled.push(self);
-            }
-        });
+/// What another group has left on this thread, or something new.
+pub(super) fn borrow() -> (Arc<Signals>, Wakers) {
+    RECYCLED.try_with(|recycled| recycled.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+}
+
+/// Leaves everything to the next group on this thread, if nothing else reaches the signals but these wakers and the
+/// group that ends.
+pub(super) fn recycle(signals: &Arc<Signals>, mut wakers: Wakers) {
+    let seats = &mut wakers.seats.seats;
+    seats.truncate(SEATS_KEPT);
+    let own = seats.iter().flatten().count() + usize::from(wakers.body.is_some()) + 1;
+    if Arc::strong_count(signals) != own || wakers.ready.capacity() > 4 * SEATS_KEPT {
+        return;
     }
+    wakers.ready.clear();
+    signals.clear();
+    // A thread that is ending has no place for it; then it is just freed.
+    let _ = RECYCLED.try_with(|recycled| {
+        let mut recycled = recycled.borrow_mut();
+        if recycled.len() < GROUPS_KEPT {
+            recycled.push((signals.clone(), wakers));
+        }
+    });
 }
 
 /// How many wakers of one group are kept.
@@ -332,5 +325,5 @@ const GROUPS_KEPT: usize = 8;
 
 thread_local! {
     #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
-    static RECYCLED: RefCell<Vec<Wakers>> = RefCell::new(Vec::new());
+    static RECYCLED: RefCell<Vec<(Arc<Signals>, Wakers)>> = RefCell::new(Vec::new());
 }
