@@ -131,7 +131,7 @@ impl<'env, E> Children<'env, E> {
     }
 
     /// Where the next child goes.
-    pub(super) fn next_place(&mut self) -> Place {
+    fn next_place(&mut self) -> Place {
         if self.ids.is_empty() {
             self.ids = take_ids(IDS_AT_ONCE);
         }
@@ -150,8 +150,9 @@ impl<'env, E> Children<'env, E> {
         self.holding < self.limit && self.waiting.is_empty()
     }
 
-    /// Adds a child at the next place.
-    pub(super) fn add(&mut self, place: Place, label: Label, work: Work<'env, E>, daemon: bool) {
+    /// Adds a child.
+    pub(super) fn add(&mut self, label: Label, work: Work<'env, E>, daemon: bool) -> Place {
+        let place = self.next_place();
         // A daemon serves the others; it must not take a place from them.
         if daemon || self.has_room() {
             self.insert(place, label, Stage::Idle(work), daemon, self.is_limited() && !daemon);
@@ -160,17 +161,19 @@ impl<'env, E> Children<'env, E> {
             self.insert(place, label, Stage::Waiting(work), daemon, false);
             self.waiting.push_back(place);
         }
+        place
     }
 
-    /// Keeps the next place for a child that is being made; true if it may start at once.
-    pub(super) fn reserve(&mut self, place: Place, label: Label) -> bool {
+    /// Keeps a place for a child that is being made; true if it may start at once.
+    pub(super) fn reserve(&mut self, label: Label) -> (Place, bool) {
+        let place = self.next_place();
         let started = self.has_room();
         let holds = started && self.is_limited();
         self.insert(place, label, Stage::Reserved { started, doomed: false }, false, holds);
         if !started {
             self.waiting.push_back(place);
         }
-        started
+        (place, started)
     }
 
     fn insert(&mut self, place: Place, label: Label, stage: Stage<'env, E>, daemon: bool, holds: bool) {
