@@ -62,6 +62,8 @@ enum Stage<'env, E> {
     Reserved {
         started: bool,
         doomed: bool,
+        /// Its task has reported its end already.
+        woken: bool,
     },
     /// Not started: never polled before there is a place.
     Waiting(Work<'env, E>),
@@ -169,7 +171,7 @@ impl<'env, E> Children<'env, E> {
         let place = self.next_place();
         let started = self.has_room();
         let holds = started && self.is_limited();
-        self.insert(place, label, Stage::Reserved { started, doomed: false }, false, holds);
+        self.insert(place, label, Stage::Reserved { started, doomed: false, woken: false }, false, holds);
         if !started {
             self.waiting.push_back(place);
         }
@@ -186,12 +188,12 @@ impl<'env, E> Children<'env, E> {
     /// Gives the reserved child its work; hands it back if the child was doomed meanwhile.
     pub(super) fn fill(&mut self, place: Place, work: Work<'env, E>) -> Result<(), Work<'env, E>> {
         let Some(child) = self.child(place) else { return Err(work) };
-        let Stage::Reserved { started, doomed: false } = child.stage else { return Err(work) };
-        if started {
-            child.stage = Stage::Idle(work);
+        let Stage::Reserved { started, doomed: false, woken } = child.stage else { return Err(work) };
+        // One that got its place while it was being made still has to be started.
+        let ready = woken || started && !work.is_started();
+        child.stage = if started { Stage::Idle(work) } else { Stage::Waiting(work) };
+        if ready {
             self.wakers.ready.push_back(place.key());
-        } else {
-            child.stage = Stage::Waiting(work);
         }
         Ok(())
     }
@@ -210,6 +212,10 @@ impl<'env, E> Children<'env, E> {
         let child = self.slots.get_mut(key.slot).filter(|child| child.id as u32 == key.generation)?;
         let work = match mem::replace(&mut child.stage, Stage::Polled { doomed: false }) {
             Stage::Idle(work) => work,
+            Stage::Reserved { started, doomed, .. } => {
+                child.stage = Stage::Reserved { started, doomed, woken: true };
+                return None;
+            }
             other => {
                 child.stage = other;
                 return None;
@@ -246,7 +252,15 @@ impl<'env, E> Children<'env, E> {
         None
     }
 
-    /// Frees the slot of a child that has ended.
+    /// Frees the slot of a child whose result is published.
+    pub(super) fn free(&mut self, slot: u32) {
+        let Some(child) = self.slots.get_mut(slot) else { return };
+        let (daemon, holds) = (child.daemon, child.holds);
+        self.slots.free(slot);
+        self.gone(daemon, holds);
+    }
+
+    /// Frees the slot of a child that has ended otherwise.
     pub(super) fn finish(&mut self, slot: u32, told: bool) -> Option<Finished> {
         let child = self.remove(slot)?;
         Some(Finished { id: child.id, label: child.label, told: child.told || told })
@@ -254,12 +268,16 @@ impl<'env, E> Children<'env, E> {
 
     fn remove(&mut self, slot: u32) -> Option<Child<'env, E>> {
         let child = self.slots.take(slot)?;
-        self.live -= usize::from(!child.daemon);
-        if child.holds {
+        self.gone(child.daemon, child.holds);
+        Some(child)
+    }
+
+    fn gone(&mut self, daemon: bool, holds: bool) {
+        self.live -= usize::from(!daemon);
+        if holds {
             self.holding -= 1;
             self.start_waiting();
         }
-        Some(child)
     }
 
     fn start_waiting(&mut self) {
@@ -268,13 +286,16 @@ impl<'env, E> Children<'env, E> {
         {
             let Some(child) = self.child(place) else { continue };
             child.holds = true;
-            match mem::replace(&mut child.stage, Stage::Reserved { started: true, doomed: false }) {
+            let making = Stage::Reserved { started: true, doomed: false, woken: false };
+            match mem::replace(&mut child.stage, making) {
                 Stage::Waiting(work) => {
                     child.stage = Stage::Idle(work);
                     self.wakers.ready.push_back(place.key());
                 }
                 // It is still being made; it starts when that is done.
-                other => debug_assert!(matches!(other, Stage::Reserved { started: false, doomed: false })),
+                other => {
+                    debug_assert!(matches!(other, Stage::Reserved { started: false, doomed: false, .. }))
+                }
             }
             self.holding += 1;
         }
@@ -293,8 +314,8 @@ impl<'env, E> Children<'env, E> {
                 let label = self.remove(place.slot)?.label;
                 Some(Doomed { work: Some(work), label })
             }
-            Stage::Reserved { started, .. } => {
-                child.stage = Stage::Reserved { started, doomed: true };
+            Stage::Reserved { started, woken, .. } => {
+                child.stage = Stage::Reserved { started, doomed: true, woken };
                 self.waiting.retain(|waiting| *waiting != place);
                 None
             }

@@ -19,7 +19,7 @@ use super::{
     state::{Core, Phase, Run, Shared},
     verdict::{Cause, Payload},
     wake::{Awaiters, Key, Seats},
-    work::End,
+    work::{End, Failure},
 };
 use crate::{CancelReason, Interrupted, sync::MutexGuard};
 
@@ -189,7 +189,7 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
         let shared = self.shared;
         let mut core = shared.lock();
         if let Some(Published(slot)) = published {
-            core.children.finish(slot, false);
+            core.children.free(slot);
             shared.end_poll(&mut core);
         }
         loop {
@@ -305,13 +305,15 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
             catch_unwind(AssertUnwindSafe(|| turn.work.poll(&mut Context::from_waker(&waker_ref(waker)))));
         match polled {
             Ok(Poll::Pending) => self.keep(turn),
-            Ok(Poll::Ready(Ok(End::Published))) => {
+            Ok(Poll::Ready(End::Published)) => {
                 let Turn { key, work } = turn;
                 drop(work);
                 return Some(Published(key.slot));
             }
-            Ok(Poll::Ready(Ok(end))) => self.finish(turn, end, body),
-            Ok(Poll::Ready(Err(payload))) | Err(payload) => self.finish_panicked(turn, payload, body),
+            Ok(Poll::Ready(End::Unseen)) => self.finish(turn, None, body),
+            Ok(Poll::Ready(End::Failed(failure))) => self.finish(turn, Some(*failure), body),
+            Ok(Poll::Ready(End::Panicked(payload))) => self.finish_panicked(turn, *payload, body),
+            Err(payload) => self.finish_panicked(turn, payload, body),
         }
         None
     }
@@ -330,8 +332,8 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
         self.shared.end_poll(&mut self.shared.lock());
     }
 
-    /// A child left an error.
-    fn finish(&mut self, turn: Turn<'env, E>, end: End<'env, E>, body: &mut dyn Body<E>) {
+    /// A child left an error, for the group or one that nobody will look at.
+    fn finish(&mut self, turn: Turn<'env, E>, failure: Option<Failure<'env, E>>, body: &mut dyn Body<E>) {
         let Turn { key, work } = turn;
         let notes = frames::take_notes();
         let ending = work.ending();
@@ -340,8 +342,8 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
             let mut core = self.shared.lock();
             (core.children.finish(key.slot, notes.told), core.verdict.cause.is_some())
         };
-        match (finished, end) {
-            (Some(finished), End::Failed(error, teller)) => {
+        match (finished, failure) {
+            (Some(finished), Some(Failure { error, teller })) => {
                 if closing && finished.told {
                     // It only repeats what the group told it.
                     self.shared.lock().verdict.cut = true;
@@ -354,7 +356,7 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
                 }
                 self.tell(ending, teller);
             }
-            (Some(finished), _) => log_unseen(&finished.label),
+            (Some(finished), None) => log_unseen(&finished.label),
             (None, _) => {}
         }
         self.shared.end_poll(&mut self.shared.lock());

@@ -85,10 +85,7 @@ impl<T, E> Outcome<T, E> {
     // All of these are relaxed: only the handle looks, and it moves between threads with everything that was written.
 
     pub(super) fn place(&self) -> Place {
-        Place {
-            slot: self.handle.slot.load(Ordering::Relaxed),
-            id: self.handle.id.load(Ordering::Relaxed),
-        }
+        Place { slot: self.handle.slot.load(Ordering::Relaxed), id: self.handle.id.load(Ordering::Relaxed) }
     }
 
     pub(super) fn set_place(&self, place: Place) {
@@ -121,23 +118,26 @@ impl<T, E> Outcome<T, E> {
 
     /// The first end counts; false if nobody waits for it.
     fn end(&self, ended: State<T, E>) -> bool {
-        // What is replaced is dropped outside the lock.
-        let previous = {
-            let mut state = self.lock();
-            match &*state {
-                State::Pending(_) | State::Abandoned => mem::replace(&mut *state, ended),
-                _ => ended,
-            }
-        };
-        match previous {
+        let mut state = self.lock();
+        match &mut *state {
             State::Pending(waker) => {
+                let waker = waker.take();
+                *state = ended;
+                drop(state);
                 if let Some(waker) = waker {
                     waker.wake();
                 }
                 true
             }
-            State::Abandoned => false,
-            _ => true,
+            // What comes too late is dropped outside the lock.
+            State::Abandoned => {
+                drop(state);
+                false
+            }
+            State::Ready(_) | State::Interrupted(_) => {
+                drop(state);
+                true
+            }
         }
     }
 

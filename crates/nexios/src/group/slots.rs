@@ -101,6 +101,16 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    /// Drops the value in its place, and frees that.
+    pub(super) fn free(&mut self, slot: u32) {
+        let next = self.next;
+        if let Some(place @ Place::Taken(_)) = self.place(slot) {
+            *place = Place::Free(next);
+            self.next = slot;
+            self.taken -= 1;
+        }
+    }
+
     /// All values with their places.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         let places = self.first.iter().chain(self.more.iter().flatten());

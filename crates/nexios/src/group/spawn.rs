@@ -11,7 +11,8 @@ use super::{
     label::Label,
     outcome::Outcome,
     state::Shared,
-    work::{Parallel, Work},
+    wake::Report,
+    work::Work,
 };
 use crate::{CancelReason, Interrupted};
 
@@ -115,8 +116,8 @@ where
     drop(core);
     outcome.set_place(place);
     // Outside the lock: a runtime that shuts down drops the future on the spot.
-    let work =
-        Work::Parallel(Parallel::new(future, outcome.clone(), shared.settings.on_error, runtime, at_once));
+    let report = Report::new(&shared.signals, place.key());
+    let work = Work::parallel(future, outcome.clone(), shared.settings.on_error, runtime, report, at_once);
     let mut core = shared.lock();
     let late = core.children.fill(place, work).err();
     shared.release(core);

@@ -187,6 +187,24 @@ impl Signals {
     }
 }
 
+/// Wakes a parallel child when its task lets go of this, so that nobody has to wait for the task itself.
+pub(super) struct Report {
+    signals: Arc<Signals>,
+    key: Key,
+}
+
+impl Report {
+    pub(super) fn new(signals: &Arc<Signals>, key: Key) -> Self {
+        Self { signals: signals.clone(), key }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        self.signals.push(self.key);
+    }
+}
+
 /// The waker of one slot.
 pub(super) struct ChildWaker {
     signals: Arc<Signals>,
