@@ -278,7 +278,7 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
     fn give_back(&mut self, core: &mut Core<'env, E>) {
         core.driving = false;
         self.driving = false;
-        core.children.wakers.seats = mem::take(&mut self.seats);
+        mem::swap(&mut core.children.wakers.seats, &mut self.seats);
     }
 
     /// Ends the turn although there may be more to do; all who wait have to be told.

@@ -27,10 +27,6 @@ impl Finalizers {
         self.stack.push(finalizer);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.stack.is_empty()
-    }
-
     /// Runs them all; one that panics does not stop the others. Returns the first panic.
     pub(super) async fn run(&mut self) -> Option<Payload> {
         let mut first = None;
@@ -90,7 +86,7 @@ pub(super) fn add<E>(shared: &Shared<'_, E>, finalizer: BoxFuture<()>) {
     {
         let mut core = shared.lock();
         if core.phase == Phase::Open || core.run == Run::Active {
-            core.finalizers.push(finalizer);
+            core.left.get_or_insert_default().finalizers.push(finalizer);
         } else {
             late.push(finalizer);
         }

@@ -153,10 +153,12 @@ impl<T, E> Outcome<T, E> {
     /// The end, if there is one.
     pub(super) fn take(self: &mut Arc<Self>) -> Option<Found<T, E>> {
         // A child that has ended has let go of the cell; then no lock is needed.
-        match Arc::get_mut(self) {
-            Some(own) => own.state.get_mut().unwrap_or_else(PoisonError::into_inner).take(),
-            None => self.lock().take(),
+        if Arc::strong_count(self) == 1
+            && let Some(own) = Arc::get_mut(self)
+        {
+            return own.state.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         }
+        self.lock().take()
     }
 
     /// The end, or leaves the waker to be told of it.

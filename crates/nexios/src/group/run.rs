@@ -35,19 +35,12 @@ where
     let left = {
         let mut core = shared.lock();
         core.children.wakers.put_back_body(waker);
-        core.take_left()
+        core.left.take()
     };
     let finalizer_panic = match left {
         None => None,
         // Boxed: it is rare, and would make every run larger.
-        Some((mut unwinding, mut finalizers)) => {
-            Box::pin(async move {
-                unwinding.wait().await;
-                drop(unwinding);
-                finalizers.run().await
-            })
-            .await
-        }
+        Some(left) => Box::pin(left.settle()).await,
     };
     let (panic, outcome) = conclude(&mut running, value);
     drop(running);

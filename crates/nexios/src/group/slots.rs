@@ -50,22 +50,22 @@ impl<T> Slots<T> {
     pub(super) fn insert(&mut self, value: T) {
         let slot = self.next;
         self.taken += 1;
-        match self.place(slot) {
+        let chunk = self.chunk(slot as usize);
+        match chunk.get_mut(slot as usize % PLACES) {
             Some(place) => {
-                if let Place::Free(after) = std::mem::replace(place, Place::Taken(value)) {
-                    self.next = after;
-                }
+                let Place::Free(after) = *place else { return };
+                *place = Place::Taken(value);
+                self.next = after;
             }
             None => {
-                let chunk = self.chunk_of(slot as usize);
                 chunk.push(Place::Taken(value));
                 self.next = slot + 1;
             }
         }
     }
 
-    /// The chunk that the first unused place is in.
-    fn chunk_of(&mut self, slot: usize) -> &mut Vec<Place<T>> {
+    /// The chunk of a place that is free or the first unused one.
+    fn chunk(&mut self, slot: usize) -> &mut Vec<Place<T>> {
         let chunk = if slot < PLACES {
             &mut self.first
         } else {

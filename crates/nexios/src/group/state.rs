@@ -24,7 +24,7 @@ use super::{
     clock::Clock,
     finalizers::Finalizers,
     unwinding::Unwinding,
-    verdict::{Cause, Verdict},
+    verdict::{Cause, Payload, Verdict},
     wake::{self, Signals},
 };
 use crate::{
@@ -83,18 +83,29 @@ pub(super) struct Core<'env, E> {
     pub(super) watchers: Option<Box<BTreeMap<u64, Waker>>>,
     /// Made when somebody asks for it.
     pub(super) token: Option<CancelToken>,
-    pub(super) finalizers: Finalizers,
-    /// Aborted parallel children that may still be unwinding.
-    pub(super) unwinding: Unwinding<E>,
+    /// What `run` waits for after its children.
+    pub(super) left: Option<Box<Left<E>>>,
 }
 
-impl<E> Core<'_, E> {
-    /// Takes out what `run` waits for after its children, if there is any.
-    pub(super) fn take_left(&mut self) -> Option<(Unwinding<E>, Finalizers)> {
-        if self.unwinding.is_empty() && self.finalizers.is_empty() {
-            return None;
-        }
-        Some((std::mem::take(&mut self.unwinding), std::mem::take(&mut self.finalizers)))
+/// What is left when the children are gone. Dropped, it becomes the business of the process.
+pub(super) struct Left<E> {
+    /// Aborted parallel children that may still be unwinding.
+    pub(super) unwinding: Unwinding<E>,
+    pub(super) finalizers: Finalizers,
+}
+
+impl<E> Default for Left<E> {
+    fn default() -> Self {
+        Self { unwinding: Unwinding::default(), finalizers: Finalizers::default() }
+    }
+}
+
+impl<E> Left<E> {
+    /// Waits for the unwinding, then runs the finalizers; returns the first panic.
+    pub(super) async fn settle(mut self) -> Option<Payload> {
+        self.unwinding.wait().await;
+        drop(self.unwinding);
+        self.finalizers.run().await
     }
 }
 
@@ -117,8 +128,7 @@ impl<'env, E> Shared<'env, E> {
             clock,
             watchers: None,
             token: None,
-            finalizers: Finalizers::default(),
-            unwinding: Unwinding::default(),
+            left: None,
         };
         Self { settings, signals, core: Mutex::new(core), quiet: Condvar::new() }
     }
@@ -181,11 +191,7 @@ impl<'env, E> Shared<'env, E> {
 
     /// Whether a drop has nothing left to do.
     pub(super) fn is_settled(core: &Core<'env, E>) -> bool {
-        Self::is_over(core)
-            && !core.polling
-            && !core.verdict.has_panic()
-            && core.finalizers.is_empty()
-            && core.unwinding.is_empty()
+        Self::is_over(core) && !core.polling && !core.verdict.has_panic() && core.left.is_none()
     }
 
     /// As [`is_settled`](Self::is_settled), where nobody else can reach the group any more.

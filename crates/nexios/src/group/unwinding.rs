@@ -30,10 +30,6 @@ impl<E> Default for Unwinding<E> {
 }
 
 impl<E> Unwinding<E> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
-    }
-
     /// Hands back those that have ended meanwhile, to be dropped outside of locks.
     #[must_use]
     pub(super) fn enter(&mut self, label: Label, task: JoinHandle<End<'static, E>>) -> Vec<Aborted<E>> {

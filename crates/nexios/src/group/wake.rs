@@ -55,6 +55,14 @@ struct State {
     awaiters: Awaiters,
 }
 
+impl State {
+    fn drain(&mut self, ready: &mut VecDeque<Key>) {
+        if !self.woken.is_empty() {
+            ready.extend(self.woken.drain(..));
+        }
+    }
+}
+
 /// The wakers of all who wait. Nearly always there is one, which needs no allocation.
 #[derive(Default)]
 pub(super) struct Awaiters {
@@ -86,8 +94,8 @@ impl Awaiters {
         if let Some((_, waker)) = self.first {
             waker.wake();
         }
-        for (_, waker) in self.others.into_iter().flat_map(|others| *others) {
-            waker.wake();
+        if let Some(others) = self.others {
+            others.into_values().for_each(Waker::wake);
         }
     }
 }
@@ -105,14 +113,14 @@ impl Signals {
     pub(super) fn begin_turn(&self, awaiter: u64, ready: &mut VecDeque<Key>) -> (bool, Option<Waker>) {
         let mut state = self.lock();
         state.driven = true;
-        ready.extend(state.woken.drain(..));
+        state.drain(ready);
         (mem::take(&mut state.body_woken), state.awaiters.remove(awaiter))
     }
 
     /// Moves everything woken so far behind `ready`, the body too; false if there was nothing.
     pub(super) fn collect(&self, ready: &mut VecDeque<Key>) -> bool {
         let mut state = self.lock();
-        ready.extend(state.woken.drain(..));
+        state.drain(ready);
         if mem::take(&mut state.body_woken) {
             ready.push_back(Key::BODY);
         }
@@ -240,6 +248,19 @@ impl ChildWaker {
         }
     }
 
+    /// Whether it is the waker of this child of its slot, or can be from now on.
+    fn serves(self: &Arc<Self>, key: Key) -> bool {
+        // Relaxed, here and below: see `key`.
+        if self.generation.load(Ordering::Relaxed) == key.generation {
+            return true;
+        }
+        let free = self.is_unused();
+        if free {
+            self.generation.store(key.generation, Ordering::Relaxed);
+        }
+        free
+    }
+
     /// Nobody else has a clone, and no queue has the key.
     fn is_unused(self: &Arc<Self>) -> bool {
         if Arc::strong_count(self) != 1 {
@@ -274,15 +295,9 @@ impl Seats {
             self.seats.resize_with(slot + 1, || None);
         }
         let seat = &mut self.seats[slot];
-        match seat {
-            Some(waker) if waker.key() == key => {}
-            // It served an earlier child of the slot, and can serve this one.
-            Some(waker) if waker.is_unused() => {
-                // Relaxed: see `key`.
-                waker.generation.store(key.generation, Ordering::Relaxed);
-            }
+        if !seat.as_ref().is_some_and(|waker| waker.serves(key)) {
             // Late wakes go on carrying the key of the earlier child and reach nobody.
-            _ => *seat = None,
+            *seat = None;
         }
         seat.get_or_insert_with(|| ChildWaker::new(signals, key))
     }
