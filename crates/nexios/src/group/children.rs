@@ -27,8 +27,6 @@ pub(super) struct Children<'env, E> {
     holding: usize,
     /// Live children without the daemons.
     live: usize,
-    /// Ids for the next children.
-    ids: Range<u64>,
 }
 
 /// A child's slot and id, as its handle knows it.
@@ -102,7 +100,7 @@ pub(super) enum Activity {
     Polled,
 }
 
-/// How many ids a group takes at a time, so that groups on different cores seldom meet there.
+/// How many ids are taken at a time, so that groups on different cores seldom meet there.
 const IDS_AT_ONCE: u64 = 64;
 
 /// Ids are unique in the process, so that a child can be named in logs and on status pages; zero is never used.
@@ -117,7 +115,7 @@ pub(super) fn take_ids(count: u64) -> Range<u64> {
 
 impl<'env, E> Children<'env, E> {
     pub(super) fn new(limit: usize, wakers: Wakers) -> Self {
-        Self { slots: Slots::new(), wakers, waiting: VecDeque::new(), limit, holding: 0, live: 0, ids: 0..0 }
+        Self { slots: Slots::new(), wakers, waiting: VecDeque::new(), limit, holding: 0, live: 0 }
     }
 
     pub(super) fn live(&self) -> usize {
@@ -134,11 +132,12 @@ impl<'env, E> Children<'env, E> {
 
     /// Where the next child goes.
     fn next_place(&mut self) -> Place {
-        if self.ids.is_empty() {
-            self.ids = take_ids(IDS_AT_ONCE);
+        let ids = &mut self.wakers.ids;
+        if ids.is_empty() {
+            *ids = take_ids(IDS_AT_ONCE);
         }
-        let id = self.ids.start;
-        self.ids.start += 1;
+        let id = ids.start;
+        ids.start += 1;
         Place { slot: self.slots.next(), id }
     }
 

@@ -104,32 +104,57 @@ where
         }
     }
     core.driving = true;
-    core.driven_once = true;
     core.clock.start();
-    // The wakes first, and the body before them: new children that keep coming must not hold up either.
-    let wakers = &mut core.children.wakers;
-    let (body_woken, known) = shared.signals.begin_turn(awaiter, &mut wakers.ready);
-    let seats = mem::take(&mut wakers.seats);
-    core.body_woken |= body_woken;
+    let mut known = None;
+    // Nobody has been woken before the first turn.
+    if std::mem::replace(&mut core.driven_once, true) {
+        // The wakes first, and the body before them: new children that keep coming must not hold up either.
+        let body_woken;
+        (body_woken, known) = shared.signals.begin_turn(awaiter, &mut core.children.wakers.ready);
+        core.body_woken |= body_woken;
+    }
+    let seats = mem::take(&mut core.children.wakers.seats);
     let parent_woken = core.clock.parent_woken;
-    drop(core);
-    let known = known.filter(|known| known.will_wake(waker));
     let _entered = frames::enter_turn(shared.address());
+    // The other one is dropped at the end of the turn, outside the lock.
+    let (known, _stale) = match known {
+        Some(known) if known.will_wake(waker) => (Some(known), None),
+        known => (None, known),
+    };
     let mut driver = Driver { shared, awaiter, waker: known, seats, has_body, polled: false, driving: true };
     if parent_woken {
+        drop(core);
         driver.look_at_parent();
+        core = shared.lock();
     }
-    let mut published = None;
     loop {
-        match driver.next(&*body, published.take()) {
-            Step::Child(turn) => published = driver.poll_child(turn, body),
+        core = match driver.next(core, &*body) {
+            Step::Child(turn) => driver.poll_child(turn, body),
             Step::Body => driver.poll_body(body),
-            Step::CutBody => driver.cut_body(body),
-            Step::Close(cause) => shared.close(cause),
-            Step::EndGrace => shared.end_grace(shared.lock()),
-            Step::LookAtParent => driver.look_at_parent(),
-            Step::LookAtTimer => driver.look_at_timer(body),
-            Step::CloneWaker => driver.waker = Some(waker.clone()),
+            Step::CutBody => {
+                driver.cut_body(body);
+                shared.lock()
+            }
+            Step::Close(cause) => {
+                shared.close(cause);
+                shared.lock()
+            }
+            Step::EndGrace => {
+                shared.end_grace(shared.lock());
+                shared.lock()
+            }
+            Step::LookAtParent => {
+                driver.look_at_parent();
+                shared.lock()
+            }
+            Step::LookAtTimer => {
+                driver.look_at_timer(body);
+                shared.lock()
+            }
+            Step::CloneWaker => {
+                driver.waker = Some(waker.clone());
+                shared.lock()
+            }
             Step::Rest(others) => {
                 others.wake();
                 return false;
@@ -159,6 +184,7 @@ fn wait_for_driver<'s, 'env, E>(
     if !core.driving {
         return Err(core);
     }
+    core.parked = true;
     core.awaited = true;
     let over = Shared::is_over(&core) && !body.is_alive();
     let old = shared.signals.register(awaiter, waker);
@@ -167,13 +193,10 @@ fn wait_for_driver<'s, 'env, E>(
     Ok(over)
 }
 
-/// The slot of a child whose result is published; it is left to be freed.
-struct Published(u32);
-
 struct Driver<'a, 'env, E> {
     shared: &'a Shared<'env, E>,
     awaiter: u64,
-    /// What is registered when the turn ends; cloned only then, unless it is known from an earlier turn.
+    /// What is registered when the turn ends, if it still wakes the right one; else that is cloned then.
     waker: Option<Waker>,
     seats: Seats,
     /// This is `run`, the only one that can poll the body.
@@ -183,19 +206,14 @@ struct Driver<'a, 'env, E> {
     driving: bool,
 }
 
-impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
+impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
     /// Decides what comes next, and gives the driving back when there is nothing.
-    fn next(&mut self, body: &dyn Body<E>, published: Option<Published>) -> Step<'env, E> {
+    fn next(&mut self, mut core: MutexGuard<'a, Core<'env, E>>, body: &dyn Body<E>) -> Step<'env, E> {
         let shared = self.shared;
-        let mut core = shared.lock();
-        if let Some(Published(slot)) = published {
-            core.children.free(slot);
-            shared.end_poll(&mut core);
-        }
         loop {
             match self.end_of(&core, body) {
                 None => {}
-                Some(Ask::Over) => return Step::Over(self.leave(&mut core)),
+                Some(Ask::Over) => return Step::Over(self.finish_turn(&mut core)),
                 Some(Ask::Close) => {
                     if !shared.finish(&mut core) {
                         return Step::Close(Cause::Finished);
@@ -246,6 +264,7 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
             let Some(waker) = self.waker.take() else { return Step::CloneWaker };
             match shared.signals.end_turn(self.awaiter, waker, hand_over) {
                 Ok(others) => {
+                    core.parked = true;
                     core.awaited = true;
                     self.give_back(&mut core);
                     return Step::Rest(others);
@@ -281,8 +300,18 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
         mem::swap(&mut core.children.wakers.seats, &mut self.seats);
     }
 
+    /// Ends the last turn of the group.
+    fn finish_turn(&mut self, core: &mut Core<'env, E>) -> Awaiters {
+        if core.awaited {
+            return self.leave(core);
+        }
+        self.give_back(core);
+        Awaiters::default()
+    }
+
     /// Ends the turn although there may be more to do; all who wait have to be told.
     fn leave(&mut self, core: &mut Core<'env, E>) -> Awaiters {
+        core.parked = true;
         self.give_back(core);
         self.shared.signals.stop_turn()
     }
@@ -296,44 +325,58 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
         others.wake();
     }
 
-    fn poll_child(&mut self, mut turn: Turn<'env, E>, body: &mut dyn Body<E>) -> Option<Published> {
+    fn poll_child(
+        &mut self,
+        mut turn: Turn<'env, E>,
+        body: &mut dyn Body<E>,
+    ) -> MutexGuard<'a, Core<'env, E>> {
         self.polled = true;
-        frames::count_poll();
+        frames::begin_poll();
         let waker = self.seats.waker(turn.key, &self.shared.signals);
         waker.arm();
         let polled =
             catch_unwind(AssertUnwindSafe(|| turn.work.poll(&mut Context::from_waker(&waker_ref(waker)))));
         match polled {
-            Ok(Poll::Pending) => self.keep(turn),
             Ok(Poll::Ready(End::Published)) => {
                 let Turn { key, work } = turn;
                 drop(work);
-                return Some(Published(key.slot));
+                let mut core = self.shared.lock();
+                core.children.free(key.slot);
+                self.end_poll(core)
             }
+            Ok(Poll::Pending) => self.keep(turn),
             Ok(Poll::Ready(End::Unseen)) => self.finish(turn, None, body),
             Ok(Poll::Ready(End::Failed(failure))) => self.finish(turn, Some(*failure), body),
             Ok(Poll::Ready(End::Panicked(payload))) => self.finish_panicked(turn, *payload, body),
             Err(payload) => self.finish_panicked(turn, payload, body),
         }
-        None
     }
 
-    fn keep(&self, turn: Turn<'env, E>) {
+    fn end_poll(&self, mut core: MutexGuard<'a, Core<'env, E>>) -> MutexGuard<'a, Core<'env, E>> {
+        self.shared.end_poll(&mut core);
+        core
+    }
+
+    fn keep(&self, turn: Turn<'env, E>) -> MutexGuard<'a, Core<'env, E>> {
         let notes = frames::take_notes();
         let mut core = self.shared.lock();
         let Some(doomed) = core.children.end_poll(turn, notes.lends, notes.told) else {
-            self.shared.end_poll(&mut core);
-            return;
+            return self.end_poll(core);
         };
         let interrupted =
             core.verdict.cause.map_or(Interrupted::Cancelled(CancelReason::Requested), Cause::interrupted);
         drop(core);
         self.shared.end(doomed, interrupted);
-        self.shared.end_poll(&mut self.shared.lock());
+        self.end_poll(self.shared.lock())
     }
 
     /// A child left an error, for the group or one that nobody will look at.
-    fn finish(&mut self, turn: Turn<'env, E>, failure: Option<Failure<'env, E>>, body: &mut dyn Body<E>) {
+    fn finish(
+        &mut self,
+        turn: Turn<'env, E>,
+        failure: Option<Failure<'env, E>>,
+        body: &mut dyn Body<E>,
+    ) -> MutexGuard<'a, Core<'env, E>> {
         let Turn { key, work } = turn;
         let notes = frames::take_notes();
         let ending = work.ending();
@@ -359,10 +402,15 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
             (Some(finished), None) => log_unseen(&finished.label),
             (None, _) => {}
         }
-        self.shared.end_poll(&mut self.shared.lock());
+        self.end_poll(self.shared.lock())
     }
 
-    fn finish_panicked(&mut self, turn: Turn<'env, E>, payload: Payload, body: &mut dyn Body<E>) {
+    fn finish_panicked(
+        &mut self,
+        turn: Turn<'env, E>,
+        payload: Payload,
+        body: &mut dyn Body<E>,
+    ) -> MutexGuard<'a, Core<'env, E>> {
         let Turn { key, work } = turn;
         let ending = work.ending();
         let finished = self.shared.lock().children.finish(key.slot, false);
@@ -373,7 +421,7 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
         self.shared.panicked(payload);
         // What a panicked child has left is dropped last: that tells its handle.
         self.tell(ending, work);
-        self.shared.end_poll(&mut self.shared.lock());
+        self.end_poll(self.shared.lock())
     }
 
     /// Tells the handle of a child that has no result of its own, after the verdict is known.
@@ -386,13 +434,12 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
         }
     }
 
-    fn poll_body(&mut self, body: &mut dyn Body<E>) {
+    fn poll_body(&mut self, body: &mut dyn Body<E>) -> MutexGuard<'a, Core<'env, E>> {
         self.polled = true;
-        frames::count_poll();
+        // What the body notes is lost: it has no place that it could lend.
+        frames::begin_poll();
         let shared = self.shared;
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll()));
-        // The body has no place that it could lend.
-        frames::take_notes();
         match polled {
             Ok(Poll::Pending) | Ok(Poll::Ready(Ok(()))) => {}
             Ok(Poll::Ready(Err(error))) => {
@@ -410,6 +457,7 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
                 shared.panicked(payload);
             }
         }
+        shared.lock()
     }
 
     fn cut_body(&mut self, body: &mut dyn Body<E>) {
@@ -469,6 +517,7 @@ impl<E> Drop for Driver<'_, '_, E> {
     fn drop(&mut self) {
         if self.driving {
             let mut core = self.shared.lock();
+            core.parked = true;
             core.driving = false;
             core.children.wakers.seats = mem::take(&mut self.seats);
             self.shared.end_poll(&mut core);

@@ -71,9 +71,11 @@ pub(super) fn may_poll() -> bool {
     POLLS_LEFT.try_with(|left| left.get() > 0).unwrap_or(true)
 }
 
-/// Counts a poll against the outermost turn on this thread.
-pub(super) fn count_poll() {
+/// The innermost group begins a poll: counts it against the outermost turn on this thread, and forgets the notes
+/// of the poll before.
+pub(super) fn begin_poll() {
     let _ = POLLS_LEFT.try_with(|left| left.set(left.get().saturating_sub(1)));
+    take_notes();
 }
 
 /// Takes the notes that the poll which has just ended left for the innermost group.

@@ -27,6 +27,8 @@ pub(super) struct Outcome<T, E> {
 struct HandleState {
     id: AtomicU64,
     slot: AtomicU32,
+    /// It has left a waker in the cell before.
+    waits: AtomicBool,
     /// Its waker is registered with the group, not only here.
     registered: AtomicBool,
     /// It has given its result.
@@ -67,6 +69,7 @@ impl<T, E> Outcome<T, E> {
         let handle = HandleState {
             id: AtomicU64::new(0),
             slot: AtomicU32::new(u32::MAX),
+            waits: AtomicBool::new(false),
             registered: AtomicBool::new(false),
             taken: AtomicBool::new(false),
         };
@@ -150,27 +153,28 @@ impl<T, E> Outcome<T, E> {
         !matches!(&*self.lock(), State::Pending(_))
     }
 
-    /// The end, if there is one.
-    pub(super) fn take(self: &mut Arc<Self>) -> Option<Found<T, E>> {
-        // A child that has ended has let go of the cell; then no lock is needed.
-        if Arc::strong_count(self) == 1
-            && let Some(own) = Arc::get_mut(self)
-        {
-            return own.state.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+    /// The end of a child that has let go of the cell, as all do in the end; that takes no lock.
+    pub(super) fn take_alone(this: &mut Arc<Self>) -> Option<Found<T, E>> {
+        if Arc::strong_count(this) != 1 {
+            return None;
         }
+        Arc::get_mut(this)?.state.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The end, if there is one.
+    pub(super) fn take(&self) -> Option<Found<T, E>> {
         self.lock().take()
     }
 
     /// The end, or leaves the waker to be told of it.
     pub(super) fn take_or_wait(&self, waker: &Waker) -> Option<Found<T, E>> {
-        {
+        // A handle that has waited before is mostly polled with the same waker again.
+        if self.handle.waits.load(Ordering::Relaxed) {
             let mut state = self.lock();
-            if let State::Pending(known) = &mut *state {
-                if known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-                    return None;
-                }
-            } else {
-                return state.take();
+            match &mut *state {
+                State::Pending(Some(known)) if known.will_wake(waker) => return None,
+                State::Pending(_) => {}
+                ended => return ended.take(),
             }
         }
         // Cloned and dropped outside the lock: a waker is code of others.
@@ -181,6 +185,7 @@ impl<T, E> Outcome<T, E> {
                 let old = known.replace(fresh);
                 drop(state);
                 drop(old);
+                self.handle.waits.store(true, Ordering::Relaxed);
                 None
             }
             ended => ended.take(),

@@ -14,7 +14,7 @@ use futures_util::task::waker_ref;
 use super::{
     drive::{self, Body},
     panics::log_panic_text,
-    state::{Phase, Run, Shared},
+    state::{Core, Left, Phase, Run, Shared},
     verdict::{Cause, Payload},
     wake::ChildWaker,
 };
@@ -29,20 +29,16 @@ where
     B: Future<Output = Result<T, E>>,
 {
     let waker = begin(shared)?;
-    let mut running = Running { shared, over: false };
+    let mut running = Running { shared, end: None };
     let mut value = None;
     drive(shared, body, &waker, &mut value).await;
-    let left = {
-        let mut core = shared.lock();
-        core.children.wakers.put_back_body(waker);
-        core.left.take()
-    };
-    let finalizer_panic = match left {
-        None => None,
+    let mut finalizer_panic = None;
+    if let Some(left) = running.put_back(waker) {
         // Boxed: it is rare, and would make every run larger.
-        Some(left) => Box::pin(left.settle()).await,
-    };
-    let (panic, outcome) = conclude(&mut running, value);
+        finalizer_panic = Box::pin(left.settle()).await;
+        running.conclude();
+    }
+    let (panic, outcome) = running.outcome(value);
     drop(running);
     if let Some(payload) = panic.or(finalizer_panic) {
         resume_unwind(payload);
@@ -92,43 +88,69 @@ fn begin<E: From<Interrupted>>(shared: &Shared<'_, E>) -> Result<Arc<ChildWaker>
     }
 }
 
-/// The result of the run, and the panic that beats it.
-fn conclude<T, E: From<Interrupted>>(
-    running: &mut Running<'_, '_, E>,
-    value: Option<Result<T, E>>,
-) -> (Option<Payload>, Result<T, E>) {
-    let mut core = running.shared.lock();
-    let panic = core.verdict.take_panic();
-    let cause = core.verdict.cause.unwrap_or(Cause::Finished);
-    let primary = core.verdict.take_primary();
-    let cut = core.verdict.cut;
-    // Nothing came meanwhile, a late finalizer for example.
-    if panic.is_none() && Shared::is_settled(&core) {
-        core.run = Run::Over;
-        running.over = true;
-    }
-    drop(core);
-    let interrupted = || Err(cause.interrupted().into());
-    let outcome = match (cause, value) {
-        (Cause::Finished | Cause::Requested, Some(value)) => value,
-        // The outer cancellation is no error for a body that had all it needed.
-        (Cause::Parent(_), Some(value)) if value.is_err() || !cut => value,
-        (Cause::Failed, _) => primary.map_or_else(interrupted, Err),
-        _ => interrupted(),
-    };
-    (panic, outcome)
-}
-
 /// Ends the group if `run` is dropped on the way.
 struct Running<'a, 'env, E> {
     shared: &'a Shared<'env, E>,
-    /// It has ended, and left nothing.
-    over: bool,
+    end: Option<End<E>>,
+}
+
+/// What the group has come to.
+struct End<E> {
+    cause: Cause,
+    /// The error that decided.
+    primary: Option<E>,
+    /// A child ended without a good result because of the cause.
+    cut: bool,
+    panic: Option<Payload>,
+    /// Nothing is left of the group that a drop would have to see to.
+    settled: bool,
+}
+
+impl<E: From<Interrupted>> Running<'_, '_, E> {
+    /// Body and children are gone: concludes, unless there is something else to wait for.
+    fn put_back(&mut self, waker: Arc<ChildWaker>) -> Option<Box<Left<E>>> {
+        let mut core = self.shared.lock();
+        core.children.wakers.put_back_body(waker);
+        if core.left.is_none() {
+            self.end = Some(End::of(&mut core));
+        }
+        core.left.take()
+    }
+
+    fn conclude(&mut self) {
+        self.end = Some(End::of(&mut self.shared.lock()));
+    }
+
+    /// The result of the run, and the panic that beats it.
+    fn outcome<T>(&mut self, value: Option<Result<T, E>>) -> (Option<Payload>, Result<T, E>) {
+        let Some(end) = &mut self.end else { return (None, Err(Cause::Finished.interrupted().into())) };
+        let primary = end.primary.take();
+        let interrupted = || Err(end.cause.interrupted().into());
+        let outcome = match (end.cause, value) {
+            (Cause::Finished | Cause::Requested, Some(value)) => value,
+            // The outer cancellation is no error for a body that had all it needed.
+            (Cause::Parent(_), Some(value)) if value.is_err() || !end.cut => value,
+            (Cause::Failed, _) => primary.map_or_else(interrupted, Err),
+            _ => interrupted(),
+        };
+        (end.panic.take(), outcome)
+    }
+}
+
+impl<E> End<E> {
+    fn of(core: &mut Core<'_, E>) -> Self {
+        let verdict = &mut core.verdict;
+        let cause = verdict.cause.unwrap_or(Cause::Finished);
+        let (panic, primary, cut) = (verdict.take_panic(), verdict.take_primary(), verdict.cut);
+        core.run = Run::Over;
+        // A finalizer that came late is for the drop to hand over.
+        Self { cause, primary, cut, panic, settled: Shared::is_settled(core) }
+    }
 }
 
 impl<E> Drop for Running<'_, '_, E> {
     fn drop(&mut self) {
-        if self.over {
+        if self.end.as_ref().is_some_and(|end| end.settled) {
             return;
         }
         let over = {

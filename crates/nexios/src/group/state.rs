@@ -74,6 +74,8 @@ pub(super) struct Core<'env, E> {
     pub(super) drop_waits: bool,
     /// Somebody may have registered as awaiter since the last notification.
     pub(super) awaited: bool,
+    /// The signals are not as they were made: somebody has waited for the group, or left it with work undone.
+    pub(super) parked: bool,
     /// Somebody has driven the group at least once.
     pub(super) driven_once: bool,
     /// The body was woken while somebody else was driving.
@@ -123,6 +125,7 @@ impl<'env, E> Shared<'env, E> {
             dropping: 0,
             drop_waits: false,
             awaited: false,
+            parked: false,
             driven_once: false,
             body_woken: true,
             clock,
@@ -277,6 +280,6 @@ impl<E> Drop for Shared<'_, E> {
     /// The last handle is gone: the wakers serve another group.
     fn drop(&mut self) {
         let core = self.core.get_mut().unwrap_or_else(PoisonError::into_inner);
-        wake::recycle(&self.signals, std::mem::take(&mut core.children.wakers));
+        wake::recycle(&self.signals, std::mem::take(&mut core.children.wakers), core.parked);
     }
 }

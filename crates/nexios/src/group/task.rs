@@ -104,7 +104,7 @@ impl<T, E: From<Interrupted>> Future for Task<'_, T, E> {
         if this.outcome.is_taken() {
             panic!("the task {:?} was polled after it gave its result", this.name());
         }
-        if let Some(found) = this.outcome.take() {
+        if let Some(found) = Outcome::take_alone(&mut this.outcome) {
             return this.resolve(found);
         }
         if let Some(group) = &this.group {
@@ -114,6 +114,8 @@ impl<T, E: From<Interrupted>> Future for Task<'_, T, E> {
                 if group.is_waiting(place) {
                     frames::note(group.address(), |notes| notes.lends = true);
                 }
+            } else if let Some(found) = this.outcome.take() {
+                return this.resolve(found);
             } else {
                 this.outcome.set_registered();
                 drive::turn(group, place.id, cx.waker(), None);

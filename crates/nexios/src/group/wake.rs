@@ -8,6 +8,7 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, VecDeque},
     mem,
+    ops::Range,
     sync::Arc,
     task::Waker,
 };
@@ -41,25 +42,25 @@ impl Key {
 #[derive(Default)]
 pub(super) struct Signals {
     state: Mutex<State>,
+    /// Whether anything is woken, as a hint to those who would look under the lock.
+    some_woken: AtomicBool,
 }
 
-#[derive(Default)]
 struct State {
     /// Woken and not yet taken by a driver, in the order of the wakes; each key at most once.
     woken: Vec<Key>,
     /// The body was woken as well; it is kept apart, so that a turn can begin with it.
     body_woken: bool,
-    /// Somebody is driving and will look at `woken` before leaving.
+    /// Somebody is driving and will look at `woken` before leaving. True until the first turn has ended: before that
+    /// nobody waits.
     driven: bool,
     /// Those who wait for the group, any of whom can drive it.
     awaiters: Awaiters,
 }
 
-impl State {
-    fn drain(&mut self, ready: &mut VecDeque<Key>) {
-        if !self.woken.is_empty() {
-            ready.extend(self.woken.drain(..));
-        }
+impl Default for State {
+    fn default() -> Self {
+        Self { woken: Vec::new(), body_woken: false, driven: true, awaiters: Awaiters::default() }
     }
 }
 
@@ -106,22 +107,33 @@ impl Signals {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Moves the woken children behind `ready` and says whether the body was woken too.
+    fn drain(&self, state: &mut State, ready: &mut VecDeque<Key>) -> bool {
+        // Relaxed: written under the lock alone; who reads an old value without it looks again before it rests.
+        self.some_woken.store(false, Ordering::Relaxed);
+        if !state.woken.is_empty() {
+            ready.extend(state.woken.drain(..));
+        }
+        mem::take(&mut state.body_woken)
+    }
+
     /// Begins a turn: from here to [`end_turn`](Self::end_turn) wakes are only collected.
     ///
-    /// Moves the woken children behind `ready` and says whether the body was woken too. The driver is awake, so its
-    /// own waker is given back; it is registered anew at the end of the turn.
+    /// The first turn of a group needs none. Moves the woken children behind `ready` and says whether the body was
+    /// woken too. The driver is awake, so its own waker is given back; it is registered anew at the end of the turn.
     pub(super) fn begin_turn(&self, awaiter: u64, ready: &mut VecDeque<Key>) -> (bool, Option<Waker>) {
         let mut state = self.lock();
         state.driven = true;
-        state.drain(ready);
-        (mem::take(&mut state.body_woken), state.awaiters.remove(awaiter))
+        (self.drain(&mut state, ready), state.awaiters.remove(awaiter))
     }
 
     /// Moves everything woken so far behind `ready`, the body too; false if there was nothing.
     pub(super) fn collect(&self, ready: &mut VecDeque<Key>) -> bool {
+        if !self.some_woken.load(Ordering::Relaxed) {
+            return false;
+        }
         let mut state = self.lock();
-        state.drain(ready);
-        if mem::take(&mut state.body_woken) {
+        if self.drain(&mut state, ready) {
             ready.push_back(Key::BODY);
         }
         !ready.is_empty()
@@ -170,7 +182,8 @@ impl Signals {
     fn clear(&self) {
         let (woken, awaiters) = {
             let mut state = self.lock();
-            state.driven = false;
+            self.some_woken.store(false, Ordering::Relaxed);
+            state.driven = true;
             state.body_woken = false;
             // The memory stays unless it has grown large.
             let large = state.woken.capacity() > 4 * SEATS_KEPT;
@@ -184,6 +197,7 @@ impl Signals {
     fn push(&self, key: Key) {
         let awaiters = {
             let mut state = self.lock();
+            self.some_woken.store(true, Ordering::Relaxed);
             if key == Key::BODY {
                 state.body_woken = true;
             } else {
@@ -312,6 +326,8 @@ pub(super) struct Wakers {
     pub(super) ready: VecDeque<Key>,
     /// The waker for the body of `run`.
     body: Option<Arc<ChildWaker>>,
+    /// Ids for the next children. What is left of them serves the next group.
+    pub(super) ids: Range<u64>,
 }
 
 impl Wakers {
@@ -332,8 +348,8 @@ pub(super) fn borrow() -> (Arc<Signals>, Wakers) {
 }
 
 /// Leaves everything to the next group on this thread, if nothing else reaches the signals but these wakers and the
-/// group that ends.
-pub(super) fn recycle(signals: &Arc<Signals>, mut wakers: Wakers) {
+/// group that ends. `parked` says that the signals have been used for more than wakes.
+pub(super) fn recycle(signals: &Arc<Signals>, mut wakers: Wakers, parked: bool) {
     let seats = &mut wakers.seats.seats;
     seats.truncate(SEATS_KEPT);
     let own = seats.iter().flatten().count() + usize::from(wakers.body.is_some()) + 1;
@@ -341,7 +357,9 @@ pub(super) fn recycle(signals: &Arc<Signals>, mut wakers: Wakers) {
         return;
     }
     wakers.ready.clear();
-    signals.clear();
+    if parked || signals.some_woken.load(Ordering::Relaxed) {
+        signals.clear();
+    }
     // A thread that is ending has no place for it; then it is just freed.
     let _ = RECYCLED.try_with(|recycled| {
         let mut recycled = recycled.borrow_mut();
