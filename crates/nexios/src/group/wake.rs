@@ -91,6 +91,10 @@ impl Awaiters {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.others.as_ref().is_none_or(|others| others.is_empty())
+    }
+
     pub(super) fn wake(self) {
         if let Some((_, waker)) = self.first {
             waker.wake();
@@ -194,6 +198,24 @@ impl Signals {
         drop((woken, awaiters));
     }
 
+    /// Adds a woken child without telling anybody; true if nobody has to be told: somebody drives, or nobody waits.
+    fn push_quietly(&self, key: Key) -> bool {
+        let mut state = self.lock();
+        self.some_woken.store(true, Ordering::Relaxed);
+        state.woken.push(key);
+        state.driven || state.awaiters.is_empty()
+    }
+
+    /// Tells those who wait of what was pushed quietly, if nobody has told or taken it meanwhile.
+    fn nudge(&self) {
+        let awaiters = {
+            let mut state = self.lock();
+            let told = state.driven || state.woken.is_empty();
+            if told { Awaiters::default() } else { mem::take(&mut state.awaiters) }
+        };
+        awaiters.wake();
+    }
+
     fn push(&self, key: Key) {
         let awaiters = {
             let mut state = self.lock();
@@ -213,17 +235,36 @@ impl Signals {
 pub(super) struct Report {
     signals: Arc<Signals>,
     key: Key,
+    state: Reported,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reported {
+    No,
+    /// The key is among the woken, but those who wait still have to be told.
+    Quietly,
+    Yes,
 }
 
 impl Report {
     pub(super) fn new(signals: &Arc<Signals>, key: Key) -> Self {
-        Self { signals: signals.clone(), key }
+        Self { signals: signals.clone(), key, state: Reported::No }
+    }
+
+    /// The result is about to be published, which may wake who waits for the group: one wake is enough for both.
+    pub(super) fn announce(&mut self) {
+        let all_know = self.signals.push_quietly(self.key);
+        self.state = if all_know { Reported::Yes } else { Reported::Quietly };
     }
 }
 
 impl Drop for Report {
     fn drop(&mut self) {
-        self.signals.push(self.key);
+        match self.state {
+            Reported::No => self.signals.push(self.key),
+            Reported::Quietly => self.signals.nudge(),
+            Reported::Yes => {}
+        }
     }
 }
 

@@ -104,20 +104,53 @@ impl<'env, E: Send + 'static> Work<'env, E> {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let ending: Arc<dyn Ending + 'env> = outcome.clone();
-        let future = future.instrument(Span::current()).map(move |result| {
-            // Told to the driver last, and just as well if the task is aborted or panics.
-            let _report = report;
-            match result {
-                Err(error) if on_error == OnError::Cancel => End::failed(error, None),
-                result => End::of(outcome.publish(result)),
-            }
-        });
-        let task = if at_once {
-            Task::Spawned(runtime.spawn(future))
+        let span = Span::current();
+        // Mostly there is none, and it would make the task a good deal larger.
+        let task = if span.is_none() {
+            start(reporting(future, outcome, on_error, report), runtime, at_once)
         } else {
-            Task::Waiting(Some(Box::new(move || runtime.spawn(future))))
+            start(reporting(future.instrument(span), outcome, on_error, report), runtime, at_once)
         };
         Self::Parallel(Box::new(Parallel { task, ending, on_error }))
+    }
+}
+
+/// What the task of a parallel child does.
+fn reporting<T, E, F>(
+    future: F,
+    outcome: Arc<Outcome<T, E>>,
+    on_error: OnError,
+    mut report: Report,
+) -> impl Future<Output = End<'static, E>> + Send + 'static
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
+    future.map(move |result| {
+        // Dropped last, and just as well if the task is aborted or panics.
+        match result {
+            Err(error) if on_error == OnError::Cancel => {
+                drop(report);
+                End::failed(error, None)
+            }
+            result => {
+                report.announce();
+                End::of(outcome.publish(result))
+            }
+        }
+    })
+}
+
+fn start<'env, E: Send + 'static>(
+    future: impl Future<Output = End<'static, E>> + Send + 'static,
+    runtime: Handle,
+    at_once: bool,
+) -> Task<'env, E> {
+    if at_once {
+        Task::Spawned(runtime.spawn(future))
+    } else {
+        Task::Waiting(Some(Box::new(move || runtime.spawn(future))))
     }
 }
 
