@@ -115,7 +115,7 @@ where
     }
     let seats = mem::take(&mut core.children.wakers.seats);
     let parent_woken = core.clock.parent_woken;
-    let _entered = frames::enter_turn(shared.address());
+    let _entered = frames::enter_turn(shared.address(), shared.signals.address());
     // The other one is dropped at the end of the turn, outside the lock.
     let (known, _stale) = match known {
         Some(known) if known.will_wake(waker) => (Some(known), None),
@@ -247,7 +247,8 @@ impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
                 }
                 continue;
             }
-            if shared.signals.collect(&mut core.children.wakers.ready) {
+            let ready = &mut core.children.wakers.ready;
+            if frames::take_woken(ready) || shared.signals.collect(ready) {
                 continue;
             }
             if core.clock.timer_woken {
@@ -293,13 +294,6 @@ impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
         }
     }
 
-    /// The turn is over: nobody drives any more.
-    fn give_back(&mut self, core: &mut Core<'env, E>) {
-        core.driving = false;
-        self.driving = false;
-        mem::swap(&mut core.children.wakers.seats, &mut self.seats);
-    }
-
     /// Ends the last turn of the group.
     fn finish_turn(&mut self, core: &mut Core<'env, E>) -> Awaiters {
         if core.awaited {
@@ -307,13 +301,6 @@ impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
         }
         self.give_back(core);
         Awaiters::default()
-    }
-
-    /// Ends the turn although there may be more to do; all who wait have to be told.
-    fn leave(&mut self, core: &mut Core<'env, E>) -> Awaiters {
-        core.parked = true;
-        self.give_back(core);
-        self.shared.signals.stop_turn()
     }
 
     /// Leaves with work undone.
@@ -512,17 +499,33 @@ impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
     }
 }
 
+impl<E> Driver<'_, '_, E> {
+    /// The turn is over: nobody drives any more.
+    fn give_back(&mut self, core: &mut Core<'_, E>) {
+        core.driving = false;
+        self.driving = false;
+        let wakers = &mut core.children.wakers;
+        mem::swap(&mut wakers.seats, &mut self.seats);
+        frames::end_turn(&mut wakers.ready);
+    }
+
+    /// Ends the turn although there may be more to do; all who wait have to be told.
+    fn leave(&mut self, core: &mut Core<'_, E>) -> Awaiters {
+        core.parked = true;
+        self.give_back(core);
+        self.shared.signals.stop_turn()
+    }
+}
+
 impl<E> Drop for Driver<'_, '_, E> {
     /// A waker of others may panic in the middle of a turn; the group must stay usable for whoever is left.
     fn drop(&mut self) {
         if self.driving {
             let mut core = self.shared.lock();
-            core.parked = true;
-            core.driving = false;
-            core.children.wakers.seats = mem::take(&mut self.seats);
             self.shared.end_poll(&mut core);
+            let others = self.leave(&mut core);
             drop(core);
-            self.shared.signals.stop_turn().wake();
+            others.wake();
         }
     }
 }

@@ -15,6 +15,7 @@ use std::{
 
 use futures_util::task::ArcWake;
 
+use super::frames;
 use crate::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU32, Ordering, fence},
@@ -119,6 +120,11 @@ impl Signals {
             ready.extend(state.woken.drain(..));
         }
         mem::take(&mut state.body_woken)
+    }
+
+    /// Tells these signals from others on a thread's stack.
+    pub(super) fn address(&self) -> usize {
+        std::ptr::from_ref(self) as usize
     }
 
     /// Begins a turn: from here to [`end_turn`](Self::end_turn) wakes are only collected.
@@ -330,7 +336,8 @@ impl ChildWaker {
 impl ArcWake for ChildWaker {
     fn wake_by_ref(this: &Arc<Self>) {
         // AcqRel: see `arm`.
-        if !this.queued.swap(true, Ordering::AcqRel) {
+        if !this.queued.swap(true, Ordering::AcqRel) && !frames::wake_here(this.signals.address(), this.key())
+        {
             this.signals.push(this.key());
         }
     }
