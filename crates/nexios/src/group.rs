@@ -250,7 +250,8 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run).
+    /// As [`run`](Self::run). If the surrounding scope is cancelled and all children end well within the grace, nothing
+    /// was lost and this is `Ok`.
     ///
     /// # Panics
     ///

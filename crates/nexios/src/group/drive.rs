@@ -25,6 +25,9 @@ use crate::{CancelReason, Interrupted, sync::MutexGuard};
 
 /// The body of `run`, for the one awaiter that has it.
 pub(super) trait Body<E> {
+    /// Begins the run, under the group's lock; false if there is nothing left to run.
+    fn enter(&mut self, core: &mut Core<'_, E>) -> bool;
+
     /// Polls the body once; an error is the group's business.
     fn poll(&mut self) -> Poll<Result<(), E>>;
 
@@ -36,12 +39,19 @@ pub(super) trait Body<E> {
 
     /// Keeps an error that the group did not take as the one that decides.
     fn keep_error(&mut self, error: E);
+
+    /// All has ended; under the group's lock.
+    fn leave(&mut self, core: &mut Core<'_, E>);
 }
 
 /// For awaiters that have no body: handles, and `map` outside `run`.
 pub(super) struct NoBody;
 
 impl<E> Body<E> for NoBody {
+    fn enter(&mut self, _: &mut Core<'_, E>) -> bool {
+        true
+    }
+
     fn poll(&mut self) -> Poll<Result<(), E>> {
         Poll::Pending
     }
@@ -53,6 +63,19 @@ impl<E> Body<E> for NoBody {
     fn cut(&mut self) {}
 
     fn keep_error(&mut self, _: E) {}
+
+    fn leave(&mut self, _: &mut Core<'_, E>) {}
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turned {
+    /// There is more to come.
+    Goes,
+    /// All has ended.
+    Over,
+    /// The run came too late.
+    Refused,
 }
 
 /// What the driver does next.
@@ -82,13 +105,13 @@ enum Ask {
     Over,
 }
 
-/// Drives the group for `awaiter`, or leaves its waker if somebody else is driving. True if all has ended.
+/// Drives the group for `awaiter`, or leaves its waker if somebody else is driving.
 pub(super) fn turn<E>(
     shared: &Shared<'_, E>,
     awaiter: u64,
     waker: &Waker,
     body: Option<&mut dyn Body<E>>,
-) -> bool
+) -> Turned
 where
     E: From<Interrupted>,
 {
@@ -96,10 +119,13 @@ where
     let has_body = body.is_some();
     let body = body.unwrap_or(&mut nobody);
     let mut core = shared.lock();
+    if !body.enter(&mut core) {
+        return Turned::Refused;
+    }
     if core.driving {
         drop(core);
         match wait_for_driver(shared, awaiter, waker.clone(), &*body) {
-            Ok(over) => return over,
+            Ok(turned) => return turned,
             Err(unlocked) => core = unlocked,
         }
     }
@@ -128,7 +154,7 @@ where
         core = shared.lock();
     }
     loop {
-        core = match driver.next(core, &*body) {
+        core = match driver.next(core, body) {
             Step::Child(turn) => driver.poll_child(turn, body),
             Step::Body => driver.poll_body(body),
             Step::CutBody => {
@@ -157,17 +183,17 @@ where
             }
             Step::Rest(others) => {
                 others.wake();
-                return false;
+                return Turned::Goes;
             }
             Step::Over(others) => {
                 // Somebody else may wait for just this.
                 others.wake();
-                return true;
+                return Turned::Over;
             }
             Step::Yield => {
                 driver.yield_turn(body);
                 waker.wake_by_ref();
-                return false;
+                return Turned::Goes;
             }
         }
     }
@@ -179,7 +205,7 @@ fn wait_for_driver<'s, 'env, E>(
     awaiter: u64,
     waker: Waker,
     body: &dyn Body<E>,
-) -> Result<bool, MutexGuard<'s, Core<'env, E>>> {
+) -> Result<Turned, MutexGuard<'s, Core<'env, E>>> {
     let mut core = shared.lock();
     if !core.driving {
         return Err(core);
@@ -190,7 +216,7 @@ fn wait_for_driver<'s, 'env, E>(
     let old = shared.signals.register(awaiter, waker);
     drop(core);
     drop(old);
-    Ok(over)
+    Ok(if over { Turned::Over } else { Turned::Goes })
 }
 
 struct Driver<'a, 'env, E> {
@@ -208,12 +234,15 @@ struct Driver<'a, 'env, E> {
 
 impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
     /// Decides what comes next, and gives the driving back when there is nothing.
-    fn next(&mut self, mut core: MutexGuard<'a, Core<'env, E>>, body: &dyn Body<E>) -> Step<'env, E> {
+    fn next(&mut self, mut core: MutexGuard<'a, Core<'env, E>>, body: &mut dyn Body<E>) -> Step<'env, E> {
         let shared = self.shared;
         loop {
             match self.end_of(&core, body) {
                 None => {}
-                Some(Ask::Over) => return Step::Over(self.finish_turn(&mut core)),
+                Some(Ask::Over) => {
+                    body.leave(&mut core);
+                    return Step::Over(self.finish_turn(&mut core));
+                }
                 Some(Ask::Close) => {
                     if !shared.finish(&mut core) {
                         return Step::Close(Cause::Finished);
