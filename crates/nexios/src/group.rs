@@ -250,7 +250,8 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run).
+    /// As [`run`](Self::run). If the surrounding scope is cancelled and all children end well within the grace, nothing
+    /// was lost and this is `Ok`.
     ///
     /// # Panics
     ///
@@ -376,6 +377,10 @@ impl<'env, E: From<Interrupted> + Send + 'env> Default for TaskGroup<'env, E> {
 
 impl<E> Drop for TaskGroup<'_, E> {
     fn drop(&mut self) {
+        // The usual end: it was run, and no handle is left.
+        if Arc::get_mut(&mut self.shared).is_some_and(Shared::is_settled_alone) {
+            return;
+        }
         let (live, forgotten) = {
             let core = self.shared.lock();
             (core.children.live(), core.run == Run::NotYet && !core.driven_once && !thread::panicking())

@@ -4,16 +4,13 @@ use std::{
     collections::VecDeque,
     mem,
     ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use super::{
     label::Label,
     slots::Slots,
-    wake::{ChildWaker, Key, Wakers},
+    wake::{Key, Wakers},
     work::Work,
 };
 
@@ -30,8 +27,6 @@ pub(super) struct Children<'env, E> {
     holding: usize,
     /// Live children without the daemons.
     live: usize,
-    /// Ids for the next children.
-    ids: Range<u64>,
 }
 
 /// A child's slot and id, as its handle knows it.
@@ -39,6 +34,14 @@ pub(super) struct Children<'env, E> {
 pub(super) struct Place {
     pub(super) slot: u32,
     pub(super) id: u64,
+}
+
+impl Place {
+    /// How wakers know the child.
+    pub(super) fn key(self) -> Key {
+        // The low half is meant.
+        Key { slot: self.slot, generation: self.id as u32 }
+    }
 }
 
 struct Child<'env, E> {
@@ -50,8 +53,6 @@ struct Child<'env, E> {
     holds: bool,
     /// Was handed the group's own cancellation; an error it returns after that is an echo of it.
     told: bool,
-    /// Has been polled; before that, its key is in the queue without a wake.
-    polled: bool,
 }
 
 enum Stage<'env, E> {
@@ -59,6 +60,8 @@ enum Stage<'env, E> {
     Reserved {
         started: bool,
         doomed: bool,
+        /// Its task has reported its end already.
+        woken: bool,
     },
     /// Not started: never polled before there is a place.
     Waiting(Work<'env, E>),
@@ -71,9 +74,8 @@ enum Stage<'env, E> {
 
 /// A child on its way to be polled.
 pub(super) struct Turn<'env, E> {
-    pub(super) slot: u32,
+    pub(super) key: Key,
     pub(super) work: Work<'env, E>,
-    pub(super) waker: Arc<ChildWaker>,
 }
 
 /// A child that ends without finishing: to be dropped outside the lock.
@@ -98,7 +100,7 @@ pub(super) enum Activity {
     Polled,
 }
 
-/// How many ids a group takes at a time, so that groups on different cores seldom meet there.
+/// How many ids are taken at a time, so that groups on different cores seldom meet there.
 const IDS_AT_ONCE: u64 = 64;
 
 /// Ids are unique in the process, so that a child can be named in logs and on status pages; zero is never used.
@@ -112,16 +114,8 @@ pub(super) fn take_ids(count: u64) -> Range<u64> {
 }
 
 impl<'env, E> Children<'env, E> {
-    pub(super) fn new(limit: usize) -> Self {
-        Self {
-            slots: Slots::new(),
-            wakers: Wakers::new(),
-            waiting: VecDeque::new(),
-            limit,
-            holding: 0,
-            live: 0,
-            ids: 0..0,
-        }
+    pub(super) fn new(limit: usize, wakers: Wakers) -> Self {
+        Self { slots: Slots::new(), wakers, waiting: VecDeque::new(), limit, holding: 0, live: 0 }
     }
 
     pub(super) fn live(&self) -> usize {
@@ -137,12 +131,13 @@ impl<'env, E> Children<'env, E> {
     }
 
     /// Where the next child goes.
-    pub(super) fn next_place(&mut self) -> Place {
-        if self.ids.is_empty() {
-            self.ids = take_ids(IDS_AT_ONCE);
+    fn next_place(&mut self) -> Place {
+        let ids = &mut self.wakers.ids;
+        if ids.is_empty() {
+            *ids = take_ids(IDS_AT_ONCE);
         }
-        let id = self.ids.start;
-        self.ids.start += 1;
+        let id = ids.start;
+        ids.start += 1;
         Place { slot: self.slots.next(), id }
     }
 
@@ -156,32 +151,34 @@ impl<'env, E> Children<'env, E> {
         self.holding < self.limit && self.waiting.is_empty()
     }
 
-    /// Adds a child at the next place.
-    pub(super) fn add(&mut self, place: Place, label: Label, work: Work<'env, E>, daemon: bool) {
+    /// Adds a child.
+    pub(super) fn add(&mut self, label: Label, work: Work<'env, E>, daemon: bool) -> Place {
+        let place = self.next_place();
         // A daemon serves the others; it must not take a place from them.
         if daemon || self.has_room() {
             self.insert(place, label, Stage::Idle(work), daemon, self.is_limited() && !daemon);
-            let key = self.wakers.key(place.slot);
-            self.wakers.ready.push_back(key);
+            self.wakers.ready.push_back(place.key());
         } else {
             self.insert(place, label, Stage::Waiting(work), daemon, false);
             self.waiting.push_back(place);
         }
+        place
     }
 
-    /// Keeps the next place for a child that is being made; true if it may start at once.
-    pub(super) fn reserve(&mut self, place: Place, label: Label) -> bool {
+    /// Keeps a place for a child that is being made; true if it may start at once.
+    pub(super) fn reserve(&mut self, label: Label) -> (Place, bool) {
+        let place = self.next_place();
         let started = self.has_room();
         let holds = started && self.is_limited();
-        self.insert(place, label, Stage::Reserved { started, doomed: false }, false, holds);
+        self.insert(place, label, Stage::Reserved { started, doomed: false, woken: false }, false, holds);
         if !started {
             self.waiting.push_back(place);
         }
-        started
+        (place, started)
     }
 
     fn insert(&mut self, place: Place, label: Label, stage: Stage<'env, E>, daemon: bool, holds: bool) {
-        let child = Child { id: place.id, label, stage, daemon, holds, told: false, polled: false };
+        let child = Child { id: place.id, label, stage, daemon, holds, told: false };
         self.slots.insert(child);
         self.live += usize::from(!daemon);
         self.holding += usize::from(holds);
@@ -190,13 +187,12 @@ impl<'env, E> Children<'env, E> {
     /// Gives the reserved child its work; hands it back if the child was doomed meanwhile.
     pub(super) fn fill(&mut self, place: Place, work: Work<'env, E>) -> Result<(), Work<'env, E>> {
         let Some(child) = self.child(place) else { return Err(work) };
-        let Stage::Reserved { started, doomed: false } = child.stage else { return Err(work) };
-        if started {
-            child.stage = Stage::Idle(work);
-            let key = self.wakers.key(place.slot);
-            self.wakers.ready.push_back(key);
-        } else {
-            child.stage = Stage::Waiting(work);
+        let Stage::Reserved { started, doomed: false, woken } = child.stage else { return Err(work) };
+        // One that got its place while it was being made still has to be started.
+        let ready = woken || started && !work.is_started();
+        child.stage = if started { Stage::Idle(work) } else { Stage::Waiting(work) };
+        if ready {
+            self.wakers.ready.push_back(place.key());
         }
         Ok(())
     }
@@ -204,32 +200,32 @@ impl<'env, E> Children<'env, E> {
     /// Gives up the place of a child that was doomed while it was being made.
     pub(super) fn give_up(&mut self, place: Place) {
         if self.child(place).is_some() {
-            self.remove(place.slot, None);
+            self.remove(place.slot);
         }
     }
 
     /// Takes a woken child out to be polled; none if it is gone or not started.
     pub(super) fn begin_poll(&mut self, key: Key) -> Option<Turn<'env, E>> {
-        if !self.wakers.is_current(key) {
-            return None;
-        }
         let limited = self.is_limited();
-        let child = self.slots.get_mut(key.slot)?;
+        // A late wake carries the key of an earlier child of the slot.
+        let child = self.slots.get_mut(key.slot).filter(|child| child.id as u32 == key.generation)?;
         let work = match mem::replace(&mut child.stage, Stage::Polled { doomed: false }) {
             Stage::Idle(work) => work,
-            // Woken by a stale key before it has started.
+            Stage::Reserved { started, doomed, .. } => {
+                child.stage = Stage::Reserved { started, doomed, woken: true };
+                return None;
+            }
             other => {
                 child.stage = other;
                 return None;
             }
         };
-        child.polled = true;
         if limited && !child.holds && !child.daemon {
             // The sibling it waited for has ended; it takes its place back, over the limit if need be.
             child.holds = true;
             self.holding += 1;
         }
-        Some(Turn { slot: key.slot, work, waker: self.wakers.take(key.slot) })
+        Some(Turn { key, work })
     }
 
     /// Puts a child back that is still pending; hands it out if it was doomed during the poll.
@@ -239,16 +235,15 @@ impl<'env, E> Children<'env, E> {
         lends: bool,
         told: bool,
     ) -> Option<Doomed<'env, E>> {
-        let Turn { slot, work, waker } = turn;
-        let child = self.slots.get_mut(slot)?;
+        let Turn { key, work } = turn;
+        let child = self.slots.get_mut(key.slot)?;
         child.told |= told;
         if let Stage::Polled { doomed: true } = child.stage {
-            let label = self.remove(slot, Some(waker))?.label;
+            let label = self.remove(key.slot)?.label;
             return Some(Doomed { work: Some(work), label });
         }
         child.stage = Stage::Idle(work);
         let lent = lends && mem::take(&mut child.holds);
-        self.wakers.put_back(waker);
         if lent {
             self.holding -= 1;
             self.start_waiting();
@@ -256,26 +251,32 @@ impl<'env, E> Children<'env, E> {
         None
     }
 
-    /// Frees the slot of a child that has published its result.
-    pub(super) fn published(&mut self, slot: u32, waker: Arc<ChildWaker>) {
-        self.remove(slot, Some(waker));
+    /// Frees the slot of a child whose result is published.
+    pub(super) fn free(&mut self, slot: u32) {
+        let Some(child) = self.slots.get_mut(slot) else { return };
+        let (daemon, holds) = (child.daemon, child.holds);
+        self.slots.free(slot);
+        self.gone(daemon, holds);
     }
 
     /// Frees the slot of a child that has ended otherwise.
-    pub(super) fn finish(&mut self, slot: u32, waker: Arc<ChildWaker>, told: bool) -> Option<Finished> {
-        let child = self.remove(slot, Some(waker))?;
+    pub(super) fn finish(&mut self, slot: u32, told: bool) -> Option<Finished> {
+        let child = self.remove(slot)?;
         Some(Finished { id: child.id, label: child.label, told: child.told || told })
     }
 
-    fn remove(&mut self, slot: u32, polled_with: Option<Arc<ChildWaker>>) -> Option<Child<'env, E>> {
+    fn remove(&mut self, slot: u32) -> Option<Child<'env, E>> {
         let child = self.slots.take(slot)?;
-        self.wakers.retire(slot, polled_with, child.polled);
-        self.live -= usize::from(!child.daemon);
-        if child.holds {
+        self.gone(child.daemon, child.holds);
+        Some(child)
+    }
+
+    fn gone(&mut self, daemon: bool, holds: bool) {
+        self.live -= usize::from(!daemon);
+        if holds {
             self.holding -= 1;
             self.start_waiting();
         }
-        Some(child)
     }
 
     fn start_waiting(&mut self) {
@@ -284,14 +285,16 @@ impl<'env, E> Children<'env, E> {
         {
             let Some(child) = self.child(place) else { continue };
             child.holds = true;
-            match mem::replace(&mut child.stage, Stage::Reserved { started: true, doomed: false }) {
+            let making = Stage::Reserved { started: true, doomed: false, woken: false };
+            match mem::replace(&mut child.stage, making) {
                 Stage::Waiting(work) => {
                     child.stage = Stage::Idle(work);
-                    let key = self.wakers.key(place.slot);
-                    self.wakers.ready.push_back(key);
+                    self.wakers.ready.push_back(place.key());
                 }
                 // It is still being made; it starts when that is done.
-                other => debug_assert!(matches!(other, Stage::Reserved { started: false, doomed: false })),
+                other => {
+                    debug_assert!(matches!(other, Stage::Reserved { started: false, doomed: false, .. }))
+                }
             }
             self.holding += 1;
         }
@@ -302,16 +305,16 @@ impl<'env, E> Children<'env, E> {
         let child = self.child(place)?;
         match mem::replace(&mut child.stage, Stage::Polled { doomed: true }) {
             Stage::Idle(work) => {
-                let label = self.remove(place.slot, None)?.label;
+                let label = self.remove(place.slot)?.label;
                 Some(Doomed { work: Some(work), label })
             }
             Stage::Waiting(work) => {
                 self.waiting.retain(|waiting| *waiting != place);
-                let label = self.remove(place.slot, None)?.label;
+                let label = self.remove(place.slot)?.label;
                 Some(Doomed { work: Some(work), label })
             }
-            Stage::Reserved { started, .. } => {
-                child.stage = Stage::Reserved { started, doomed: true };
+            Stage::Reserved { started, woken, .. } => {
+                child.stage = Stage::Reserved { started, doomed: true, woken };
                 self.waiting.retain(|waiting| *waiting != place);
                 None
             }

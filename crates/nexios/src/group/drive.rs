@@ -2,6 +2,7 @@
 //! have a go.
 
 use std::{
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -17,13 +18,16 @@ use super::{
     panics::{drop_quietly, log_panic, log_unseen},
     state::{Core, Phase, Run, Shared},
     verdict::{Cause, Payload},
-    wake::{ChildWaker, Key},
-    work::End,
+    wake::{Awaiters, Key, Seats},
+    work::{End, Failure},
 };
-use crate::{CancelReason, Interrupted};
+use crate::{CancelReason, Interrupted, sync::MutexGuard};
 
 /// The body of `run`, for the one awaiter that has it.
 pub(super) trait Body<E> {
+    /// Begins the run, under the group's lock; false if there is nothing left to run.
+    fn enter(&mut self, core: &mut Core<'_, E>) -> bool;
+
     /// Polls the body once; an error is the group's business.
     fn poll(&mut self) -> Poll<Result<(), E>>;
 
@@ -35,12 +39,19 @@ pub(super) trait Body<E> {
 
     /// Keeps an error that the group did not take as the one that decides.
     fn keep_error(&mut self, error: E);
+
+    /// All has ended; under the group's lock.
+    fn leave(&mut self, core: &mut Core<'_, E>);
 }
 
 /// For awaiters that have no body: handles, and `map` outside `run`.
 pub(super) struct NoBody;
 
 impl<E> Body<E> for NoBody {
+    fn enter(&mut self, _: &mut Core<'_, E>) -> bool {
+        true
+    }
+
     fn poll(&mut self) -> Poll<Result<(), E>> {
         Poll::Pending
     }
@@ -52,6 +63,19 @@ impl<E> Body<E> for NoBody {
     fn cut(&mut self) {}
 
     fn keep_error(&mut self, _: E) {}
+
+    fn leave(&mut self, _: &mut Core<'_, E>) {}
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turned {
+    /// There is more to come.
+    Goes,
+    /// All has ended.
+    Over,
+    /// The run came too late.
+    Refused,
 }
 
 /// What the driver does next.
@@ -63,81 +87,144 @@ enum Step<'env, E> {
     EndGrace,
     LookAtParent,
     LookAtTimer,
-    /// Nothing is woken; the turn is over and the awaiter registered.
-    Rest,
+    /// Nothing is woken, and there is no waker yet to be registered.
+    CloneWaker,
+    /// Nothing is woken; the turn is over and the awaiter registered. The others are to be woken.
+    Rest(Awaiters),
     /// Polled enough for one turn.
     Yield,
-    /// The group has ended.
+    /// The group has ended; all who wait are to be woken.
+    Over(Awaiters),
+}
+
+/// What the state of the group as a whole asks for.
+enum Ask {
+    CutBody,
+    Close,
+    EndGrace,
     Over,
 }
 
 /// Drives the group for `awaiter`, or leaves its waker if somebody else is driving.
-pub(super) fn turn<E>(shared: &Shared<'_, E>, awaiter: u64, waker: &Waker, body: Option<&mut dyn Body<E>>)
+pub(super) fn turn<E>(
+    shared: &Shared<'_, E>,
+    awaiter: u64,
+    waker: &Waker,
+    body: Option<&mut dyn Body<E>>,
+) -> Turned
 where
     E: From<Interrupted>,
 {
-    let registered = waker.clone();
-    let mut core = shared.lock();
-    if core.driving {
-        core.awaited = true;
-        let old = shared.signals.register(awaiter, registered);
-        drop(core);
-        drop(old);
-        return;
-    }
-    core.driving = true;
-    core.driven_once = true;
-    core.clock.start();
-    // The wakes first, and the body before them: new children that keep coming must not hold up either.
-    let (body_woken, old) = shared.signals.begin_turn(awaiter, &mut core.children.wakers.ready);
-    core.body_woken |= body_woken;
-    let parent_woken = core.clock.parent_woken;
-    drop(core);
-    drop(old);
     let mut nobody = NoBody;
     let has_body = body.is_some();
     let body = body.unwrap_or(&mut nobody);
-    let _entered = frames::enter_turn(shared.address());
-    let mut driver =
-        Driver { shared, awaiter, waker: Some(registered), has_body, polled: false, driving: true };
-    if parent_woken {
-        driver.look_at_parent();
+    let mut core = shared.lock();
+    if !body.enter(&mut core) {
+        return Turned::Refused;
     }
-    let mut finished = None;
+    if core.driving {
+        drop(core);
+        match wait_for_driver(shared, awaiter, waker.clone(), &*body) {
+            Ok(turned) => return turned,
+            Err(unlocked) => core = unlocked,
+        }
+    }
+    core.driving = true;
+    core.clock.start();
+    let mut known = None;
+    // Nobody has been woken before the first turn.
+    if std::mem::replace(&mut core.driven_once, true) {
+        // The wakes first, and the body before them: new children that keep coming must not hold up either.
+        let body_woken;
+        (body_woken, known) = shared.signals.begin_turn(awaiter, &mut core.children.wakers.ready);
+        core.body_woken |= body_woken;
+    }
+    let seats = mem::take(&mut core.children.wakers.seats);
+    let parent_woken = core.clock.parent_woken;
+    let _entered = frames::enter_turn(shared.address(), shared.signals.address());
+    // The other one is dropped at the end of the turn, outside the lock.
+    let (known, _stale) = match known {
+        Some(known) if known.will_wake(waker) => (Some(known), None),
+        known => (None, known),
+    };
+    let mut driver = Driver { shared, awaiter, waker: known, seats, has_body, polled: false, driving: true };
+    if parent_woken {
+        drop(core);
+        driver.look_at_parent();
+        core = shared.lock();
+    }
     loop {
-        match driver.next(&*body, finished.take()) {
-            Step::Child(turn) => finished = driver.poll_child(turn, body),
+        core = match driver.next(core, body) {
+            Step::Child(turn) => driver.poll_child(turn, body),
             Step::Body => driver.poll_body(body),
-            Step::CutBody => driver.cut_body(body),
-            Step::Close(cause) => shared.close(cause),
-            Step::EndGrace => shared.end_grace(shared.lock()),
-            Step::LookAtParent => driver.look_at_parent(),
-            Step::LookAtTimer => driver.look_at_timer(body),
-            Step::Rest => return,
-            Step::Over => {
+            Step::CutBody => {
+                driver.cut_body(body);
+                shared.lock()
+            }
+            Step::Close(cause) => {
+                shared.close(cause);
+                shared.lock()
+            }
+            Step::EndGrace => {
+                shared.end_grace(shared.lock());
+                shared.lock()
+            }
+            Step::LookAtParent => {
+                driver.look_at_parent();
+                shared.lock()
+            }
+            Step::LookAtTimer => {
+                driver.look_at_timer(body);
+                shared.lock()
+            }
+            Step::CloneWaker => {
+                driver.waker = Some(waker.clone());
+                shared.lock()
+            }
+            Step::Rest(others) => {
+                others.wake();
+                return Turned::Goes;
+            }
+            Step::Over(others) => {
                 // Somebody else may wait for just this.
-                shared.signals.notify();
-                return;
+                others.wake();
+                return Turned::Over;
             }
             Step::Yield => {
                 driver.yield_turn(body);
                 waker.wake_by_ref();
-                return;
+                return Turned::Goes;
             }
         }
     }
 }
 
-/// A child whose result is published; only its slot is left to be freed.
-struct Published {
-    slot: u32,
-    waker: Arc<ChildWaker>,
+/// Registers with a group that somebody else drives. Gives the lock back if nobody does any more.
+fn wait_for_driver<'s, 'env, E>(
+    shared: &'s Shared<'env, E>,
+    awaiter: u64,
+    waker: Waker,
+    body: &dyn Body<E>,
+) -> Result<Turned, MutexGuard<'s, Core<'env, E>>> {
+    let mut core = shared.lock();
+    if !core.driving {
+        return Err(core);
+    }
+    core.parked = true;
+    core.awaited = true;
+    let over = Shared::is_over(&core) && !body.is_alive();
+    let old = shared.signals.register(awaiter, waker);
+    drop(core);
+    drop(old);
+    Ok(if over { Turned::Over } else { Turned::Goes })
 }
 
 struct Driver<'a, 'env, E> {
     shared: &'a Shared<'env, E>,
     awaiter: u64,
+    /// What is registered when the turn ends, if it still wakes the right one; else that is cloned then.
     waker: Option<Waker>,
+    seats: Seats,
     /// This is `run`, the only one that can poll the body.
     has_body: bool,
     /// Has polled in this turn. One poll is always allowed, else a deep nest of groups would never reach its leaves.
@@ -145,21 +232,25 @@ struct Driver<'a, 'env, E> {
     driving: bool,
 }
 
-impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
+impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
     /// Decides what comes next, and gives the driving back when there is nothing.
-    fn next(&mut self, body: &dyn Body<E>, published: Option<Published>) -> Step<'env, E> {
+    fn next(&mut self, mut core: MutexGuard<'a, Core<'env, E>>, body: &mut dyn Body<E>) -> Step<'env, E> {
         let shared = self.shared;
-        let mut core = shared.lock();
-        if let Some(Published { slot, waker }) = published {
-            core.children.published(slot, waker);
-            shared.end_poll(&mut core);
-        }
         loop {
-            if let Some(step) = self.end_of(&core, body) {
-                if matches!(step, Step::Over) {
-                    self.leave(&mut core);
+            match self.end_of(&core, body) {
+                None => {}
+                Some(Ask::Over) => {
+                    body.leave(&mut core);
+                    return Step::Over(self.finish_turn(&mut core));
                 }
-                return step;
+                Some(Ask::Close) => {
+                    if !shared.finish(&mut core) {
+                        return Step::Close(Cause::Finished);
+                    }
+                    continue;
+                }
+                Some(Ask::CutBody) => return Step::CutBody,
+                Some(Ask::EndGrace) => return Step::EndGrace,
             }
             if self.polled && !(frames::may_poll() && tokio::task::coop::has_budget_remaining()) {
                 return Step::Yield;
@@ -185,7 +276,8 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
                 }
                 continue;
             }
-            if shared.signals.collect(&mut core.children.wakers.ready) {
+            let ready = &mut core.children.wakers.ready;
+            if frames::take_woken(ready) || shared.signals.collect(ready) {
                 continue;
             }
             if core.clock.timer_woken {
@@ -199,105 +291,118 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
             let hand_over = !self.has_body
                 && core.run == Run::Active
                 && (core.body_woken || core.phase != Phase::Open || core.children.live() == 0);
-            let Some(waker) = self.waker.take() else { return Step::Over };
+            let Some(waker) = self.waker.take() else { return Step::CloneWaker };
             match shared.signals.end_turn(self.awaiter, waker, hand_over) {
                 Ok(others) => {
-                    core.driving = false;
+                    core.parked = true;
                     core.awaited = true;
-                    self.driving = false;
-                    drop(core);
-                    others.wake();
-                    return Step::Rest;
+                    self.give_back(&mut core);
+                    return Step::Rest(others);
                 }
                 Err(waker) => self.waker = Some(waker),
             }
         }
     }
 
-    /// The step that the state of the group as a whole asks for.
-    fn end_of(&self, core: &Core<'env, E>, body: &dyn Body<E>) -> Option<Step<'env, E>> {
-        if body.is_alive() && core.verdict.interrupts_body() {
-            return Some(Step::CutBody);
+    /// What the state of the group as a whole asks for.
+    fn end_of(&self, core: &Core<'env, E>, body: &dyn Body<E>) -> Option<Ask> {
+        if core.phase == Phase::Open {
+            let finished = self.has_body && core.children.live() == 0 && !body.is_alive();
+            return finished.then_some(Ask::Close);
         }
+        let alive = body.is_alive();
+        if alive && core.verdict.interrupts_body() {
+            return Some(Ask::CutBody);
+        }
+        // The grace is for children, and for the body if it was cancelled from outside.
+        let waits_for_body = alive && core.verdict.is_cancelled_from_outside();
         match core.phase {
-            Phase::Open if self.has_body && core.children.live() == 0 && !body.is_alive() => {
-                Some(Step::Close(Cause::Finished))
-            }
-            // The grace is for children, and for the body if it was cancelled from outside.
-            Phase::Closing
-                if core.children.is_gone()
-                    && !(body.is_alive() && core.verdict.is_cancelled_from_outside()) =>
-            {
-                Some(Step::EndGrace)
-            }
-            Phase::Closed if Shared::is_over(core) && !body.is_alive() => Some(Step::Over),
+            Phase::Closing if core.children.is_gone() && !waits_for_body => Some(Ask::EndGrace),
+            Phase::Closed if Shared::is_over(core) && !alive => Some(Ask::Over),
             _ => None,
         }
     }
 
-    fn leave(&mut self, core: &mut Core<'env, E>) {
-        core.driving = false;
-        self.driving = false;
-        self.shared.signals.stop_turn();
+    /// Ends the last turn of the group.
+    fn finish_turn(&mut self, core: &mut Core<'env, E>) -> Awaiters {
+        if core.awaited {
+            return self.leave(core);
+        }
+        self.give_back(core);
+        Awaiters::default()
     }
 
     /// Leaves with work undone.
     fn yield_turn(&mut self, body: &mut dyn Body<E>) {
         // A group whose children are always ready must not miss its deadline.
         self.look_at_timer(body);
-        let mut core = self.shared.lock();
-        self.leave(&mut core);
-        drop(core);
+        let others = self.leave(&mut self.shared.lock());
         // Whoever is told may be parked for good, so all are.
-        self.shared.signals.notify();
+        others.wake();
     }
 
-    fn poll_child(&mut self, mut turn: Turn<'env, E>, body: &mut dyn Body<E>) -> Option<Published> {
+    fn poll_child(
+        &mut self,
+        mut turn: Turn<'env, E>,
+        body: &mut dyn Body<E>,
+    ) -> MutexGuard<'a, Core<'env, E>> {
         self.polled = true;
-        frames::count_poll();
-        turn.waker.arm();
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            turn.work.poll(&mut Context::from_waker(&waker_ref(&turn.waker)))
-        }));
+        frames::begin_poll();
+        let waker = self.seats.waker(turn.key, &self.shared.signals);
+        waker.arm();
+        let polled =
+            catch_unwind(AssertUnwindSafe(|| turn.work.poll(&mut Context::from_waker(&waker_ref(waker)))));
         match polled {
-            Ok(Poll::Pending) => self.keep(turn),
-            Ok(Poll::Ready(Ok(End::Published))) => {
-                let Turn { slot, work, waker } = turn;
+            Ok(Poll::Ready(End::Published)) => {
+                let Turn { key, work } = turn;
                 drop(work);
-                return Some(Published { slot, waker });
+                let mut core = self.shared.lock();
+                core.children.free(key.slot);
+                self.end_poll(core)
             }
-            Ok(Poll::Ready(Ok(end))) => self.finish(turn, end, body),
-            Ok(Poll::Ready(Err(payload))) | Err(payload) => self.finish_panicked(turn, payload, body),
+            Ok(Poll::Pending) => self.keep(turn),
+            Ok(Poll::Ready(End::Unseen)) => self.finish(turn, None, body),
+            Ok(Poll::Ready(End::Failed(failure))) => self.finish(turn, Some(*failure), body),
+            Ok(Poll::Ready(End::Panicked(payload))) => self.finish_panicked(turn, *payload, body),
+            Err(payload) => self.finish_panicked(turn, payload, body),
         }
-        None
     }
 
-    fn keep(&self, turn: Turn<'env, E>) {
+    fn end_poll(&self, mut core: MutexGuard<'a, Core<'env, E>>) -> MutexGuard<'a, Core<'env, E>> {
+        self.shared.end_poll(&mut core);
+        core
+    }
+
+    fn keep(&self, turn: Turn<'env, E>) -> MutexGuard<'a, Core<'env, E>> {
         let notes = frames::take_notes();
         let mut core = self.shared.lock();
         let Some(doomed) = core.children.end_poll(turn, notes.lends, notes.told) else {
-            self.shared.end_poll(&mut core);
-            return;
+            return self.end_poll(core);
         };
         let interrupted =
             core.verdict.cause.map_or(Interrupted::Cancelled(CancelReason::Requested), Cause::interrupted);
         drop(core);
         self.shared.end(doomed, interrupted);
-        self.shared.end_poll(&mut self.shared.lock());
+        self.end_poll(self.shared.lock())
     }
 
-    /// A child left an error.
-    fn finish(&mut self, turn: Turn<'env, E>, end: End<'env, E>, body: &mut dyn Body<E>) {
-        let Turn { slot, work, waker } = turn;
+    /// A child left an error, for the group or one that nobody will look at.
+    fn finish(
+        &mut self,
+        turn: Turn<'env, E>,
+        failure: Option<Failure<'env, E>>,
+        body: &mut dyn Body<E>,
+    ) -> MutexGuard<'a, Core<'env, E>> {
+        let Turn { key, work } = turn;
         let notes = frames::take_notes();
         let ending = work.ending();
         drop(work);
         let (finished, closing) = {
             let mut core = self.shared.lock();
-            (core.children.finish(slot, waker, notes.told), core.verdict.cause.is_some())
+            (core.children.finish(key.slot, notes.told), core.verdict.cause.is_some())
         };
-        match (finished, end) {
-            (Some(finished), End::Failed(error, teller)) => {
+        match (finished, failure) {
+            (Some(finished), Some(Failure { error, teller })) => {
                 if closing && finished.told {
                     // It only repeats what the group told it.
                     self.shared.lock().verdict.cut = true;
@@ -310,16 +415,21 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
                 }
                 self.tell(ending, teller);
             }
-            (Some(finished), _) => log_unseen(&finished.label),
+            (Some(finished), None) => log_unseen(&finished.label),
             (None, _) => {}
         }
-        self.shared.end_poll(&mut self.shared.lock());
+        self.end_poll(self.shared.lock())
     }
 
-    fn finish_panicked(&mut self, turn: Turn<'env, E>, payload: Payload, body: &mut dyn Body<E>) {
-        let Turn { slot, work, waker } = turn;
+    fn finish_panicked(
+        &mut self,
+        turn: Turn<'env, E>,
+        payload: Payload,
+        body: &mut dyn Body<E>,
+    ) -> MutexGuard<'a, Core<'env, E>> {
+        let Turn { key, work } = turn;
         let ending = work.ending();
-        let finished = self.shared.lock().children.finish(slot, waker, false);
+        let finished = self.shared.lock().children.finish(key.slot, false);
         if let Some(finished) = finished {
             log_panic("a child of a task group panicked", &finished.label, &payload);
         }
@@ -327,7 +437,7 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
         self.shared.panicked(payload);
         // What a panicked child has left is dropped last: that tells its handle.
         self.tell(ending, work);
-        self.shared.end_poll(&mut self.shared.lock());
+        self.end_poll(self.shared.lock())
     }
 
     /// Tells the handle of a child that has no result of its own, after the verdict is known.
@@ -340,13 +450,12 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
         }
     }
 
-    fn poll_body(&mut self, body: &mut dyn Body<E>) {
+    fn poll_body(&mut self, body: &mut dyn Body<E>) -> MutexGuard<'a, Core<'env, E>> {
         self.polled = true;
-        frames::count_poll();
+        // What the body notes is lost: it has no place that it could lend.
+        frames::begin_poll();
         let shared = self.shared;
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll()));
-        // The body has no place that it could lend.
-        frames::take_notes();
         match polled {
             Ok(Poll::Pending) | Ok(Poll::Ready(Ok(()))) => {}
             Ok(Poll::Ready(Err(error))) => {
@@ -364,6 +473,7 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
                 shared.panicked(payload);
             }
         }
+        shared.lock()
     }
 
     fn cut_body(&mut self, body: &mut dyn Body<E>) {
@@ -418,16 +528,33 @@ impl<'env, E: From<Interrupted>> Driver<'_, 'env, E> {
     }
 }
 
+impl<E> Driver<'_, '_, E> {
+    /// The turn is over: nobody drives any more.
+    fn give_back(&mut self, core: &mut Core<'_, E>) {
+        core.driving = false;
+        self.driving = false;
+        let wakers = &mut core.children.wakers;
+        mem::swap(&mut wakers.seats, &mut self.seats);
+        frames::end_turn(&mut wakers.ready);
+    }
+
+    /// Ends the turn although there may be more to do; all who wait have to be told.
+    fn leave(&mut self, core: &mut Core<'_, E>) -> Awaiters {
+        core.parked = true;
+        self.give_back(core);
+        self.shared.signals.stop_turn()
+    }
+}
+
 impl<E> Drop for Driver<'_, '_, E> {
     /// A waker of others may panic in the middle of a turn; the group must stay usable for whoever is left.
     fn drop(&mut self) {
         if self.driving {
             let mut core = self.shared.lock();
-            core.driving = false;
             self.shared.end_poll(&mut core);
+            let others = self.leave(&mut core);
             drop(core);
-            self.shared.signals.stop_turn();
-            self.shared.signals.notify();
+            others.wake();
         }
     }
 }

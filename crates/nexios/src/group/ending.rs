@@ -5,6 +5,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::PoisonError,
+    task::Waker,
 };
 
 use tokio::time::Instant;
@@ -27,7 +28,7 @@ impl<'env, E> Shared<'env, E> {
         if core.verdict.cause.is_none() {
             core.verdict.cause = Some(cause);
             self.wind_down(core);
-        } else if cause == Cause::OwnerDropped {
+        } else if cause == Cause::OwnerDropped && core.phase != Phase::Closed {
             self.end_grace(core);
         }
     }
@@ -76,8 +77,8 @@ impl<'env, E> Shared<'env, E> {
         if let Some(token) = token {
             token.cancel(cause.reason());
         }
-        for watcher in watchers.into_values() {
-            watcher.wake();
+        if let Some(watchers) = watchers {
+            watchers.into_values().for_each(Waker::wake);
         }
         self.end_all(doomed, cause.interrupted());
         self.settle_dropping();
@@ -123,7 +124,7 @@ impl<'env, E> Shared<'env, E> {
         match catch_unwind(AssertUnwindSafe(|| work.end())) {
             Ok(None) => {}
             Ok(Some(task)) => {
-                let ended = self.lock().unwinding.enter(label, task);
+                let ended = self.lock().left.get_or_insert_default().unwinding.enter(label, task);
                 // They may hold a result of the user's.
                 drop_quietly(ended);
             }
@@ -166,18 +167,20 @@ impl<'env, E> Shared<'env, E> {
     pub(super) fn end_now(&self) -> Option<Payload> {
         self.close(Cause::OwnerDropped);
         let mut core = self.lock();
+        if Self::is_settled(&core) {
+            return None;
+        }
         if !frames::inside_any() {
             while core.polling || core.dropping > 0 {
                 core.drop_waits = true;
                 core = self.quiet.wait(core).unwrap_or_else(PoisonError::into_inner);
             }
         }
-        let finalizers = std::mem::take(&mut core.finalizers);
         let payload = core.verdict.take_panic();
-        let unwinding = std::mem::take(&mut core.unwinding);
+        let left = core.left.take();
         drop(core);
-        // Dropping them hands them over.
-        drop((unwinding, finalizers));
+        // Dropping it hands it over.
+        drop(left);
         payload
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn add<E>(shared: &Shared<'_, E>, finalizer: BoxFuture<()>) {
     {
         let mut core = shared.lock();
         if core.phase == Phase::Open || core.run == Run::Active {
-            core.finalizers.push(finalizer);
+            core.left.get_or_insert_default().finalizers.push(finalizer);
         } else {
             late.push(finalizer);
         }

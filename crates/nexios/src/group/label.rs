@@ -3,13 +3,15 @@ use std::{
     collections::HashMap,
     fmt,
     panic::Location,
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
 /// What a child is called: the given name, or where it was spawned.
 #[derive(Clone, Debug)]
 pub(super) enum Label {
-    Given(Cow<'static, str>),
+    Given(&'static str),
+    /// A name made at run time; clones share it.
+    Made(Arc<str>),
     SpawnedAt(&'static Location<'static>),
 }
 
@@ -17,7 +19,17 @@ impl Label {
     pub(super) fn as_str(&self) -> &str {
         match self {
             Self::Given(name) => name,
+            Self::Made(name) => name,
             Self::SpawnedAt(location) => text_of(location),
+        }
+    }
+}
+
+impl From<Cow<'static, str>> for Label {
+    fn from(name: Cow<'static, str>) -> Self {
+        match name {
+            Cow::Borrowed(name) => Self::Given(name),
+            Cow::Owned(name) => Self::Made(name.into()),
         }
     }
 }
@@ -34,6 +46,7 @@ impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Given(name) => f.write_str(name),
+            Self::Made(name) => f.write_str(name),
             Self::SpawnedAt(location) => location.fmt(f),
         }
     }

@@ -12,9 +12,9 @@ use std::{
 use futures_util::task::waker_ref;
 
 use super::{
-    drive::{self, Body},
+    drive::{self, Body, Turned},
     panics::log_panic_text,
-    state::{Phase, Run, Shared},
+    state::{Core, Left, Phase, Run, Shared},
     verdict::{Cause, Payload},
     wake::ChildWaker,
 };
@@ -28,19 +28,19 @@ where
     E: From<Interrupted>,
     B: Future<Output = Result<T, E>>,
 {
-    if let Some(ended) = begin(shared) {
-        return Err(ended);
+    let mut running = Running { shared, entered: false, waker: None, left: None, end: None };
+    let mut value = None;
+    if !drive(&mut running, body, &mut value).await {
+        return Err(refused(shared));
     }
-    let running = Running { shared };
-    let value = drive(shared, body).await;
-    let (mut unwinding, mut finalizers) = {
-        let mut core = shared.lock();
-        (std::mem::take(&mut core.unwinding), std::mem::take(&mut core.finalizers))
-    };
-    unwinding.wait().await;
-    drop(unwinding);
-    let finalizer_panic = finalizers.run().await;
-    let (panic, outcome) = conclude(shared, value);
+    running.conclude();
+    let mut finalizer_panic = None;
+    if let Some(left) = running.left.take() {
+        // Boxed: it is rare, and would make every run larger.
+        finalizer_panic = Box::pin(left.settle()).await;
+        running.conclude();
+    }
+    let (panic, outcome) = running.outcome(value);
     drop(running);
     if let Some(payload) = panic.or(finalizer_panic) {
         resume_unwind(payload);
@@ -48,78 +48,132 @@ where
     outcome
 }
 
-/// Polls body and children until all have ended; gives what the body returned, if it did.
-async fn drive<T, E, B>(shared: &Arc<Shared<'_, E>>, body: B) -> Option<Result<T, E>>
+/// Polls body and children until all have ended; leaves what the body returned, if it did. False if there is nothing
+/// left to run.
+async fn drive<T, E, B>(running: &mut Running<'_, '_, E>, body: B, value: &mut Option<Result<T, E>>) -> bool
 where
     E: From<Interrupted>,
     B: Future<Output = Result<T, E>>,
 {
     let mut body = pin!(Some(body));
-    let mut value = None;
-    let waker = shared.lock().children.wakers.body();
     poll_fn(|cx| {
-        let mut seat = Seat { body: body.as_mut(), value: &mut value, waker: &waker };
-        drive::turn(shared, RUN, cx.waker(), Some(&mut seat));
-        let over = !seat.is_alive() && Shared::is_over(&shared.lock());
-        if over { Poll::Ready(()) } else { Poll::Pending }
+        let shared = running.shared;
+        let mut seat = Seat { body: body.as_mut(), value, running };
+        match drive::turn(shared, RUN, cx.waker(), Some(&mut seat)) {
+            Turned::Goes => Poll::Pending,
+            Turned::Over => Poll::Ready(true),
+            Turned::Refused => Poll::Ready(false),
+        }
     })
-    .await;
-    shared.lock().children.wakers.put_back_body(waker);
-    value
+    .await
 }
 
-/// Enters the group; the error if there is nothing left to run.
-fn begin<E: From<Interrupted>>(shared: &Shared<'_, E>) -> Option<E> {
-    let mut core = shared.lock();
-    let cancelled_before = matches!(core.verdict.cause, Some(Cause::Requested | Cause::Parent(_)));
-    match core.run {
-        Run::Active => {
-            drop(core);
-            panic!("TaskGroup::run was called while another run of the same group is under way");
-        }
-        Run::NotYet if core.phase == Phase::Open || cancelled_before => {
-            core.run = Run::Active;
-            None
-        }
-        _ => {
-            let cause = core.verdict.cause.unwrap_or(Cause::Finished);
-            drop(core);
-            // As any other awaiter, this one may be the first to hear of the failure.
-            let failure = if cause.interrupts_body() { shared.take_failure() } else { None };
-            Some(failure.unwrap_or_else(|| cause.interrupted().into()))
-        }
+/// What a run yields that came too late.
+fn refused<E: From<Interrupted>>(shared: &Shared<'_, E>) -> E {
+    let core = shared.lock();
+    if core.run == Run::Active {
+        drop(core);
+        panic!("TaskGroup::run was called while another run of the same group is under way");
     }
-}
-
-/// The result of the run, and the panic that beats it.
-fn conclude<T, E: From<Interrupted>>(
-    shared: &Shared<'_, E>,
-    value: Option<Result<T, E>>,
-) -> (Option<Payload>, Result<T, E>) {
-    let mut core = shared.lock();
-    let panic = core.verdict.take_panic();
     let cause = core.verdict.cause.unwrap_or(Cause::Finished);
-    let primary = core.verdict.take_primary();
-    let cut = core.verdict.cut;
     drop(core);
-    let interrupted = || Err(cause.interrupted().into());
-    let outcome = match (cause, value) {
-        (Cause::Finished | Cause::Requested, Some(value)) => value,
-        // The outer cancellation is no error for a body that had all it needed.
-        (Cause::Parent(_), Some(value)) if value.is_err() || !cut => value,
-        (Cause::Failed, _) => primary.map_or_else(interrupted, Err),
-        _ => interrupted(),
-    };
-    (panic, outcome)
+    // As any other awaiter, this one may be the first to hear of the failure.
+    let failure = if cause.interrupts_body() { shared.take_failure() } else { None };
+    failure.unwrap_or_else(|| cause.interrupted().into())
 }
 
 /// Ends the group if `run` is dropped on the way.
 struct Running<'a, 'env, E> {
-    shared: &'a Arc<Shared<'env, E>>,
+    shared: &'a Shared<'env, E>,
+    /// It has been polled, and was not refused.
+    entered: bool,
+    /// The body's, from the first poll until all has ended.
+    waker: Option<Arc<ChildWaker>>,
+    /// What there is to wait for after the children.
+    left: Option<Box<Left<E>>>,
+    end: Option<End<E>>,
+}
+
+/// What the group has come to.
+struct End<E> {
+    cause: Cause,
+    /// The error that decided.
+    primary: Option<E>,
+    /// A child ended without a good result because of the cause.
+    cut: bool,
+    panic: Option<Payload>,
+    /// Nothing is left of the group that a drop would have to see to.
+    settled: bool,
+}
+
+impl<E> Running<'_, '_, E> {
+    /// Begins the run; false if there is nothing left to run.
+    fn enter(&mut self, core: &mut Core<'_, E>) -> bool {
+        if self.entered {
+            return true;
+        }
+        let cancelled_before = matches!(core.verdict.cause, Some(Cause::Requested | Cause::Parent(_)));
+        self.entered = core.run == Run::NotYet && (core.phase == Phase::Open || cancelled_before);
+        if self.entered {
+            core.run = Run::Active;
+            self.waker = Some(core.children.wakers.body(&self.shared.signals));
+        }
+        self.entered
+    }
+
+    /// Body and children are gone: writes down what has come of it, unless there is something else to wait for.
+    fn leave(&mut self, core: &mut Core<'_, E>) {
+        // The second time there is none: a finalizer that came late is for the drop to hand over.
+        if let Some(waker) = self.waker.take() {
+            core.children.wakers.put_back_body(waker);
+            self.left = core.left.take();
+        }
+        if self.left.is_none() {
+            self.end = Some(End::of(core));
+        }
+    }
+
+    /// As [`leave`](Self::leave), if that has not been done by the last turn.
+    fn conclude(&mut self) {
+        if self.left.is_none() && self.end.is_none() {
+            let shared = self.shared;
+            self.leave(&mut shared.lock());
+        }
+    }
+}
+
+impl<E: From<Interrupted>> Running<'_, '_, E> {
+    /// The result of the run, and the panic that beats it.
+    fn outcome<T>(&mut self, value: Option<Result<T, E>>) -> (Option<Payload>, Result<T, E>) {
+        let Some(end) = &mut self.end else { return (None, Err(Cause::Finished.interrupted().into())) };
+        let primary = end.primary.take();
+        let interrupted = || Err(end.cause.interrupted().into());
+        let outcome = match (end.cause, value) {
+            (Cause::Finished | Cause::Requested, Some(value)) => value,
+            // The outer cancellation is no error for a body that had all it needed.
+            (Cause::Parent(_), Some(value)) if value.is_err() || !end.cut => value,
+            (Cause::Failed, _) => primary.map_or_else(interrupted, Err),
+            _ => interrupted(),
+        };
+        (end.panic.take(), outcome)
+    }
+}
+
+impl<E> End<E> {
+    fn of(core: &mut Core<'_, E>) -> Self {
+        let verdict = &mut core.verdict;
+        let cause = verdict.cause.unwrap_or(Cause::Finished);
+        let (panic, primary, cut) = (verdict.take_panic(), verdict.take_primary(), verdict.cut);
+        core.run = Run::Over;
+        Self { cause, primary, cut, panic, settled: Shared::is_settled(core) }
+    }
 }
 
 impl<E> Drop for Running<'_, '_, E> {
     fn drop(&mut self) {
+        if !self.entered || self.end.as_ref().is_some_and(|end| end.settled) {
+            return;
+        }
         let over = {
             let mut core = self.shared.lock();
             core.run = Run::Over;
@@ -142,17 +196,23 @@ pub(super) fn resume_or_log(payload: Payload) {
 }
 
 /// The body and its place in the driver's queue.
-struct Seat<'a, B, T, E> {
-    body: Pin<&'a mut Option<B>>,
-    value: &'a mut Option<Result<T, E>>,
-    waker: &'a Arc<ChildWaker>,
+struct Seat<'s, 'a, 'env, B, T, E> {
+    body: Pin<&'s mut Option<B>>,
+    value: &'s mut Option<Result<T, E>>,
+    running: &'s mut Running<'a, 'env, E>,
 }
 
-impl<T, E, B: Future<Output = Result<T, E>>> Body<E> for Seat<'_, B, T, E> {
+impl<T, E, B: Future<Output = Result<T, E>>> Body<E> for Seat<'_, '_, '_, B, T, E> {
+    fn enter(&mut self, core: &mut Core<'_, E>) -> bool {
+        self.running.enter(core)
+    }
+
     fn poll(&mut self) -> Poll<Result<(), E>> {
-        let Some(body) = self.body.as_mut().as_pin_mut() else { return Poll::Pending };
-        self.waker.arm();
-        let Poll::Ready(result) = body.poll(&mut Context::from_waker(&waker_ref(self.waker))) else {
+        let (Some(body), Some(waker)) = (self.body.as_mut().as_pin_mut(), &self.running.waker) else {
+            return Poll::Pending;
+        };
+        waker.arm();
+        let Poll::Ready(result) = body.poll(&mut Context::from_waker(&waker_ref(waker))) else {
             return Poll::Pending;
         };
         self.body.set(None);
@@ -169,5 +229,9 @@ impl<T, E, B: Future<Output = Result<T, E>>> Body<E> for Seat<'_, B, T, E> {
 
     fn keep_error(&mut self, error: E) {
         *self.value = Some(Err(error));
+    }
+
+    fn leave(&mut self, core: &mut Core<'_, E>) {
+        self.running.leave(core);
     }
 }

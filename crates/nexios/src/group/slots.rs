@@ -8,7 +8,9 @@ const PLACES: usize = 8;
 
 /// A list whose entries stay where they are; a free place is used again.
 pub(super) struct Slots<T> {
-    chunks: Vec<Box<[Place<T>; PLACES]>>,
+    /// The first chunk; a small group has no other.
+    first: Vec<Place<T>>,
+    more: Vec<Vec<Place<T>>>,
     /// The free place that is used next.
     next: u32,
     /// How many places are taken.
@@ -21,13 +23,9 @@ enum Place<T> {
     Free(u32),
 }
 
-fn split(slot: u32) -> (usize, usize) {
-    (slot as usize / PLACES, slot as usize % PLACES)
-}
-
 impl<T> Slots<T> {
     pub(super) fn new() -> Self {
-        Self { chunks: Vec::new(), next: 0, taken: 0 }
+        Self { first: Vec::new(), more: Vec::new(), next: 0, taken: 0 }
     }
 
     /// Where the next value will go.
@@ -39,23 +37,52 @@ impl<T> Slots<T> {
         self.taken == 0
     }
 
+    fn place(&mut self, slot: u32) -> Option<&mut Place<T>> {
+        let slot = slot as usize;
+        if slot < PLACES {
+            self.first.get_mut(slot)
+        } else {
+            self.more.get_mut(slot / PLACES - 1)?.get_mut(slot % PLACES)
+        }
+    }
+
     /// Puts a value into the next place.
     pub(super) fn insert(&mut self, value: T) {
-        let (chunk, place) = split(self.next);
-        if chunk == self.chunks.len() {
-            let first = (chunk * PLACES) as u32;
-            self.chunks.push(Box::new(std::array::from_fn(|place| Place::Free(first + place as u32 + 1))));
-        }
-        let place = &mut self.chunks[chunk][place];
-        if let Place::Free(after) = std::mem::replace(place, Place::Taken(value)) {
-            self.next = after;
-        }
+        let slot = self.next;
         self.taken += 1;
+        let chunk = self.chunk(slot as usize);
+        match chunk.get_mut(slot as usize % PLACES) {
+            Some(place) => {
+                let Place::Free(after) = *place else { return };
+                *place = Place::Taken(value);
+                self.next = after;
+            }
+            None => {
+                chunk.push(Place::Taken(value));
+                self.next = slot + 1;
+            }
+        }
+    }
+
+    /// The chunk of a place that is free or the first unused one.
+    fn chunk(&mut self, slot: usize) -> &mut Vec<Place<T>> {
+        let chunk = if slot < PLACES {
+            &mut self.first
+        } else {
+            let chunk = slot / PLACES - 1;
+            if chunk == self.more.len() {
+                self.more.push(Vec::new());
+            }
+            &mut self.more[chunk]
+        };
+        if chunk.capacity() == 0 {
+            chunk.reserve_exact(PLACES);
+        }
+        chunk
     }
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
-        let (chunk, place) = split(slot);
-        match &mut self.chunks.get_mut(chunk)?[place] {
+        match self.place(slot)? {
             Place::Taken(value) => Some(value),
             Place::Free(_) => None,
         }
@@ -63,20 +90,30 @@ impl<T> Slots<T> {
 
     /// Takes the value out and frees its place.
     pub(super) fn take(&mut self, slot: u32) -> Option<T> {
-        let (chunk, place) = split(slot);
-        let place = &mut self.chunks.get_mut(chunk)?[place];
+        let next = self.next;
+        let place = self.place(slot)?;
         if matches!(place, Place::Free(_)) {
             return None;
         }
-        let Place::Taken(value) = std::mem::replace(place, Place::Free(self.next)) else { return None };
+        let Place::Taken(value) = std::mem::replace(place, Place::Free(next)) else { return None };
         self.next = slot;
         self.taken -= 1;
         Some(value)
     }
 
+    /// Drops the value in its place, and frees that.
+    pub(super) fn free(&mut self, slot: u32) {
+        let next = self.next;
+        if let Some(place @ Place::Taken(_)) = self.place(slot) {
+            *place = Place::Free(next);
+            self.next = slot;
+            self.taken -= 1;
+        }
+    }
+
     /// All values with their places.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        let places = self.chunks.iter().flat_map(|chunk| chunk.iter());
+        let places = self.first.iter().chain(self.more.iter().flatten());
         places.enumerate().filter_map(|(slot, place)| match place {
             Place::Taken(value) => Some((slot as u32, value)),
             Place::Free(_) => None,

@@ -11,22 +11,41 @@ use super::{
     label::Label,
     outcome::Outcome,
     state::Shared,
-    work::{Parallel, Work},
+    wake::Report,
+    work::Work,
 };
 use crate::{CancelReason, Interrupted};
 
-/// A handle whose child never was.
-fn refused<'env, T, E>(
+/// Makes a handle whose child never was. What was refused is dropped before this returns.
+fn refuse<'env, T, E>(
     shared: Option<Arc<Shared<'env, E>>>,
-    label: Label,
+    outcome: Arc<Outcome<T, E>>,
     interrupted: Interrupted,
+    refused: impl Sized,
 ) -> Task<'env, T, E> {
-    let place = Place { slot: u32::MAX, id: take_ids(1).start };
-    Task::new(place, label, Outcome::interrupted(interrupted), shared)
+    outcome.interrupt(interrupted);
+    outcome.set_place(Place { slot: u32::MAX, id: take_ids(1).start });
+    drop(refused);
+    Task::new(outcome, shared)
 }
 
-fn without_group<'env, T, E>(label: Label) -> Task<'env, T, E> {
-    refused(None, label, Interrupted::Cancelled(CancelReason::OwnerDropped))
+/// Why a child of a group that is gone is refused.
+const NO_GROUP: Interrupted = Interrupted::Cancelled(CancelReason::OwnerDropped);
+
+/// Adds an in-task child, or hands it back.
+fn admit<'env, E>(
+    shared: &Shared<'env, E>,
+    label: Label,
+    work: Work<'env, E>,
+    daemon: bool,
+) -> Result<Place, (Interrupted, Work<'env, E>)> {
+    let mut core = shared.lock();
+    if let Some(interrupted) = Shared::refusal(&core) {
+        return Err((interrupted, work));
+    }
+    let place = core.children.add(label, work, daemon);
+    shared.release(core);
+    Ok(place)
 }
 
 pub(super) fn in_task<'env, T, E, F>(
@@ -39,20 +58,14 @@ where
     E: Send + 'env,
     F: Future<Output = Result<T, E>> + Send + 'env,
 {
-    let Some(shared) = shared else { return without_group(label) };
-    let outcome = Outcome::pending();
+    let outcome = Outcome::pending(label.clone());
+    let Some(shared) = shared else { return refuse(None, outcome, NO_GROUP, future) };
     let work = Work::in_task(future, outcome.clone(), shared.settings.on_error);
-    let mut core = shared.lock();
-    if let Some(interrupted) = Shared::refusal(&core) {
-        drop(core);
-        // Dropped first: a refused future is gone when `spawn` returns.
-        drop(work);
-        return refused(Some(shared), label, interrupted);
+    match admit(&shared, label, work, false) {
+        Ok(place) => outcome.set_place(place),
+        Err((interrupted, work)) => return refuse(Some(shared), outcome, interrupted, work),
     }
-    let place = core.children.next_place();
-    core.children.add(place, label.clone(), work, false);
-    shared.release(core);
-    Task::new(place, label, outcome, Some(shared))
+    Task::new(outcome, Some(shared))
 }
 
 pub(super) fn named<'env, T, E, F>(
@@ -66,7 +79,7 @@ where
     F: Future<Output = Result<T, E>> + Send + 'env,
 {
     let span = tracing::debug_span!("task", name = %name);
-    in_task(shared, Label::Given(name), future.instrument(span))
+    in_task(shared, name.into(), future.instrument(span))
 }
 
 pub(super) fn daemon<'env, E, F>(shared: &Shared<'env, E>, label: Label, future: F)
@@ -74,16 +87,8 @@ where
     E: Send + 'env,
     F: Future<Output = ()> + Send + 'env,
 {
-    let work = Work::daemon(future);
-    let mut core = shared.lock();
-    if Shared::refusal(&core).is_some() {
-        drop(core);
-        drop(work);
-        return;
-    }
-    let place = core.children.next_place();
-    core.children.add(place, label, work, true);
-    shared.release(core);
+    // A refused one is dropped here.
+    let _ = admit(shared, label, Work::daemon(future), true);
 }
 
 #[track_caller]
@@ -100,25 +105,24 @@ where
     let Ok(runtime) = Handle::try_current() else {
         panic!("spawn_parallel needs a tokio runtime, and there is none here");
     };
-    let Some(shared) = shared else { return without_group(label) };
+    let outcome = Outcome::pending(label.clone());
+    let Some(shared) = shared else { return refuse(None, outcome, NO_GROUP, future) };
     let mut core = shared.lock();
     if let Some(interrupted) = Shared::refusal(&core) {
         drop(core);
-        drop(future);
-        return refused(Some(shared), label, interrupted);
+        return refuse(Some(shared), outcome, interrupted, future);
     }
-    let place = core.children.next_place();
-    let at_once = core.children.reserve(place, label.clone());
+    let (place, at_once) = core.children.reserve(label.clone());
     drop(core);
+    outcome.set_place(place);
     // Outside the lock: a runtime that shuts down drops the future on the spot.
-    let outcome = Outcome::pending();
-    let work =
-        Work::Parallel(Parallel::new(future, outcome.clone(), shared.settings.on_error, runtime, at_once));
+    let report = Report::new(&shared.signals, place.key());
+    let work = Work::parallel(future, outcome.clone(), shared.settings.on_error, runtime, report, at_once);
     let mut core = shared.lock();
     let late = core.children.fill(place, work).err();
     shared.release(core);
     if let Some(work) = late {
-        shared.end_late(place, label.clone(), work);
+        shared.end_late(place, label, work);
     }
-    Task::new(place, label, outcome, Some(shared))
+    Task::new(outcome, Some(shared))
 }

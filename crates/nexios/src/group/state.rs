@@ -24,8 +24,8 @@ use super::{
     clock::Clock,
     finalizers::Finalizers,
     unwinding::Unwinding,
-    verdict::{Cause, Verdict},
-    wake::Signals,
+    verdict::{Cause, Payload, Verdict},
+    wake::{self, Signals},
 };
 use crate::{
     CancelToken, Interrupted,
@@ -74,25 +74,49 @@ pub(super) struct Core<'env, E> {
     pub(super) drop_waits: bool,
     /// Somebody may have registered as awaiter since the last notification.
     pub(super) awaited: bool,
+    /// The signals are not as they were made: somebody has waited for the group, or left it with work undone.
+    pub(super) parked: bool,
     /// Somebody has driven the group at least once.
     pub(super) driven_once: bool,
     /// The body was woken while somebody else was driving.
     pub(super) body_woken: bool,
     pub(super) clock: Clock,
     /// Who wants to be told when the end begins, though somebody else drives.
-    pub(super) watchers: BTreeMap<u64, Waker>,
+    pub(super) watchers: Option<Box<BTreeMap<u64, Waker>>>,
     /// Made when somebody asks for it.
     pub(super) token: Option<CancelToken>,
-    pub(super) finalizers: Finalizers,
+    /// What `run` waits for after its children.
+    pub(super) left: Option<Box<Left<E>>>,
+}
+
+/// What is left when the children are gone. Dropped, it becomes the business of the process.
+pub(super) struct Left<E> {
     /// Aborted parallel children that may still be unwinding.
     pub(super) unwinding: Unwinding<E>,
+    pub(super) finalizers: Finalizers,
+}
+
+impl<E> Default for Left<E> {
+    fn default() -> Self {
+        Self { unwinding: Unwinding::default(), finalizers: Finalizers::default() }
+    }
+}
+
+impl<E> Left<E> {
+    /// Waits for the unwinding, then runs the finalizers; returns the first panic.
+    pub(super) async fn settle(mut self) -> Option<Payload> {
+        self.unwinding.wait().await;
+        drop(self.unwinding);
+        self.finalizers.run().await
+    }
 }
 
 impl<'env, E> Shared<'env, E> {
     pub(super) fn new(settings: Settings) -> Self {
         let clock = Clock::new(settings.timeout, settings.deadline, settings.parent.clone());
+        let (signals, wakers) = wake::borrow();
         let core = Core {
-            children: Children::new(settings.limit),
+            children: Children::new(settings.limit, wakers),
             verdict: Verdict::new(),
             phase: Phase::Open,
             run: Run::NotYet,
@@ -101,20 +125,15 @@ impl<'env, E> Shared<'env, E> {
             dropping: 0,
             drop_waits: false,
             awaited: false,
+            parked: false,
             driven_once: false,
             body_woken: true,
             clock,
-            watchers: BTreeMap::new(),
+            watchers: None,
             token: None,
-            finalizers: Finalizers::default(),
-            unwinding: Unwinding::default(),
+            left: None,
         };
-        Self {
-            settings,
-            signals: core.children.wakers.signals.clone(),
-            core: Mutex::new(core),
-            quiet: Condvar::new(),
-        }
+        Self { settings, signals, core: Mutex::new(core), quiet: Condvar::new() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Core<'env, E>> {
@@ -162,6 +181,27 @@ impl<'env, E> Shared<'env, E> {
         token
     }
 
+    /// Ends a group whose body and children have finished; false if there is more to it than writing that down.
+    pub(super) fn finish(&self, core: &mut Core<'env, E>) -> bool {
+        let simple = core.children.is_gone() && core.token.is_none() && core.watchers.is_none();
+        if simple {
+            core.verdict.cause = Some(Cause::Finished);
+            core.phase = Phase::Closed;
+            core.clock.set_due(None);
+        }
+        simple
+    }
+
+    /// Whether a drop has nothing left to do.
+    pub(super) fn is_settled(core: &Core<'env, E>) -> bool {
+        Self::is_over(core) && !core.polling && !core.verdict.has_panic() && core.left.is_none()
+    }
+
+    /// As [`is_settled`](Self::is_settled), where nobody else can reach the group any more.
+    pub(super) fn is_settled_alone(&mut self) -> bool {
+        Self::is_settled(self.core.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Whether everything has ended that `run` waits for, the body apart.
     pub(super) fn is_over(core: &Core<'env, E>) -> bool {
         core.phase == Phase::Closed && core.children.is_gone() && core.dropping == 0
@@ -182,12 +222,12 @@ impl<'env, E> Shared<'env, E> {
 
     /// Registers a waker that is called once when the group begins to end.
     pub(super) fn watch_end(&self, watcher: u64, waker: Waker) {
-        let old = self.lock().watchers.insert(watcher, waker);
+        let old = self.lock().watchers.get_or_insert_default().insert(watcher, waker);
         drop(old);
     }
 
     pub(super) fn forget_watcher(&self, watcher: u64) {
-        let old = self.lock().watchers.remove(&watcher);
+        let old = self.lock().watchers.as_mut().and_then(|watchers| watchers.remove(&watcher));
         drop(old);
     }
 
@@ -240,9 +280,6 @@ impl<E> Drop for Shared<'_, E> {
     /// The last handle is gone: the wakers serve another group.
     fn drop(&mut self) {
         let core = self.core.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let wakers = std::mem::take(&mut core.children.wakers);
-        // One of the two references that a group has to its signals.
-        self.signals = Arc::default();
-        wakers.recycle();
+        wake::recycle(&self.signals, std::mem::take(&mut core.children.wakers), core.parked);
     }
 }

@@ -7,9 +7,7 @@ use std::{
 };
 
 use super::{
-    children::Place,
     drive, frames,
-    label::Label,
     outcome::{Found, Outcome},
     panics::log_unseen,
     state::Shared,
@@ -36,24 +34,15 @@ use crate::{CancelReason, Interrupted};
 ///
 /// Safe: a result that was not taken stays in the handle.
 pub struct Task<'env, T, E> {
-    /// None once the result was handed out.
-    outcome: Option<Arc<Outcome<T, E>>>,
-    place: Place,
-    label: Label,
+    /// The result, the child's name and number, and what this handle has done so far.
+    outcome: Arc<Outcome<T, E>>,
     /// None if the group was gone before this was spawned.
     group: Option<Arc<Shared<'env, E>>>,
-    /// Our waker is registered with the group, not only with the child.
-    registered: bool,
 }
 
 impl<'env, T, E> Task<'env, T, E> {
-    pub(super) fn new(
-        place: Place,
-        label: Label,
-        outcome: Arc<Outcome<T, E>>,
-        group: Option<Arc<Shared<'env, E>>>,
-    ) -> Self {
-        Self { outcome: Some(outcome), place, label, group, registered: false }
+    pub(super) fn new(outcome: Arc<Outcome<T, E>>, group: Option<Arc<Shared<'env, E>>>) -> Self {
+        Self { outcome, group }
     }
 
     /// Cancels this child alone: it is dropped before this returns, and its handle says
@@ -63,32 +52,32 @@ impl<'env, T, E> Task<'env, T, E> {
     /// dropped as soon as that poll returns. A finished child keeps its result.
     pub fn cancel(&self) {
         if let Some(group) = &self.group {
-            group.cancel_child(self.place);
+            group.cancel_child(self.outcome.place());
         }
     }
 
     /// Whether the child has ended, well or not.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.outcome.as_ref().is_none_or(|outcome| outcome.is_finished())
+        self.outcome.is_finished()
     }
 
     /// The name given to `spawn_named`, else the place of the spawn as `file:line:column`.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.label.as_str()
+        self.outcome.label().as_str()
     }
 
     /// A number that no other child in this process has.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.place.id
+        self.outcome.place().id
     }
 }
 
 impl<T, E: From<Interrupted>> Task<'_, T, E> {
     fn resolve(&mut self, found: Found<T, E>) -> Poll<Result<T, E>> {
-        self.outcome = None;
+        self.outcome.set_taken();
         Poll::Ready(match found {
             Found::Result(result) => result,
             Found::Interrupted(interrupted) => Err(self.interrupted(interrupted)),
@@ -112,24 +101,27 @@ impl<T, E: From<Interrupted>> Future for Task<'_, T, E> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let Some(outcome) = &this.outcome else {
+        if this.outcome.is_taken() {
             panic!("the task {:?} was polled after it gave its result", this.name());
-        };
-        if let Some(found) = outcome.take() {
+        }
+        if let Some(found) = Outcome::take_alone(&mut this.outcome) {
             return this.resolve(found);
         }
         if let Some(group) = &this.group {
+            let place = this.outcome.place();
             if frames::inside(group.address()) {
                 // The driver is further up this stack. It goes on when we return.
-                if group.is_waiting(this.place) {
+                if group.is_waiting(place) {
                     frames::note(group.address(), |notes| notes.lends = true);
                 }
+            } else if let Some(found) = this.outcome.take() {
+                return this.resolve(found);
             } else {
-                this.registered = true;
-                drive::turn(group, this.place.id, cx.waker(), None);
+                this.outcome.set_registered();
+                drive::turn(group, place.id, cx.waker(), None);
             }
         }
-        match outcome.take_or_wait(cx.waker()) {
+        match this.outcome.take_or_wait(cx.waker()) {
             Some(found) => this.resolve(found),
             None => Poll::Pending,
         }
@@ -140,13 +132,13 @@ impl<T, E> Unpin for Task<'_, T, E> {}
 
 impl<T, E> Drop for Task<'_, T, E> {
     fn drop(&mut self) {
-        if self.registered
+        if self.outcome.is_registered()
             && let Some(group) = &self.group
         {
-            group.signals.forget(self.place.id);
+            group.signals.forget(self.outcome.place().id);
         }
-        if self.outcome.as_ref().is_some_and(|outcome| outcome.abandon()) {
-            log_unseen(&self.label);
+        if !self.outcome.is_taken() && self.outcome.abandon() {
+            log_unseen(self.outcome.label());
         }
     }
 }

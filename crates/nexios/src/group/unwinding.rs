@@ -67,7 +67,7 @@ impl<E> Unwinding<E> {
 impl<E> Drop for Unwinding<E> {
     /// Nobody here waits any more: from now on the drain of the process does.
     fn drop(&mut self) {
-        for (label, task) in self.tasks.drain(..) {
+        for (label, task) in std::mem::take(&mut self.tasks) {
             if !task.is_finished() {
                 residue::leave_aborted(format!("aborted child {label}"), task.abort_handle());
             }

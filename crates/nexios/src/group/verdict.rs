@@ -129,6 +129,10 @@ impl<E> Verdict<E> {
         matches!(self.cause, Some(Cause::Parent(_)))
     }
 
+    pub(super) fn has_panic(&self) -> bool {
+        self.panic.is_some()
+    }
+
     pub(super) fn take_panic(&mut self) -> Option<Payload> {
         self.panic.take()
     }

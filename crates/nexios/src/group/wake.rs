@@ -8,22 +8,25 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, VecDeque},
     mem,
+    ops::Range,
     sync::Arc,
     task::Waker,
 };
 
 use futures_util::task::ArcWake;
 
+use super::frames;
 use crate::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, Ordering, fence},
+    atomic::{AtomicBool, AtomicU32, Ordering, fence},
     thread_local,
 };
 
-/// Names a waker: its slot, and which in number it is there, since slots are used again.
+/// Names a child towards wakers: its slot, and which child it is there, since slots are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) slot: u32,
+    /// The low half of the child's id. Should it ever come again in the same slot, a late wake costs one poll.
     pub(super) generation: u32,
 }
 
@@ -40,53 +43,65 @@ impl Key {
 #[derive(Default)]
 pub(super) struct Signals {
     state: Mutex<State>,
+    /// Whether anything is woken, as a hint to those who would look under the lock.
+    some_woken: AtomicBool,
 }
 
-#[derive(Default)]
 struct State {
     /// Woken and not yet taken by a driver, in the order of the wakes; each key at most once.
     woken: Vec<Key>,
     /// The body was woken as well; it is kept apart, so that a turn can begin with it.
     body_woken: bool,
-    /// Somebody is driving and will look at `woken` before leaving.
+    /// Somebody is driving and will look at `woken` before leaving. True until the first turn has ended: before that
+    /// nobody waits.
     driven: bool,
     /// Those who wait for the group, any of whom can drive it.
     awaiters: Awaiters,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { woken: Vec::new(), body_woken: false, driven: true, awaiters: Awaiters::default() }
+    }
 }
 
 /// The wakers of all who wait. Nearly always there is one, which needs no allocation.
 #[derive(Default)]
 pub(super) struct Awaiters {
     first: Option<(u64, Waker)>,
-    others: BTreeMap<u64, Waker>,
+    others: Option<Box<BTreeMap<u64, Waker>>>,
 }
 
 impl Awaiters {
     /// Returns a waker that is no longer needed, to be dropped outside the lock.
     fn insert(&mut self, awaiter: u64, waker: Waker) -> Option<Waker> {
-        match &mut self.first {
-            None if self.others.is_empty() => {
+        match (&mut self.first, &mut self.others) {
+            (None, None) => {
                 self.first = Some((awaiter, waker));
                 None
             }
-            Some((first, known)) if *first == awaiter => Some(mem::replace(known, waker)),
-            _ => self.others.insert(awaiter, waker),
+            (Some((first, known)), _) if *first == awaiter => Some(mem::replace(known, waker)),
+            (_, others) => others.get_or_insert_default().insert(awaiter, waker),
         }
     }
 
     fn remove(&mut self, awaiter: u64) -> Option<Waker> {
         match self.first.take_if(|(first, _)| *first == awaiter) {
             Some((_, waker)) => Some(waker),
-            None => self.others.remove(&awaiter),
+            None => self.others.as_mut()?.remove(&awaiter),
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.others.as_ref().is_none_or(|others| others.is_empty())
     }
 
     pub(super) fn wake(self) {
         if let Some((_, waker)) = self.first {
             waker.wake();
         }
-        for waker in self.others.into_values() {
-            waker.wake();
+        if let Some(others) = self.others {
+            others.into_values().for_each(Waker::wake);
         }
     }
 }
@@ -97,22 +112,38 @@ impl Signals {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Moves the woken children behind `ready` and says whether the body was woken too.
+    fn drain(&self, state: &mut State, ready: &mut VecDeque<Key>) -> bool {
+        // Relaxed: written under the lock alone; who reads an old value without it looks again before it rests.
+        self.some_woken.store(false, Ordering::Relaxed);
+        if !state.woken.is_empty() {
+            ready.extend(state.woken.drain(..));
+        }
+        mem::take(&mut state.body_woken)
+    }
+
+    /// Tells these signals from others on a thread's stack.
+    pub(super) fn address(&self) -> usize {
+        std::ptr::from_ref(self) as usize
+    }
+
     /// Begins a turn: from here to [`end_turn`](Self::end_turn) wakes are only collected.
     ///
-    /// Moves the woken children behind `ready` and says whether the body was woken too. The driver is awake, so its
-    /// own waker is given back; it is registered anew at the end of the turn.
+    /// The first turn of a group needs none. Moves the woken children behind `ready` and says whether the body was
+    /// woken too. The driver is awake, so its own waker is given back; it is registered anew at the end of the turn.
     pub(super) fn begin_turn(&self, awaiter: u64, ready: &mut VecDeque<Key>) -> (bool, Option<Waker>) {
         let mut state = self.lock();
         state.driven = true;
-        ready.extend(state.woken.drain(..));
-        (mem::take(&mut state.body_woken), state.awaiters.remove(awaiter))
+        (self.drain(&mut state, ready), state.awaiters.remove(awaiter))
     }
 
     /// Moves everything woken so far behind `ready`, the body too; false if there was nothing.
     pub(super) fn collect(&self, ready: &mut VecDeque<Key>) -> bool {
+        if !self.some_woken.load(Ordering::Relaxed) {
+            return false;
+        }
         let mut state = self.lock();
-        ready.extend(state.woken.drain(..));
-        if mem::take(&mut state.body_woken) {
+        if self.drain(&mut state, ready) {
             ready.push_back(Key::BODY);
         }
         !ready.is_empty()
@@ -133,9 +164,12 @@ impl Signals {
         Ok(others)
     }
 
-    /// Ends the turn although there may be more to do; somebody has to be told.
-    pub(super) fn stop_turn(&self) {
-        self.lock().driven = false;
+    /// Ends the turn although there may be more to do; gives back all who wait, who have to be told.
+    #[must_use]
+    pub(super) fn stop_turn(&self) -> Awaiters {
+        let mut state = self.lock();
+        state.driven = false;
+        mem::take(&mut state.awaiters)
     }
 
     /// Registers one who waits while somebody else drives. Returns a waker to drop outside of locks.
@@ -158,7 +192,8 @@ impl Signals {
     fn clear(&self) {
         let (woken, awaiters) = {
             let mut state = self.lock();
-            state.driven = false;
+            self.some_woken.store(false, Ordering::Relaxed);
+            state.driven = true;
             state.body_woken = false;
             // The memory stays unless it has grown large.
             let large = state.woken.capacity() > 4 * SEATS_KEPT;
@@ -169,9 +204,28 @@ impl Signals {
         drop((woken, awaiters));
     }
 
+    /// Adds a woken child without telling anybody; true if nobody has to be told: somebody drives, or nobody waits.
+    fn push_quietly(&self, key: Key) -> bool {
+        let mut state = self.lock();
+        self.some_woken.store(true, Ordering::Relaxed);
+        state.woken.push(key);
+        state.driven || state.awaiters.is_empty()
+    }
+
+    /// Tells those who wait of what was pushed quietly, if nobody has told or taken it meanwhile.
+    fn nudge(&self) {
+        let awaiters = {
+            let mut state = self.lock();
+            let told = state.driven || state.woken.is_empty();
+            if told { Awaiters::default() } else { mem::take(&mut state.awaiters) }
+        };
+        awaiters.wake();
+    }
+
     fn push(&self, key: Key) {
         let awaiters = {
             let mut state = self.lock();
+            self.some_woken.store(true, Ordering::Relaxed);
             if key == Key::BODY {
                 state.body_woken = true;
             } else {
@@ -183,17 +237,67 @@ impl Signals {
     }
 }
 
+/// Wakes a parallel child when its task lets go of this, so that nobody has to wait for the task itself.
+pub(super) struct Report {
+    signals: Arc<Signals>,
+    key: Key,
+    state: Reported,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reported {
+    No,
+    /// The key is among the woken, but those who wait still have to be told.
+    Quietly,
+    Yes,
+}
+
+impl Report {
+    pub(super) fn new(signals: &Arc<Signals>, key: Key) -> Self {
+        Self { signals: signals.clone(), key, state: Reported::No }
+    }
+
+    /// The result is about to be published, which may wake who waits for the group: one wake is enough for both.
+    pub(super) fn announce(&mut self) {
+        let all_know = self.signals.push_quietly(self.key);
+        self.state = if all_know { Reported::Yes } else { Reported::Quietly };
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        match self.state {
+            Reported::No => self.signals.push(self.key),
+            Reported::Quietly => self.signals.nudge(),
+            Reported::Yes => {}
+        }
+    }
+}
+
 /// The waker of one slot.
 pub(super) struct ChildWaker {
     signals: Arc<Signals>,
-    key: Key,
+    slot: u32,
+    /// Written only while nobody else has a clone.
+    generation: AtomicU32,
     /// The child is in a queue already; cleared right before it is polled.
     queued: AtomicBool,
 }
 
 impl ChildWaker {
     pub(super) fn new(signals: &Arc<Signals>, key: Key) -> Arc<Self> {
-        Arc::new(Self { signals: signals.clone(), key, queued: AtomicBool::new(false) })
+        let generation = AtomicU32::new(key.generation);
+        Arc::new(Self {
+            signals: signals.clone(),
+            slot: key.slot,
+            generation,
+            queued: AtomicBool::new(false),
+        })
+    }
+
+    fn key(&self) -> Key {
+        // Relaxed: a clone came to its thread after the last change.
+        Key { slot: self.slot, generation: self.generation.load(Ordering::Relaxed) }
     }
 
     /// Allows the next wake; called right before the poll, so that a wake during the poll counts.
@@ -203,6 +307,19 @@ impl ChildWaker {
             // AcqRel: what the waking side did before its wake is seen by the poll that follows.
             self.queued.swap(false, Ordering::AcqRel);
         }
+    }
+
+    /// Whether it is the waker of this child of its slot, or can be from now on.
+    fn serves(self: &Arc<Self>, key: Key) -> bool {
+        // Relaxed, here and below: see `key`.
+        if self.generation.load(Ordering::Relaxed) == key.generation {
+            return true;
+        }
+        let free = self.is_unused();
+        if free {
+            self.generation.store(key.generation, Ordering::Relaxed);
+        }
+        free
     }
 
     /// Nobody else has a clone, and no queue has the key.
@@ -219,76 +336,51 @@ impl ChildWaker {
 impl ArcWake for ChildWaker {
     fn wake_by_ref(this: &Arc<Self>) {
         // AcqRel: see `arm`.
-        if !this.queued.swap(true, Ordering::AcqRel) {
-            this.signals.push(this.key);
+        if !this.queued.swap(true, Ordering::AcqRel) && !frames::wake_here(this.signals.address(), this.key())
+        {
+            this.signals.push(this.key());
         }
     }
 }
 
-/// The wakers of one group, by slot. A group that ends leaves them to the next one on its thread.
+/// The wakers of the slots. They belong to whoever drives the group, and rest in it between two turns.
+#[derive(Default)]
+pub(super) struct Seats {
+    seats: Vec<Option<Arc<ChildWaker>>>,
+}
+
+impl Seats {
+    /// The waker for the next poll of the child with this key.
+    pub(super) fn waker(&mut self, key: Key, signals: &Arc<Signals>) -> &Arc<ChildWaker> {
+        let slot = key.slot as usize;
+        if self.seats.len() <= slot {
+            self.seats.resize_with(slot + 1, || None);
+        }
+        let seat = &mut self.seats[slot];
+        if !seat.as_ref().is_some_and(|waker| waker.serves(key)) {
+            // Late wakes go on carrying the key of the earlier child and reach nobody.
+            *seat = None;
+        }
+        seat.get_or_insert_with(|| ChildWaker::new(signals, key))
+    }
+}
+
+/// The wakers of one group, and who is to be polled.
 #[derive(Default)]
 pub(super) struct Wakers {
-    pub(super) signals: Arc<Signals>,
-    seats: Vec<Seat>,
+    /// Empty while somebody drives.
+    pub(super) seats: Seats,
     /// Who is to be polled next, in the order of the wakes. Lives here so that its memory is used again.
     pub(super) ready: VecDeque<Key>,
     /// The waker for the body of `run`.
     body: Option<Arc<ChildWaker>>,
-}
-
-/// The waker of a slot and which in number it is there.
-#[derive(Default)]
-struct Seat {
-    generation: u32,
-    /// None while the child is being polled, or when the next child needs a new one.
-    waker: Option<Arc<ChildWaker>>,
+    /// Ids for the next children. What is left of them serves the next group.
+    pub(super) ids: Range<u64>,
 }
 
 impl Wakers {
-    /// Wakers that another group has left on this thread, or none yet.
-    pub(super) fn new() -> Self {
-        RECYCLED.try_with(|recycled| recycled.borrow_mut().pop()).ok().flatten().unwrap_or_default()
-    }
-
-    /// The key under which the child in `slot` is woken.
-    pub(super) fn key(&mut self, slot: u32) -> Key {
-        if self.seats.len() <= slot as usize {
-            self.seats.resize_with(slot as usize + 1, Seat::default);
-        }
-        Key { slot, generation: self.seats[slot as usize].generation }
-    }
-
-    /// Whether the key is of the child that has the slot now.
-    pub(super) fn is_current(&self, key: Key) -> bool {
-        self.seats.get(key.slot as usize).is_some_and(|seat| seat.generation == key.generation)
-    }
-
-    /// Takes the waker of `slot` for a poll.
-    pub(super) fn take(&mut self, slot: u32) -> Arc<ChildWaker> {
-        let key = self.key(slot);
-        let kept = self.seats[slot as usize].waker.take();
-        kept.unwrap_or_else(|| ChildWaker::new(&self.signals, key))
-    }
-
-    pub(super) fn put_back(&mut self, waker: Arc<ChildWaker>) {
-        if let Some(seat) = self.seats.get_mut(waker.key.slot as usize) {
-            seat.waker = Some(waker);
-        }
-    }
-
-    /// The child in `slot` has ended: its waker serves the next one, unless the key may still turn up.
-    pub(super) fn retire(&mut self, slot: u32, polled_with: Option<Arc<ChildWaker>>, polled: bool) {
-        // A child that has never started has no seat, and its key is nowhere.
-        let Some(seat) = self.seats.get_mut(slot as usize) else { return };
-        match polled_with.or_else(|| seat.waker.take()) {
-            Some(waker) if polled && waker.is_unused() => seat.waker = Some(waker),
-            // Late wakes, and a child's first place in the queue, carry the old generation and reach nobody.
-            _ => seat.generation = seat.generation.wrapping_add(1),
-        }
-    }
-
-    pub(super) fn body(&mut self) -> Arc<ChildWaker> {
-        self.body.take().unwrap_or_else(|| ChildWaker::new(&self.signals, Key::BODY))
+    pub(super) fn body(&mut self, signals: &Arc<Signals>) -> Arc<ChildWaker> {
+        self.body.take().unwrap_or_else(|| ChildWaker::new(signals, Key::BODY))
     }
 
     pub(super) fn put_back_body(&mut self, waker: Arc<ChildWaker>) {
@@ -296,33 +388,33 @@ impl Wakers {
             self.body = Some(waker);
         }
     }
+}
 
-    /// Leaves everything to the next group on this thread, if nobody else can reach it any more.
-    pub(super) fn recycle(mut self) {
-        self.seats.truncate(SEATS_KEPT);
-        self.seats
-            .iter_mut()
-            .filter(|seat| seat.waker.as_ref().is_some_and(|waker| !waker.is_unused()))
-            .for_each(|seat| {
-                seat.waker = None;
-                seat.generation = seat.generation.wrapping_add(1);
-            });
-        let own = self.seats.iter().filter(|seat| seat.waker.is_some()).count()
-            + usize::from(self.body.is_some())
-            + 1;
-        if Arc::strong_count(&self.signals) != own || self.ready.capacity() > 4 * SEATS_KEPT {
-            return;
-        }
-        self.ready.clear();
-        self.signals.clear();
-        // A thread that is ending has no place for it; then it is just freed.
-        let _ = RECYCLED.try_with(|recycled| {
-            let mut recycled = recycled.borrow_mut();
-            if recycled.len() < GROUPS_KEPT {
-                recycled.push(self);
-            }
-        });
+/// What another group has left on this thread, or something new.
+pub(super) fn borrow() -> (Arc<Signals>, Wakers) {
+    RECYCLED.try_with(|recycled| recycled.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+}
+
+/// Leaves everything to the next group on this thread, if nothing else reaches the signals but these wakers and the
+/// group that ends. `parked` says that the signals have been used for more than wakes.
+pub(super) fn recycle(signals: &Arc<Signals>, mut wakers: Wakers, parked: bool) {
+    let seats = &mut wakers.seats.seats;
+    seats.truncate(SEATS_KEPT);
+    let own = seats.iter().flatten().count() + usize::from(wakers.body.is_some()) + 1;
+    if Arc::strong_count(signals) != own || wakers.ready.capacity() > 4 * SEATS_KEPT {
+        return;
     }
+    wakers.ready.clear();
+    if parked || signals.some_woken.load(Ordering::Relaxed) {
+        signals.clear();
+    }
+    // A thread that is ending has no place for it; then it is just freed.
+    let _ = RECYCLED.try_with(|recycled| {
+        let mut recycled = recycled.borrow_mut();
+        if recycled.len() < GROUPS_KEPT {
+            recycled.push((signals.clone(), wakers));
+        }
+    });
 }
 
 /// How many wakers of one group are kept.
@@ -332,5 +424,5 @@ const GROUPS_KEPT: usize = 8;
 
 thread_local! {
     #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
-    static RECYCLED: RefCell<Vec<Wakers>> = RefCell::new(Vec::new());
+    static RECYCLED: RefCell<Vec<(Arc<Signals>, Wakers)>> = RefCell::new(Vec::new());
 }

@@ -15,13 +15,14 @@ use super::{
     OnError,
     outcome::{Ending, Outcome, Publisher},
     verdict::Payload,
+    wake::Report,
 };
 use crate::{CancelReason, Interrupted};
 
-/// A child that is under way or waits for its place.
+/// A child that is under way or waits for its place. Two pointers, since it goes back and forth at every poll.
 pub(super) enum Work<'env, E> {
     InTask(Pin<Box<dyn Future<Output = End<'env, E>> + Send + 'env>>),
-    Parallel(Parallel<'env, E>),
+    Parallel(Box<Parallel<'env, E>>),
 }
 
 /// A child on the runtime's worker threads, or on its way there.
@@ -38,19 +39,32 @@ enum Task<'env, E> {
     Spawned(JoinHandle<End<'static, E>>),
 }
 
-/// How a child ended.
+/// How a child ended. The rare ends are boxed, so that the usual one is returned in registers.
 pub(super) enum End<'env, E> {
     /// Its result is with its handle.
     Published,
     /// It left an error that nobody will look at.
     Unseen,
-    /// Its error is the group's; what comes with it tells the handle when it is dropped.
-    Failed(E, Option<Box<dyn Send + 'env>>),
+    /// Its error is the group's.
+    Failed(Box<Failure<'env, E>>),
+    /// A parallel child panicked; an in-task child's panic unwinds.
+    Panicked(Box<Payload>),
 }
 
-impl<E> End<'_, E> {
+/// An error that is the group's.
+pub(super) struct Failure<'env, E> {
+    pub(super) error: E,
+    /// Tells the handle when it is dropped.
+    pub(super) teller: Option<Box<dyn Send + 'env>>,
+}
+
+impl<'env, E> End<'env, E> {
     fn of(seen: bool) -> Self {
         if seen { Self::Published } else { Self::Unseen }
+    }
+
+    fn failed(error: E, teller: Option<Box<dyn Send + 'env>>) -> Self {
+        Self::Failed(Box::new(Failure { error, teller }))
     }
 }
 
@@ -62,7 +76,7 @@ impl<'env, E: Send + 'env> Work<'env, E> {
     {
         let publisher = Publisher::new(outcome);
         Self::InTask(Box::pin(future.map(move |result| match result {
-            Err(error) if on_error == OnError::Cancel => End::Failed(error, Some(Box::new(publisher))),
+            Err(error) if on_error == OnError::Cancel => End::failed(error, Some(Box::new(publisher))),
             result => End::of(publisher.publish(result)),
         })))
     }
@@ -75,13 +89,14 @@ impl<'env, E: Send + 'env> Work<'env, E> {
     }
 }
 
-impl<'env, E: Send + 'static> Parallel<'env, E> {
+impl<'env, E: Send + 'static> Work<'env, E> {
     /// A parallel child of `runtime`, spawned at once or when it gets its place.
-    pub(super) fn new<T, F>(
+    pub(super) fn parallel<T, F>(
         future: F,
         outcome: Arc<Outcome<T, E>>,
         on_error: OnError,
         runtime: Handle,
+        report: Report,
         at_once: bool,
     ) -> Self
     where
@@ -89,53 +104,92 @@ impl<'env, E: Send + 'static> Parallel<'env, E> {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let ending: Arc<dyn Ending + 'env> = outcome.clone();
-        let future = future.instrument(Span::current()).map(move |result| match result {
-            Err(error) if on_error == OnError::Cancel => End::Failed(error, None),
-            result => End::of(outcome.publish(result)),
-        });
-        let task = if at_once {
-            Task::Spawned(runtime.spawn(future))
+        let span = Span::current();
+        // Mostly there is none, and it would make the task a good deal larger.
+        let task = if span.is_none() {
+            start(reporting(future, outcome, on_error, report), runtime, at_once)
         } else {
-            Task::Waiting(Some(Box::new(move || runtime.spawn(future))))
+            start(reporting(future.instrument(span), outcome, on_error, report), runtime, at_once)
         };
-        Self { task, ending, on_error }
+        Self::Parallel(Box::new(Parallel { task, ending, on_error }))
+    }
+}
+
+/// What the task of a parallel child does.
+fn reporting<T, E, F>(
+    future: F,
+    outcome: Arc<Outcome<T, E>>,
+    on_error: OnError,
+    mut report: Report,
+) -> impl Future<Output = End<'static, E>> + Send + 'static
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
+    future.map(move |result| {
+        // Dropped last, and just as well if the task is aborted or panics.
+        match result {
+            Err(error) if on_error == OnError::Cancel => {
+                drop(report);
+                End::failed(error, None)
+            }
+            result => {
+                report.announce();
+                End::of(outcome.publish(result))
+            }
+        }
+    })
+}
+
+fn start<'env, E: Send + 'static>(
+    future: impl Future<Output = End<'static, E>> + Send + 'static,
+    runtime: Handle,
+    at_once: bool,
+) -> Task<'env, E> {
+    if at_once {
+        Task::Spawned(runtime.spawn(future))
+    } else {
+        Task::Waiting(Some(Box::new(move || runtime.spawn(future))))
     }
 }
 
 impl<'env, E: From<Interrupted>> Work<'env, E> {
-    /// Polls the child once. A parallel child's panic comes back as an error, an in-task child's unwinds.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<End<'env, E>, Payload>> {
+    /// Polls the child once. A parallel child's panic comes back as an end, an in-task child's unwinds.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End<'env, E>> {
         match self {
-            Self::InTask(future) => future.as_mut().poll(cx).map(Ok),
+            Self::InTask(future) => future.as_mut().poll(cx),
             Self::Parallel(parallel) => parallel.poll(cx),
         }
     }
 }
 
 impl<'env, E: From<Interrupted>> Parallel<'env, E> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<End<'env, E>, Payload>> {
-        if let Task::Waiting(launch) = &mut self.task
-            && let Some(launch) = launch.take()
-        {
-            self.task = Task::Spawned(launch());
+    /// Polled to be started, and when the task has reported its end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End<'env, E>> {
+        match &mut self.task {
+            Task::Waiting(launch) => {
+                if let Some(launch) = launch.take() {
+                    self.task = Task::Spawned(launch());
+                }
+                Poll::Pending
+            }
+            // The task may need a moment more after its report; then this leaves a waker.
+            Task::Spawned(handle) => Pin::new(handle).poll(cx).map(|joined| match joined {
+                Ok(end) => end,
+                Err(error) => match error.try_into_panic() {
+                    Ok(payload) => End::Panicked(Box::new(payload)),
+                    // Nobody but the runtime aborts a task that is still in its slot.
+                    Err(_) => self.lost(Interrupted::Cancelled(CancelReason::Shutdown)),
+                },
+            }),
         }
-        let Task::Spawned(handle) = &mut self.task else { return Poll::Pending };
-        Pin::new(handle).poll(cx).map(|joined| match joined {
-            Ok(End::Published) => Ok(End::Published),
-            Ok(End::Unseen) => Ok(End::Unseen),
-            Ok(End::Failed(error, _)) => Ok(End::Failed(error, None)),
-            Err(error) => match error.try_into_panic() {
-                Ok(payload) => Err(payload),
-                // Nobody but the runtime aborts a task that is still in its slot.
-                Err(_) => Ok(self.lost(Interrupted::Cancelled(CancelReason::Shutdown))),
-            },
-        })
     }
 
     /// The child is gone and has left no result.
     fn lost(&self, why: Interrupted) -> End<'env, E> {
         match self.on_error {
-            OnError::Cancel => End::Failed(why.into(), None),
+            OnError::Cancel => End::failed(why.into(), None),
             OnError::Continue => End::of(self.ending.interrupt(why)),
         }
     }
@@ -150,14 +204,28 @@ impl<'env, E> Work<'env, E> {
         }
     }
 
+    /// Whether it goes on without being polled.
+    pub(super) fn is_started(&self) -> bool {
+        matches!(self, Self::Parallel(parallel) if matches!(parallel.task, Task::Spawned(_)))
+    }
+
     /// Drops an in-task child; aborts a parallel one and gives its task back while that still unwinds.
     pub(super) fn end(self) -> Option<JoinHandle<End<'static, E>>> {
-        match self {
-            Self::Parallel(Parallel { task: Task::Spawned(handle), .. }) => {
-                handle.abort();
-                (!handle.is_finished()).then_some(handle)
-            }
-            _ => None,
-        }
+        let Self::Parallel(parallel) = self else { return None };
+        let Task::Spawned(handle) = parallel.task else { return None };
+        handle.abort();
+        (!handle.is_finished()).then_some(handle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_and_its_usual_end_are_two_pointers() {
+        let pointer = size_of::<usize>();
+        assert_eq!(size_of::<Work<'static, Interrupted>>(), 2 * pointer);
+        assert_eq!(size_of::<Poll<End<'static, Interrupted>>>(), 2 * pointer);
     }
 }

@@ -28,4 +28,5 @@ mod stress;
 mod supervise;
 mod support;
 mod surroundings;
+mod turns;
 mod wakes;

@@ -278,6 +278,28 @@ async fn in_the_grace_the_body_may_answer_the_outer_cancellation_itself() {
     assert_eq!(token.reason(), Some(CancelReason::Shutdown), "still to be seen in the token");
 }
 
+/// The scope's cancellation decides unless nothing was lost to it: `join` is Ok only if all children ended well.
+#[tokio::test(start_paused = true)]
+async fn in_a_cancelled_scope_join_is_ok_if_all_children_end_well_in_the_grace() {
+    for (well, expected) in [(true, Ok(())), (false, Err(cancelled(CancelReason::Shutdown)))] {
+        let (token, scope) = scope(None);
+        fire(&token, 10, CancelReason::Shutdown);
+        let outcome = scope.run(async {
+            let group: TaskGroup<'_, Failed> = TaskGroup::builder().grace(millis(50)).build();
+            for quick in [true, well] {
+                let token = group.token();
+                group.spawn(async move {
+                    let _reason = token.cancelled().await;
+                    after(if quick { 5 } else { 500 }).await;
+                    Ok(())
+                });
+            }
+            within(1000, group.join()).await
+        });
+        assert_eq!(outcome.await, expected);
+    }
+}
+
 /// A failure before the scope fires stays the cause.
 #[tokio::test(start_paused = true)]
 async fn a_failure_beats_a_later_cancellation_of_the_scope() {
