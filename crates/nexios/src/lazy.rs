@@ -8,6 +8,7 @@ mod entry;
 mod error;
 mod flight;
 mod guard;
+mod map;
 mod recursion;
 mod runtime;
 mod shortcut;
@@ -28,6 +29,7 @@ use call::{Answer, Call};
 use cell::Cell;
 pub use error::LazyError;
 pub use guard::LazyGuard;
+pub use map::{AsyncLazyMap, AsyncLazyMapBuilder};
 pub use stats::LazyStats;
 use tokio::time::Instant;
 

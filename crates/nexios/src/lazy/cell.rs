@@ -11,7 +11,7 @@
 //! 5. `edition` changes before `current` does, so a shortcut is never good for a value that is not there any more.
 
 use std::{
-    panic::Location,
+    panic::{AssertUnwindSafe, Location, catch_unwind},
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -340,7 +340,7 @@ impl<T, E> Cell<T, E> {
                 }
             }
         }
-        self.source.landed(self);
+        self.land();
         let waiters = flight.end(Ending::Done(outcome));
         discard((replaced, forgotten));
         waiters
@@ -353,7 +353,14 @@ impl<T, E> Cell<T, E> {
             state.flight = None;
         }
         drop(state);
-        self.source.landed(self);
+        self.land();
+    }
+
+    /// Tells the source that a flight has ended; whatever the user's keys do there, the waiters are told next.
+    fn land(&self) {
+        if catch_unwind(AssertUnwindSafe(|| self.source.landed(self))).is_err() {
+            tracing::error!(lazy = self.name(), "a key panicked as its value was put into a lazy map");
+        }
     }
 
     /// Takes out everything that there is.
