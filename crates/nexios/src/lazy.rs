@@ -272,8 +272,8 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for Get<'_, T, E
             if let Some(value) = cell.fresh_by_shortcut() {
                 return Poll::Ready(Ok(value));
             }
-            if let Some(Some(entry)) = cell.fresh_and_remembered().as_deref() {
-                return Poll::Ready(Ok(Arc::clone(&entry.value)));
+            if let Some(value) = cell.fresh_and_remembered() {
+                return Poll::Ready(Ok(value));
             }
         }
         self.call.poll(cx)
@@ -291,10 +291,9 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for GetGuard<'_,
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if !self.call.is_waiting() {
             let cell = self.call.site();
-            if let Some(value) = cell.fresh_by_shortcut() {
-                return Poll::Ready(Ok(LazyGuard::owned(value)));
-            }
-            if let Some(entry) = cell.fresh_and_remembered() {
+            // Not by a shortcut: that would count a reference to the value, which many threads fight over.
+            if let Some(entry) = cell.fresh() {
+                cell.counters.count_hit();
                 return Poll::Ready(Ok(LazyGuard::borrowed(entry)));
             }
         }

@@ -38,8 +38,8 @@ pub(super) struct Call<S, T, E> {
     refresh: bool,
     /// True from the first look on; a call is counted once.
     begun: bool,
-    /// The flight that this call waits for.
-    waiter: Option<Waiter<T, E>>,
+    /// The flight that this call waits for; in a box, since most calls wait for none.
+    waiter: Option<Box<Waiter<T, E>>>,
 }
 
 impl<S, T, E> Call<S, T, E> {
@@ -118,7 +118,7 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
                 if counted {
                     counters.count_wait();
                 }
-                let mut waiter = Waiter { cell, flight, key, wait: None };
+                let mut waiter = Box::new(Waiter { cell, flight, key, wait: None });
                 if let Some(span) = waiter.flight.span().get() {
                     tracing::Span::current().follows_from(span.clone());
                 }
@@ -135,7 +135,7 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
                 if counted {
                     counters.count_miss();
                 }
-                let mut waiter = Waiter { cell, flight, key, wait: None };
+                let mut waiter = Box::new(Waiter { cell, flight, key, wait: None });
                 // A new flight waits for nobody, so this closes no circle.
                 waiter.wait = link.as_ref().and_then(|link| link.wait_for(waiter.flight.id()));
                 if let Some(runtime) = runtime {

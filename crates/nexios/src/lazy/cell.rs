@@ -79,7 +79,7 @@ impl Settings {
 pub(super) struct Cell<T, E> {
     /// The edition of `current`, or of what is about to be there; zero when it is empty.
     edition: AtomicU64,
-    /// Where threads have their shortcuts to `current`.
+    /// Where threads have their shortcuts to `current`: the place of `counters`.
     place: Place,
     /// The value that is served, with its limits.
     current: ArcSwapOption<Entry<T>>,
@@ -167,12 +167,10 @@ impl<T, E> Leftover<T, E> {
 impl<T, E> Cell<T, E> {
     /// Makes a cell without a key.
     pub(super) fn alone(source: Box<dyn Source<T, E>>, settings: Arc<Settings>) -> Self {
-        let counters = Counters::new();
-        let (place, _) = counters.place();
-        Self { place, ..Self::new(source, settings, Arc::new(counters), Identity::alone()) }
+        Self::new(source, settings, Arc::new(Counters::new()), Identity::alone())
     }
 
-    /// Makes a cell that counts on counters of others, and to which there are no shortcuts.
+    /// Makes a cell that may share its counters with others; then there must be no shortcuts to it.
     pub(super) fn new(
         source: Box<dyn Source<T, E>>,
         settings: Arc<Settings>,
@@ -181,7 +179,7 @@ impl<T, E> Cell<T, E> {
     ) -> Self {
         Self {
             edition: AtomicU64::new(0),
-            place: Place::NONE,
+            place: counters.place().0,
             current: ArcSwapOption::empty(),
             state: Mutex::new(State { flight: None, failure: None }),
             source,
@@ -211,17 +209,16 @@ impl<T, E> Cell<T, E> {
 
     /// The current value if it is fresh, counted as a hit and remembered for the next time; takes no lock.
     #[inline(never)]
-    pub(super) fn fresh_and_remembered(&self) -> Option<Guard<Option<Arc<Entry<T>>>>>
+    pub(super) fn fresh_and_remembered(&self) -> Option<Arc<T>>
     where
         T: Send + Sync + 'static,
     {
         let guard = self.fresh()?;
+        let entry = guard.as_ref()?;
         self.counters.count_hit();
-        if let Some(entry) = &*guard {
-            let (_, holder) = self.counters.place();
-            self.place.remember(holder, entry);
-        }
-        Some(guard)
+        let (_, holder) = self.counters.place();
+        self.place.remember(holder, entry);
+        Some(Arc::clone(&entry.value))
     }
 
     /// The current entry, if it is fresh; takes no lock.

@@ -34,23 +34,23 @@ const PLACES: usize = 32;
 
 #[cfg(not(nexios_shuttle))]
 thread_local! {
-    static SHORTCUTS: RefCell<[Option<Shortcut>; PLACES]> = const { RefCell::new([const { None }; PLACES]) };
+    static SHORTCUTS: RefCell<[Shortcut; PLACES]> = const { RefCell::new([const { Shortcut::NOBODYS }; PLACES]) };
 }
 
 #[cfg(nexios_shuttle)]
 thread_local! {
-    static SHORTCUTS: RefCell<[Option<Shortcut>; PLACES]> = RefCell::new([const { None }; PLACES]);
+    static SHORTCUTS: RefCell<[Shortcut; PLACES]> = RefCell::new([const { Shortcut::NOBODYS }; PLACES]);
 }
 
 struct Shortcut {
-    /// Whose hits are counted here.
-    holder: u64,
-    /// How many there were on this thread.
-    tally: Arc<AtomicU64>,
     /// The entry that was read last; zero is none.
     edition: u64,
-    value: Weak<dyn Any + Send + Sync>,
     fresh_until: Option<Instant>,
+    value: Weak<dyn Any + Send + Sync>,
+    /// How many hits there were on this thread; `None` while the place is free.
+    tally: Option<Arc<AtomicU64>>,
+    /// Whose hits are counted here.
+    holder: u64,
 }
 
 /// One of the places that every thread has.
@@ -62,36 +62,32 @@ impl Place {
     pub(super) fn next() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         // Relaxed: only the number matters.
-        Self(NEXT.fetch_add(1, Ordering::Relaxed) % PLACES)
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
-
-    /// No place: there is never a shortcut.
-    pub(super) const NONE: Self = Self(PLACES);
 
     /// The value of `edition` if this thread remembers it and it is fresh; counts the hit.
     #[inline]
     pub(super) fn fresh<T: Send + Sync + 'static>(self, edition: u64) -> Option<Arc<T>> {
-        SHORTCUTS
-            .try_with(|shortcuts| {
-                let shortcuts = shortcuts.try_borrow().ok()?;
-                let shortcut = shortcuts.get(self.0)?.as_ref()?;
-                if shortcut.edition != edition
-                    || shortcut.fresh_until.is_some_and(|limit| Instant::now() >= limit)
-                {
-                    return None;
-                }
-                let value = shortcut.value.upgrade()?.downcast().ok()?;
-                shortcut.count();
-                Some(value)
-            })
-            .unwrap_or(None)
+        let value = SHORTCUTS.try_with(|shortcuts| {
+            let shortcuts = shortcuts.try_borrow().ok()?;
+            let shortcut = &shortcuts[self.0 % PLACES];
+            if shortcut.edition != edition
+                || shortcut.fresh_until.is_some_and(|limit| Instant::now() >= limit)
+            {
+                return None;
+            }
+            let value = shortcut.value.upgrade()?;
+            shortcut.count();
+            Some(value)
+        });
+        value.unwrap_or(None)?.downcast().ok()
     }
 
     /// Remembers an entry, if the place is the holder's.
     pub(super) fn remember<T: Send + Sync + 'static>(self, holder: u64, entry: &Entry<T>) {
         let _ = SHORTCUTS.try_with(|shortcuts| {
             let mut shortcuts = shortcuts.try_borrow_mut().ok()?;
-            let shortcut = shortcuts.get_mut(self.0)?.as_mut()?;
+            let shortcut = &mut shortcuts[self.0 % PLACES];
             if shortcut.holder == holder {
                 let value: Weak<T> = Arc::downgrade(&entry.value);
                 shortcut.value = value;
@@ -102,37 +98,48 @@ impl Place {
         });
     }
 
-    /// Counts a hit on this thread's tally, which `open` makes if the place is free; false if it is another's.
-    pub(super) fn count(self, holder: u64, open: impl FnOnce() -> Option<Arc<AtomicU64>>) -> bool {
+    /// Counts a hit on this thread's tally; false if it has none of the holder's.
+    #[inline]
+    pub(super) fn count(self, holder: u64) -> bool {
+        let counted = SHORTCUTS.try_with(|shortcuts| {
+            let Ok(shortcuts) = shortcuts.try_borrow() else { return false };
+            let shortcut = &shortcuts[self.0 % PLACES];
+            let own = shortcut.holder == holder;
+            if own {
+                shortcut.count();
+            }
+            own
+        });
+        counted.unwrap_or(false)
+    }
+
+    /// Takes the place for the holder with a tally that `make` makes, and counts a hit on it; false if another has
+    /// the place.
+    pub(super) fn open(self, holder: u64, make: impl FnOnce() -> Option<Arc<AtomicU64>>) -> bool {
         let counted = SHORTCUTS.try_with(|shortcuts| {
             let mut shortcuts = shortcuts.try_borrow_mut().ok()?;
-            let place = shortcuts.get_mut(self.0)?;
-            match place {
-                Some(shortcut) if shortcut.holder == holder => shortcut.count(),
-                // The other reference is in the holder's list, and goes with it.
-                Some(shortcut) if Arc::strong_count(&shortcut.tally) > 1 => return None,
-                free => {
-                    let shortcut = Shortcut {
-                        holder,
-                        tally: open()?,
-                        edition: 0,
-                        value: Weak::<()>::new(),
-                        fresh_until: None,
-                    };
-                    shortcut.count();
-                    *free = Some(shortcut);
-                }
+            let shortcut = &mut shortcuts[self.0 % PLACES];
+            // The other reference is in the list of whoever has the place, and goes with it.
+            if shortcut.tally.as_ref().is_some_and(|tally| Arc::strong_count(tally) > 1) {
+                return None;
             }
+            *shortcut = Shortcut { holder, tally: Some(make()?), ..Shortcut::NOBODYS };
+            shortcut.count();
             Some(())
         });
-        counted.is_ok_and(|counted| counted.is_some())
+        matches!(counted, Ok(Some(())))
     }
 }
 
 impl Shortcut {
+    const NOBODYS: Self =
+        Self { edition: 0, fresh_until: None, value: Weak::<()>::new(), tally: None, holder: 0 };
+
     #[inline]
     fn count(&self) {
-        // A load and a store: nobody else writes. Relaxed: a statistic.
-        self.tally.store(self.tally.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        if let Some(tally) = &self.tally {
+            // A load and a store: nobody else writes. Relaxed: a statistic.
+            tally.store(tally.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
     }
 }

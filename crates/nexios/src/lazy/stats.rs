@@ -81,7 +81,16 @@ impl Counters {
     /// Counts a hit that was not by a shortcut.
     #[inline]
     pub(super) fn count_hit(&self) {
-        if !self.hits.place.count(self.hits.id, || self.hits.open_tally()) {
+        if !self.hits.place.count(self.hits.id) {
+            self.count_first_hit();
+        }
+    }
+
+    /// Counts a hit on a thread that has no tally here, and gives it one if its place is free.
+    #[cold]
+    #[inline(never)]
+    fn count_first_hit(&self) {
+        if !self.hits.place.open(self.hits.id, || self.hits.open_tally()) {
             self.hits.others.fetch_add(1, Ordering::Relaxed);
         }
     }
