@@ -19,7 +19,7 @@ use tower_http::{
 use crate::{
     Config,
     access_log::{access_log, request_span},
-    analytics::{self, DailyTotals},
+    analytics::Analytics,
     data::Place,
     gallery::Gallery,
     mail::{Mailer, Outbox},
@@ -40,7 +40,7 @@ pub struct Newsroom {
     pub(crate) gallery: Arc<Gallery>,
     pub(crate) articles: Arc<Articles>,
     pub(crate) newsletters: Newsletters,
-    pub(crate) daily_totals: Arc<DailyTotals>,
+    pub(crate) analytics: Arc<Analytics>,
     pub(crate) protected: Arc<Counters>,
 }
 
@@ -78,7 +78,7 @@ impl Newsroom {
                 Sqlite::read_only(place.replica(), readers),
             )),
             newsletters: Newsletters::new(Sqlite::new(place.primary(), writers), mailer),
-            daily_totals: Arc::new(analytics::daily_totals(place.dataset())),
+            analytics: Arc::new(Analytics::new(place.dataset())),
             protected: Arc::new(Counters::default()),
         }
     }

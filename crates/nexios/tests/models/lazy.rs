@@ -42,7 +42,7 @@ impl Drop for Alive {
 
 impl Numbers {
     /// A computation that is woken once before it is ready.
-    fn compute(&self) -> impl Future<Output = Result<usize, ()>> + Send + 'static {
+    fn compute(&self) -> impl Future<Output = Result<usize, ()>> + Send + use<> {
         let number = self.begun.fetch_add(1, SeqCst) + 1;
         self.most.fetch_max(self.alive.fetch_add(1, SeqCst) + 1, SeqCst);
         let alive = Alive(self.clone());
@@ -334,6 +334,23 @@ fn a_get_after_reset_all_never_sees_an_older_computation() {
         assert!(map.peek(&1).is_some_and(|kept| *kept > before));
         assert!(map.len() <= 1 && format!("{map:?}").contains("computing: 0"));
         numbers.all_gone();
+    });
+}
+
+#[test]
+fn reset_all_forgets_every_key_at_one_instant() {
+    check(|| {
+        let map = Numbers::default().map(10);
+        for key in 1..=3 {
+            map.set(key, SET);
+        }
+        let reader = thread::spawn({
+            let map = map.clone();
+            move || [1, 2, 3, 2, 1].map(|key| *block_on(map.get(&key)).expect("no computation fails") == SET)
+        });
+        map.reset_all();
+        let old = reader.join().expect("no panic");
+        assert!(old.is_sorted_by(|earlier, later| earlier >= later), "{old:?}: old after new");
     });
 }
 

@@ -18,7 +18,7 @@ struct Histories([History; KEYS.len()]);
 impl Histories {
     fn new(capacity: usize) -> Self {
         let forgetful = capacity < KEYS.len();
-        Self(std::array::from_fn(|_| History { forgetful, ..History::default() }))
+        Self(std::array::from_fn(|_| History::new(forgetful)))
     }
 
     fn reset_all(&mut self, begun: u64, ended: u64) {

@@ -43,10 +43,14 @@ pub(super) struct Call {
 pub(super) struct History {
     calls: Vec<Call>,
     /// True if the value may vanish at any time, by an eviction.
-    pub(super) forgetful: bool,
+    forgetful: bool,
 }
 
 impl History {
+    pub(super) fn new(forgetful: bool) -> Self {
+        Self { forgetful, ..Self::default() }
+    }
+
     pub(super) fn push(&mut self, call: Call) {
         self.calls.push(call);
     }
