@@ -16,6 +16,8 @@ use tokio::sync::{OnceCell, Semaphore};
 
 const CALLERS: usize = 20;
 
+type Map = AsyncLazyMap<&'static str, Arc<usize>, ()>;
+
 /// Computations that wait at a gate, and are counted as they begin.
 #[derive(Clone)]
 struct Work {
@@ -123,7 +125,7 @@ async fn moka_begins_anew_for_each_impatient_caller_and_nexios_once() {
     let work = Work::new();
     let map = {
         let work = work.clone();
-        AsyncLazyMap::<&str, _, ()>::new(10, move |_| {
+        Map::new(10, move |_| {
             let work = work.clone();
             async move { Ok(work.succeed().await) }
         })
@@ -165,13 +167,13 @@ async fn moka_keeps_what_was_invalidated_while_it_was_computed_and_nexios_does_n
     let work = Work::new();
     let map = {
         let work = work.clone();
-        AsyncLazyMap::<&str, _, ()>::new(10, move |_| {
+        Map::new(10, move |_| {
             let work = work.clone();
             async move { Ok(work.succeed().await) }
         })
     };
-    for reset in [|map: &AsyncLazyMap<&'static str, Arc<usize>, ()>| map.reset(&"key"), |map| map.reset_all()]
-    {
+    let ways: [fn(&Map); 2] = [|map| map.reset(&"key"), |map| map.reset_all()];
+    for reset in ways {
         let before = work.begun();
         let mut waiting = map.get(&"key");
         assert!(poll_once(&mut waiting).is_pending());
