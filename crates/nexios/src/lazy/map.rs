@@ -3,6 +3,7 @@
 mod builder;
 mod key;
 mod keys;
+mod spot;
 
 use std::{
     borrow::Borrow,
@@ -17,7 +18,8 @@ use std::{
 };
 
 pub use builder::AsyncLazyMapBuilder;
-use keys::{Keys, Spot};
+use keys::Keys;
+use spot::Spot;
 use tokio::time::Instant;
 
 use super::{
@@ -56,12 +58,7 @@ use super::{
 /// # Ok(())
 /// # }
 /// ```
-pub struct AsyncLazyMap<K, T, E>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-{
+pub struct AsyncLazyMap<K, T, E> {
     keys: Arc<Keys<K, T, E>>,
 }
 
@@ -228,23 +225,13 @@ where
     }
 }
 
-impl<K, T, E> Drop for AsyncLazyMap<K, T, E>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-{
+impl<K, T, E> Drop for AsyncLazyMap<K, T, E> {
     fn drop(&mut self) {
         self.keys.close();
     }
 }
 
-impl<K, T, E> fmt::Debug for AsyncLazyMap<K, T, E>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-{
+impl<K: Hash + Eq, T, E> fmt::Debug for AsyncLazyMap<K, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AsyncLazyMap")
             .field("name", &self.keys.name())

@@ -30,8 +30,7 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 use super::key::Keyed;
 use crate::{
     lazy::{
-        call::Site,
-        cell::{Cell, Entrance, Settings, Visit},
+        cell::{Cell, Settings},
         entry::Entry,
         flight::{Computation, discard},
         recursion::{Identity, next_id},
@@ -59,14 +58,14 @@ pub(super) type Compute<K, T, E> = Box<dyn Fn(K, Option<Duration>) -> Computatio
 pub(super) type Weigh<K, T> = Box<dyn Fn(&K, &T) -> usize + Send + Sync>;
 
 /// A lock's part of the cells that compute.
-type Shard<K, T, E> = HashMap<K, Aloft<T, E>>;
+pub(super) type Shard<K, T, E> = HashMap<K, Aloft<T, E>>;
 
 pub(crate) struct Keys<K, T, E> {
     resident: Cache<K, Resident<T, E>, ByWeight, RandomState, Collect>,
     aloft: [Mutex<Shard<K, T, E>>; SHARDS],
     /// Which cells are seen; the next one begins with `reset_all`.
     generation: AtomicU64,
-    hasher: RandomState,
+    pub(super) hasher: RandomState,
     compute: Compute<K, T, E>,
     /// `None`: every entry counts as one.
     weigh: Option<Weigh<K, T>>,
@@ -85,9 +84,9 @@ struct Resident<T, E> {
 }
 
 /// A cell that computes.
-struct Aloft<T, E> {
-    cell: Arc<Cell<T, E>>,
-    generation: u64,
+pub(super) struct Aloft<T, E> {
+    pub(super) cell: Arc<Cell<T, E>>,
+    pub(super) generation: u64,
 }
 
 impl<T, E> Clone for Resident<T, E> {
@@ -261,27 +260,6 @@ where
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.resident.len()
-    }
-
-    pub(super) fn weight(&self) -> u64 {
-        self.resident.weight()
-    }
-
-    pub(super) fn capacity(&self) -> u64 {
-        self.resident.capacity()
-    }
-
-    pub(super) fn name(&self) -> String {
-        self.settings.name()
-    }
-
-    /// How many keys are being computed.
-    pub(super) fn computing(&self) -> usize {
-        self.aloft.iter().map(|shard| lock(shard).len()).sum()
-    }
-
     /// Takes a cell down whose flight has ended: it becomes resident if it holds something, else it is gone.
     pub(super) fn land(&self, key: &K, cell: &Cell<T, E>) {
         loop {
@@ -318,21 +296,17 @@ where
         }
     }
 
-    /// Drops every computation: the map is going away.
-    pub(super) fn close(&self) {
-        for shard in &self.aloft {
-            let cells = std::mem::take(&mut *lock(shard));
-            cells.values().for_each(|aloft| aloft.cell.close());
-            discard(cells);
-        }
-    }
-
     pub(super) fn compute(&self, key: K, limit: Option<Duration>) -> Computation<T, E> {
         (self.compute)(key, limit)
     }
 
     /// The cell of a key, and whether it is aloft.
-    fn find<Q>(&self, shard: &Shard<K, T, E>, key: &Q, generation: u64) -> Option<(Arc<Cell<T, E>>, bool)>
+    pub(super) fn find<Q>(
+        &self,
+        shard: &Shard<K, T, E>,
+        key: &Q,
+        generation: u64,
+    ) -> Option<(Arc<Cell<T, E>>, bool)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -346,7 +320,7 @@ where
         }
     }
 
-    fn make(self: &Arc<Self>, key: &K) -> Arc<Cell<T, E>> {
+    pub(super) fn make(self: &Arc<Self>, key: &K) -> Arc<Cell<T, E>> {
         let identity = Identity { owner: self.id, hash: self.hasher.hash_one(key) };
         let source = Keyed::new(key.clone(), self);
         Arc::new(Cell::new(
@@ -372,7 +346,7 @@ where
     }
 
     /// Lets go of a cell that is aloft no more: its flight goes on for those who wait.
-    fn throw_away(&self, key: K, aloft: Aloft<T, E>) {
+    pub(super) fn throw_away(&self, key: K, aloft: Aloft<T, E>) {
         aloft.cell.empty().overtake();
         discard((key, aloft));
     }
@@ -390,12 +364,46 @@ where
         }
     }
 
-    fn generation(&self) -> u64 {
+    pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard<K, T, E>> {
+    pub(super) fn shard(&self, hash: u64) -> MutexGuard<'_, Shard<K, T, E>> {
         lock(&self.aloft[hash as usize % SHARDS])
+    }
+}
+
+impl<K: Hash + Eq, T, E> Keys<K, T, E> {
+    pub(super) fn len(&self) -> usize {
+        self.resident.len()
+    }
+
+    pub(super) fn weight(&self) -> u64 {
+        self.resident.weight()
+    }
+
+    pub(super) fn capacity(&self) -> u64 {
+        self.resident.capacity()
+    }
+}
+
+impl<K, T, E> Keys<K, T, E> {
+    pub(super) fn name(&self) -> String {
+        self.settings.name()
+    }
+
+    /// How many keys are being computed.
+    pub(super) fn computing(&self) -> usize {
+        self.aloft.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    /// Drops every computation: the map is going away.
+    pub(super) fn close(&self) {
+        for shard in &self.aloft {
+            let cells = std::mem::take(&mut *lock(shard));
+            cells.values().for_each(|aloft| aloft.cell.close());
+            discard(cells);
+        }
     }
 }
 
@@ -406,63 +414,4 @@ fn lock<K, T, E>(shard: &Mutex<Shard<K, T, E>>) -> MutexGuard<'_, Shard<K, T, E>
 
 fn most_parts() -> usize {
     std::thread::available_parallelism().map_or(8, |cores| cores.get().next_power_of_two() * 4)
-}
-
-/// A key, on the way to its cell.
-pub(super) struct Spot<'a, K, Q: ?Sized, T, E> {
-    pub(super) keys: &'a Arc<Keys<K, T, E>>,
-    pub(super) key: &'a Q,
-}
-
-impl<K, Q, T, E> Site<T, E> for Spot<'_, K, Q, T, E>
-where
-    K: Borrow<Q> + Hash + Eq + Clone + Send + Sync + 'static,
-    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-    T: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-{
-    fn enter(&self, visit: Visit<'_>) -> (Arc<Cell<T, E>>, Entrance<T, E>) {
-        let keys = self.keys;
-        let hash = keys.hasher.hash_one(self.key);
-        let mut owned = None;
-        let mut made = None;
-        let (cell, entrance, leftover, replaced) = loop {
-            let mut shard = keys.shard(hash);
-            let generation = keys.generation();
-            let (cell, aloft) = match keys.find(&shard, self.key, generation) {
-                Some((cell, aloft)) if aloft || owned.is_some() => (cell, aloft),
-                None if made.is_some() && owned.is_some() => match made.take() {
-                    Some(cell) => (cell, false),
-                    None => continue,
-                },
-                found => {
-                    // The key is cloned without a lock; then everything is looked at again.
-                    drop(shard);
-                    let key = owned.get_or_insert_with(|| self.key.to_owned());
-                    if found.is_none() {
-                        made = Some(keys.make(key));
-                    }
-                    continue;
-                }
-            };
-            let (entrance, leftover) = cell.enter(visit);
-            let started = matches!(entrance, Entrance::Started(..) | Entrance::Stale(_, Some(_)));
-            let mut replaced = None;
-            if started
-                && !aloft
-                && let Some(key) = owned.take()
-            {
-                // Taken out rather than replaced, so that neither key is dropped here.
-                replaced = shard.remove_entry(self.key);
-                shard.insert(key, Aloft { cell: Arc::clone(&cell), generation });
-            }
-            break (cell, entrance, leftover, replaced);
-        };
-        if let Some((key, aloft)) = replaced {
-            keys.throw_away(key, aloft);
-        }
-        leftover.discard();
-        discard((owned, made));
-        (cell, entrance)
-    }
 }

@@ -7,9 +7,13 @@ use std::{
 
 use nexios::AsyncLazy;
 use tracing::{
-    Event, Metadata, Subscriber,
+    Event, Instrument, Metadata, Subscriber,
     field::{Field, Visit},
     span,
+};
+use tracing_subscriber::{
+    layer::{Context, Layer, SubscriberExt},
+    registry::{LookupSpan, Registry},
 };
 
 use super::{Broken, Source, pass_time, poll_once, seconds, settle};
@@ -144,4 +148,40 @@ async fn a_panic_is_logged_once_with_the_name() {
     let (one, two) = tokio::join!(cell.get(), cell.get());
     assert!(one.is_err() && two.is_err());
     assert_eq!(lines.take(), ["ERROR rates: a lazy computation panicked"]);
+}
+
+/// Notes how the spans of computations are related to those of callers.
+#[derive(Clone, Default)]
+struct Links(Arc<Mutex<Vec<String>>>);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Links {
+    fn on_new_span(&self, _: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
+        let span = context.span(id).unwrap();
+        let parent = span.parent().map_or("nobody", |parent| parent.name());
+        if span.name() == "lazy" {
+            self.0.lock().unwrap().push(format!("lazy is a child of {parent}"));
+        }
+    }
+
+    fn on_follows_from(&self, id: &span::Id, follows: &span::Id, context: Context<'_, S>) {
+        let name = |id| context.span(id).unwrap().name();
+        self.0.lock().unwrap().push(format!("{} follows from {}", name(id), name(follows)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_span_of_a_computation_is_its_starters_child_and_linked_from_each_waiter() {
+    // RS-011
+    let links = Links::default();
+    let _guard = tracing::subscriber::set_default(Registry::default().with(links.clone()));
+    let source = Source::new();
+    let cell = source.cell();
+    let first = cell.get().instrument(tracing::info_span!("first"));
+    let second = cell.get().instrument(tracing::info_span!("second"));
+    let third = cell.get().instrument(tracing::info_span!("third"));
+    source.let_through(1);
+    let answers = tokio::join!(first, second, third);
+    assert!(answers.0.is_ok() && answers.1.is_ok() && answers.2.is_ok());
+    let expected = ["lazy is a child of first", "second follows from lazy", "third follows from lazy"];
+    assert_eq!(*links.0.lock().unwrap(), expected);
 }

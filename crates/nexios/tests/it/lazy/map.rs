@@ -104,12 +104,7 @@ impl Drop for Alive {
 }
 
 /// How many keys a map says that it computes.
-fn computing<K, T, E>(map: &AsyncLazyMap<K, T, E>) -> usize
-where
-    K: std::hash::Hash + Eq + Clone + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-{
+fn computing<K: std::hash::Hash + Eq, T, E>(map: &AsyncLazyMap<K, T, E>) -> usize {
     let shown = format!("{map:?}");
     let number = shown.split("computing: ").nth(1).unwrap();
     number.split(',').next().unwrap().parse().unwrap()

@@ -23,6 +23,15 @@ async fn a_map_never_holds_more_entries_than_its_capacity() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_largest_capacity_there_is_takes_no_room_by_itself() {
+    let map = Shelf::open().map(usize::MAX);
+    map.get("a").await.unwrap();
+    let weighed = Shelf::open().builder(usize::MAX).weigher(|_, _| usize::MAX / 8).build();
+    weighed.get("a").await.unwrap();
+    assert_eq!((map.len(), weighed.len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn evicted_values_are_gone_and_computed_again() {
     let made: Arc<Mutex<Vec<Weak<()>>>> = Arc::default();
     let map = {
