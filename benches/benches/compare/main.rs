@@ -1,11 +1,12 @@
 //! `cargo bench -p benches [-- FILTER]`: all contests whose name contains the filter, and the table.
 
 mod group;
+mod lazy;
 mod pool;
 
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
-    let contests = [group::contests(), pool::contests()];
+    let contests = [group::contests(), pool::contests(), lazy::contests()];
     let outcomes: Vec<_> = contests
         .into_iter()
         .flatten()

@@ -8,7 +8,10 @@ mod entry;
 mod error;
 mod flight;
 mod guard;
+mod map;
 mod recursion;
+mod runtime;
+mod shortcut;
 mod stats;
 
 use std::{
@@ -26,6 +29,7 @@ use call::{Answer, Call};
 use cell::Cell;
 pub use error::LazyError;
 pub use guard::LazyGuard;
+pub use map::{AsyncLazyMap, AsyncLazyMapBuilder};
 pub use stats::LazyStats;
 use tokio::time::Instant;
 
@@ -188,14 +192,15 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     /// A call that begins after this has returned never sees what was computed or being computed before. Those
     /// who wait already are given what they wait for.
     pub fn reset(&self) {
-        self.cell.reset();
+        self.cell.empty().overtake();
     }
 
     /// Puts a value in the place of what there is, with an age of zero.
     ///
     /// It wins over a computation that is running: its waiters are given this value, and it is dropped.
     pub fn set(&self, value: T) {
-        self.cell.set(value);
+        let value = Arc::new(value);
+        self.cell.put(Arc::clone(&value)).end_with(value);
     }
 
     /// Returns the value that is there, fresh or inside its stale limits; never waits and never computes.
@@ -220,7 +225,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     /// Returns what the cell has done so far; the numbers are read one after the other.
     #[must_use]
     pub fn stats(&self) -> LazyStats {
-        self.cell.counters.read()
+        self.cell.counters.read(self.age())
     }
 }
 
@@ -254,7 +259,7 @@ impl<T, E> fmt::Debug for AsyncLazy<T, E> {
 }
 
 struct Get<'a, T, E> {
-    call: Call<'a, T, E>,
+    call: Call<&'a Arc<Cell<T, E>>, T, E>,
 }
 
 impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for Get<'_, T, E> {
@@ -262,19 +267,21 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for Get<'_, T, E
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let cell = self.call.cell();
-        if !self.call.is_waiting()
-            && let Some(Some(entry)) = cell.fresh().as_deref()
-        {
-            cell.counters.count_hit();
-            return Poll::Ready(Ok(Arc::clone(&entry.value)));
+        if !self.call.is_waiting() {
+            let cell = self.call.site();
+            if let Some(value) = cell.fresh_by_shortcut() {
+                return Poll::Ready(Ok(value));
+            }
+            if let Some(value) = cell.fresh_and_remembered() {
+                return Poll::Ready(Ok(value));
+            }
         }
         self.call.poll(cx)
     }
 }
 
 struct GetGuard<'a, T, E> {
-    call: Call<'a, T, E>,
+    call: Call<&'a Arc<Cell<T, E>>, T, E>,
 }
 
 impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for GetGuard<'_, T, E> {
@@ -282,19 +289,20 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for GetGuard<'_,
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let cell = self.call.cell();
-        if !self.call.is_waiting()
-            && let Some(entry) = cell.fresh()
-        {
-            cell.counters.count_hit();
-            return Poll::Ready(Ok(LazyGuard::borrowed(entry)));
+        if !self.call.is_waiting() {
+            let cell = self.call.site();
+            // Not by a shortcut: that would count a reference to the value, which many threads fight over.
+            if let Some(entry) = cell.fresh() {
+                cell.counters.count_hit();
+                return Poll::Ready(Ok(LazyGuard::borrowed(entry)));
+            }
         }
         self.call.poll(cx).map_ok(LazyGuard::owned)
     }
 }
 
 struct Refresh<'a, T, E> {
-    call: Call<'a, T, E>,
+    call: Call<&'a Arc<Cell<T, E>>, T, E>,
 }
 
 impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for Refresh<'_, T, E> {

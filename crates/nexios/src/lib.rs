@@ -8,7 +8,7 @@
 //! | the first good answer of several sources, with delays, limits and all the errors | [`run_until_first_complete`] |
 //! | the same operation again when it is slow, without a storm of copies | [`Hedge`] |
 //! | work that outlives the request, with a name, progress, retries and an orderly shutdown | [`create_background_task`], [`Background`] |
-//! | one computation for all callers, with reset, expiry and stale values | [`AsyncLazy`] |
+//! | one computation for all callers, with reset, expiry and stale values; the same by key, bounded | [`AsyncLazy`], [`AsyncLazyMap`] |
 //!
 //! What is made inside a [`CancelScope`] (a request, a background task) ends when its [`CancelToken`] fires.
 //!
@@ -38,7 +38,9 @@ pub use background::{
 pub use cancel::{CancelReason, CancelScope, CancelToken, Interrupted};
 pub use group::{OnError, Spawner, Task, TaskGroup, TaskGroupBuilder};
 pub use hedge::{Attempt, Delay, Hedge, HedgeBuilder, HedgeStats};
-pub use lazy::{AsyncLazy, AsyncLazyBuilder, LazyError, LazyGuard, LazyStats};
+pub use lazy::{
+    AsyncLazy, AsyncLazyBuilder, AsyncLazyMap, AsyncLazyMapBuilder, LazyError, LazyGuard, LazyStats,
+};
 pub use pool::{
     Overload, PoolDrainReport, PoolError, PoolStats, ThreadPool, ThreadPoolBuilder, run_in_threadpool,
 };

@@ -19,7 +19,7 @@ use tower_http::{
 use crate::{
     Config,
     access_log::{access_log, request_span},
-    analytics::{self, DailyTotals},
+    analytics::Analytics,
     darkroom::Darkroom,
     data::Place,
     gallery::Gallery,
@@ -42,7 +42,7 @@ pub struct Newsroom {
     pub(crate) gallery: Arc<Gallery>,
     pub(crate) articles: Arc<Articles>,
     pub(crate) newsletters: Newsletters,
-    pub(crate) daily_totals: Arc<DailyTotals>,
+    pub(crate) analytics: Arc<Analytics>,
     pub(crate) protected: Arc<Counters>,
 }
 
@@ -81,7 +81,7 @@ impl Newsroom {
                 Sqlite::read_only(place.replica(), readers),
             )),
             newsletters: Newsletters::new(Sqlite::new(place.primary(), writers), mailer),
-            daily_totals: Arc::new(analytics::daily_totals(place.dataset())),
+            analytics: Arc::new(Analytics::new(place.dataset())),
             protected: Arc::new(Counters::default()),
         }
     }

@@ -32,7 +32,7 @@ async fn main() -> anyhow::Result<()> {
     // Before anybody can know that the service is there.
     let mut signals = StopSignals::listen()?;
     let newsroom = Newsroom::new(&config);
-    newsroom.reset_analytics_daily();
+    newsroom.refresh_analytics_daily();
     let address = listener.local_addr()?;
     let stop = CancelToken::new();
     let server = serve(listener, newsroom::router(newsroom), stop.clone());

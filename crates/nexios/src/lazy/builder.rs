@@ -1,9 +1,9 @@
-use std::{borrow::Cow, future::Future, panic::Location, time::Duration};
+use std::{borrow::Cow, future::Future, marker::PhantomData, panic::Location, sync::Arc, time::Duration};
 
 use super::{
-    cell::{Cell, Compute, Settings},
-    entry::Limits,
+    cell::{Cell, Settings, Source},
     error::LazyError,
+    flight::Computation,
 };
 
 /// Settings of an [`AsyncLazy`](crate::AsyncLazy); made by
@@ -37,8 +37,38 @@ use super::{
 /// ```
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AsyncLazyBuilder<T, E> {
-    compute: Compute<T, E>,
+    source: Box<dyn Source<T, E>>,
     settings: Settings,
+}
+
+/// A closure that makes the computations of one cell.
+struct Plain<F, Fut> {
+    make: F,
+    future: PhantomData<fn() -> Fut>,
+}
+
+impl<F, Fut, T, E> Source<T, E> for Plain<F, Fut>
+where
+    F: Fn() -> Fut + Send + Sync,
+    Fut: Future<Output = Result<T, E>> + Send + 'static,
+{
+    fn compute(&self, limit: Option<Duration>) -> Computation<T, E> {
+        limited((self.make)(), limit)
+    }
+}
+
+/// Makes a computation of a user's future, which is dropped at `limit`.
+pub(super) fn limited<Fut, T, E>(future: Fut, limit: Option<Duration>) -> Computation<T, E>
+where
+    Fut: Future<Output = Result<T, E>> + Send + 'static,
+{
+    Box::pin(async move {
+        let outcome = match limit {
+            None => future.await,
+            Some(limit) => tokio::time::timeout(limit, future).await.map_err(|_| LazyError::TimedOut)?,
+        };
+        outcome.map_err(|error| LazyError::Failed(error.into()))
+    })
 }
 
 impl<T, E> AsyncLazyBuilder<T, E> {
@@ -47,28 +77,7 @@ impl<T, E> AsyncLazyBuilder<T, E> {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        Self {
-            compute: Box::new(move |limit| {
-                let future = f();
-                Box::pin(async move {
-                    let outcome = match limit {
-                        None => future.await,
-                        Some(limit) => {
-                            tokio::time::timeout(limit, future).await.map_err(|_| LazyError::TimedOut)?
-                        }
-                    };
-                    outcome.map_err(|error| LazyError::Failed(error.into()))
-                })
-            }),
-            settings: Settings {
-                name: None,
-                location,
-                limits: Limits::FOR_EVER,
-                error_backoff: None,
-                keep_warm: false,
-                timeout: None,
-            },
-        }
+        Self { source: Box::new(Plain { make: f, future: PhantomData }), settings: Settings::new(location) }
     }
 
     /// Names the value in `Debug`, logs and spans; the default is the place where it was made.
@@ -113,11 +122,7 @@ impl<T, E> AsyncLazyBuilder<T, E> {
     /// If `share` is not a number from 0 to 1.
     #[track_caller]
     pub fn jitter(mut self, share: f64) -> Self {
-        assert!(
-            (0.0..=1.0).contains(&share),
-            "the jitter of a lazy value is a share from 0 to 1, not {share}"
-        );
-        self.settings.limits.jitter = share;
+        self.settings.limits.jitter = checked_jitter(share);
         self
     }
 
@@ -148,7 +153,7 @@ impl<T, E> AsyncLazyBuilder<T, E> {
     }
 
     pub(super) fn into_cell(self) -> Cell<T, E> {
-        Cell::new(self.compute, self.settings)
+        Cell::alone(self.source, Arc::new(self.settings))
     }
 }
 
@@ -156,4 +161,10 @@ impl<T, E> std::fmt::Debug for AsyncLazyBuilder<T, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("AsyncLazyBuilder").field(&self.settings).finish()
     }
+}
+
+#[track_caller]
+pub(super) fn checked_jitter(share: f64) -> f64 {
+    assert!((0.0..=1.0).contains(&share), "the jitter of a lazy value is a share from 0 to 1, not {share}");
+    share
 }

@@ -5,37 +5,52 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::runtime::Handle;
-
 use super::{
     cell::{Cell, Entrance, Visit},
     driver::launch,
     error::LazyError,
     flight::{Ending, Flight},
     recursion::{Link, Wait},
+    runtime::Runtime,
 };
 
 /// The answer to a call.
 pub(super) type Answer<T, E> = Result<Arc<T>, LazyError<E>>;
 
+/// How a call comes to its cell: directly, or by a key.
+pub(super) trait Site<T, E> {
+    /// Finds the cell, and what there is. The cell of a started flight stays where others find it until that ends.
+    fn enter(&self, visit: Visit<'_>) -> (Arc<Cell<T, E>>, Entrance<T, E>);
+}
+
+impl<T, E> Site<T, E> for &Arc<Cell<T, E>> {
+    fn enter(&self, visit: Visit<'_>) -> (Arc<Cell<T, E>>, Entrance<T, E>) {
+        let (entrance, leftover) = Cell::enter(self, visit);
+        leftover.discard();
+        (Arc::clone(self), entrance)
+    }
+}
+
 /// The slow way to a value: everything but a fresh value that is there.
-pub(super) struct Call<'a, T, E> {
-    cell: &'a Arc<Cell<T, E>>,
+pub(super) struct Call<S, T, E> {
+    site: S,
     /// True when a value that is there is not good enough.
     refresh: bool,
     /// True from the first look on; a call is counted once.
     begun: bool,
-    /// The flight that this call waits for.
-    waiter: Option<Waiter<'a, T, E>>,
+    /// The flight that this call waits for; in a box, since most calls wait for none.
+    waiter: Option<Box<Waiter<T, E>>>,
 }
 
-impl<'a, T, E> Call<'a, T, E> {
-    pub(super) fn new(cell: &'a Arc<Cell<T, E>>, refresh: bool) -> Self {
-        Self { cell, refresh, begun: false, waiter: None }
+impl<S, T, E> Call<S, T, E> {
+    #[inline]
+    pub(super) fn new(site: S, refresh: bool) -> Self {
+        Self { site, refresh, begun: false, waiter: None }
     }
 
-    pub(super) fn cell(&self) -> &'a Arc<Cell<T, E>> {
-        self.cell
+    #[inline]
+    pub(super) fn site(&self) -> &S {
+        &self.site
     }
 
     /// True while this call waits for a flight.
@@ -45,15 +60,18 @@ impl<'a, T, E> Call<'a, T, E> {
     }
 }
 
-impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Call<'_, T, E> {
+impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, T, E> {
+    // Out of the way of those who find a fresh value.
+    #[inline(never)]
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Answer<T, E>> {
         loop {
             if let Some(waiter) = &self.waiter {
                 let ending = ready!(waiter.flight.poll_ending(waiter.key, cx));
+                let cell = Arc::clone(&waiter.cell);
                 self.waiter = None;
                 match ending {
                     Ending::Done(Ok(value)) => return Poll::Ready(Ok(value)),
-                    Ending::Done(Err(error)) => return Poll::Ready(self.instead_of(error)),
+                    Ending::Done(Err(error)) => return Poll::Ready(self.instead_of(&cell, error)),
                     // The runtime that ran the computation is gone; ours takes over.
                     Ending::Lost | Ending::Abandoned => {}
                 }
@@ -69,14 +87,11 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Call<'_, T, E> {
         let first = !std::mem::replace(&mut self.begun, true);
         let counted = first && !self.refresh;
         let link = Link::current();
-        let runtime = Handle::try_current().ok();
-        let visit = Visit {
-            refresh: self.refresh,
-            recursive: link.as_ref().is_some_and(|link| link.includes(self.cell.id())),
-            can_launch: runtime.is_some(),
-        };
-        let counters = &self.cell.counters;
-        match self.cell.enter(visit) {
+        let runtime = Runtime::try_current().ok();
+        let visit = Visit { refresh: self.refresh, link: link.as_deref(), can_launch: runtime.is_some() };
+        let (cell, entrance) = self.site.enter(visit);
+        let counters = &cell.counters;
+        match entrance {
             Entrance::Fresh(value) => {
                 counters.count_hit();
                 Some(Ok(value))
@@ -85,7 +100,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Call<'_, T, E> {
                 counters.count_stale();
                 if let Some((flight, runtime)) = flight.zip(runtime) {
                     // No starter: nobody waits for this flight, so it may well ask for who started it.
-                    launch(self.cell, &flight, &runtime, None);
+                    launch(&cell, &flight, &runtime, None);
                 }
                 Some(Ok(value))
             }
@@ -96,14 +111,14 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Call<'_, T, E> {
             Entrance::Recursive => Some(Err(LazyError::Recursive)),
             Entrance::NoRuntime if first => panic!(
                 "the lazy value `{}` has to be computed, which needs a tokio runtime, and this call is polled outside of one",
-                self.cell.name()
+                cell.name()
             ),
             Entrance::NoRuntime => Some(Err(LazyError::Shutdown)),
             Entrance::Joined(flight, key) => {
                 if counted {
                     counters.count_wait();
                 }
-                let mut waiter = Waiter { cell: self.cell, flight, key, wait: None };
+                let mut waiter = Box::new(Waiter { cell, flight, key, wait: None });
                 if let Some(span) = waiter.flight.span().get() {
                     tracing::Span::current().follows_from(span.clone());
                 }
@@ -120,11 +135,11 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Call<'_, T, E> {
                 if counted {
                     counters.count_miss();
                 }
-                let mut waiter = Waiter { cell: self.cell, flight, key, wait: None };
+                let mut waiter = Box::new(Waiter { cell, flight, key, wait: None });
                 // A new flight waits for nobody, so this closes no circle.
                 waiter.wait = link.as_ref().and_then(|link| link.wait_for(waiter.flight.id()));
                 if let Some(runtime) = runtime {
-                    launch(self.cell, &waiter.flight, &runtime, link);
+                    launch(&waiter.cell, &waiter.flight, &runtime, link);
                 }
                 if waiter.flight.is_lost() {
                     // A runtime that shuts down drops what is spawned on it; trying again would never end.
@@ -137,13 +152,13 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Call<'_, T, E> {
     }
 
     /// What to answer when the computation failed: the old value, if it may still stand in.
-    fn instead_of(&self, error: LazyError<E>) -> Answer<T, E> {
+    fn instead_of(&self, cell: &Cell<T, E>, error: LazyError<E>) -> Answer<T, E> {
         if self.refresh {
             return Err(error);
         }
-        match self.cell.servable().as_deref() {
+        match cell.servable().as_deref() {
             Some(Some(entry)) => {
-                self.cell.counters.count_stale();
+                cell.counters.count_stale();
                 Ok(Arc::clone(&entry.value))
             }
             _ => Err(error),
@@ -152,15 +167,15 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Call<'_, T, E> {
 }
 
 /// A place among those who wait for a flight; leaving it is dropping it.
-struct Waiter<'a, T, E> {
-    cell: &'a Cell<T, E>,
+struct Waiter<T, E> {
+    cell: Arc<Cell<T, E>>,
     flight: Arc<Flight<T, E>>,
     key: u64,
     /// The edge that this wait adds when it is part of a computation.
     wait: Option<Wait>,
 }
 
-impl<T, E> Drop for Waiter<'_, T, E> {
+impl<T, E> Drop for Waiter<T, E> {
     fn drop(&mut self) {
         // The edge goes first: what the flight drops below may ask for this computation's cell.
         self.wait = None;

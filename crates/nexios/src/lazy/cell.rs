@@ -7,10 +7,11 @@
 //! 2. A flight may publish only while it is the cell's flight. `reset` and `set` take the flight away, so
 //!    nothing that began before them can be published, joined or taken for a recent failure after them.
 //! 3. A value is published before its waiters are told.
-//! 4. No user code runs under the lock: what is replaced is dropped after it.
+//! 4. No user code runs under the lock, nor under its callers': what is replaced is handed out as a [`Leftover`].
+//! 5. `edition` changes before `current` does, so a shortcut is never good for a value that is not there any more.
 
 use std::{
-    panic::Location,
+    panic::{AssertUnwindSafe, Location, catch_unwind},
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -22,16 +23,26 @@ use super::{
     entry::{Entry, Freshness, Limits},
     error::LazyError,
     flight::{Computation, Ending, Flight, discard},
-    recursion,
+    recursion::{Identity, Link, next_id},
+    shortcut::Place,
     stats::Counters,
 };
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// The shortest time between a failure and the next refresh that nobody waits for.
 const REFRESH_SPACING: Duration = Duration::from_secs(1);
 
-/// Makes a computation with the given time limit.
-pub(super) type Compute<T, E> = Box<dyn Fn(Option<Duration>) -> Computation<T, E> + Send + Sync>;
+/// Where a cell's values come from.
+pub(super) trait Source<T, E>: Send + Sync {
+    /// Makes a computation with the given time limit.
+    fn compute(&self, limit: Option<Duration>) -> Computation<T, E>;
+
+    /// Takes note that a flight of the cell has ended; called without a lock, before its waiters are told.
+    fn landed(&self, _cell: &Cell<T, E>) {}
+}
 
 /// What a user chose for a cell.
 #[derive(Debug)]
@@ -45,15 +56,39 @@ pub(super) struct Settings {
     pub(super) timeout: Option<Duration>,
 }
 
+impl Settings {
+    pub(super) fn new(location: &'static Location<'static>) -> Self {
+        Self {
+            name: None,
+            location,
+            limits: Limits::FOR_EVER,
+            error_backoff: None,
+            keep_warm: false,
+            timeout: None,
+        }
+    }
+
+    pub(super) fn name(&self) -> String {
+        match &self.name {
+            Some(name) => name.to_string(),
+            None => format!("{}:{}", self.location.file(), self.location.line()),
+        }
+    }
+}
+
 pub(super) struct Cell<T, E> {
+    /// The edition of `current`, or of what is about to be there; zero when it is empty.
+    edition: AtomicU64,
+    /// Where threads have their shortcuts to `current`: the place of `counters`.
+    place: Place,
     /// The value that is served, with its limits.
     current: ArcSwapOption<Entry<T>>,
     state: Mutex<State<T, E>>,
-    compute: Compute<T, E>,
-    settings: Settings,
-    pub(super) counters: Counters,
+    source: Box<dyn Source<T, E>>,
+    settings: Arc<Settings>,
+    pub(super) counters: Arc<Counters>,
     /// Tells this cell from all others of the process.
-    id: u64,
+    identity: Identity,
 }
 
 struct State<T, E> {
@@ -88,39 +123,102 @@ pub(super) enum Entrance<T, E> {
 }
 
 /// Who calls, and what it may do.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Visit {
+#[derive(Clone, Copy)]
+pub(super) struct Visit<'a> {
     /// True when a value that is there does not satisfy the caller.
     pub(super) refresh: bool,
-    /// True when the caller is part of this cell's computation.
-    pub(super) recursive: bool,
+    /// The computation that the caller is part of.
+    pub(super) link: Option<&'a Link>,
     /// True when the caller can launch a flight.
     pub(super) can_launch: bool,
 }
 
-impl<T, E> Cell<T, E> {
-    pub(super) fn new(compute: Compute<T, E>, settings: Settings) -> Self {
-        Self {
-            current: ArcSwapOption::empty(),
-            state: Mutex::new(State { flight: None, failure: None }),
-            compute,
-            settings,
-            counters: Counters::new(),
-            id: recursion::next_id(),
+/// What a change of a cell has replaced. Its owner lets go of it where no lock is held.
+#[must_use]
+pub(super) struct Leftover<T, E> {
+    flight: Option<Arc<Flight<T, E>>>,
+    entry: Option<Arc<Entry<T>>>,
+    _failure: Option<Failure<E>>,
+}
+
+impl<T, E> Leftover<T, E> {
+    const NOTHING: Self = Self { flight: None, entry: None, _failure: None };
+
+    /// Lets the flight go on for those who wait for it, if any.
+    pub(super) fn overtake(self) {
+        if let Some(flight) = &self.flight {
+            flight.overtake();
         }
     }
 
-    pub(super) fn id(&self) -> u64 {
-        self.id
+    /// Gives those who wait for the flight `value`.
+    pub(super) fn end_with(self, value: Arc<T>) {
+        if let Some(flight) = &self.flight {
+            flight.end(Ending::Done(Ok(value)));
+        }
+    }
+
+    /// Drops what is left, where nobody can take a panic of a destructor.
+    pub(super) fn discard(self) {
+        discard(self);
+    }
+}
+
+impl<T, E> Cell<T, E> {
+    /// Makes a cell without a key.
+    pub(super) fn alone(source: Box<dyn Source<T, E>>, settings: Arc<Settings>) -> Self {
+        Self::new(source, settings, Arc::new(Counters::new()), Identity::alone())
+    }
+
+    /// Makes a cell that may share its counters with others; then there must be no shortcuts to it.
+    pub(super) fn new(
+        source: Box<dyn Source<T, E>>,
+        settings: Arc<Settings>,
+        counters: Arc<Counters>,
+        identity: Identity,
+    ) -> Self {
+        Self {
+            edition: AtomicU64::new(0),
+            place: counters.place().0,
+            current: ArcSwapOption::empty(),
+            state: Mutex::new(State { flight: None, failure: None }),
+            source,
+            settings,
+            counters,
+            identity,
+        }
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
     }
 
     pub(super) fn name(&self) -> String {
-        match &self.settings.name {
-            Some(name) => name.to_string(),
-            None => {
-                format!("{}:{}", self.settings.location.file(), self.settings.location.line())
-            }
-        }
+        self.settings.name()
+    }
+
+    /// The current value if it is fresh and this thread has a shortcut to it; counts the hit.
+    #[inline]
+    pub(super) fn fresh_by_shortcut(&self) -> Option<Arc<T>>
+    where
+        T: Send + Sync + 'static,
+    {
+        // SeqCst, as everything about `current`: one order for all threads.
+        self.place.fresh(self.edition.load(Ordering::SeqCst))
+    }
+
+    /// The current value if it is fresh, counted as a hit and remembered for the next time; takes no lock.
+    #[inline(never)]
+    pub(super) fn fresh_and_remembered(&self) -> Option<Arc<T>>
+    where
+        T: Send + Sync + 'static,
+    {
+        let guard = self.fresh()?;
+        let entry = guard.as_ref()?;
+        self.counters.count_hit();
+        let (_, holder) = self.counters.place();
+        self.place.remember(holder, entry);
+        Some(Arc::clone(&entry.value))
     }
 
     /// The current entry, if it is fresh; takes no lock.
@@ -138,16 +236,24 @@ impl<T, E> Cell<T, E> {
     }
 
     /// Finds a value, a flight to wait for, or a reason why there is neither.
-    pub(super) fn enter(&self, visit: Visit) -> Entrance<T, E> {
+    pub(super) fn enter(&self, visit: Visit<'_>) -> (Entrance<T, E>, Leftover<T, E>) {
+        let mut leftover = Leftover::NOTHING;
+        let entrance = self.look(visit, &mut leftover);
+        (entrance, leftover)
+    }
+
+    fn look(&self, visit: Visit<'_>, leftover: &mut Leftover<T, E>) -> Entrance<T, E> {
         let mut state = self.lock();
         let now = Instant::now();
+        let recursive = visit.link.is_some_and(|link| link.includes(self.identity));
         let entry = self.current.load_full();
         let freshness = entry.as_ref().map_or(Freshness::Expired, |entry| entry.freshness(now));
         if let Some(entry) = entry.filter(|_| !visit.refresh) {
             match freshness {
                 Freshness::Fresh => return Entrance::Fresh(Arc::clone(&entry.value)),
                 Freshness::Stale => {
-                    let flight = self.revalidate(&mut state, visit, now);
+                    let allowed = visit.can_launch && !recursive;
+                    let flight = if allowed { self.revalidate(&mut state, now, leftover) } else { None };
                     return Entrance::Stale(Arc::clone(&entry.value), flight);
                 }
                 Freshness::Fallback if self.recent_failure(&state, now).is_some() => {
@@ -156,7 +262,7 @@ impl<T, E> Cell<T, E> {
                 Freshness::Fallback | Freshness::Expired => {}
             }
         }
-        if visit.recursive {
+        if recursive {
             return Entrance::Recursive;
         }
         if let Some(flight) = &state.flight
@@ -172,25 +278,29 @@ impl<T, E> Cell<T, E> {
         if !visit.can_launch {
             return Entrance::NoRuntime;
         }
-        let (flight, key) = Flight::awaited(recursion::next_id(), self.settings.keep_warm);
-        let dead = state.flight.replace(Arc::clone(&flight));
-        let expired = if freshness == Freshness::Expired { self.current.swap(None) } else { None };
-        drop(state);
-        drop(dead);
-        discard(expired);
+        let (flight, key) = Flight::awaited(next_id(), self.settings.keep_warm);
+        leftover.flight = state.flight.replace(Arc::clone(&flight));
+        if freshness == Freshness::Expired {
+            leftover.entry = self.publish(None);
+        }
         Entrance::Started(flight, key)
     }
 
     /// Installs a flight that nobody waits for, when it is time for one.
-    fn revalidate(&self, state: &mut State<T, E>, visit: Visit, now: Instant) -> Option<Arc<Flight<T, E>>> {
+    fn revalidate(
+        &self,
+        state: &mut State<T, E>,
+        now: Instant,
+        leftover: &mut Leftover<T, E>,
+    ) -> Option<Arc<Flight<T, E>>> {
         let spacing = self.settings.error_backoff.unwrap_or(REFRESH_SPACING);
         let resting = state.failure.as_ref().is_some_and(|failure| now.duration_since(failure.at) < spacing);
         let running = state.flight.as_ref().is_some_and(|flight| !flight.is_over());
-        if resting || running || visit.recursive || !visit.can_launch {
+        if resting || running {
             return None;
         }
-        let flight = Flight::unattended(recursion::next_id());
-        state.flight = Some(Arc::clone(&flight));
+        let flight = Flight::unattended(next_id());
+        leftover.flight = state.flight.replace(Arc::clone(&flight));
         Some(flight)
     }
 
@@ -202,7 +312,7 @@ impl<T, E> Cell<T, E> {
 
     /// Makes the computation of a flight; this is where the user's closure runs.
     pub(super) fn compute(&self) -> Computation<T, E> {
-        (self.compute)(self.settings.timeout)
+        self.source.compute(self.settings.timeout)
     }
 
     /// Publishes what a flight brought, if it is still the cell's, and tells its waiters; returns how many.
@@ -218,7 +328,7 @@ impl<T, E> Cell<T, E> {
                 forgotten = state.failure.take();
                 match &outcome {
                     Ok(value) => {
-                        replaced = self.current.swap(self.settings.limits.admit(Arc::clone(value), now));
+                        replaced = self.publish(self.settings.limits.admit(Arc::clone(value), now));
                     }
                     Err(error) => {
                         let error = self.settings.error_backoff.map(|_| error.clone());
@@ -227,6 +337,7 @@ impl<T, E> Cell<T, E> {
                 }
             }
         }
+        self.land();
         let waiters = flight.end(Ending::Done(outcome));
         discard((replaced, forgotten));
         waiters
@@ -238,24 +349,25 @@ impl<T, E> Cell<T, E> {
         if state.is_flying(flight) {
             state.flight = None;
         }
+        drop(state);
+        self.land();
     }
 
-    pub(super) fn reset(&self) {
-        let (flight, replaced, forgotten) = self.replace(None);
-        if let Some(flight) = flight {
-            flight.overtake();
+    /// Tells the source that a flight has ended; whatever the user's keys do there, the waiters are told next.
+    fn land(&self) {
+        if catch_unwind(AssertUnwindSafe(|| self.source.landed(self))).is_err() {
+            tracing::error!(lazy = self.name(), "a key panicked as its value was put into a lazy map");
         }
-        drop((replaced, forgotten));
     }
 
-    pub(super) fn set(&self, value: T) {
-        let value = Arc::new(value);
-        let entry = self.settings.limits.admit(Arc::clone(&value), Instant::now());
-        let (flight, replaced, forgotten) = self.replace(entry);
-        if let Some(flight) = flight {
-            flight.end(Ending::Done(Ok(value)));
-        }
-        drop((replaced, forgotten));
+    /// Takes out everything that there is.
+    pub(super) fn empty(&self) -> Leftover<T, E> {
+        self.replace(None)
+    }
+
+    /// Puts `value` in the place of everything that there is, with an age of zero.
+    pub(super) fn put(&self, value: Arc<T>) -> Leftover<T, E> {
+        self.replace(self.settings.limits.admit(value, Instant::now()))
     }
 
     /// Ends the running flight for good: the cell is going away.
@@ -266,14 +378,28 @@ impl<T, E> Cell<T, E> {
         }
     }
 
-    /// Puts `entry` in the place of everything that there was.
-    #[allow(clippy::type_complexity)]
-    fn replace(
-        &self,
-        entry: Option<Arc<Entry<T>>>,
-    ) -> (Option<Arc<Flight<T, E>>>, Option<Arc<Entry<T>>>, Option<Failure<E>>) {
+    fn replace(&self, entry: Option<Arc<Entry<T>>>) -> Leftover<T, E> {
         let mut state = self.lock();
-        (state.flight.take(), self.current.swap(entry), state.failure.take())
+        Leftover { flight: state.flight.take(), entry: self.publish(entry), _failure: state.failure.take() }
+    }
+
+    /// Changes what is served; only under the lock.
+    fn publish(&self, entry: Option<Arc<Entry<T>>>) -> Option<Arc<Entry<T>>> {
+        let edition = entry.as_ref().map_or(0, |entry| entry.edition);
+        // First, or a thread could read the old value by its shortcut after another has read the new one.
+        self.edition.store(edition, Ordering::SeqCst);
+        self.current.swap(entry)
+    }
+
+    /// What is served, or would be if it were not past its limits.
+    pub(super) fn entry(&self) -> Option<Arc<Entry<T>>> {
+        self.current.load_full()
+    }
+
+    /// True when there is something to remember: a value, or an error in its backoff.
+    pub(super) fn holds_something(&self) -> bool {
+        let state = self.lock();
+        state.failure.as_ref().is_some_and(|failure| failure.error.is_some()) || self.current.load().is_some()
     }
 
     /// The flight that is running, for display.

@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tracing::Span;
 
 use super::{
@@ -20,13 +20,14 @@ use super::{
     error::LazyError,
     flight::{Ending, Flight, Turn, discard},
     recursion::Link,
+    runtime::Runtime,
 };
 
 /// Starts the computation of `flight` on `runtime`; `starter` is the computation that waits for it, if any.
 pub(super) fn launch<T, E>(
     cell: &Arc<Cell<T, E>>,
     flight: &Arc<Flight<T, E>>,
-    runtime: &Handle,
+    runtime: &Runtime,
     starter: Option<Arc<Link>>,
 ) where
     T: Send + Sync + 'static,
@@ -38,10 +39,11 @@ pub(super) fn launch<T, E>(
         let _ = flight.span().set(id);
     }
     runtime.spawn(Driver {
-        link: Link::new(cell.id(), flight.id(), starter),
+        link: Link::new(cell.identity(), flight.id(), starter),
         cell: Arc::clone(cell),
         flight: Arc::clone(flight),
         span,
+        begun: None,
         over: false,
     });
 }
@@ -52,6 +54,8 @@ struct Driver<T, E> {
     /// This computation and those that wait for it.
     link: Arc<Link>,
     span: Span,
+    /// When it was polled first.
+    begun: Option<Instant>,
     /// True when there is nothing left to do for the flight.
     over: bool,
 }
@@ -73,7 +77,7 @@ impl<T, E> Future for Driver<T, E> {
 
 impl<T, E> Driver<T, E> {
     /// Polls the computation once; `None` when the flight ended without it.
-    fn drive(&self, cx: &mut Context<'_>) -> Poll<Option<Result<T, LazyError<E>>>> {
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, LazyError<E>>>> {
         let mut computation = match self.flight.take_turn(cx) {
             Turn::Over => return Poll::Ready(None),
             Turn::Start => None,
@@ -82,6 +86,7 @@ impl<T, E> Driver<T, E> {
         let first = computation.is_none();
         if first {
             self.cell.counters.count_computation();
+            self.begun = Some(Instant::now());
         }
         // Unwind safety: whatever panicked is dropped below, and never polled again.
         let polled = catch_unwind(AssertUnwindSafe(|| {
@@ -121,6 +126,9 @@ impl<T, E> Driver<T, E> {
         let kind = outcome.as_ref().err().map(std::mem::discriminant);
         if kind.is_some() {
             self.cell.counters.count_failure();
+        }
+        if let Some(begun) = self.begun {
+            self.cell.counters.note_duration(begun.elapsed());
         }
         let waiters = self.cell.complete(&self.flight, outcome);
         // Somebody who waits gets the error, and a panic is in the log; only this one would be lost.

@@ -12,6 +12,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::recursion::next_id;
+
 /// How long the values of a cell may be served.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -34,9 +36,14 @@ impl Limits {
     /// Makes the entry of a value that was complete at `completed`; `None` when it may never be served again.
     pub(super) fn admit<T>(&self, value: Arc<T>, completed: Instant) -> Option<Arc<Entry<T>>> {
         let Some(ttl) = self.ttl else {
-            let entry =
-                Entry { value, completed, fresh_until: None, stale_until: None, fallback_until: None };
-            return Some(Arc::new(entry));
+            return Some(Arc::new(Entry {
+                value,
+                edition: next_id(),
+                completed,
+                fresh_until: None,
+                stale_until: None,
+                fallback_until: None,
+            }));
         };
         let ttl = self.jittered(ttl);
         let stale = ttl.saturating_add(self.stale_while_revalidate);
@@ -46,6 +53,7 @@ impl Limits {
         }
         Some(Arc::new(Entry {
             value,
+            edition: next_id(),
             completed,
             // A limit beyond what the clock can show is never reached.
             fresh_until: completed.checked_add(ttl),
@@ -73,10 +81,12 @@ fn random_share() -> f64 {
 #[derive(Debug)]
 pub(super) struct Entry<T> {
     pub(super) value: Arc<T>,
+    /// Tells this entry from all others of the process.
+    pub(super) edition: u64,
     /// When the computation was complete, or the value set.
     pub(super) completed: Instant,
     /// `None` here and below: never ends.
-    fresh_until: Option<Instant>,
+    pub(super) fresh_until: Option<Instant>,
     stale_until: Option<Instant>,
     fallback_until: Option<Instant>,
 }

@@ -4,7 +4,8 @@ use arc_swap::Guard;
 
 use super::entry::Entry;
 
-/// A borrowed lazy value, cheaper to take than an [`Arc`].
+/// A borrowed lazy value, which does not count as a reference to it: many threads take one without waiting for each
+/// other, where they would fight over the count of an [`Arc`].
 ///
 /// It stays the same value whatever happens to the cell meanwhile. Take it, read, drop it: a thread can hold
 /// only a few of them cheaply, so what is kept across an await or stored is better taken with

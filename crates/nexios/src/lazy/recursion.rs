@@ -1,31 +1,57 @@
 //! Computations that would wait for themselves.
 //!
-//! Two looks find them. The chain of starters, a task-local, says whose computation started the one that runs
+//! Two looks find them. The chain of starters, known to the thread that polls, says whose computation started the one that runs
 //! here. The list of waits, one for the process, has an edge for every call made inside a computation; it
 //! finds circles whose flights were started independently. Neither sees through spawned tasks or pool closures.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    cell::RefCell,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-tokio::task_local! {
-    static RUNNING: Arc<Link>;
+use crate::sync::thread_local;
+
+thread_local! {
+    #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
+    /// The computation that this thread is polling.
+    static RUNNING: RefCell<Option<Arc<Link>>> = RefCell::new(None);
 }
 
 // The standard library's types even under the model checker, because statics outlive one of its runs.
-static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 static WAITS: Mutex<Vec<Edge>> = Mutex::new(Vec::new());
 
-/// A number that no other cell or flight of the process has.
+/// A number that no other cell, flight or entry of the process has.
 pub(super) fn next_id() -> u64 {
-    // Relaxed: only the number matters.
+    // Relaxed: only the number matters; zero is nobody's.
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
+/// What a cell is known by: a number of the process, and for a key of a map its hash.
+///
+/// A key's cell may be thrown away and made again while the first one's computation runs, so the cell's address
+/// or a number of its own would not find a computation that resets its key and asks again. Two keys of one map
+/// with the same 64-bit hash (of randomly keyed SipHash) are taken for one, which matters only if the computation of one
+/// asks for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) owner: u64,
+    pub(super) hash: u64,
+}
+
+impl Identity {
+    /// A cell that has no key.
+    pub(super) fn alone() -> Self {
+        Self { owner: next_id(), hash: 0 }
+    }
 }
 
 /// A computation, with the one that started it and waits for it.
 pub(super) struct Link {
-    cell: u64,
+    cell: Identity,
     flight: u64,
     starter: Option<Arc<Link>>,
 }
@@ -33,20 +59,22 @@ pub(super) struct Link {
 impl Link {
     /// The computation that this code is part of.
     pub(super) fn current() -> Option<Arc<Self>> {
-        RUNNING.try_with(Arc::clone).ok()
+        RUNNING.try_with(|running| running.borrow().clone()).ok().flatten()
     }
 
-    pub(super) fn new(cell: u64, flight: u64, starter: Option<Arc<Self>>) -> Arc<Self> {
+    pub(super) fn new(cell: Identity, flight: u64, starter: Option<Arc<Self>>) -> Arc<Self> {
         Arc::new(Self { cell, flight, starter })
     }
 
     /// Runs `f` as part of this computation.
     pub(super) fn enter<R>(self: &Arc<Self>, f: impl FnOnce() -> R) -> R {
-        RUNNING.sync_scope(Arc::clone(self), f)
+        let outer = RUNNING.with(|running| running.replace(Some(Arc::clone(self))));
+        let _restore = Restore(outer);
+        f()
     }
 
     /// True when this computation, or one that waits for it along the chain of starters, is of the cell.
-    pub(super) fn includes(&self, cell: u64) -> bool {
+    pub(super) fn includes(&self, cell: Identity) -> bool {
         std::iter::successors(Some(self), |link| link.starter.as_deref()).any(|link| link.cell == cell)
     }
 
@@ -59,6 +87,16 @@ impl Link {
         }
         waits.push(edge);
         Some(Wait { edge })
+    }
+}
+
+/// Puts back the computation that was polled around this one, on a panic too.
+struct Restore(Option<Arc<Link>>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        let inner = RUNNING.with(|running| running.replace(self.0.take()));
+        drop(inner);
     }
 }
 

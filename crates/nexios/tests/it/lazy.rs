@@ -7,9 +7,12 @@ mod failures;
 mod generations;
 mod histories;
 mod limits;
+mod log;
+mod map;
 mod recursion;
 mod runtimes;
 mod sharing;
+mod shortcuts;
 mod stress;
 
 use std::{

@@ -9,5 +9,6 @@
 mod channel;
 mod check;
 mod group;
+mod lazy;
 mod pool;
 mod witness;

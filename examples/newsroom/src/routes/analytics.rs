@@ -1,47 +1,56 @@
 //! `GET /analytics/daily` and `POST /analytics/reset`: one computation, however many ask for it.
 
 use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
+    extract::{Query, State},
+    http::{
+        StatusCode,
+        header::{AGE, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
 };
 use nexios::Background;
-use nexios_axum::Problem;
-use serde::Serialize;
+use nexios_axum::{OrProblem, Problem};
+use serde::Deserialize;
 
 use crate::{
     Newsroom,
-    analytics::{Day, RESET_EVERY},
+    analytics::{FRESH_FOR, problem},
 };
 
-#[derive(Serialize)]
-struct Daily<'a> {
-    days: &'a [Day],
+/// `?page=/sport` asks for the sums of one page, `?refresh=1` for new ones.
+#[derive(Deserialize)]
+pub(crate) struct Params {
+    page: Option<String>,
+    #[serde(default)]
+    refresh: u8,
 }
 
-pub(crate) async fn daily(State(newsroom): State<Newsroom>) -> Result<Response, Problem> {
-    let days = newsroom.daily_totals.get().await?;
-    Ok(Json(Daily { days: &days }).into_response())
+pub(crate) async fn daily(
+    State(Newsroom { analytics, .. }): State<Newsroom>,
+    OrProblem(Query(Params { page, refresh })): OrProblem<Query<Params>>,
+) -> Result<Response, Problem> {
+    let sums = analytics.sums(page.as_deref(), refresh != 0).await.map_err(problem)?;
+    let headers = [(CONTENT_TYPE, "application/json".into()), (AGE, sums.age().as_secs().to_string())];
+    Ok((headers, sums.body.clone()).into_response())
 }
 
 pub(crate) async fn reset(State(newsroom): State<Newsroom>) -> StatusCode {
-    newsroom.daily_totals.reset();
+    newsroom.analytics.reset();
     StatusCode::NO_CONTENT
 }
 
 impl Newsroom {
-    /// Lets the analytics be computed anew every 24 hours, until the service ends.
+    /// Lets the analytics be computed anew every 24 hours, ahead of those who ask, until the service ends.
     ///
     /// The schedule is a background task like any other: the status page counts it, and it can be cancelled there.
-    pub fn reset_analytics_daily(&self) {
-        let daily_totals = self.daily_totals.clone();
-        let schedule = Background::global().every("reset analytics every 24 h", RESET_EVERY, move |_| {
-            daily_totals.reset();
-            async {}
+    pub fn refresh_analytics_daily(&self) {
+        let analytics = self.analytics.clone();
+        let schedule = Background::global().every("refresh analytics every 24 h", FRESH_FOR, move |_| {
+            let analytics = analytics.clone();
+            async move { analytics.refresh_what_is_there().await }
         });
         if let Err(refused) = schedule {
-            tracing::error!(%refused, "analytics will not be reset");
+            tracing::error!(%refused, "analytics will not be refreshed");
         }
     }
 }

@@ -8,9 +8,11 @@ use crate::Newsroom;
 
 pub(crate) fn tasks(newsroom: &Newsroom) -> Router<Newsroom> {
     let (protected, darkroom) = (newsroom.protected.clone(), newsroom.darkroom.clone());
+    let analytics = newsroom.analytics.clone();
     TaskRoutes::new(Background::global().clone())
         .field("protected_operation", move || protected.snapshot())
         .field("thumbnails", move || darkroom.snapshot())
+        .field("analytics", move || analytics.snapshot())
         .into_router()
         .with_state(())
 }

@@ -6,10 +6,18 @@ use nexios::Background;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::{answer::Answer, service::Service};
+use crate::{
+    answer::Answer,
+    service::{Service, eventually, serve},
+};
 
 async fn days(service: &Service) -> Vec<Value> {
     service.get("/analytics/daily").await.ok(200)["days"].as_array().unwrap().clone()
+}
+
+/// What the status page says of both.
+async fn counters(service: &Service) -> Value {
+    service.get("/tasks/status").await.ok(200)["analytics"].clone()
 }
 
 async fn reset(service: &Service) {
@@ -57,27 +65,142 @@ async fn the_sums_are_computed_once_until_they_are_reset() {
 }
 
 #[tokio::test]
-async fn they_are_computed_anew_every_24_hours() {
+async fn they_are_computed_anew_every_24_hours_before_anybody_asks() {
     let service = Service::new();
     let newsroom = Newsroom::new(&service.config);
     let app = router(newsroom.clone());
-    let days = async || {
-        let request = Request::get("/analytics/daily").body(Body::empty()).unwrap();
-        Answer::read(app.clone().oneshot(request).await.unwrap()).await.ok(200)["days"].clone()
+    let get = async |uri: &str| {
+        let request = Request::get(uri).body(Body::empty()).unwrap();
+        Answer::read(app.clone().oneshot(request).await.unwrap()).await.ok(200)
     };
-    let first = days().await;
+    let computations = async || get("/tasks/status").await["analytics"]["site"]["computations"].as_u64();
+    get("/analytics/daily").await;
     let one_day = "date,page,views,clicks,conversions\n2026-01-01,/,3,2,1\n";
     fs::write(service.path("large_dataset.csv"), one_day).unwrap();
 
     tokio::time::pause();
-    newsroom.reset_analytics_daily();
+    newsroom.refresh_analytics_daily();
     let schedule = Background::global().list().into_iter().find(|task| task.name.contains("24 h")).unwrap();
     tokio::time::sleep(Duration::from_secs(24 * 60 * 60 - 1)).await;
-    assert_eq!(days().await, first);
+    assert_eq!(computations().await, Some(1));
     tokio::time::sleep(Duration::from_secs(2)).await;
     tokio::time::resume();
-    assert_eq!(days().await.as_array().unwrap().len(), 1);
+    eventually(async || (computations().await == Some(2)).then_some(())).await;
+    eventually(async || (get("/analytics/daily").await["days"].as_array()?.len() == 1).then_some(())).await;
+    assert_eq!(computations().await, Some(2));
     assert!(Background::global().cancel(schedule.id));
+}
+
+#[tokio::test]
+async fn past_the_soft_limit_old_sums_are_served_while_new_ones_are_computed() {
+    let service = Service::new();
+    let first = days(&service).await;
+    let one_day = "date,page,views,clicks,conversions\n2026-01-01,/,3,2,1\n";
+    fs::write(service.path("large_dataset.csv"), one_day).unwrap();
+
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(24 * 60 * 60 + 5)).await;
+    tokio::time::resume();
+    let stale = service.get("/analytics/daily").await;
+    assert_eq!(stale.ok(200)["days"].as_array().unwrap(), &first);
+    let age: u64 = stale.header("age").unwrap().parse().unwrap();
+    assert!((86_405..86_500).contains(&age), "{age}");
+    eventually(async || (days(&service).await.len() == 1).then_some(())).await;
+    let fresh = service.get("/analytics/daily").await;
+    assert!(fresh.header("age").unwrap().parse::<u64>().unwrap() < 60);
+}
+
+#[tokio::test]
+async fn past_the_hard_limit_old_sums_are_served_no_more() {
+    let service = Service::new();
+    days(&service).await;
+    let one_day = "date,page,views,clicks,conversions\n2026-01-01,/,3,2,1\n";
+    fs::write(service.path("large_dataset.csv"), one_day).unwrap();
+
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(25 * 60 * 60)).await;
+    tokio::time::resume();
+    assert_eq!(days(&service).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_refresh_computes_anew_and_says_so() {
+    let service = Service::new();
+    let first = days(&service).await;
+    let one_day = "date,page,views,clicks,conversions\n2026-01-01,/,3,2,1\n";
+    fs::write(service.path("large_dataset.csv"), one_day).unwrap();
+    assert_eq!(days(&service).await, first);
+    let refreshed = service.get("/analytics/daily?refresh=1").await;
+    assert_eq!(refreshed.ok(200)["days"].as_array().unwrap().len(), 1);
+    assert_eq!(refreshed.header("age"), Some("0"));
+    assert_eq!(refreshed.header("content-type"), Some("application/json"));
+    assert_eq!(days(&service).await.len(), 1);
+    assert_eq!(counters(&service).await["site"]["computations"], 2);
+    service.get("/analytics/daily?refresh=yes").await.problem(400);
+}
+
+#[tokio::test]
+async fn the_body_is_encoded_once_for_all_requests() {
+    let service = Service::new();
+    let (one, two) = (service.get("/analytics/daily").await, service.get("/analytics/daily").await);
+    assert_eq!(one.body, two.body);
+    // The same bytes in memory, not equal ones.
+    assert_eq!(one.body.as_ptr(), two.body.as_ptr());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_connections_on_a_cold_cell_compute_once() {
+    let service = Service::new();
+    let address = serve(service.app.clone()).await;
+    let start = std::sync::Arc::new(tokio::sync::Barrier::new(64));
+    let clients: Vec<_> = (0..64)
+        .map(|_| {
+            let start = start.clone();
+            tokio::spawn(async move {
+                // A client of its own has a connection of its own.
+                let client = reqwest::Client::builder().no_proxy().build().unwrap();
+                start.wait().await;
+                let url = format!("http://{address}/analytics/daily");
+                client.get(url).send().await.unwrap().error_for_status().unwrap().bytes().await.unwrap()
+            })
+        })
+        .collect();
+    let mut bodies = Vec::new();
+    for client in clients {
+        bodies.push(client.await.unwrap());
+    }
+    assert!(bodies.iter().all(|body| *body == bodies[0] && body.len() > 1_000));
+    let site = counters(&service).await["site"].clone();
+    let count = |name: &str| site[name].as_u64().unwrap();
+    assert_eq!((count("computations"), count("misses"), count("failures")), (1, 1, 0), "{site}");
+    assert_eq!(count("hits") + count("waits"), 63, "{site}");
+    assert!(site["last_ms"].is_u64() && site["age_s"].is_u64(), "{site}");
+}
+
+#[tokio::test]
+async fn a_page_has_sums_of_its_own() {
+    let service = Service::new();
+    let rows = "date,page,views,clicks,conversions\n2026-01-01,/,3,2,1\n2026-01-01,/jobs,4,0,0\n";
+    fs::write(service.path("large_dataset.csv"), rows).unwrap();
+    let jobs = async || service.get("/analytics/daily?page=/jobs").await.ok(200);
+    let day = json!({ "date": "2026-01-01", "views": 4, "clicks": 0, "conversions": 0 });
+    assert_eq!(jobs().await, json!({ "page": "/jobs", "days": [day] }));
+    fs::write(service.path("large_dataset.csv"), rows.replace("jobs,4", "jobs,5")).unwrap();
+    assert_eq!(jobs().await["days"][0]["views"], 4, "kept");
+    assert_eq!(days(&service).await[0]["views"], 8, "the site knows nothing of it");
+    assert_eq!(service.get("/analytics/daily?page=/jobs&refresh=1").await.ok(200)["days"][0]["views"], 5);
+    reset(&service).await;
+    jobs().await;
+    let pages = counters(&service).await["pages"].clone();
+    assert_eq!((&pages["computations"], &pages["hits"], &pages["misses"]), (&3.into(), &1.into(), &2.into()));
+}
+
+#[tokio::test]
+async fn an_unknown_page_is_404_and_not_kept() {
+    let service = Service::new();
+    service.get("/analytics/daily?page=/nowhere").await.problem(404);
+    service.get("/analytics/daily?page=/nowhere").await.problem(404);
+    assert_eq!(counters(&service).await["pages"]["computations"], 2);
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 //! LZ-060: every history of `get`, `refresh`, `set` and `reset` must be explained by some order of the calls
 //! that respects which call ended before which other began.
 
-mod model;
+mod map;
+pub(super) mod model;
 
 use std::{
     collections::BTreeSet,

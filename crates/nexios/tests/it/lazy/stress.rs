@@ -123,7 +123,9 @@ fn the_last_waiter_leaves_against_a_new_caller() {
         source.let_through(2);
         let value = *finish(&runtime, coming).unwrap();
         restarted += value - 1;
-        assert!(value <= 2 && source.completed() <= value);
+        // The abandoned one may have been about to begin: then it does, after the other or before.
+        assert!(value <= 2 && source.started() <= 2);
+        assert!(round % 2 == 1 || source.completed() <= value);
         await_the_end(&source);
     }
     // Both orders happen on any machine; this says so if one day they do not.

@@ -7,14 +7,14 @@ use nexios::LazyError;
 use super::SET;
 
 /// A small generator of random numbers (xorshift64*), the same on every machine.
-pub(super) struct Random(u64);
+pub(in super::super) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in super::super) fn new(seed: u64) -> Self {
         Self((seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
     }
 
-    pub(super) fn below(&mut self, limit: usize) -> usize {
+    pub(in super::super) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -42,9 +42,15 @@ pub(super) struct Call {
 #[derive(Debug, Default)]
 pub(super) struct History {
     calls: Vec<Call>,
+    /// True if the value may vanish at any time, by an eviction.
+    forgetful: bool,
 }
 
 impl History {
+    pub(super) fn new(forgetful: bool) -> Self {
+        Self { forgetful, ..Self::default() }
+    }
+
     pub(super) fn push(&mut self, call: Call) {
         self.calls.push(call);
     }
@@ -122,7 +128,7 @@ impl History {
         let horizon = left.iter().map(|index| self.calls[*index].ended).min().unwrap_or(u64::MAX);
         for &index in left.iter().filter(|index| self.calls[**index].begun < horizon) {
             let rest: Vec<usize> = left.iter().copied().filter(|other| *other != index).collect();
-            for next in state.after(self.calls[index].kind, self.largest_computed()) {
+            for next in state.after(self.calls[index].kind, self.largest_computed(), self.forgetful) {
                 if self.explain(&rest, &next, dead) {
                     return true;
                 }
@@ -150,12 +156,14 @@ struct State {
 
 impl State {
     /// The states that a call may lead to; none when its answer is impossible.
-    fn after(&self, kind: Kind, computed: u64) -> Vec<Self> {
+    fn after(&self, kind: Kind, computed: u64, forgetful: bool) -> Vec<Self> {
         match kind {
             Kind::Set(value) => vec![Self { value: Some(value), seen: self.seen.clone() }],
             Kind::Reset => vec![Self { value: None, seen: self.seen.clone() }],
             Kind::Get(value) | Kind::Refresh(value) if self.value == Some(value) => vec![self.clone()],
-            Kind::Get(value) if self.value.is_none() => self.compute(value).into_iter().collect(),
+            Kind::Get(value) if self.value.is_none() || forgetful => {
+                self.compute(value).into_iter().collect()
+            }
             Kind::Get(_) => Vec::new(),
             Kind::Refresh(value) => self.compute(value).into_iter().collect(),
             Kind::RefreshLeft => (0..computed).filter_map(|value| self.compute(value)).collect(),

@@ -1,0 +1,151 @@
+use std::{borrow::Cow, fmt, future::Future, hash::Hash, panic::Location, sync::Arc, time::Duration};
+
+use super::{
+    AsyncLazyMap,
+    keys::{Compute, Keys, Weigh},
+};
+use crate::lazy::{
+    builder::{checked_jitter, limited},
+    cell::Settings,
+};
+
+/// Settings of an [`AsyncLazyMap`](crate::AsyncLazyMap); made by
+/// [`AsyncLazyMap::builder`](crate::AsyncLazyMap::builder).
+///
+/// The limits are those of [`AsyncLazyBuilder`](crate::AsyncLazyBuilder), for each key's value by itself.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+/// use std::time::Duration;
+///
+/// use nexios::AsyncLazyMap;
+///
+/// let pages = AsyncLazyMap::builder(64 * 1024 * 1024, |path: String| async move {
+///     Ok::<_, std::io::Error>(format!("<h1>{path}</h1>").into_bytes())
+/// })
+/// .weigher(|path, page| path.len() + page.len())
+/// .name("rendered pages")
+/// .ttl(Duration::from_secs(60))
+/// .build();
+/// assert_eq!(*pages.get("/news").await?, b"<h1>/news</h1>");
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct AsyncLazyMapBuilder<K, T, E> {
+    capacity: usize,
+    compute: Compute<K, T, E>,
+    weigh: Option<Weigh<K, T>>,
+    settings: Settings,
+}
+
+impl<K, T, E> AsyncLazyMapBuilder<K, T, E> {
+    #[track_caller]
+    pub(super) fn new<F, Fut>(capacity: usize, f: F, location: &'static Location<'static>) -> Self
+    where
+        F: Fn(K) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        assert!(capacity > 0, "the capacity of a lazy map is at least 1, not {capacity}");
+        Self {
+            capacity,
+            compute: Box::new(move |key, limit| limited(f(key), limit)),
+            weigh: None,
+            settings: Settings::new(location),
+        }
+    }
+
+    /// Makes the capacity a total of weights, such as bytes, instead of a number of entries; a weight of zero
+    /// counts as one.
+    ///
+    /// The closure is called when a value is complete or set; if it panics, that is logged and the value is not kept. The
+    /// cache has four parts at most, with a share of the capacity each: a value that is heavier than
+    /// a part's share (and one a little lighter) is given to those who wait for it, but not kept.
+    pub fn weigher(mut self, weigh: impl Fn(&K, &T) -> usize + Send + Sync + 'static) -> Self {
+        self.weigh = Some(Box::new(weigh));
+        self
+    }
+
+    /// Names the map in `Debug`, logs and spans; the default is the place where it was made.
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.settings.name = Some(name.into());
+        self
+    }
+
+    /// As [`AsyncLazyBuilder::ttl`](crate::AsyncLazyBuilder::ttl); the default is for ever.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.settings.limits.ttl = Some(ttl);
+        self
+    }
+
+    /// As [`AsyncLazyBuilder::stale_while_revalidate`](crate::AsyncLazyBuilder::stale_while_revalidate); the default
+    /// is zero.
+    pub fn stale_while_revalidate(mut self, limit: Duration) -> Self {
+        self.settings.limits.stale_while_revalidate = limit;
+        self
+    }
+
+    /// As [`AsyncLazyBuilder::stale_if_error`](crate::AsyncLazyBuilder::stale_if_error); the default is zero.
+    pub fn stale_if_error(mut self, limit: Duration) -> Self {
+        self.settings.limits.stale_if_error = limit;
+        self
+    }
+
+    /// As [`AsyncLazyBuilder::jitter`](crate::AsyncLazyBuilder::jitter); the default is zero.
+    ///
+    /// # Panics
+    ///
+    /// If `share` is not a number from 0 to 1.
+    #[track_caller]
+    pub fn jitter(mut self, share: f64) -> Self {
+        self.settings.limits.jitter = checked_jitter(share);
+        self
+    }
+
+    /// As [`AsyncLazyBuilder::error_backoff`](crate::AsyncLazyBuilder::error_backoff); by default errors are not
+    /// kept. A kept error is an entry like a value, of weight one.
+    pub fn error_backoff(mut self, pause: Duration) -> Self {
+        self.settings.error_backoff = Some(pause);
+        self
+    }
+
+    /// As [`AsyncLazyBuilder::keep_warm`](crate::AsyncLazyBuilder::keep_warm); the default is false.
+    ///
+    /// Nothing then bounds how many computations run whose callers have left.
+    pub fn keep_warm(mut self, keep: bool) -> Self {
+        self.settings.keep_warm = keep;
+        self
+    }
+
+    /// As [`AsyncLazyBuilder::timeout`](crate::AsyncLazyBuilder::timeout); the default is no limit.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.settings.timeout = Some(limit);
+        self
+    }
+}
+
+impl<K, T, E> AsyncLazyMapBuilder<K, T, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// Makes the map; nothing is computed before the first call.
+    #[must_use]
+    pub fn build(self) -> AsyncLazyMap<K, T, E> {
+        AsyncLazyMap { keys: Arc::new(Keys::new(self.capacity, self.compute, self.weigh, self.settings)) }
+    }
+}
+
+impl<K, T, E> fmt::Debug for AsyncLazyMapBuilder<K, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncLazyMapBuilder")
+            .field("capacity", &self.capacity)
+            .field("weighed", &self.weigh.is_some())
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
