@@ -6,14 +6,20 @@
 //!   [`method_not_allowed`] and [`panic_response`] do the same for the answers the router and a panic give.
 //! * [`task_routes`] shows and cancels the tasks of a [`Background`](nexios::Background).
 
+mod app;
 mod extract;
 mod fallback;
 mod panic;
 mod problem;
+mod stream;
 mod tasks;
+mod websocket;
 
+pub use app::{AppHandle, HookOutcome, Listen, ListenAddress, NexiosApp, Phase, ServeError, ShutdownReport};
 pub use extract::OrProblem;
 pub use fallback::{method_not_allowed, not_found};
 pub use panic::panic_response;
 pub use problem::Problem;
+pub use stream::{ServiceLife, until_cancelled};
 pub use tasks::{TaskRoutes, task_routes};
+pub use websocket::TrackedSocket;
