@@ -6,14 +6,25 @@
 //!   [`method_not_allowed`] and [`panic_response`] do the same for the answers the router and a panic give.
 //! * [`task_routes`] shows and cancels the tasks of a [`Background`](nexios::Background).
 
+mod deadline;
+pub mod docs;
 mod extract;
 mod fallback;
 mod panic;
 mod problem;
+mod request;
+mod shed;
 mod tasks;
 
-pub use extract::OrProblem;
+#[cfg(feature = "reqwest")]
+pub use deadline::WithDeadline;
+pub use deadline::{Deadline, DeadlineHeader, DeadlineSource, HandedOn, RouteDeadline, RouteDeadlineService};
+pub use extract::{BackgroundTasks, OrProblem, RequestGroup, RequestToken};
 pub use fallback::{method_not_allowed, not_found};
 pub use panic::panic_response;
 pub use problem::Problem;
+pub use request::{
+    OnDisconnect, OnDisconnectService, RequestFuture, RequestLayer, RequestService, RequestStats, Requests,
+};
+pub use shed::{ShedLayer, ShedService, Threshold};
 pub use tasks::{TaskRoutes, task_routes};
