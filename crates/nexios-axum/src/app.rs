@@ -12,16 +12,19 @@ mod listener;
 mod phase;
 pub(crate) mod register;
 mod report;
+mod run;
 mod serve;
 mod shutdown;
 mod signals;
+mod watchdog;
 
 use std::{borrow::Cow, fmt, future::Future, sync::Arc, time::Duration};
 
 use axum::Router;
-use nexios::Background;
+use nexios::{Background, CancelToken};
 use tokio::sync::Semaphore;
 
+use crate::{RequestLayer, Requests};
 use health::HealthPaths;
 use hooks::Hook;
 use life::Life;
@@ -32,6 +35,15 @@ pub use hooks::HookOutcome;
 pub use listener::{Listen, ListenAddress};
 pub use phase::Phase;
 pub use report::{ServeError, ShutdownReport};
+pub use run::run;
+
+/// Who watches over the requests.
+enum AppRequests {
+    /// A layer that the app puts around the router.
+    Own(RequestLayer),
+    /// One that the router has, and the token that ends its requests.
+    Router(Requests, CancelToken),
+}
 
 /// Who wants to know where the service listens.
 type Told = Box<dyn FnOnce(&ListenAddress) + Send>;
@@ -66,6 +78,7 @@ pub struct NexiosApp {
     startup: Vec<Hook>,
     shutdown: Vec<Hook>,
     backgrounds: Vec<Background>,
+    requests: AppRequests,
     limits: Limits,
     health: HealthPaths,
     signals: bool,
@@ -84,6 +97,7 @@ impl NexiosApp {
             startup: Vec::new(),
             shutdown: Vec::new(),
             backgrounds: Vec::new(),
+            requests: AppRequests::Own(RequestLayer::new()),
             limits: Limits::default(),
             health: HealthPaths::default(),
             signals: true,
@@ -130,6 +144,31 @@ impl NexiosApp {
     /// besides a registry of their own gives the global one too.
     pub fn background(mut self, background: Background) -> Self {
         self.backgrounds.push(background);
+        self
+    }
+
+    /// Puts this layer around the router, instead of a [`RequestLayer`] with its defaults.
+    ///
+    /// The app gives it its shutdown token and the first registry of [`background`](Self::background).
+    pub fn requests(mut self, layer: RequestLayer) -> Self {
+        self.requests = AppRequests::Own(layer);
+        self
+    }
+
+    /// Says that the router has this layer already, so that the app puts none around it.
+    ///
+    /// It is for a router whose outer layers make the span of a request, as the lines of the access log
+    /// belong into that.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the layer was given no [`shutdown`](RequestLayer::shutdown) token: nothing could tell its
+    /// requests of the end.
+    #[track_caller]
+    pub fn requests_of(mut self, layer: &RequestLayer) -> Self {
+        let token = layer.shutdown_token();
+        let token = token.expect("requests_of(layer): the layer needs a token, see `RequestLayer::shutdown`");
+        self.requests = AppRequests::Router(layer.requests(), token);
         self
     }
 

@@ -89,6 +89,13 @@ impl Life {
         self.stops.subscribe()
     }
 
+    /// The names of requests and sockets that have not ended.
+    pub(crate) fn unfinished(&self) -> Vec<String> {
+        let mut names = self.connections.unfinished();
+        names.extend(self.sockets.values().iter().map(|name| format!("socket {name}")));
+        names
+    }
+
     pub(crate) fn set_address(&self, address: ListenAddress) {
         // Only the first call counts, and there is only one.
         let _ = self.address.set(address);

@@ -7,7 +7,7 @@ use nexios::{Background, CancelReason};
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    NexiosApp,
+    AppRequests, NexiosApp,
     accept::Door,
     connection::Server,
     connections::Order,
@@ -17,9 +17,11 @@ use super::{
     listener::{Bound, Listen},
     phase::Phase,
     report::{ServeError, ShutdownReport},
-    shutdown::Shutdown,
+    shutdown::{Shutdown, Watched},
     signals::Signals,
+    watchdog,
 };
+use crate::RequestLayer;
 
 impl NexiosApp {
     /// Serves until a signal or [`AppHandle::stop`], then ends in order.
@@ -43,6 +45,7 @@ impl NexiosApp {
     pub async fn serve(self, listen: impl Listen) -> Result<ShutdownReport, ServeError> {
         let life = self.life.clone();
         let _end = EndOnDrop(life.clone());
+        watchdog::guard(&life, self.limits, self.signals);
         let signals = self.signals.then(Signals::listen).transpose().map_err(ServeError::Signals)?;
         tokio::select! {
             biased;
@@ -67,29 +70,47 @@ impl NexiosApp {
             () = stopped(&mut stops) => Ok(None),
             started = start(startup, listen) => started.map(Some),
         };
+        let requests = self.watch_requests();
         let listener = match started {
             Ok(Some(listener)) => listener,
-            Ok(None) => return Ok(self.cut_short(stops).await),
+            Ok(None) => return Ok(self.cut_short(requests, stops).await),
             Err(error) => {
-                self.cut_short(stops).await;
+                self.cut_short(requests, stops).await;
                 return Err(error);
             }
         };
         let door = self.open(&listener);
         let end = async {
             stopped(&mut stops).await;
-            self.into_shutdown().run(stops).await
+            self.into_shutdown(requests).run(stops).await
         };
         let ((), report) = join(door.stand_open(listener), end).await;
         Ok(report)
     }
 
+    /// Sees to it that every request hears of the end, and can be waited for.
+    fn watch_requests(&mut self) -> Watched {
+        let own = AppRequests::Own(RequestLayer::new());
+        match std::mem::replace(&mut self.requests, own) {
+            AppRequests::Router(requests, cancelling) => Watched { requests, cancelling },
+            AppRequests::Own(layer) => {
+                let mut layer = layer.shutdown(self.life.cancelling.clone());
+                if let Some(background) = self.backgrounds.first() {
+                    layer = layer.background(background.clone());
+                }
+                let requests = layer.requests();
+                self.router = std::mem::take(&mut self.router).layer(layer);
+                Watched { requests, cancelling: self.life.cancelling.clone() }
+            }
+        }
+    }
+
     /// Ends a service that never served: there is nothing to wait for but what its hooks have started.
-    async fn cut_short(mut self, stops: watch::Receiver<Stops>) -> ShutdownReport {
+    async fn cut_short(mut self, requests: Watched, stops: watch::Receiver<Stops>) -> ShutdownReport {
         let total = self.limits.cancelling.saturating_add(self.limits.hooks);
         self.limits = Limits { accepting: Duration::ZERO, total, ..self.limits };
         self.shutdown.clear();
-        self.into_shutdown().run(stops).await
+        self.into_shutdown(requests).run(stops).await
     }
 
     /// Lets clients in from now on.
@@ -107,8 +128,14 @@ impl NexiosApp {
         Door { server, places: Arc::new(Semaphore::new(self.connections)), silence: self.silence }
     }
 
-    fn into_shutdown(self) -> Shutdown {
-        Shutdown { life: self.life, limits: self.limits, backgrounds: self.backgrounds, hooks: self.shutdown }
+    fn into_shutdown(self, requests: Watched) -> Shutdown {
+        Shutdown {
+            life: self.life,
+            limits: self.limits,
+            requests,
+            backgrounds: self.backgrounds,
+            hooks: self.shutdown,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use futures_util::future::{join, join_all};
-use nexios::{Background, CancelReason, Drain, DrainReport};
+use nexios::{Background, CancelReason, CancelToken, Drain, DrainReport};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -28,6 +28,7 @@ use super::{
     phase::Phase,
     report::ShutdownReport,
 };
+use crate::Requests;
 
 /// How long a client that has begun to send a head, or has just connected, may take for it after the close.
 const LAST_HEAD: Duration = Duration::from_millis(500);
@@ -42,8 +43,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 pub(crate) struct Shutdown {
     pub(crate) life: Arc<Life>,
     pub(crate) limits: Limits,
+    pub(crate) requests: Watched,
     pub(crate) backgrounds: Vec<Background>,
     pub(crate) hooks: Vec<Hook>,
+}
+
+/// The requests, and the token that ends them.
+pub(crate) struct Watched {
+    pub(crate) requests: Requests,
+    pub(crate) cancelling: CancelToken,
 }
 
 /// The schedule, and ears for those who want it to go faster.
@@ -107,35 +115,31 @@ impl Shutdown {
             done = pace.within(|schedule| schedule.cancel, work.as_mut()).await;
         }
         if !done {
-            tracing::warn!(unfinished = ?self.unfinished(), "cancelling");
+            tracing::warn!(unfinished = ?life.unfinished(), "cancelling");
             life.enter(Phase::Cancelling);
             life.cancelling.cancel(CancelReason::Shutdown);
+            self.requests.cancelling.cancel(CancelReason::Shutdown);
             self.hasten_drain(pace.schedule.abort);
             done = pace.within(|schedule| schedule.abort, work.as_mut()).await;
         }
         if !done {
-            report.abandoned = self.unfinished();
+            report.abandoned = life.unfinished();
             life.aborting.cancel(CancelReason::Shutdown);
             life.connections.tell(Order::Abort);
+            self.requests.requests.abort_rescued();
             self.hasten_drain(Instant::now());
             let _ = timeout(UNWIND, work).await;
         }
+        report.abandoned.extend(self.requests.requests.take_cut_off());
         report.add_drain(drained.borrow().as_ref());
     }
 
     /// All that is waited for.
     async fn work(&self, mut drained: watch::Receiver<Option<DrainReport>>) {
         let clients = join(self.life.connections.wait_until_none(), self.life.sockets.wait_until_empty());
+        let clients = join(clients, self.requests.requests.idle());
         // An error means that the drain has gone without a report, which is no reason to wait.
         let _ = join(clients, drained.wait_for(Option::is_some)).await;
-    }
-
-    /// The names of requests and sockets that have not ended.
-    fn unfinished(&self) -> Vec<String> {
-        let sockets = self.life.sockets.values();
-        let mut names = self.life.connections.unfinished();
-        names.extend(sockets.iter().map(|name| format!("socket {name}")));
-        names
     }
 
     /// Begins the drain of the background tasks, and waits for pool closures after it.
