@@ -49,10 +49,12 @@ impl ServiceLife {
     ///             loop {
     ///                 tokio::select! {
     ///                     _ = closing.cancelled() => break,
-    ///                     message = socket.recv() => match message {
-    ///                         Some(Ok(message)) if socket.send(message).await.is_ok() => {}
-    ///                         _ => return,
-    ///                     },
+    ///                     message = socket.recv() => {
+    ///                         let Some(Ok(message)) = message else { return };
+    ///                         if socket.send(message).await.is_err() {
+    ///                             return;
+    ///                         }
+    ///                     }
     ///                 }
     ///             }
     ///             socket.close().await; // says goodbye

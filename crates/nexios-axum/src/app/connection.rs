@@ -14,7 +14,7 @@ use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
     extract::ConnectInfo,
-    http::{HeaderValue, Request, Response, Version, header},
+    http::{HeaderValue, Request, Response, StatusCode, Version, header},
 };
 use hyper::{
     body::{Frame, Incoming, SizeHint},
@@ -119,8 +119,8 @@ async fn answer(
 ) -> Result<Response<AnswerBody>, Infallible> {
     let http1 = request.version() < Version::HTTP_2;
     let mut response = router.call(request).await?;
-    // While new connections are still accepted a client can open one elsewhere; later hyper says it.
-    if http1 && life.is_draining() {
+    // An upgrade says `connection: upgrade`, and leaves the connection anyway.
+    if http1 && life.is_ending() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|body| AnswerBody { body, _in_flight: in_flight }))

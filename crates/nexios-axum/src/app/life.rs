@@ -72,9 +72,9 @@ impl Life {
         self.phase.send_if_modified(|now| std::mem::replace(now, phase.max(*now)) < phase);
     }
 
-    /// Whether clients are still let in, but should go elsewhere.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.phase_now.load(Ordering::Relaxed) == Phase::Draining.as_byte()
+    /// Whether clients should go elsewhere.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.phase_now.load(Ordering::Relaxed) >= Phase::Draining.as_byte()
     }
 
     /// Asks for the end; each further time hurries it.

@@ -80,9 +80,10 @@ impl NexiosApp {
             }
         };
         let door = self.open(&listener);
+        let hooks = std::mem::take(&mut self.shutdown);
         let end = async {
             stopped(&mut stops).await;
-            self.into_shutdown(requests).run(stops).await
+            self.into_shutdown(requests).run(hooks, stops).await
         };
         let ((), report) = join(door.stand_open(listener), end).await;
         Ok(report)
@@ -109,8 +110,7 @@ impl NexiosApp {
     async fn cut_short(mut self, requests: Watched, stops: watch::Receiver<Stops>) -> ShutdownReport {
         let total = self.limits.cancelling.saturating_add(self.limits.hooks);
         self.limits = Limits { accepting: Duration::ZERO, total, ..self.limits };
-        self.shutdown.clear();
-        self.into_shutdown(requests).run(stops).await
+        self.into_shutdown(requests).run(Vec::new(), stops).await
     }
 
     /// Lets clients in from now on.
@@ -129,13 +129,7 @@ impl NexiosApp {
     }
 
     fn into_shutdown(self, requests: Watched) -> Shutdown {
-        Shutdown {
-            life: self.life,
-            limits: self.limits,
-            requests,
-            backgrounds: self.backgrounds,
-            hooks: self.shutdown,
-        }
+        Shutdown { life: self.life, limits: self.limits, requests, backgrounds: self.backgrounds }
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, join3};
 use nexios::{Background, CancelReason, CancelToken, Drain, DrainReport};
 use tokio::{
     sync::watch,
@@ -45,7 +45,6 @@ pub(crate) struct Shutdown {
     pub(crate) limits: Limits,
     pub(crate) requests: Watched,
     pub(crate) backgrounds: Vec<Background>,
-    pub(crate) hooks: Vec<Hook>,
 }
 
 /// The requests, and the token that ends them.
@@ -81,7 +80,7 @@ impl Pace {
 
 impl Shutdown {
     /// Ends a service that has been told to.
-    pub(crate) async fn run(mut self, mut stops: watch::Receiver<Stops>) -> ShutdownReport {
+    pub(crate) async fn run(self, hooks: Vec<Hook>, mut stops: watch::Receiver<Stops>) -> ShutdownReport {
         let begun = Instant::now();
         let cause = stops.borrow_and_update().cause.unwrap_or("nobody");
         let mut pace = Pace { schedule: Schedule::new(self.limits, begun), stops };
@@ -93,7 +92,7 @@ impl Shutdown {
         pace.within(|schedule| schedule.close, pending()).await;
 
         self.end_work(&mut pace, &mut report).await;
-        run_hooks(std::mem::take(&mut self.hooks), &mut pace, &mut report).await;
+        run_hooks(hooks, &mut pace, &mut report).await;
         report.elapsed = begun.elapsed();
         report.end = pace.schedule.end.into_std();
         self.life.enter(Phase::Stopped);
@@ -136,10 +135,15 @@ impl Shutdown {
 
     /// All that is waited for.
     async fn work(&self, mut drained: watch::Receiver<Option<DrainReport>>) {
-        let clients = join(self.life.connections.wait_until_none(), self.life.sockets.wait_until_empty());
-        let clients = join(clients, self.requests.requests.idle());
         // An error means that the drain has gone without a report, which is no reason to wait.
-        let _ = join(clients, drained.wait_for(Option::is_some)).await;
+        let drained = async { drop(drained.wait_for(Option::is_some).await) };
+        let life = &self.life;
+        let clients = join3(
+            life.connections.wait_until_none(),
+            life.sockets.wait_until_empty(),
+            self.requests.requests.idle(),
+        );
+        join(clients, drained).await;
     }
 
     /// Begins the drain of the background tasks, and waits for pool closures after it.
