@@ -2,7 +2,7 @@
 
 mod accept;
 mod connection;
-mod connections;
+pub(crate) mod connections;
 mod handle;
 mod health;
 mod hooks;

@@ -6,7 +6,10 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use futures_util::{Stream, StreamExt};
 use nexios::CancelToken;
 
-use crate::{Phase, app::life::Life};
+use crate::{
+    Phase,
+    app::{connections::Control, life::Life},
+};
 
 /// The life of the service, as a handler sees it: when streams and sockets should end.
 ///
@@ -69,7 +72,8 @@ impl<S: Sync> FromRequestParts<S> for ServiceLife {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let life = parts.extensions.get::<Arc<Life>>().cloned();
-        Ok(ServiceLife { life: life.unwrap_or_else(|| Arc::new(Life::new())) })
+        let connection = parts.extensions.get::<Arc<Control>>();
+        let life = connection.map_or_else(|| Arc::new(Life::new()), |connection| connection.life.clone());
+        Ok(ServiceLife { life })
     }
 }

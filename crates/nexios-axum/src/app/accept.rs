@@ -72,7 +72,7 @@ impl Door {
                 if let Err(error) = options {
                     tracing::debug!(%error, %peer, "socket options");
                 }
-                let open = server.life.connections.enter(peer.to_string());
+                let open = server.life.connections.enter(server.life.clone(), peer.to_string());
                 tokio::spawn(async move {
                     let _place = place;
                     server.connection(stream, Some(peer), open).await;
@@ -81,7 +81,10 @@ impl Door {
             #[cfg(unix)]
             Accepted::Unix(stream, peer) => {
                 let name = peer.and_then(|peer| peer.pid()).map(|pid| format!("process {pid}"));
-                let open = server.life.connections.enter(name.unwrap_or_else(|| "a process".to_owned()));
+                let open = server
+                    .life
+                    .connections
+                    .enter(server.life.clone(), name.unwrap_or_else(|| "a process".to_owned()));
                 tokio::spawn(async move {
                     let _place = place;
                     server.connection(stream, peer, open).await;

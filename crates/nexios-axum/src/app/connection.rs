@@ -72,8 +72,8 @@ impl Server {
             if let Some(peer) = &peer {
                 request.extensions_mut().insert(ConnectInfo(peer.clone()));
             }
-            request.extensions_mut().insert(self.life.clone());
-            answer(self.router.clone(), self.life.clone(), request, in_flight)
+            request.extensions_mut().insert(control.clone());
+            answer(self.router.clone(), request, in_flight)
         });
         let mut connection = pin!(self.protocol.serve_connection_with_upgrades(stream, service));
         let mut first_request = pin!(tokio::time::sleep(self.head));
@@ -113,14 +113,13 @@ impl Server {
 
 async fn answer(
     mut router: Router,
-    life: Arc<Life>,
     request: Request<Incoming>,
     in_flight: RequestInFlight,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let http1 = request.version() < Version::HTTP_2;
     let mut response = router.call(request).await?;
     // An upgrade says `connection: upgrade`, and leaves the connection anyway.
-    if http1 && life.is_ending() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if http1 && in_flight.control.life.is_ending() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|body| AnswerBody { body, _in_flight: in_flight }))

@@ -16,7 +16,10 @@ use std::{
 use axum::http::{Method, Uri, Version};
 use futures_util::task::AtomicWaker;
 
-use super::register::{Entry, Register};
+use super::{
+    life::Life,
+    register::{Entry, Register},
+};
 
 /// What a connection is told to do; a later one includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +55,8 @@ pub(crate) struct Connections {
 /// What a connection and those who end it share.
 #[derive(Debug)]
 pub(crate) struct Control {
+    /// Here for the requests, so that those of different connections count no references together.
+    pub(crate) life: Arc<Life>,
     /// Who is at the other end, for the list of what was given up.
     peer: String,
     /// An [`Order`].
@@ -83,13 +88,14 @@ pub(crate) struct OpenConnection {
 /// Keeps a request in flight.
 #[derive(Debug)]
 pub(crate) struct RequestInFlight {
-    control: Arc<Control>,
+    pub(crate) control: Arc<Control>,
     number: u64,
 }
 
 impl Connections {
-    pub(crate) fn enter(&self, peer: String) -> OpenConnection {
+    pub(crate) fn enter(&self, life: Arc<Life>, peer: String) -> OpenConnection {
         let control = Arc::new(Control {
+            life,
             peer,
             order: AtomicU8::new(Order::Serve as u8),
             waker: AtomicWaker::new(),

@@ -33,6 +33,12 @@ pub(super) fn answered(state: &RequestState, status: u16, aborted: bool) {
     }
 }
 
+/// The service inside gave an error in place of an answer.
+pub(super) fn failed(state: &RequestState) {
+    let elapsed_ms = milliseconds(state.elapsed());
+    line!(info, state, elapsed_ms, "failed without an answer");
+}
+
 /// The client went away before there was an answer.
 pub(super) fn client_gone(state: &RequestState) {
     let elapsed_ms = milliseconds(state.elapsed());

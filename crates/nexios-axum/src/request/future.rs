@@ -62,7 +62,13 @@ impl<E: 'static> RequestFuture<E> {
             }
         };
         self.work = None;
-        Poll::Ready(answer.map(|response| self.answer(response)))
+        Poll::Ready(match answer {
+            Ok(response) => Ok(self.answer(response)),
+            Err(error) => {
+                self.fail();
+                Err(error)
+            }
+        })
     }
 
     fn poll_stop(&mut self, cx: &mut Context<'_>) -> Poll<CancelReason> {
@@ -78,6 +84,13 @@ impl<E: 'static> RequestFuture<E> {
             Some(live) => body::watch(live, &self.state, response),
             None => response,
         }
+    }
+
+    /// The service inside has an error in place of an answer; somebody outside will make an answer of it.
+    fn fail(&mut self) {
+        access::failed(&self.state);
+        self.state.cancel(CancelReason::OwnerDropped);
+        self.live = None;
     }
 
     /// The answer for a handler that may not go on.

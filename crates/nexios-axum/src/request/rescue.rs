@@ -40,8 +40,8 @@ pub(super) enum Ending {
 /// Lets a handler that was polled before go on as its policy says, for `reason`.
 pub(super) fn start<E: 'static>(state: &Arc<RequestState>, work: Work<E>, reason: CancelReason) {
     let policy = state.policy();
-    let by_itself = !matches!(reason, CancelReason::Deadline | CancelReason::Shutdown);
-    let detached = policy == OnDisconnect::Detached && by_itself;
+    let client_gone = matches!(reason, CancelReason::ClientDisconnected | CancelReason::OwnerDropped);
+    let detached = policy == OnDisconnect::Detached && client_gone;
     if !detached {
         state.cancel(reason);
     }

@@ -4,8 +4,16 @@
 
 mod answer;
 mod app;
+mod asking;
+mod background_tasks;
+mod deadline_header;
 mod extract;
 mod fallback;
+mod log;
+mod outbound;
 mod panic;
 mod problem;
+mod request;
+mod service;
+mod shed;
 mod tasks;

@@ -47,7 +47,7 @@ fn router() -> Router {
         upgrade.on_upgrade(|socket| {
             tracked.run(async |_| {
                 let _socket = socket;
-                pending().await
+                pending::<()>().await;
             })
         })
     };

@@ -100,7 +100,7 @@ fn sockets() -> Router {
         upgrade.on_upgrade(|socket| {
             tracked.run(async move |_| {
                 let _socket = socket;
-                std::future::pending().await
+                std::future::pending::<()>().await;
             })
         })
     };
