@@ -8,3 +8,6 @@ pub mod deadlines {}
 
 #[doc = include_str!("../docs/errors.md")]
 pub mod errors {}
+
+#[doc = include_str!("../docs/lifecycle.md")]
+pub mod lifecycle {}
