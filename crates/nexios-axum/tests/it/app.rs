@@ -5,6 +5,7 @@ mod clients;
 mod connections;
 mod http2;
 mod listeners;
+mod progress;
 mod shutdown;
 mod start;
 mod stuck;

@@ -156,7 +156,10 @@ async fn a_shutdown_hook_that_fails_panics_or_hangs_is_named_and_the_next_one_ru
         .on_shutdown("flush", async || Err::<(), _>("disk full"))
         .on_shutdown("explode", async || -> () { panic!("boom") })
         .on_shutdown("hang", std::future::pending::<()>)
-        .on_shutdown("last", async move || *last.lock().unwrap() = true);
+        .on_shutdown("last", async move || {
+            tokio::time::sleep(ms(50)).await;
+            *last.lock().unwrap() = true;
+        });
     let report = start(app).await.stop().await;
     assert_eq!(report.abandoned, ["shutdown hook flush", "shutdown hook explode", "shutdown hook hang"]);
     assert!(*done.lock().unwrap());
