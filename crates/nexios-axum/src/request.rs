@@ -154,6 +154,10 @@ impl RequestLayer {
         self.set(|settings| settings.rescue_limit = limit)
     }
 
+    pub(crate) fn shutdown_token(&self) -> Option<CancelToken> {
+        self.settings.shutdown.clone()
+    }
+
     /// Returns the handle to the requests of this layer and its clones.
     #[must_use]
     pub fn requests(&self) -> Requests {

@@ -5,22 +5,20 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    middleware::from_fn,
     routing::{get, post},
 };
-use nexios::{Overload, ThreadPool};
-use nexios_axum::{method_not_allowed, not_found, panic_response};
+use nexios::{CancelToken, Overload, ThreadPool, run_in_threadpool};
+use nexios_axum::{NexiosApp, RequestLayer, method_not_allowed, not_found};
 use tower_http::{
-    catch_panic::CatchPanicLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     trace::TraceLayer,
 };
 
 use crate::{
     Config,
-    access_log::{access_log, request_span},
+    access_log::request_span,
     analytics::{self, DailyTotals},
-    data::Place,
+    data::{Place, prepare},
     gallery::Gallery,
     mail::{Mailer, Outbox},
     newsletter::Newsletters,
@@ -42,6 +40,8 @@ pub struct Newsroom {
     pub(crate) newsletters: Newsletters,
     pub(crate) daily_totals: Arc<DailyTotals>,
     pub(crate) protected: Arc<Counters>,
+    /// Watches over the requests; it is here because the service waits for them at its end.
+    pub(crate) requests: RequestLayer,
 }
 
 impl std::fmt::Debug for Newsroom {
@@ -80,6 +80,7 @@ impl Newsroom {
             newsletters: Newsletters::new(Sqlite::new(place.primary(), writers), mailer),
             daily_totals: Arc::new(analytics::daily_totals(place.dataset())),
             protected: Arc::new(Counters::default()),
+            requests: RequestLayer::new().shutdown(CancelToken::new()),
         }
     }
 }
@@ -118,8 +119,23 @@ pub fn router(newsroom: Newsroom) -> Router {
                 .on_request(())
                 .on_response(())
                 .on_failure(()),
-            from_fn(access_log),
-            CatchPanicLayer::custom(panic_response),
+            newsroom.requests.clone(),
         ))
         .with_state(newsroom)
+}
+
+/// Makes the service with its begin and its end: data before the first client, nothing lost after the last.
+pub fn service(newsroom: Newsroom, config: &Config) -> NexiosApp {
+    let (requests, preparing, daily) = (newsroom.requests.clone(), config.clone(), newsroom.clone());
+    NexiosApp::new(router(newsroom))
+        .requests_of(&requests)
+        .accepting(config.accepting)
+        .shutdown_limit(config.shutdown_limit)
+        .on_startup("prepare data", async move || {
+            for line in run_in_threadpool(move || prepare(&preparing)).await? {
+                tracing::info!("{line}");
+            }
+            anyhow::Ok(())
+        })
+        .on_startup("reset analytics daily", async move || daily.reset_analytics_daily())
 }

@@ -13,7 +13,7 @@ use std::{
     fmt,
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -41,8 +41,19 @@ struct Shared {
     idle: Notify,
     /// Fires when rescued handlers are to be dropped.
     abort: CancelToken,
+    /// The first of the handlers that the shutdown cut off, and how many there were.
+    cut_off: Mutex<CutOff>,
     /// Totals since the start.
     totals: Totals,
+}
+
+/// So many names are kept; a shutdown that cuts off more has other worries.
+const MOST_NAMES: usize = 64;
+
+#[derive(Default)]
+struct CutOff {
+    names: Vec<String>,
+    count: usize,
 }
 
 /// Totals since the start, for people to look at.
@@ -137,6 +148,25 @@ impl Requests {
     /// This is the last step of a shutdown. Live requests are left to whoever drops their connections.
     pub fn abort_rescued(&self) {
         self.shared.abort.cancel(CancelReason::Shutdown);
+    }
+
+    /// Notes a handler that the shutdown has cut off.
+    pub(super) fn note_cut_off(&self, name: impl FnOnce() -> String) {
+        let mut cut_off = self.shared.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        cut_off.count += 1;
+        if cut_off.names.len() < MOST_NAMES {
+            cut_off.names.push(name());
+        }
+    }
+
+    /// The handlers that the shutdown has cut off, by name.
+    pub(crate) fn take_cut_off(&self) -> Vec<String> {
+        let mut cut_off = self.shared.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        let CutOff { mut names, count } = std::mem::take(&mut *cut_off);
+        if count > names.len() {
+            names.push(format!("{} more requests", count - names.len()));
+        }
+        names
     }
 
     /// What the requests do and did.

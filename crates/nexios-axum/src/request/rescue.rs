@@ -55,6 +55,7 @@ pub(super) fn start<E: 'static>(state: &Arc<RequestState>, work: Work<E>, reason
         runtime.and_then(|runtime| Some((runtime, requests.try_rescue(state.settings().rescue_limit)?)));
     let Some((runtime, rescued)) = rescued else {
         count(&requests.totals().unrescued);
+        state.note_if_shut_down();
         state.cancel(reason);
         access::not_rescued(state);
         return;
@@ -116,7 +117,10 @@ impl Rescue {
         let totals = self.state.requests().totals();
         match ending {
             Ending::Finished => {}
-            Ending::CutOff => count(&totals.cut_off),
+            Ending::CutOff => {
+                count(&totals.cut_off);
+                self.state.note_if_shut_down();
+            }
             Ending::Panicked => count(&totals.panicked),
         }
         self.state.cancel(CancelReason::Finished);
@@ -128,6 +132,7 @@ impl Drop for Rescue {
     fn drop(&mut self) {
         if !self.ended {
             count(&self.state.requests().totals().cut_off);
+            self.state.note_if_shut_down();
             self.state.cancel(CancelReason::OwnerDropped);
         }
     }

@@ -196,6 +196,13 @@ impl RequestState {
         shutdown.or_else(|| expired().then_some(CancelReason::Deadline))
     }
 
+    /// Notes a handler that did not come to its end because the service did.
+    pub(super) fn note_if_shut_down(&self) {
+        if self.settings.shutdown.as_ref().is_some_and(CancelToken::is_cancelled) {
+            self.requests.note_cut_off(|| format!("request {} {}", self.method, self.route()));
+        }
+    }
+
     /// What ends the request although its client is there; None if nothing can.
     pub(super) fn stop(&self) -> Option<Stop> {
         let shutdown = self.settings().shutdown.clone();

@@ -41,6 +41,13 @@ impl MailServer {
         format!("smtp://{}", self.address)
     }
 
+    /// The addresses that mails went to, sorted.
+    pub(crate) fn recipients(&self) -> Vec<String> {
+        let mut recipients: Vec<_> = self.mails().into_iter().map(|mail| mail.to).collect();
+        recipients.sort_unstable();
+        recipients
+    }
+
     pub(crate) fn mails(&self) -> Vec<Mail> {
         self.mails.lock().unwrap().clone()
     }
