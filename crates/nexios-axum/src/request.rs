@@ -155,7 +155,7 @@ impl RequestLayer {
     }
 
     pub(crate) fn shutdown_token(&self) -> Option<CancelToken> {
-        self.settings.shutdown.clone()
+        self.shared.settings.shutdown.clone()
     }
 
     /// Returns the handle to the requests of this layer and its clones.

@@ -198,8 +198,8 @@ impl RequestState {
 
     /// Notes a handler that did not come to its end because the service did.
     pub(super) fn note_if_shut_down(&self) {
-        if self.settings.shutdown.as_ref().is_some_and(CancelToken::is_cancelled) {
-            self.requests.note_cut_off(|| format!("request {} {}", self.method, self.route()));
+        if self.settings().shutdown.as_ref().is_some_and(CancelToken::is_cancelled) {
+            self.requests().note_cut_off(|| format!("request {} {}", self.method, self.route()));
         }
     }
 
