@@ -24,7 +24,7 @@ use super::{
 use crate::RequestLayer;
 
 impl NexiosApp {
-    /// Serves until a signal or [`AppHandle::stop`], then ends in order.
+    /// Serves until a signal or [`AppHandle::stop`](crate::AppHandle::stop), then ends in order.
     ///
     /// Handlers find the client's address in `ConnectInfo<SocketAddr>`, or `ConnectInfo<UCred>` (tokio's) for a
     /// Unix socket. HTTP/1 and HTTP/2 without TLS are spoken.
