@@ -18,7 +18,7 @@ pub use outbound::HandedOn;
 pub use reqwest::WithDeadline;
 pub use route::{RouteDeadline, RouteDeadlineService};
 
-use crate::request::RequestContext;
+use crate::request::RequestState;
 
 /// The instant by which a request should have an answer, if there is one.
 ///
@@ -100,8 +100,8 @@ impl Deadline {
 impl<S: Sync> FromRequestParts<S> for Deadline {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(match RequestContext::of(&parts.extensions) {
+    async fn from_request_parts(_parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(match RequestState::current() {
             Some(state) => state.deadline(),
             None => {
                 crate::extract::warn_once("Deadline");

@@ -22,7 +22,7 @@ pub use future::RequestFuture;
 pub use policy::{OnDisconnect, OnDisconnectService};
 pub use requests::{RequestStats, Requests};
 pub use service::RequestService;
-pub(crate) use state::RequestContext;
+pub(crate) use state::RequestState;
 
 use crate::DeadlineHeader;
 
@@ -67,7 +67,13 @@ use crate::DeadlineHeader;
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it is put on a router"]
 pub struct RequestLayer {
-    settings: Arc<Settings>,
+    shared: Arc<Shared>,
+}
+
+/// What all requests of a layer share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    settings: Settings,
     requests: Requests,
 }
 
@@ -100,11 +106,11 @@ impl RequestLayer {
             grace: Duration::from_secs(2),
             rescue_limit: 1_024,
         };
-        RequestLayer { settings: Arc::new(settings), requests: Requests::new() }
+        RequestLayer { shared: Arc::new(Shared { settings, requests: Requests::new() }) }
     }
 
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(Arc::make_mut(&mut self.settings));
+        change(&mut Arc::make_mut(&mut self.shared).settings);
         self
     }
 
@@ -149,13 +155,13 @@ impl RequestLayer {
     }
 
     pub(crate) fn shutdown_token(&self) -> Option<CancelToken> {
-        self.settings.shutdown.clone()
+        self.shared.settings.shutdown.clone()
     }
 
     /// Returns the handle to the requests of this layer and its clones.
     #[must_use]
     pub fn requests(&self) -> Requests {
-        self.requests.clone()
+        self.shared.requests.clone()
     }
 }
 
@@ -169,17 +175,17 @@ impl<S> Layer<S> for RequestLayer {
     type Service = RequestService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequestService::new(inner, self.settings.clone(), self.requests.clone())
+        RequestService::new(inner, self.shared.clone())
     }
 }
 
 impl fmt::Debug for RequestLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestLayer")
-            .field("deadline", &self.settings.deadline)
-            .field("grace", &self.settings.grace)
-            .field("rescue_limit", &self.settings.rescue_limit)
-            .field("requests", &self.requests)
+            .field("deadline", &self.shared.settings.deadline)
+            .field("grace", &self.shared.settings.grace)
+            .field("rescue_limit", &self.shared.settings.rescue_limit)
+            .field("requests", &self.shared.requests)
             .finish_non_exhaustive()
     }
 }

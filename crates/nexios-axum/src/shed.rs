@@ -20,7 +20,7 @@ use nexios::{PoolStats, ThreadPool};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Deadline, Problem, request::RequestContext};
+use crate::{Deadline, Problem, request::RequestState};
 
 /// Answers 503 with `Retry-After` while the pools that a route needs are behind.
 ///
@@ -161,7 +161,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let deadline = match RequestContext::of(request.extensions()) {
+        let deadline = match RequestState::current() {
             Some(state) => state.deadline(),
             None => Deadline::current(),
         };

@@ -1,6 +1,6 @@
 //! The service as one router.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -8,7 +8,7 @@ use axum::{
     routing::{get, post},
 };
 use nexios::{CancelToken, Overload, ThreadPool, run_in_threadpool};
-use nexios_axum::{NexiosApp, RequestLayer, method_not_allowed, not_found};
+use nexios_axum::{NexiosApp, RequestLayer, RouteDeadline, method_not_allowed, not_found};
 use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     trace::TraceLayer,
@@ -29,6 +29,12 @@ use crate::{
     uploads::UploadPlaces,
     upstream::UpstreamClient,
 };
+
+/// Every route has tighter limits of its own; this one ends what HTTP/1 does not let them see.
+const LONGEST_REQUEST: Duration = Duration::from_secs(90);
+
+/// As an upload may take two minutes to arrive.
+const LONGEST_UPLOAD: Duration = Duration::from_secs(180);
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -61,7 +67,7 @@ impl Newsroom {
         let place = Place::new(&config.data);
         // Blocking work waits more than it computes, so it has threads of its own and more of them. Readers are
         // turned away when it is slow; what writes is few and waits.
-        let patience = Overload::ShedAfter(std::time::Duration::from_secs(1));
+        let patience = Overload::ShedAfter(Duration::from_secs(1));
         let readers = ThreadPool::builder().name("sqlite").threads(8).queue(256).overload(patience).build();
         let writers = ThreadPool::builder().name("files").threads(4).queue(256).build();
 
@@ -80,7 +86,7 @@ impl Newsroom {
             newsletters: Newsletters::new(Sqlite::new(place.primary(), writers), mailer),
             daily_totals: Arc::new(analytics::daily_totals(place.dataset())),
             protected: Arc::new(Counters::default()),
-            requests: RequestLayer::new().shutdown(CancelToken::new()),
+            requests: RequestLayer::new().shutdown(CancelToken::new()).deadline(LONGEST_REQUEST),
         }
     }
 }
@@ -96,7 +102,8 @@ pub fn app(config: &Config) -> Router {
 
 /// Makes the service of parts that somebody else holds too.
 pub fn router(newsroom: Newsroom) -> Router {
-    let upload = post(upload::upload).layer(DefaultBodyLimit::max(upload::MOST_BYTES_READ));
+    let upload = post(upload::upload)
+        .layer((DefaultBodyLimit::max(upload::MOST_BYTES_READ), RouteDeadline::of(LONGEST_UPLOAD)));
     Router::new()
         .route("/", get(index::index))
         .route("/dashboard", get(dashboard::dashboard))

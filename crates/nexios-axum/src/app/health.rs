@@ -54,3 +54,18 @@ fn readiness(phase: Phase) -> Response {
 fn fresh(answer: impl IntoResponse) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], answer).into_response()
 }
+
+/// Here because a service that starts does not listen yet: only a router could be asked.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_service_that_is_ready_takes_work() {
+        use Phase::{Cancelling, Closing, Draining, Ready, Starting, Stopped};
+        for phase in [Starting, Ready, Draining, Closing, Cancelling, Stopped] {
+            let status = readiness(phase).status().as_u16();
+            assert_eq!(status, if phase == Ready { 200 } else { 503 }, "{phase}");
+        }
+    }
+}

@@ -191,3 +191,25 @@ listen_on_listener! {
         UnixListener::from_std(listener).map(Bound::Unix)
     };
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_dead_peer_is_noticed_within_the_limit_whether_silent_or_not() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let stream = TcpStream::connect(listener.local_addr()?).await?;
+        notice_dead_peers(&stream, Duration::from_secs(60))?;
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive()?);
+        let (time, interval) = (socket.tcp_keepalive_time()?, socket.tcp_keepalive_interval()?);
+        assert_eq!((time, interval), (Duration::from_secs(30), Duration::from_secs(10)));
+        assert_eq!(time + interval * socket.tcp_keepalive_retries()?, Duration::from_secs(60));
+        assert_eq!(socket.tcp_user_timeout()?, Some(Duration::from_secs(60)));
+        // The system counts in seconds, and takes no zero.
+        notice_dead_peers(&stream, Duration::from_millis(100))?;
+        assert_eq!(socket.tcp_keepalive_time()?, Duration::from_secs(1));
+        Ok(())
+    }
+}

@@ -79,9 +79,14 @@ impl ShutdownReport {
         let ShutdownReport { cause, elapsed, completed, failed, cancelled, abandoned, .. } = self;
         tracing::info!(cause, ?elapsed, ?completed, ?failed, ?cancelled, "stopped");
         if !self.is_clean() {
-            tracing::error!(?abandoned, "work was given up");
+            tracing::error!(count = abandoned.len(), abandoned = ?first(abandoned), "work was given up");
         }
     }
+}
+
+/// So many names as fit a line of the log.
+pub(super) fn first(names: &[String]) -> &[String] {
+    &names[..names.len().min(64)]
 }
 
 /// Why a service did not come to serve.

@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     io::{self, Write},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -45,20 +46,25 @@ const LEAST: Duration = Duration::from_millis(100);
 ///
 /// # Panics
 ///
-/// Panics inside a tokio runtime.
+/// Panics inside a tokio runtime, and with the panic of the future.
 pub fn run<E: fmt::Display>(service: impl Future<Output = Result<ShutdownReport, E>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
     watchdog::arm();
-    let end = runtime.block_on(service);
+    let end = catch_unwind(AssertUnwindSafe(|| runtime.block_on(service)));
     match end {
-        Err(error) => {
+        // Dropped while unwinding, the runtime would wait for its threads without a limit.
+        Err(panic) => {
+            runtime.shutdown_timeout(LAST_THREADS);
+            resume_unwind(panic)
+        }
+        Ok(Err(error)) => {
             runtime.shutdown_timeout(LAST_THREADS);
             failed(&error)
         }
-        Ok(report) => {
+        Ok(Ok(report)) => {
             let patience = report.end.saturating_duration_since(Instant::now()).clamp(LEAST, LAST_THREADS);
             let asked = Instant::now();
             runtime.shutdown_timeout(patience);

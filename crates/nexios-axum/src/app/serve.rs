@@ -14,7 +14,7 @@ use super::{
     hooks::Hook,
     life::{Life, Stops},
     limits::Limits,
-    listener::{Bound, Listen},
+    listener::{Bound, Listen, ListenAddress},
     phase::Phase,
     report::{ServeError, ShutdownReport},
     shutdown::{Shutdown, Watched},
@@ -24,7 +24,7 @@ use super::{
 use crate::RequestLayer;
 
 impl NexiosApp {
-    /// Serves until a signal or [`AppHandle::stop`], then ends in order.
+    /// Serves until a signal or [`AppHandle::stop`](crate::AppHandle::stop), then ends in order.
     ///
     /// Handlers find the client's address in `ConnectInfo<SocketAddr>`, or `ConnectInfo<UCred>` (tokio's) for a
     /// Unix socket. HTTP/1 and HTTP/2 without TLS are spoken.
@@ -71,15 +71,15 @@ impl NexiosApp {
             started = start(startup, listen) => started.map(Some),
         };
         let requests = self.watch_requests();
-        let listener = match started {
-            Ok(Some(listener)) => listener,
+        let (listener, address) = match started {
+            Ok(Some(listening)) => listening,
             Ok(None) => return Ok(self.cut_short(requests, stops).await),
             Err(error) => {
                 self.cut_short(requests, stops).await;
                 return Err(error);
             }
         };
-        let door = self.open(&listener);
+        let door = self.open(address);
         let hooks = std::mem::take(&mut self.shutdown);
         let end = async {
             stopped(&mut stops).await;
@@ -114,16 +114,14 @@ impl NexiosApp {
     }
 
     /// Lets clients in from now on.
-    fn open(&mut self, listener: &Bound) -> Door {
+    fn open(&mut self, address: ListenAddress) -> Door {
         let router = self.health.add_to(std::mem::take(&mut self.router), &self.life);
         let server = Arc::new(Server::new(self.life.clone(), router, self.head));
-        if let Ok(address) = listener.address() {
-            tracing::info!(%address, "listening");
-            self.life.set_address(address.clone());
-            self.life.enter(Phase::Ready);
-            if let Some(tell) = self.listening.take() {
-                tell(&address);
-            }
+        tracing::info!(%address, "listening");
+        self.life.set_address(address.clone());
+        self.life.enter(Phase::Ready);
+        if let Some(tell) = self.listening.take() {
+            tell(&address);
         }
         Door { server, places: Arc::new(Semaphore::new(self.connections)), silence: self.silence }
     }
@@ -148,14 +146,19 @@ async fn stopped(stops: &mut watch::Receiver<Stops>) {
 }
 
 /// Runs the hooks, then opens the listener.
-async fn start(hooks: Vec<Hook>, listen: impl Listen) -> Result<Bound, ServeError> {
+async fn start(hooks: Vec<Hook>, listen: impl Listen) -> Result<(Bound, ListenAddress), ServeError> {
     for hook in hooks {
         let name = hook.name.clone();
         tracing::info!(hook = %name, "starting");
         hook.run().await.map_err(|cause| ServeError::startup(name, cause))?;
     }
-    let address = listen.describe();
-    listen.listen().await.map_err(|cause| ServeError::Listen { address, cause })
+    let asked = listen.describe();
+    let listening = async {
+        let listener = listen.listen().await?;
+        let address = listener.address()?;
+        Ok((listener, address))
+    };
+    listening.await.map_err(|cause| ServeError::Listen { address: asked, cause })
 }
 
 /// Ends what is left when the service is over, or its future dropped.

@@ -26,7 +26,7 @@ use super::{
     life::{Life, Stops},
     limits::{Limits, Schedule},
     phase::Phase,
-    report::ShutdownReport,
+    report::{ShutdownReport, first},
 };
 use crate::Requests;
 
@@ -82,8 +82,11 @@ impl Shutdown {
     /// Ends a service that has been told to.
     pub(crate) async fn run(self, hooks: Vec<Hook>, mut stops: watch::Receiver<Stops>) -> ShutdownReport {
         let begun = Instant::now();
-        let cause = stops.borrow_and_update().cause.unwrap_or("nobody");
+        let Stops { count, cause } = *stops.borrow_and_update();
+        let cause = cause.unwrap_or("nobody");
         let mut pace = Pace { schedule: Schedule::new(self.limits, begun), stops };
+        // Those that came together with the first one.
+        (1..count).for_each(|_| pace.schedule.hurry(begun));
         let mut report = ShutdownReport::new(cause);
         let accepting = pace.schedule.close - begun;
         tracing::info!(cause, ?accepting, total = ?self.limits.total, "draining");
@@ -114,7 +117,8 @@ impl Shutdown {
             done = pace.within(|schedule| schedule.cancel, work.as_mut()).await;
         }
         if !done {
-            tracing::warn!(unfinished = ?life.unfinished(), "cancelling");
+            let unfinished = life.unfinished();
+            tracing::warn!(count = unfinished.len(), unfinished = ?first(&unfinished), "cancelling");
             life.enter(Phase::Cancelling);
             life.cancelling.cancel(CancelReason::Shutdown);
             self.requests.cancelling.cancel(CancelReason::Shutdown);

@@ -21,7 +21,7 @@ use super::{
     life::Life,
     limits::{Limits, Schedule},
     phase::Phase,
-    report::ABANDONED,
+    report::{ABANDONED, first},
     signals::Signals,
 };
 
@@ -96,7 +96,9 @@ async fn next(signals: &mut Option<Signals>) {
 
 fn end_process(life: &Life) -> ! {
     let abandoned = life.unfinished();
-    let log = move || tracing::error!(?abandoned, "the runtime is held by blocking code; work was given up");
+    let log = move || {
+        tracing::error!(abandoned = ?first(&abandoned), "the runtime is held by blocking code; work was given up");
+    };
     // Detached: it may never end.
     drop(thread::Builder::new().spawn(log));
     thread::sleep(LAST_LINE);

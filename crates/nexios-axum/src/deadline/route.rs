@@ -9,7 +9,7 @@ use axum::http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{extract::warn_once, request::RequestContext};
+use crate::{extract::warn_once, request::RequestState};
 
 /// Replaces the server's own limit for one route inside a [`RequestLayer`](crate::RequestLayer): longer for an
 /// upload, none for a stream of events, shorter for what must be quick. A client still can only shorten it.
@@ -73,7 +73,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Some(state) = RequestContext::of(request.extensions()).cloned() else {
+        let Some(state) = RequestState::current() else {
             warn_once("RouteDeadline");
             return Box::pin(self.inner.call(request));
         };

@@ -3,7 +3,7 @@ use std::ops::Deref;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use nexios::Background;
 
-use crate::{Problem, request::RequestContext};
+use crate::{Problem, request::RequestState};
 
 /// Extracts the registry for work that outlives the request.
 ///
@@ -42,8 +42,8 @@ impl Deref for BackgroundTasks {
 impl<S: Sync> FromRequestParts<S> for BackgroundTasks {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        match RequestContext::of(&parts.extensions) {
+    async fn from_request_parts(_parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        match RequestState::current() {
             Some(state) => Ok(BackgroundTasks(state.background())),
             None => Err(Problem::internal(&"BackgroundTasks needs a RequestLayer around the route")),
         }

@@ -4,7 +4,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use nexios::{Interrupted, TaskGroup};
 
 use super::warn_once;
-use crate::request::RequestContext;
+use crate::request::RequestState;
 
 /// Extracts a [`TaskGroup`] that is named after the route and ends with the request.
 ///
@@ -50,8 +50,8 @@ where
 {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(RequestGroup(match RequestContext::of(&parts.extensions) {
+    async fn from_request_parts(_parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(RequestGroup(match RequestState::current() {
             Some(state) => TaskGroup::builder().name(state.route().to_owned()).build(),
             None => {
                 warn_once("RequestGroup");

@@ -4,7 +4,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use nexios::{CancelScope, CancelToken, TokenSource};
 
 use super::warn_once;
-use crate::request::RequestContext;
+use crate::request::RequestState;
 
 /// Extracts the token of the request, which fires at its end and says why.
 ///
@@ -40,8 +40,8 @@ impl Deref for RequestToken {
 impl<S: Sync> FromRequestParts<S> for RequestToken {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(RequestToken(match RequestContext::of(&parts.extensions) {
+    async fn from_request_parts(_parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(RequestToken(match RequestState::current() {
             Some(state) => state.token(),
             None => {
                 warn_once("RequestToken");

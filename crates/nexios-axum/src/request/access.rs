@@ -25,24 +25,27 @@ macro_rules! line {
 
 /// The answer is out, or `aborted` half-way.
 pub(super) fn answered(state: &RequestState, status: u16, aborted: bool) {
-    let elapsed_ms = milliseconds(state.elapsed());
     if aborted {
-        line!(info, state, status, elapsed_ms, aborted, "answered");
+        line!(info, state, status, elapsed_ms = milliseconds(state.elapsed()), aborted, "answered");
     } else {
-        line!(info, state, status, elapsed_ms, "answered");
+        line!(info, state, status, elapsed_ms = milliseconds(state.elapsed()), "answered");
     }
 }
 
 /// The service inside gave an error in place of an answer.
 pub(super) fn failed(state: &RequestState) {
-    let elapsed_ms = milliseconds(state.elapsed());
-    line!(info, state, elapsed_ms, "failed without an answer");
+    line!(info, state, elapsed_ms = milliseconds(state.elapsed()), "failed without an answer");
 }
 
 /// The client went away before there was an answer.
 pub(super) fn client_gone(state: &RequestState) {
-    let elapsed_ms = milliseconds(state.elapsed());
-    line!(info, state, status = CLIENT_CLOSED_REQUEST, elapsed_ms, "client went away");
+    line!(
+        info,
+        state,
+        status = CLIENT_CLOSED_REQUEST,
+        elapsed_ms = milliseconds(state.elapsed()),
+        "client went away"
+    );
 }
 
 /// A handler that should have been rescued was dropped.

@@ -2,7 +2,6 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -13,25 +12,20 @@ use axum::{
 use http_body::{Frame, SizeHint};
 use nexios::CancelReason;
 
-use super::{
-    access,
-    requests::{Live, count},
-    state::RequestState,
-};
+use super::{access, requests::count, state::Live};
 
 /// Keeps the request alive until the last byte of its answer is out.
-pub(super) fn watch(live: Live, state: &Arc<RequestState>, response: Response<Body>) -> Response<Body> {
+pub(super) fn watch(live: Live, response: Response<Body>) -> Response<Body> {
     let status = response.status();
-    if !is_sent(state.method(), status) || response.body().is_end_stream() {
-        access::answered(state, status.as_u16(), false);
-        state.cancel(CancelReason::Finished);
+    if !is_sent(live.method(), status) || response.body().is_end_stream() {
+        access::answered(&live, status.as_u16(), false);
+        live.cancel(CancelReason::Finished);
         return response;
     }
     let length = response.headers().get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok());
-    let (state, status) = (state.clone(), status.as_u16());
     response.map(|inner| {
-        let sending = Sending { state, status, left: length, polled: false, _live: live };
+        let sending = Sending { live, status: status.as_u16(), left: length, polled: false };
         Body::new(WatchedBody { inner, sending: Some(sending) })
     })
 }
@@ -52,13 +46,12 @@ struct WatchedBody {
 
 /// An answer that is not out yet; dropped, it was aborted.
 struct Sending {
-    state: Arc<RequestState>,
+    live: Live,
     status: u16,
     /// Bytes to come, if the handler has said how many there are: a server that has sent them looks no further.
     left: Option<u64>,
     /// A body that nobody asked for was replaced by an outer layer, not aborted.
     polled: bool,
-    _live: Live,
 }
 
 impl Sending {
@@ -70,7 +63,7 @@ impl Sending {
 
     fn finished(mut self) {
         self.polled = false;
-        self.state.cancel(CancelReason::Finished);
+        self.live.cancel(CancelReason::Finished);
     }
 }
 
@@ -78,14 +71,10 @@ impl Drop for Sending {
     fn drop(&mut self) {
         let aborted = self.polled;
         if aborted {
-            count(&self.state.requests().totals().aborted);
+            count(&self.live.requests().totals().aborted);
         }
-        self.state.cancel(if aborted {
-            CancelReason::ClientDisconnected
-        } else {
-            CancelReason::OwnerDropped
-        });
-        access::answered(&self.state, self.status, aborted);
+        self.live.cancel(if aborted { CancelReason::ClientDisconnected } else { CancelReason::OwnerDropped });
+        access::answered(&self.live, self.status, aborted);
     }
 }
 

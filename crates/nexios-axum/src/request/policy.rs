@@ -7,7 +7,7 @@ use axum::http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::RequestContext;
+use super::RequestState;
 use crate::extract::warn_once;
 
 /// What becomes of a handler whose client went away before the answer.
@@ -89,7 +89,7 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for OnDisconnectService<S> {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match RequestContext::of(request.extensions()) {
+        match RequestState::current() {
             Some(state) => state.set_policy(self.policy),
             None => warn_once("OnDisconnect"),
         }

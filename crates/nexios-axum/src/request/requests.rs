@@ -195,11 +195,15 @@ impl Requests {
         &self.shared.totals
     }
 
-    /// Counts a request as live until the returned value is dropped.
-    pub(super) fn enter(&self) -> Live {
+    /// Counts one more live request; [`leave`](Self::leave) must follow.
+    pub(super) fn enter(&self) {
         self.shared.live.fetch_add(1, Ordering::SeqCst);
         count(&self.shared.totals.started);
-        Live { requests: self.clone() }
+    }
+
+    /// Counts one live request less.
+    pub(super) fn leave(&self) {
+        self.lower(&self.shared.live);
     }
 
     /// Counts a handler as rescued until the returned value is dropped; None if `limit` are already.
@@ -218,7 +222,7 @@ impl Requests {
         &self.shared.abort
     }
 
-    fn leave(&self, count: &AtomicUsize) {
+    fn lower(&self, count: &AtomicUsize) {
         if count.fetch_sub(1, Ordering::SeqCst) == 1 && self.shared.waiting.load(Ordering::SeqCst) > 0 {
             self.shared.idle.notify_waiters();
         }
@@ -234,17 +238,6 @@ impl fmt::Debug for Requests {
     }
 }
 
-/// One live request.
-pub(super) struct Live {
-    requests: Requests,
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.requests.leave(&self.requests.shared.live);
-    }
-}
-
 /// One rescued handler.
 pub(super) struct Rescued {
     requests: Requests,
@@ -252,7 +245,7 @@ pub(super) struct Rescued {
 
 impl Drop for Rescued {
     fn drop(&mut self) {
-        self.requests.leave(&self.requests.shared.rescued);
+        self.requests.lower(&self.requests.shared.rescued);
     }
 }
 

@@ -11,19 +11,21 @@ use axum::{
 };
 use tower_service::Service;
 
-use super::{RequestContext, RequestFuture, Requests, Settings, state::RequestState};
+use super::{
+    RequestFuture, Shared,
+    state::{Live, RequestState},
+};
 
 /// Watches over the requests of a service; made by [`RequestLayer`](crate::RequestLayer).
 #[derive(Clone)]
 pub struct RequestService<S> {
     inner: S,
-    settings: Arc<Settings>,
-    requests: Requests,
+    shared: Arc<Shared>,
 }
 
 impl<S> RequestService<S> {
-    pub(super) fn new(inner: S, settings: Arc<Settings>, requests: Requests) -> Self {
-        RequestService { inner, settings, requests }
+    pub(super) fn new(inner: S, shared: Arc<Shared>) -> Self {
+        RequestService { inner, shared }
     }
 }
 
@@ -43,17 +45,15 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let live = self.requests.enter();
-        let state = Arc::new(RequestState::new(&request, &self.settings, &self.requests));
-        if let Some(reason) = state.refusal() {
-            return RequestFuture::refused(live, state, reason);
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let live = Live::enter(RequestState::new(&request, &self.shared));
+        if let Some(reason) = live.refusal() {
+            return RequestFuture::refused(live, reason);
         }
-        request.extensions_mut().insert(RequestContext(state.clone()));
-        let response = self.inner.call(request);
-        // The scope is inside the box, so that it goes along when the handler is rescued.
-        let work = state.scope().run(async move { Ok(response.await?.map(Body::new)) });
-        RequestFuture::new(live, state, Box::pin(work))
+        // Scope and all are inside the box, so that they go along when the handler is rescued.
+        let response = live.call(|| self.inner.call(request));
+        let work = live.run(async move { Ok(response.await?.map(Body::new)) });
+        RequestFuture::new(live, Box::pin(work))
     }
 }
 
@@ -61,7 +61,7 @@ impl<S: fmt::Debug> fmt::Debug for RequestService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestService")
             .field("inner", &self.inner)
-            .field("requests", &self.requests)
+            .field("requests", &self.shared.requests)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 use std::{
     fmt,
     future::Future,
+    ops::Deref,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
@@ -11,25 +12,28 @@ use std::{
 
 use axum::{
     extract::MatchedPath,
-    http::{Extensions, Method, Request, Uri},
+    http::{Method, Request},
 };
 use futures_util::future::{Either, select};
 use nexios::{Background, CancelReason, CancelScope, CancelToken, TokenSource};
 use tokio::time::{Instant, sleep_until};
 use tracing::Span;
 
-use super::{OnDisconnect, Requests, Settings, requests::count};
+use super::{OnDisconnect, Requests, Settings, Shared, requests::count};
 use crate::{Deadline, DeadlineHeader, DeadlineSource};
+
+tokio::task_local! {
+    /// How route layers and extractors find their request; an extension of the request would cost more.
+    static CURRENT: Arc<RequestState>;
+}
 
 /// No limit of the server's own.
 const UNLIMITED: u64 = u64::MAX;
 
 /// What is known about one request, shared by its guard, its route layers and its extractors.
 pub(crate) struct RequestState {
-    /// The settings of the layer.
-    settings: Arc<Settings>,
-    /// Where the request is counted.
-    requests: Requests,
+    /// The layer.
+    shared: Arc<Shared>,
     /// For the log.
     method: Method,
     /// For the log.
@@ -62,17 +66,18 @@ enum Route {
     /// The route it matched.
     Matched(MatchedPath),
     /// It matched none, or the layer is outside the router.
-    Unmatched(Uri),
+    Unmatched(Box<str>),
 }
 
 /// Fires when a request has to end although its client is there.
 pub(super) type Stop = Pin<Box<dyn Future<Output = CancelReason> + Send>>;
 
 impl RequestState {
-    pub(super) fn new<B>(request: &Request<B>, settings: &Arc<Settings>, requests: &Requests) -> Self {
+    pub(super) fn new<B>(request: &Request<B>, shared: &Arc<Shared>) -> Self {
+        let Shared { settings, requests } = &**shared;
         let route = match request.extensions().get::<MatchedPath>() {
             Some(path) => Route::Matched(path.clone()),
-            None => Route::Unmatched(request.uri().clone()),
+            None => Route::Unmatched(request.uri().path().into()),
         };
         let (wish, malformed) = DeadlineHeader::earliest(&settings.headers, request.headers());
         for header in malformed {
@@ -80,8 +85,7 @@ impl RequestState {
             tracing::debug!(header = header.name().as_str(), "a deadline that cannot be read is ignored");
         }
         RequestState {
-            settings: settings.clone(),
-            requests: requests.clone(),
+            shared: shared.clone(),
             method: request.method().clone(),
             route,
             span: Span::current(),
@@ -93,12 +97,27 @@ impl RequestState {
         }
     }
 
+    /// The request that this code works for, if any.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        CURRENT.try_with(Arc::clone).ok()
+    }
+
+    /// Makes the request the current one for a call that returns at once.
+    pub(super) fn call<T>(self: &Arc<Self>, call: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self.clone(), call)
+    }
+
+    /// Makes the request the current one, and its scope too, for what the call returned.
+    pub(super) fn run<F: Future>(self: &Arc<Self>, future: F) -> impl Future<Output = F::Output> + use<F> {
+        CURRENT.scope(self.clone(), self.scope().run(future))
+    }
+
     pub(super) fn settings(&self) -> &Settings {
-        &self.settings
+        &self.shared.settings
     }
 
     pub(super) fn requests(&self) -> &Requests {
-        &self.requests
+        &self.shared.requests
     }
 
     pub(super) fn method(&self) -> &Method {
@@ -113,7 +132,7 @@ impl RequestState {
     pub(crate) fn route(&self) -> &str {
         match &self.route {
             Route::Matched(path) => path.as_str(),
-            Route::Unmatched(uri) => uri.path(),
+            Route::Unmatched(path) => path,
         }
     }
 
@@ -122,7 +141,7 @@ impl RequestState {
     }
 
     pub(crate) fn background(&self) -> Background {
-        self.settings.background.as_ref().unwrap_or_else(|| Background::global()).clone()
+        self.settings().background.as_ref().unwrap_or_else(|| Background::global()).clone()
     }
 
     pub(crate) fn deadline(&self) -> Deadline {
@@ -171,20 +190,22 @@ impl RequestState {
 
     /// Why a request may not even begin.
     pub(super) fn refusal(&self) -> Option<CancelReason> {
-        let shutdown = self.settings.shutdown.as_ref().and_then(CancelToken::reason);
-        shutdown.or_else(|| self.deadline().is_expired().then_some(CancelReason::Deadline))
+        let shutdown = self.settings().shutdown.as_ref().and_then(CancelToken::reason);
+        // Not by the clock: it has just been read, and reading it is dear.
+        let expired = || self.deadline().at().is_some_and(|at| at <= self.received);
+        shutdown.or_else(|| expired().then_some(CancelReason::Deadline))
     }
 
     /// Notes a handler that did not come to its end because the service did.
     pub(super) fn note_if_shut_down(&self) {
-        if self.settings.shutdown.as_ref().is_some_and(CancelToken::is_cancelled) {
-            self.requests.note_cut_off(|| format!("request {} {}", self.method, self.route()));
+        if self.settings().shutdown.as_ref().is_some_and(CancelToken::is_cancelled) {
+            self.requests().note_cut_off(|| format!("request {} {}", self.method, self.route()));
         }
     }
 
     /// What ends the request although its client is there; None if nothing can.
     pub(super) fn stop(&self) -> Option<Stop> {
-        let shutdown = self.settings.shutdown.clone();
+        let shutdown = self.settings().shutdown.clone();
         Some(match (self.deadline().at(), shutdown) {
             (None, None) => return None,
             (Some(at), None) => Box::pin(deadline(at)),
@@ -206,7 +227,7 @@ async fn deadline(at: Instant) -> CancelReason {
 impl TokenSource for RequestState {
     fn token(&self) -> CancelToken {
         let mut signal = self.signal.lock().unwrap_or_else(PoisonError::into_inner);
-        let shutdown = self.settings.shutdown.as_ref();
+        let shutdown = self.settings().shutdown.as_ref();
         let make = || shutdown.map_or_else(CancelToken::new, CancelToken::child);
         let token = signal.token.get_or_insert_with(make).clone();
         let reason = signal.reason;
@@ -235,12 +256,28 @@ fn unpacked(limit: u64) -> Option<Duration> {
     (limit != UNLIMITED).then(|| Duration::from_micros(limit))
 }
 
-/// How route layers and extractors find the state of their request.
-#[derive(Clone)]
-pub(crate) struct RequestContext(pub(super) Arc<RequestState>);
+/// A request that is counted as live until this is dropped.
+pub(super) struct Live {
+    state: Arc<RequestState>,
+}
 
-impl RequestContext {
-    pub(crate) fn of(extensions: &Extensions) -> Option<&Arc<RequestState>> {
-        extensions.get::<RequestContext>().map(|context| &context.0)
+impl Live {
+    pub(super) fn enter(state: RequestState) -> Self {
+        state.requests().enter();
+        Live { state: Arc::new(state) }
+    }
+}
+
+impl Deref for Live {
+    type Target = Arc<RequestState>;
+
+    fn deref(&self) -> &Arc<RequestState> {
+        &self.state
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.state.requests().leave();
     }
 }

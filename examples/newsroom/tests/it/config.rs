@@ -40,7 +40,10 @@ fn times_are_seconds_with_or_without_a_fraction() {
     let config = Config::parse_from(["newsroom", "--accepting", "0.5", "--shutdown-limit", "12"]);
     assert_eq!((config.accepting.as_millis(), config.shutdown_limit.as_millis()), (500, 12_000));
     for bad in ["soon", "-1", "1e30", "NaN"] {
-        assert!(Config::try_parse_from(["newsroom".to_owned(), format!("--accepting={bad}")]).is_err(), "{bad}");
+        assert!(
+            Config::try_parse_from(["newsroom".to_owned(), format!("--accepting={bad}")]).is_err(),
+            "{bad}"
+        );
     }
 }
 

@@ -67,3 +67,24 @@ async fn dropping_the_future_of_a_service_ends_its_connections() {
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
     eventually(async || (handle.connections() == 0).then_some(())).await;
 }
+
+/// The system's table of sockets says which timer runs: 02 is that of keep-alive.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn tcp_keeps_an_eye_on_silent_peers() {
+    let running = start(app(hello())).await;
+    let mut client = running.client().await;
+    assert_eq!(client.get("/").await.status, 200);
+    let (server, peer) = (running.address.port(), client.stream.local_addr().unwrap().port());
+    let timer = async || {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let line = table.lines().find(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            let ends = (fields.next().unwrap(), fields.next().unwrap());
+            ends.0.ends_with(&format!(":{server:04X}")) && ends.1.ends_with(&format!(":{peer:04X}"))
+        });
+        line.is_some_and(|line| line.split_whitespace().nth(5).unwrap().starts_with("02:")).then_some(())
+    };
+    eventually(timer).await;
+    running.stop().await;
+}

@@ -102,6 +102,12 @@ async fn a_further_stop_skips_to_cancelling_and_one_more_to_the_end() {
     assert!(running.ended().await.is_clean());
     assert!(begun.elapsed() < ms(5_000));
 
+    // Two at once are two.
+    let running = start(patient(router())).await;
+    running.handle.stop();
+    assert!(running.stop().await.is_clean());
+    assert!(begun.elapsed() < ms(5_000));
+
     // Cancelled work has its time; the third stop takes it away.
     let stubborn = Router::new().route("/", get(std::future::pending::<&str>));
     let layer = nexios_axum::RequestLayer::new().grace(ms(600_000));
