@@ -3,10 +3,11 @@
 mod group;
 mod lazy;
 mod pool;
+mod request;
 
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
-    let contests = [group::contests(), pool::contests(), lazy::contests()];
+    let contests = [group::contests(), pool::contests(), lazy::contests(), request::contests()];
     let outcomes: Vec<_> = contests
         .into_iter()
         .flatten()

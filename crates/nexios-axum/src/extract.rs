@@ -1,51 +1,25 @@
-//! Extractors whose rejection is a problem.
+//! What a handler can ask for in its arguments.
 
-use axum::{
-    extract::{FromRequest, FromRequestParts, Request},
-    http::request::Parts,
+mod background;
+mod group;
+mod or_problem;
+mod token;
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
 };
 
-use crate::Problem;
+pub use background::BackgroundTasks;
+pub use group::RequestGroup;
+pub use or_problem::OrProblem;
+pub use token::RequestToken;
 
-/// Extracts what `E` extracts, and answers a [`Problem`] where `E` would answer plain text.
-///
-/// # Examples
-///
-/// ```
-/// use axum::{Json, Router, extract::Path, routing::post};
-/// use nexios_axum::OrProblem;
-///
-/// async fn rename(OrProblem(Path(id)): OrProblem<Path<u64>>, OrProblem(Json(name)): OrProblem<Json<String>>) {
-///     println!("{id} is called {name} now");
-/// }
-///
-/// let app: Router = Router::new().route("/people/{id}/name", post(rename));
-/// ```
-#[derive(Debug, Clone, Copy, Default)]
-pub struct OrProblem<E>(pub E);
-
-impl<S, E> FromRequest<S> for OrProblem<E>
-where
-    S: Send + Sync,
-    E: FromRequest<S>,
-    Problem: From<E::Rejection>,
-{
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        Ok(OrProblem(E::from_request(request, state).await?))
-    }
-}
-
-impl<S, E> FromRequestParts<S> for OrProblem<E>
-where
-    S: Send + Sync,
-    E: FromRequestParts<S>,
-    Problem: From<E::Rejection>,
-{
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Ok(OrProblem(E::from_request_parts(parts, state).await?))
+/// Says once for each `item` that it does nothing without its layer.
+pub(crate) fn warn_once(item: &'static str) {
+    static WARNED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let first = WARNED.lock().unwrap_or_else(PoisonError::into_inner).insert(item);
+    if first {
+        tracing::warn!(item, "there is no RequestLayer around the route, so this has no effect");
     }
 }

@@ -1,19 +1,153 @@
-//! nexios for axum: problem responses and the task status routes.
+//! nexios for axum: the life of a service, its requests, problem responses and the task status routes.
 //!
-//! * [`Problem`] is the answer of every failed request: RFC 9457 `application/problem+json`, made from nothing
-//!   but what a client may know. Every error of nexios converts into one.
-//! * [`OrProblem`] wraps an extractor, so that its rejection is a problem too; [`not_found`],
-//!   [`method_not_allowed`] and [`panic_response`] do the same for the answers the router and a panic give.
-//! * [`task_routes`] shows and cancels the tasks of a [`Background`](nexios::Background).
+//! | you want | use |
+//! |---|---|
+//! | a service that starts in order, ends within a bound and loses nothing | [`NexiosApp`], and [`run`] as its `main`; [`docs::lifecycle`] |
+//! | event streams that end with the service, WebSockets that it waits for | [`ServiceLife`] |
+//! | handlers that hear of disconnects, deadlines and the shutdown, and may clean up | [`RequestLayer`] |
+//! | a route that finishes what it began, or is dropped at once | [`OnDisconnect`] |
+//! | a limit of a route's own | [`RouteDeadline`] |
+//! | to hand the time that is left on to another service | [`Deadline`] |
+//! | the request's token, a group or background tasks as arguments of a handler | [`RequestToken`], [`RequestGroup`], [`BackgroundTasks`] |
+//! | 503 while a pool is behind, instead of a queue that makes everybody late | [`ShedLayer`] |
+//! | failures as RFC 9457 problems that tell nothing internal | [`Problem`], [`OrProblem`] |
+//! | to see and cancel background tasks | [`task_routes`] |
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//! use axum::{Router, extract::Path, routing::{get, post}};
+//! use nexios::{TaskGroup, ThreadPool, run_in_threadpool};
+//! use nexios_axum::{
+//!     BackgroundTasks, OnDisconnect, OrProblem, Problem, RequestLayer, ShedLayer, Threshold, not_found, task_routes,
+//! };
+//!
+//! /// Two lookups at once; both end when the client leaves, at its deadline and at the shutdown.
+//! async fn profile(OrProblem(Path(id)): OrProblem<Path<u64>>) -> Result<String, Problem> {
+//!     let group = TaskGroup::new();
+//!     group
+//!         .run(async {
+//!             let name = group.spawn(async { Ok("Ada") });
+//!             let posts = group.spawn(async { Ok(id * 2) });
+//!             Ok(format!("{} has {} posts", name.await?, posts.await?))
+//!         })
+//!         .await
+//! }
+//!
+//! /// Is finished even if the client does not wait for the answer.
+//! async fn pay(tasks: BackgroundTasks) -> Result<&'static str, Problem> {
+//!     let receipt = tasks.spawn("send receipt", |_task| async {})?;
+//!     drop(receipt); // the task goes on
+//!     Ok("paid")
+//! }
+//!
+//! async fn picture() -> String {
+//!     run_in_threadpool(|| "pixels".repeat(2)).await
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let requests = RequestLayer::new().deadline(Duration::from_secs(10)).grace(Duration::from_secs(1));
+//! let watched = requests.requests();
+//! let shed = ShedLayer::new().watch(ThreadPool::global(), Threshold::QueueWait(Duration::from_millis(200)));
+//! let app: Router = Router::new()
+//!     .route("/profile/{id}", get(profile))
+//!     .route("/pay", post(pay).layer(OnDisconnect::Detached))
+//!     .route("/picture", get(picture).layer(shed))
+//!     .merge(task_routes(nexios::Background::global().clone()))
+//!     .fallback(not_found)
+//!     .layer(requests);
+//!
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let address = listener.local_addr()?;
+//! tokio::spawn(async move { axum::serve(listener, app).await }); // or `NexiosApp::new(app).serve(listener)`
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # for (request, answer) in [("GET /profile/7", "Ada has 14 posts"), ("POST /pay", "paid"), ("GET /picture", "pixelspixels")] {
+//! #     let mut client = tokio::net::TcpStream::connect(address).await?;
+//! #     client.write_all(format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await?;
+//! #     let mut text = String::new();
+//! #     client.read_to_string(&mut text).await?;
+//! #     assert!(text.ends_with(answer), "{text}");
+//! # }
+//! # watched.idle().await;
+//! assert_eq!(watched.stats().live, 0);
+//! # assert_eq!(watched.stats().started, 3);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`docs`] has the longer texts: disconnects and what HTTP/1 cannot see of them, deadlines, and what each error
+//! becomes.
+//!
+//! # Features
+//!
+//! * `multipart`: problems for the rejections of `axum::extract::Multipart`.
+//! * `reqwest`: `WithDeadline`, which hands a deadline on to the calls that reqwest makes.
+//!
+//! # A whole service
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use axum::{Router, routing::{get, post}};
+//! use nexios::Background;
+//! use nexios_axum::{BackgroundTasks, NexiosApp, Problem, run, task_routes};
+//!
+//! async fn send(BackgroundTasks(tasks): BackgroundTasks) -> Result<String, Problem> {
+//!     let task = tasks.spawn("send newsletter", |task| async move {
+//!         for letter in 1..=100 {
+//!             if task.is_cancelled() {
+//!                 break; // the service ends and has waited long enough
+//!             }
+//!             task.progress(letter, 100);
+//!         }
+//!     })?;
+//!     Ok(format!("task {}", task.id().0))
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     run(async {
+//!         let router = Router::new()
+//!             .route("/", get(async || "hello"))
+//!             .route("/send-newsletter", post(send))
+//!             .merge(task_routes(Background::global().clone()));
+//!         NexiosApp::new(router)
+//!             .on_startup("warm up", async || println!("warm"))
+//!             .on_shutdown("say goodbye", async || println!("goodbye"))
+//!             .serve("127.0.0.1:8080")
+//!             .await
+//!     })
+//! }
+//! ```
 
+mod app;
+mod deadline;
+pub mod docs;
 mod extract;
 mod fallback;
 mod panic;
 mod problem;
+mod request;
+mod shed;
+mod stream;
 mod tasks;
+mod websocket;
 
-pub use extract::OrProblem;
+pub use app::{
+    AppHandle, HookOutcome, Listen, ListenAddress, NexiosApp, Phase, ServeError, ShutdownReport, run,
+};
+#[cfg(feature = "reqwest")]
+pub use deadline::WithDeadline;
+pub use deadline::{Deadline, DeadlineHeader, DeadlineSource, HandedOn, RouteDeadline, RouteDeadlineService};
+pub use extract::{BackgroundTasks, OrProblem, RequestGroup, RequestToken};
 pub use fallback::{method_not_allowed, not_found};
 pub use panic::panic_response;
 pub use problem::Problem;
+pub use request::{
+    OnDisconnect, OnDisconnectService, RequestFuture, RequestLayer, RequestService, RequestStats, Requests,
+};
+pub use shed::{ShedLayer, ShedService, Threshold};
+pub use stream::{ServiceLife, until_cancelled};
 pub use tasks::{TaskRoutes, task_routes};
+pub use websocket::TrackedSocket;

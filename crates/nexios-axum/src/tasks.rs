@@ -1,5 +1,6 @@
 //! Routes that show and cancel background tasks.
 
+mod events;
 mod view;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -16,11 +17,12 @@ use serde_json::Value;
 use crate::{OrProblem, Problem};
 use view::{Status, TaskView};
 
-/// Makes the three routes that show and cancel the tasks of one registry.
+/// Makes the routes that show and cancel the tasks of one registry.
 ///
 /// | route | answer |
 /// |---|---|
 /// | `GET /tasks/status` | `{"active_tasks":n,"tasks":[{"id","name","state","done","total","elapsed_ms","error"}]}` |
+/// | `GET /tasks/events` | server-sent events: one `task` with such a task for each change, looked for every 250 ms |
 /// | `GET /tasks/{id}` | one such task, or 404 |
 /// | `POST /tasks/{id}/cancel` | 202 and the task as it is now; 404 unknown, 409 already ended |
 ///
@@ -79,6 +81,7 @@ impl TaskRoutes {
     pub fn into_router(self) -> Router {
         Router::new()
             .route("/tasks/status", get(status))
+            .route("/tasks/events", get(events::events))
             .route("/tasks/{id}", get(task))
             .route("/tasks/{id}/cancel", post(cancel))
             .with_state(Arc::new(self))

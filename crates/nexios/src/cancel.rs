@@ -10,7 +10,5 @@ mod token;
 
 pub use interrupted::Interrupted;
 pub use reason::CancelReason;
-pub use scope::CancelScope;
+pub use scope::{CancelScope, TokenSource};
 pub use token::CancelToken;
-
-pub(crate) use scope::TokenSource;

@@ -35,7 +35,7 @@ pub use background::{
     Drain, DrainReport, Retry, RetryTaskBuilder, Scoped, TaskBuilder, TaskContext, TaskId, TaskInfo,
     TaskState, create_background_task,
 };
-pub use cancel::{CancelReason, CancelScope, CancelToken, Interrupted};
+pub use cancel::{CancelReason, CancelScope, CancelToken, Interrupted, TokenSource};
 pub use group::{OnError, Spawner, Task, TaskGroup, TaskGroupBuilder};
 pub use hedge::{Attempt, Delay, Hedge, HedgeBuilder, HedgeStats};
 pub use lazy::{

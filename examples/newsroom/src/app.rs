@@ -1,27 +1,25 @@
 //! The service as one router.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    middleware::from_fn,
     routing::{get, post},
 };
-use nexios::{Overload, ThreadPool};
-use nexios_axum::{method_not_allowed, not_found, panic_response};
+use nexios::{CancelToken, Overload, ThreadPool, run_in_threadpool};
+use nexios_axum::{NexiosApp, RequestLayer, RouteDeadline, method_not_allowed, not_found};
 use tower_http::{
-    catch_panic::CatchPanicLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     trace::TraceLayer,
 };
 
 use crate::{
     Config,
-    access_log::{access_log, request_span},
+    access_log::request_span,
     analytics::Analytics,
     darkroom::Darkroom,
-    data::Place,
+    data::{Place, prepare},
     gallery::Gallery,
     mail::{Mailer, Outbox},
     newsletter::Newsletters,
@@ -32,6 +30,12 @@ use crate::{
     uploads::UploadPlaces,
     upstream::UpstreamClient,
 };
+
+/// Every route has tighter limits of its own; this one ends what HTTP/1 does not let them see.
+const LONGEST_REQUEST: Duration = Duration::from_secs(90);
+
+/// As an upload may take two minutes to arrive.
+const LONGEST_UPLOAD: Duration = Duration::from_secs(180);
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -44,6 +48,8 @@ pub struct Newsroom {
     pub(crate) newsletters: Newsletters,
     pub(crate) analytics: Arc<Analytics>,
     pub(crate) protected: Arc<Counters>,
+    /// Watches over the requests; it is here because the service waits for them at its end.
+    pub(crate) requests: RequestLayer,
 }
 
 impl std::fmt::Debug for Newsroom {
@@ -63,7 +69,7 @@ impl Newsroom {
         let place = Place::new(&config.data);
         // Blocking work waits more than it computes, so it has threads of its own and more of them. Readers are
         // turned away when it is slow; what writes is few and waits.
-        let patience = Overload::ShedAfter(std::time::Duration::from_secs(1));
+        let patience = Overload::ShedAfter(Duration::from_secs(1));
         let readers = ThreadPool::builder().name("sqlite").threads(8).queue(256).overload(patience).build();
         let writers = ThreadPool::builder().name("files").threads(4).queue(256).build();
 
@@ -83,6 +89,7 @@ impl Newsroom {
             newsletters: Newsletters::new(Sqlite::new(place.primary(), writers), mailer),
             analytics: Arc::new(Analytics::new(place.dataset())),
             protected: Arc::new(Counters::default()),
+            requests: RequestLayer::new().shutdown(CancelToken::new()).deadline(LONGEST_REQUEST),
         }
     }
 }
@@ -98,7 +105,8 @@ pub fn app(config: &Config) -> Router {
 
 /// Makes the service of parts that somebody else holds too.
 pub fn router(newsroom: Newsroom) -> Router {
-    let upload = post(upload::upload).layer(DefaultBodyLimit::max(upload::MOST_BYTES_READ));
+    let upload = post(upload::upload)
+        .layer((DefaultBodyLimit::max(upload::MOST_BYTES_READ), RouteDeadline::of(LONGEST_UPLOAD)));
     Router::new()
         .route("/", get(index::index))
         .route("/dashboard", get(dashboard::dashboard))
@@ -121,8 +129,23 @@ pub fn router(newsroom: Newsroom) -> Router {
                 .on_request(())
                 .on_response(())
                 .on_failure(()),
-            from_fn(access_log),
-            CatchPanicLayer::custom(panic_response),
+            newsroom.requests.clone(),
         ))
         .with_state(newsroom)
+}
+
+/// Makes the service with its begin and its end: data before the first client, nothing lost after the last.
+pub fn service(newsroom: Newsroom, config: &Config) -> NexiosApp {
+    let (requests, preparing, daily) = (newsroom.requests.clone(), config.clone(), newsroom.clone());
+    NexiosApp::new(router(newsroom))
+        .requests_of(&requests)
+        .accepting(config.accepting)
+        .shutdown_limit(config.shutdown_limit)
+        .on_startup("prepare data", async move || {
+            for line in run_in_threadpool(move || prepare(&preparing)).await? {
+                tracing::info!("{line}");
+            }
+            anyhow::Ok(())
+        })
+        .on_startup("refresh analytics daily", async move || daily.refresh_analytics_daily())
 }

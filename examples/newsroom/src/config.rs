@@ -1,6 +1,6 @@
 //! What can be set, by flags or by the environment.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use reqwest::Url;
@@ -29,6 +29,15 @@ pub struct Config {
     #[arg(long, env = "NEWSROOM_SMTP_URL", value_name = "URL")]
     pub smtp_url: Option<SmtpServer>,
 
+    /// How many seconds new connections are still accepted after the signal to stop, until load balancers have
+    /// noticed that readiness fails
+    #[arg(long, env = "NEWSROOM_ACCEPTING", value_name = "SECONDS", value_parser = seconds, default_value = "2")]
+    pub accepting: Duration,
+
+    /// How many seconds the whole end may take: what is left a few seconds before it is cancelled
+    #[arg(long, env = "NEWSROOM_SHUTDOWN_LIMIT", value_name = "SECONDS", value_parser = seconds, default_value = "30")]
+    pub shutdown_limit: Duration,
+
     /// How the log looks; what it tells is set by RUST_LOG
     #[arg(long, env = "NEWSROOM_LOG", value_enum, default_value_t = LogFormat::Text)]
     pub log: LogFormat,
@@ -36,6 +45,12 @@ pub struct Config {
     /// How much data the first start creates.
     #[arg(skip)]
     pub sizes: Sizes,
+}
+
+/// Reads `2` or `0.5`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 /// The look of log lines.

@@ -1,7 +1,7 @@
 //! The nexios demo service: seven routes on real input, one binary, no server or network needed.
 //!
-//! [`app`] makes the whole service a router that is tested without a port; the binary adds the data, the
-//! loopback upstream, the listener and a clean end.
+//! [`app`] makes the whole service a router that is tested without a port; the binary adds the
+//! loopback upstream, the listener and an exit code.
 
 mod access_log;
 mod analytics;
@@ -16,16 +16,14 @@ mod newsletter;
 mod protected;
 mod routes;
 mod search;
-mod shutdown;
 mod sqlite;
 mod thumbnail;
 mod uploads;
 mod upstream;
 
-pub use app::{Newsroom, app, router};
+pub use app::{Newsroom, app, router, service};
 pub use config::{Config, LogFormat, Sizes};
 pub use data::prepare;
 pub use logging::{init_logging, subscriber};
 pub use mail::{SmtpServer, SmtpUrlError};
-pub use shutdown::{StopSignals, drain_background};
 pub use upstream::upstream;

@@ -5,6 +5,8 @@
 //! 1. A delivery is claimed in the database before its mail is sent, and never claimed twice: nobody gets a
 //!    newsletter twice, whatever is cancelled, killed or started again.
 //! 2. Between two subscribers the task looks at its token; what was claimed is finished.
+//! 3. What the task and the log say is what went out. One mail at most is in doubt, and only when the task is cut
+//!    off or the database fails in its middle; it is said, and its delivery stays `sending`.
 
 mod deliveries;
 mod letter;
@@ -38,22 +40,23 @@ impl Newsletters {
     }
 
     /// Mails every subscriber; a failed address is logged and the next one tried.
-    pub(crate) async fn send(self, letter: Letter, task: TaskContext) -> Result<Sent, SendError> {
-        let mut sent = Sent::default();
-        match self.send_to_all(letter, &task, &mut sent).await {
+    pub(crate) async fn send(self, letter: Letter, task: TaskContext) -> Result<(), SendError> {
+        let mut tally = Tally::new(task.clone());
+        match self.send_to_all(letter, &task, &mut tally).await {
             Ok(()) => {
-                task.message(sent.to_string());
-                tracing::info!(%sent, "newsletter sent");
-                Ok(sent)
+                tally.ended(tally.to_string());
+                tracing::info!(%tally, "newsletter sent");
+                Ok(())
             }
             // A query that is stopped in its middle fails too, but not of itself.
             Err(cause) if task.is_cancelled() => {
-                task.message(format!("stopped: {sent}"));
-                tracing::warn!(%sent, ?cause, "newsletter stopped");
+                tally.ended(format!("stopped: {tally}"));
+                tracing::warn!(%tally, ?cause, "newsletter stopped");
                 Err(SendError::Stopped)
             }
             Err(cause) => {
-                tracing::error!(%sent, ?cause, "newsletter failed");
+                tally.ended(format!("failed: {tally}"));
+                tracing::error!(%tally, ?cause, "newsletter failed");
                 Err(cause)
             }
         }
@@ -63,12 +66,10 @@ impl Newsletters {
         &self,
         letter: Letter,
         task: &TaskContext,
-        sent: &mut Sent,
+        tally: &mut Tally,
     ) -> Result<(), SendError> {
-        let total = self.deliveries.subscribers().await?;
+        tally.total = self.deliveries.subscribers().await?;
         let newsletter = self.deliveries.record(letter.clone()).await?;
-        task.progress(0, total);
-
         let mut last = 0;
         let mut unreachable = 0;
         loop {
@@ -79,12 +80,10 @@ impl Newsletters {
                 if task.is_cancelled() {
                     return Err(SendError::Stopped);
                 }
-                match self.deliver(newsletter, &letter, subscriber).await? {
-                    Delivery::Sent => (sent.sent, unreachable) = (sent.sent + 1, 0),
-                    Delivery::Failed => (sent.failed, unreachable) = (sent.failed + 1, 0),
-                    Delivery::Unreachable => (sent.failed, unreachable) = (sent.failed + 1, unreachable + 1),
-                }
-                task.progress(sent.sent + sent.failed, total);
+                tally.begins();
+                let delivery = self.deliver(newsletter, &letter, subscriber).await?;
+                tally.ends(&delivery);
+                unreachable = if matches!(delivery, Delivery::Unreachable) { unreachable + 1 } else { 0 };
                 if unreachable == HOPELESS {
                     return Err(SendError::NoMailServer);
                 }
@@ -125,16 +124,60 @@ enum Delivery {
     Unreachable,
 }
 
-/// How many got the newsletter.
-#[derive(Debug, Default)]
-pub(crate) struct Sent {
+/// How many got the newsletter, told to the task after every mail, so that it is known whatever becomes of it.
+struct Tally {
+    task: TaskContext,
+    total: u64,
     sent: u64,
     failed: u64,
+    /// Whether a mail was begun whose end is not known.
+    on_its_way: bool,
+    ended: bool,
 }
 
-impl fmt::Display for Sent {
+impl Tally {
+    fn new(task: TaskContext) -> Self {
+        Tally { task, total: 0, sent: 0, failed: 0, on_its_way: false, ended: false }
+    }
+
+    fn begins(&mut self) {
+        self.on_its_way = true;
+        self.tell();
+    }
+
+    fn ends(&mut self, delivery: &Delivery) {
+        match delivery {
+            Delivery::Sent => self.sent += 1,
+            Delivery::Failed | Delivery::Unreachable => self.failed += 1,
+        }
+        self.on_its_way = false;
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.task.progress(self.sent + self.failed, self.total);
+        self.task.message(self.to_string());
+    }
+
+    fn ended(&mut self, message: String) {
+        self.ended = true;
+        self.task.message(message);
+    }
+}
+
+impl Drop for Tally {
+    /// A newsletter that is cut off has no other moment to say how far it came.
+    fn drop(&mut self) {
+        if !self.ended {
+            tracing::error!(tally = %self, "newsletter cut off");
+        }
+    }
+}
+
+impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} sent, {} failed", self.sent, self.failed)
+        write!(f, "{} sent, {} failed", self.sent, self.failed)?;
+        if self.on_its_way { f.write_str(", 1 on its way") } else { Ok(()) }
     }
 }
 

@@ -91,38 +91,19 @@ impl Counters {
         })
     }
 
+    pub(crate) fn started(&self) {
+        self.started.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn client_went_away(&self) {
+        self.disconnects.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Gives back what the operations took.
     pub(crate) async fn clean_up(self: Arc<Self>) {
         // Something that takes a moment, as real cleanups do: the client is long gone by its end.
         tokio::time::sleep(Duration::from_millis(10)).await;
         let cleanups = self.cleanups.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::info!(cleanups, "protected operation cleaned up");
-    }
-}
-
-/// Notices that a request ends without an answer.
-#[derive(Debug)]
-pub(crate) struct DisconnectGuard {
-    counters: Arc<Counters>,
-    answered: bool,
-}
-
-impl DisconnectGuard {
-    pub(crate) fn new(counters: Arc<Counters>) -> Self {
-        counters.started.fetch_add(1, Ordering::Relaxed);
-        DisconnectGuard { counters, answered: false }
-    }
-
-    pub(crate) fn answered(mut self) {
-        self.answered = true;
-    }
-}
-
-impl Drop for DisconnectGuard {
-    fn drop(&mut self) {
-        // A panic unwinds through here too, and is no disconnect.
-        if !self.answered && !std::thread::panicking() {
-            self.counters.disconnects.fetch_add(1, Ordering::Relaxed);
-        }
     }
 }

@@ -3,7 +3,9 @@
 use std::{fmt, time::Duration};
 
 use axum::http::StatusCode;
-use nexios::{BackgroundError, CancelReason, Interrupted, LazyError, PoolError, RaceError};
+use nexios::{
+    BackgroundError, BackgroundFailure, CancelReason, Interrupted, LazyError, PoolError, RaceError,
+};
 
 use super::Problem;
 
@@ -40,7 +42,8 @@ impl From<PoolError> for Problem {
     }
 }
 
-/// All too slow is 504; all failed is 503, with every candidate's failure in the log.
+/// All too slow is 504; all failed is 503, with every candidate's failure in the log. It is not 502, since candidates
+/// need not be other servers, and the next try may find one of them well.
 impl<E: fmt::Debug> From<RaceError<E>> for Problem {
     fn from(error: RaceError<E>) -> Self {
         if error.is_empty() {
@@ -54,7 +57,8 @@ impl<E: fmt::Debug> From<RaceError<E>> for Problem {
     }
 }
 
-/// A value that could not be computed is 500; the cause is logged.
+/// A value that could not be computed is 500; the cause is logged. Whether a later try may succeed only the error
+/// inside [`LazyError::Failed`] could tell: match on it to answer 503.
 impl<E: fmt::Debug> From<LazyError<E>> for Problem {
     fn from(error: LazyError<E>) -> Self {
         Problem::internal(&error)
@@ -71,6 +75,21 @@ impl<F> From<BackgroundError<F>> for Problem {
             BackgroundError::ShuttingDown(_) => shutting_down(),
             BackgroundError::Duplicate(_) => Problem::conflict("The same task is already running."),
             _ => Problem::unavailable("The task could not be started.", SOON),
+        }
+    }
+}
+
+/// A task that was too slow is 504, one that was refused, cancelled or cut off 503, one that panicked 500.
+impl From<BackgroundFailure> for Problem {
+    fn from(failure: BackgroundFailure) -> Self {
+        match failure {
+            BackgroundFailure::TimedOut => Problem::too_slow("The task did not end in its time."),
+            BackgroundFailure::Cancelled => Problem::unavailable("The task was cancelled.", SOON),
+            BackgroundFailure::Refused => {
+                Problem::unavailable("The service has more work than it can do.", SOON)
+            }
+            BackgroundFailure::Abandoned => shutting_down(),
+            _ => Problem::internal(&failure),
         }
     }
 }

@@ -3,8 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod answer;
+mod app;
+mod asking;
+mod background_tasks;
+mod deadline_header;
 mod extract;
 mod fallback;
+mod log;
+mod outbound;
 mod panic;
 mod problem;
+mod request;
+mod service;
+mod shed;
 mod tasks;

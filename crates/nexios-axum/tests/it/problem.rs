@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use nexios::{
-    AsyncLazy, CancelReason, Candidate, Interrupted, LazyError, PoolError, Race, RaceError,
-    run_until_first_complete,
+    AsyncLazy, Background, BackgroundError, BackgroundFailure, CancelReason, Candidate, Interrupted,
+    LazyError, PoolError, Race, RaceError, run_until_first_complete,
 };
 use nexios_axum::Problem;
 
@@ -146,4 +146,55 @@ async fn a_lazy_value_that_failed_is_500_with_an_id() {
     let answer = Answer::of(Problem::from(error)).await;
     assert!(answer.problem(500)["id"].is_string());
     assert!(!answer.body.contains("host-3"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_task_without_a_value_is_as_its_end_says() {
+    for (failure, status, retry_after, connection) in [
+        (BackgroundFailure::TimedOut, 504, None, None),
+        (BackgroundFailure::Cancelled, 503, Some("1"), None),
+        (BackgroundFailure::Refused, 503, Some("1"), None),
+        (BackgroundFailure::Abandoned, 503, Some("1"), Some("close")),
+        (BackgroundFailure::Panicked, 500, None, None),
+    ] {
+        let answer = Answer::of(Problem::from(failure)).await;
+        answer.problem(status);
+        assert_eq!(answer.header("retry-after"), retry_after, "{failure:?}");
+        assert_eq!(answer.header("connection"), connection, "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_was_not_admitted_is_as_the_refusal_says() {
+    for (error, status, retry_after, connection) in [
+        (BackgroundError::Full(()), 503, Some("1"), None),
+        (BackgroundError::ShuttingDown(()), 503, Some("1"), Some("close")),
+        (BackgroundError::Duplicate(()), 409, None, None),
+    ] {
+        let name = format!("{error:?}");
+        let answer = Answer::of(Problem::from(error)).await;
+        answer.problem(status);
+        assert_eq!(answer.header("retry-after"), retry_after, "{name}");
+        assert_eq!(answer.header("connection"), connection, "{name}");
+    }
+}
+
+/// The messages of core errors are for the log: what they tell of the inside must not reach the body.
+#[tokio::test(start_paused = true)]
+async fn nothing_of_an_error_reaches_the_body() {
+    let background = Background::new();
+    let task = background.spawn("task of db-7", |_task| async { panic!("row of db-7") }).unwrap();
+    let failure = task.await.unwrap_err();
+    let lazy =
+        AsyncLazy::<u8, &str>::builder(|| async { panic!("file of db-7") }).name("cache of db-7").build();
+    let fatal = run_until_first_complete([Candidate::new("db-7", async { Err::<(), _>("db-7") })]);
+    let problems = [
+        Problem::from(failure),
+        Problem::from(lazy.get().await.unwrap_err()),
+        Problem::from(lost(fatal.fatal(|_| true)).await),
+    ];
+    for problem in problems {
+        let answer = Answer::of(problem).await;
+        assert!(!answer.body.contains("db-7"), "{}", answer.body);
+    }
 }

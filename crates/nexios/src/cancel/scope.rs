@@ -46,8 +46,11 @@ enum Source {
     OnDemand(Arc<dyn TokenSource>),
 }
 
-/// An owner that makes its token when somebody first asks for it; every call returns the same token.
-pub(crate) trait TokenSource: fmt::Debug + Send + Sync {
+/// An owner that makes its token when somebody first asks for it.
+///
+/// A token costs allocations, and most requests and tasks end before anybody wants to know when to stop.
+pub trait TokenSource: fmt::Debug + Send + Sync {
+    /// The owner's token; every call returns the same one.
     fn token(&self) -> CancelToken;
 }
 
@@ -58,8 +61,9 @@ impl CancelScope {
         Self { source: Source::Token(token), deadline }
     }
 
-    /// Creates a scope whose token is only made when it is asked for.
-    pub(crate) fn on_demand(source: Arc<dyn TokenSource>, deadline: Option<Instant>) -> Self {
+    /// Creates a scope whose token is only made when it is asked for; `None` means no deadline.
+    #[must_use]
+    pub fn on_demand(source: Arc<dyn TokenSource>, deadline: Option<Instant>) -> Self {
         Self { source: Source::OnDemand(source), deadline }
     }
 

@@ -6,14 +6,14 @@ use axum::{
     Json,
     extract::{Query, State},
 };
-use nexios::TaskGroup;
+use nexios::{CancelReason, Interrupted, TaskGroup};
 use nexios_axum::{OrProblem, Problem};
 use serde::Deserialize;
 use tracing::Instrument;
 
 use crate::{
     Newsroom,
-    protected::{DisconnectGuard, Edition, Mode, RiskyError, reserve_front_page, start_press},
+    protected::{Edition, Mode, RiskyError, reserve_front_page, start_press},
 };
 
 /// Nobody hangs for ever.
@@ -29,17 +29,23 @@ pub(crate) async fn protected_operation(
     State(Newsroom { protected, .. }): State<Newsroom>,
     OrProblem(Query(Params { mode })): OrProblem<Query<Params>>,
 ) -> Result<Json<Edition>, Problem> {
-    let guard = DisconnectGuard::new(protected.clone());
+    protected.started();
     let group = TaskGroup::builder().name("protected operation").timeout(LIMIT).build();
-    // When the client is gone it runs elsewhere, and its lines shall carry the request's id there too.
-    group.defer(protected.clean_up().in_current_span());
+    // When the request is given up it runs elsewhere, and its lines shall carry the request's id there too.
+    group.defer(protected.clone().clean_up().in_current_span());
     let edition = group.run(async {
         let front_page = group.spawn_named("reserve front page", reserve_front_page(mode));
         let copies = group.spawn_named("start press", start_press(mode));
         Ok(Edition { front_page: front_page.await?, copies: copies.await? })
     });
     let edition = edition.await;
-    guard.answered();
+    // The group hears of it from the request, which goes on until the cleanup has ended.
+    if matches!(
+        edition,
+        Err(RiskyError::Interrupted(Interrupted::Cancelled(CancelReason::ClientDisconnected)))
+    ) {
+        protected.client_went_away();
+    }
     Ok(Json(edition?))
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use axum::http::StatusCode;
 use nexios::Interrupted;
-use nexios_axum::Problem;
+use nexios_axum::{DeadlineHeader, Problem, WithDeadline};
 use reqwest::Url;
 use serde::de::DeserializeOwned;
 
@@ -37,7 +37,8 @@ impl UpstreamClient {
     async fn get<T: DeserializeOwned>(&self, what: &str, id: u64, trial: Trial) -> Result<T, UpstreamError> {
         let base = self.base.as_ref().ok_or(UpstreamError::NotConfigured)?;
         let url = format!("{}/{what}/{id}", base.as_str().trim_end_matches('/'));
-        let response = self.http.get(url).query(&trial).send().await?;
+        let call = self.http.get(url).query(&trial).with_deadline(DeadlineHeader::EnvoyExpectedTimeoutMs)?;
+        let response = call.send().await?;
         match response.status() {
             StatusCode::NOT_FOUND => Err(UpstreamError::UnknownUser),
             status if status.is_success() => Ok(response.json().await?),
@@ -85,6 +86,10 @@ impl From<UpstreamError> for Problem {
         match error {
             UpstreamError::UnknownUser => Problem::not_found("There is no such user."),
             UpstreamError::Interrupted(interrupted) => interrupted.into(),
+            // It was given what was left of the request's own time.
+            UpstreamError::Http(error) if error.is_timeout() => {
+                Problem::too_slow("The service behind this page did not answer in time.")
+            }
             error => {
                 tracing::warn!(%error, "upstream failed");
                 Problem::bad_gateway("The service behind this page failed.")

@@ -7,6 +7,7 @@ fn the_defaults_need_no_flag() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.data.to_str(), Some("newsroom-data"));
     assert_eq!(config.log, LogFormat::Text);
+    assert_eq!((config.accepting.as_secs(), config.shutdown_limit.as_secs()), (2, 30));
     assert!(config.upstream.is_none() && config.smtp_url.is_none());
     assert_eq!(config.sizes, Sizes { rows: 1_000_000, users: 100, articles: 10_000, subscribers: 10_000 });
 }
@@ -14,7 +15,7 @@ fn the_defaults_need_no_flag() {
 #[test]
 fn every_setting_is_a_flag_with_a_variable_of_the_environment_and_a_help() {
     let help = Config::command().render_long_help().to_string();
-    for name in ["listen", "data", "upstream", "smtp-url", "log"] {
+    for name in ["listen", "data", "upstream", "smtp-url", "accepting", "shutdown-limit", "log"] {
         let variable = format!("NEWSROOM_{}", name.to_uppercase().replace('-', "_"));
         assert!(help.contains(&format!("--{name}")), "{help}");
         assert!(help.contains(&format!("[env: {variable}")), "{variable} is missing: {help}");
@@ -31,6 +32,18 @@ fn a_mail_server_is_checked_when_it_is_named() {
     }
     for bad in ["localhost", "http://localhost", "smtps://localhost", "smtp://"] {
         assert!(Config::try_parse_from(["newsroom", "--smtp-url", bad]).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn times_are_seconds_with_or_without_a_fraction() {
+    let config = Config::parse_from(["newsroom", "--accepting", "0.5", "--shutdown-limit", "12"]);
+    assert_eq!((config.accepting.as_millis(), config.shutdown_limit.as_millis()), (500, 12_000));
+    for bad in ["soon", "-1", "1e30", "NaN"] {
+        assert!(
+            Config::try_parse_from(["newsroom".to_owned(), format!("--accepting={bad}")]).is_err(),
+            "{bad}"
+        );
     }
 }
 

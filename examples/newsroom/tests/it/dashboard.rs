@@ -1,6 +1,14 @@
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Request},
+    routing::get,
+};
 use tokio::net::TcpListener;
 
 use crate::service::{Service, serve, url};
@@ -78,6 +86,26 @@ async fn an_upstream_that_is_too_slow_is_504_after_two_seconds() {
     service.get("/dashboard?user_id=7&delay_ms=30000").await.problem(504);
     let took = begun.elapsed();
     assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(10), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_client_with_less_patience_gets_its_504_earlier_and_the_upstream_is_told() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let telling = told.clone();
+    let upstream = Router::new().fallback(get(async move |headers: HeaderMap| {
+        let milliseconds =
+            headers["x-envoy-expected-rq-timeout-ms"].to_str().unwrap().parse::<u64>().unwrap();
+        telling.lock().unwrap().push(milliseconds);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }));
+    let address = serve(upstream).await;
+    let service = Service::with(|config| config.upstream = Some(url(address)));
+    let request = Request::get("/dashboard?user_id=7").header("connect-timeout-ms", "500");
+    let begun = Instant::now();
+    service.send(request.body(Body::empty()).unwrap()).await.problem(504);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let told = told.lock().unwrap();
+    assert!(told.len() == 3 && told.iter().all(|milliseconds| *milliseconds < 500), "{told:?}");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod pictures;
 mod protected;
 mod search;
 mod service;
+mod shutdown;
 mod tasks;
 mod upload;
 mod web;

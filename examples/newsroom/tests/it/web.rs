@@ -25,6 +25,7 @@ async fn the_page_tries_every_route_and_needs_nothing_from_elsewhere() {
     ] {
         assert!(html.contains(&format!("action=\"{route}\"")), "{route} is not on the page");
     }
+    assert!(html.contains("data-live=\"/tasks/events\""), "no live progress");
     assert!(!html.contains("http://") && !html.contains("https://"), "the page loads something");
 }
 

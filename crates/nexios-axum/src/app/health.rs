@@ -1,0 +1,71 @@
+//! The two routes a supervisor asks.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    http::header,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use super::{life::Life, phase::Phase};
+use crate::Problem;
+
+/// Where the two routes are; `None` for one that is not wanted.
+#[derive(Debug)]
+pub(crate) struct HealthPaths {
+    pub(crate) readiness: Option<Cow<'static, str>>,
+    pub(crate) liveness: Option<Cow<'static, str>>,
+}
+
+impl Default for HealthPaths {
+    fn default() -> Self {
+        HealthPaths { readiness: Some("/readyz".into()), liveness: Some("/livez".into()) }
+    }
+}
+
+impl HealthPaths {
+    /// Adds the routes to a router, outside all layers it has so far.
+    #[track_caller]
+    pub(crate) fn add_to(&self, mut router: Router, life: &Arc<Life>) -> Router {
+        if let Some(path) = &self.readiness {
+            let life = life.clone();
+            router = router.route(path, get(move || std::future::ready(readiness(life.phase()))));
+        }
+        if let Some(path) = &self.liveness {
+            router = router.route(path, get(|| std::future::ready(fresh("alive"))));
+        }
+        router
+    }
+}
+
+fn readiness(phase: Phase) -> Response {
+    match phase {
+        Phase::Ready => fresh("ready"),
+        phase => {
+            let problem = Problem::unavailable("The service takes no work now.", Duration::from_secs(1));
+            fresh(problem.with("phase", phase.as_str()))
+        }
+    }
+}
+
+/// An answer about this moment, which nobody should keep.
+fn fresh(answer: impl IntoResponse) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], answer).into_response()
+}
+
+/// Here because a service that starts does not listen yet: only a router could be asked.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_service_that_is_ready_takes_work() {
+        use Phase::{Cancelling, Closing, Draining, Ready, Starting, Stopped};
+        for phase in [Starting, Ready, Draining, Closing, Cancelling, Stopped] {
+            let status = readiness(phase).status().as_u16();
+            assert_eq!(status, if phase == Ready { 200 } else { 503 }, "{phase}");
+        }
+    }
+}

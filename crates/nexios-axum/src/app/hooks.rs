@@ -1,0 +1,76 @@
+//! What runs before the first client and after the last.
+
+use std::{borrow::Cow, error::Error, fmt, future::Future, panic::AssertUnwindSafe, pin::Pin};
+
+use futures_util::FutureExt;
+
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+
+/// How a hook ends: `()`, or a `Result` whose error says why it failed.
+pub trait HookOutcome: private::Sealed {
+    #[doc(hidden)]
+    fn into_result(self) -> Result<(), BoxError>;
+}
+
+mod private {
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl<E> Sealed for Result<(), E> {}
+}
+
+impl HookOutcome for () {
+    fn into_result(self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError>> HookOutcome for Result<(), E> {
+    fn into_result(self) -> Result<(), BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
+type Running = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+
+/// A named piece of work at the begin or the end of a service.
+pub(crate) struct Hook {
+    pub(crate) name: Cow<'static, str>,
+    start: Box<dyn FnOnce() -> Running + Send>,
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
+    }
+}
+
+impl Hook {
+    pub(crate) fn new<F, Fut>(name: Cow<'static, str>, hook: F) -> Self
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: HookOutcome,
+    {
+        let start = || -> Running {
+            // The call is inside: a hook that panics before there is a future panics like any other.
+            let run = async move { hook().await.into_result() };
+            Box::pin(
+                AssertUnwindSafe(run)
+                    .catch_unwind()
+                    .map(|end| end.unwrap_or_else(|panic| Err(text(panic).into()))),
+            )
+        };
+        Hook { name, start: Box::new(start) }
+    }
+
+    /// Runs the hook; a panic is an error like any other.
+    pub(crate) async fn run(self) -> Result<(), BoxError> {
+        (self.start)().await
+    }
+}
+
+fn text(panic: Box<dyn std::any::Any + Send>) -> String {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panicked: {}", text.unwrap_or("with a value that is no text"))
+}

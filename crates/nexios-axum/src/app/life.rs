@@ -1,0 +1,107 @@
+//! What all parts of a service know about its life.
+
+use std::{
+    borrow::Cow,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+use nexios::CancelToken;
+use tokio::sync::watch;
+
+use super::{connections::Connections, listener::ListenAddress, phase::Phase, register::Register};
+
+/// Shared by the service, its handle, its connections and its handlers.
+#[derive(Debug)]
+pub(crate) struct Life {
+    /// The current phase, for those who wait.
+    phase: watch::Sender<Phase>,
+    /// The same as a byte, for those who look at every response.
+    phase_now: AtomicU8,
+    /// How often somebody asked for the end.
+    stops: watch::Sender<Stops>,
+    /// Fires with `Closing`: streams and sockets end, the listener closes.
+    pub(crate) closing: CancelToken,
+    /// Fires with `Cancelling`: the token above those of all requests and sockets.
+    pub(crate) cancelling: CancelToken,
+    /// Fires when what is left is dropped.
+    pub(crate) aborting: CancelToken,
+    pub(crate) connections: Connections,
+    /// WebSockets and what else has left its connection, by name.
+    pub(crate) sockets: Register<Cow<'static, str>>,
+    /// Set before `Ready`.
+    address: OnceLock<ListenAddress>,
+}
+
+/// How often somebody asked for the end, and who was the first.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stops {
+    pub(crate) count: u32,
+    pub(crate) cause: Option<&'static str>,
+}
+
+impl Life {
+    pub(crate) fn new() -> Self {
+        Life {
+            phase: watch::Sender::new(Phase::Starting),
+            phase_now: AtomicU8::new(Phase::Starting.as_byte()),
+            stops: watch::Sender::new(Stops::default()),
+            closing: CancelToken::new(),
+            cancelling: CancelToken::new(),
+            aborting: CancelToken::new(),
+            connections: Connections::default(),
+            sockets: Register::default(),
+            address: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    pub(crate) fn phases(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// Goes to a later phase.
+    pub(crate) fn enter(&self, phase: Phase) {
+        // Relaxed: a hint for responses; who needs to know waits at the channel.
+        self.phase_now.fetch_max(phase.as_byte(), Ordering::Relaxed);
+        self.phase.send_if_modified(|now| std::mem::replace(now, phase.max(*now)) < phase);
+    }
+
+    /// Whether clients should go elsewhere.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.phase_now.load(Ordering::Relaxed) >= Phase::Draining.as_byte()
+    }
+
+    /// Asks for the end; each further time hurries it.
+    pub(crate) fn stop(&self, cause: &'static str) {
+        self.stops.send_modify(|stops| {
+            stops.count = stops.count.saturating_add(1);
+            stops.cause.get_or_insert(cause);
+        });
+    }
+
+    pub(crate) fn stops(&self) -> watch::Receiver<Stops> {
+        self.stops.subscribe()
+    }
+
+    /// The names of requests and sockets that have not ended.
+    pub(crate) fn unfinished(&self) -> Vec<String> {
+        let mut names = self.connections.unfinished();
+        names.extend(self.sockets.values().iter().map(|name| format!("socket {name}")));
+        names
+    }
+
+    pub(crate) fn set_address(&self, address: ListenAddress) {
+        // Only the first call counts, and there is only one.
+        let _ = self.address.set(address);
+    }
+
+    pub(crate) fn address(&self) -> Option<ListenAddress> {
+        self.address.get().cloned()
+    }
+}

@@ -1,0 +1,213 @@
+//! The way from the first word of the end to the end.
+//!
+//! # Invariants
+//!
+//! 1. Each wait is bounded by an instant of the schedule, so the whole is bounded by its end.
+//! 2. A further stop moves those instants to the front, and wakes whoever waits for one.
+//! 3. Requests, sockets, background tasks and pool closures are waited for side by side.
+
+use std::{
+    future::{Future, pending},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::{join, join_all, join3};
+use nexios::{Background, CancelReason, CancelToken, Drain, DrainReport};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    connections::Order,
+    hooks::Hook,
+    life::{Life, Stops},
+    limits::{Limits, Schedule},
+    phase::Phase,
+    report::{ShutdownReport, first},
+};
+use crate::Requests;
+
+/// How long a client that has begun to send a head, or has just connected, may take for it after the close.
+const LAST_HEAD: Duration = Duration::from_millis(500);
+
+/// How long to wait for what was dropped to be gone. Only code that holds its thread uses it up.
+const UNWIND: Duration = Duration::from_millis(200);
+
+/// Pool closures cannot tell us that they have ended, so we look this often.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// What has to end.
+pub(crate) struct Shutdown {
+    pub(crate) life: Arc<Life>,
+    pub(crate) limits: Limits,
+    pub(crate) requests: Watched,
+    pub(crate) backgrounds: Vec<Background>,
+}
+
+/// The requests, and the token that ends them.
+pub(crate) struct Watched {
+    pub(crate) requests: Requests,
+    pub(crate) cancelling: CancelToken,
+}
+
+/// The schedule, and ears for those who want it to go faster.
+struct Pace {
+    schedule: Schedule,
+    stops: watch::Receiver<Stops>,
+}
+
+impl Pace {
+    /// Drives `work` until it is done or the schedule is at `limit`; true when it is done.
+    async fn within(&mut self, limit: impl Fn(&Schedule) -> Instant, work: impl Future<Output = ()>) -> bool {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut work => return true,
+                // Never an error: the sender lives as long as the service.
+                Ok(()) = self.stops.changed() => {
+                    tracing::warn!("asked to stop once more: the next phase begins now");
+                    self.schedule.hurry(Instant::now());
+                }
+                () = sleep_until(limit(&self.schedule)) => return false,
+            }
+        }
+    }
+}
+
+impl Shutdown {
+    /// Ends a service that has been told to.
+    pub(crate) async fn run(self, hooks: Vec<Hook>, mut stops: watch::Receiver<Stops>) -> ShutdownReport {
+        let begun = Instant::now();
+        let Stops { count, cause } = *stops.borrow_and_update();
+        let cause = cause.unwrap_or("nobody");
+        let mut pace = Pace { schedule: Schedule::new(self.limits, begun), stops };
+        // Those that came together with the first one.
+        (1..count).for_each(|_| pace.schedule.hurry(begun));
+        let mut report = ShutdownReport::new(cause);
+        let accepting = pace.schedule.close - begun;
+        tracing::info!(cause, ?accepting, total = ?self.limits.total, "draining");
+        self.life.enter(Phase::Draining);
+        self.life.connections.tell(Order::Drain);
+        pace.within(|schedule| schedule.close, pending()).await;
+
+        self.end_work(&mut pace, &mut report).await;
+        run_hooks(hooks, &mut pace, &mut report).await;
+        report.elapsed = begun.elapsed();
+        report.end = pace.schedule.end.into_std();
+        self.life.enter(Phase::Stopped);
+        report
+    }
+
+    async fn end_work(&self, pace: &mut Pace, report: &mut ShutdownReport) {
+        let life = &self.life;
+        tracing::info!(connections = life.connections.len(), sockets = life.sockets.len(), "closing");
+        life.enter(Phase::Closing);
+        life.closing.cancel(CancelReason::Shutdown);
+        life.connections.tell(Order::Close);
+        let drained = self.drain(&pace.schedule);
+        let mut work = pin!(self.work(drained.clone()));
+        let last_head = Instant::now() + LAST_HEAD;
+        let mut done = pace.within(|schedule| schedule.cancel.min(last_head), work.as_mut()).await;
+        if !done {
+            life.connections.tell(Order::DropIdle);
+            done = pace.within(|schedule| schedule.cancel, work.as_mut()).await;
+        }
+        if !done {
+            let unfinished = life.unfinished();
+            tracing::warn!(count = unfinished.len(), unfinished = ?first(&unfinished), "cancelling");
+            life.enter(Phase::Cancelling);
+            life.cancelling.cancel(CancelReason::Shutdown);
+            self.requests.cancelling.cancel(CancelReason::Shutdown);
+            self.hasten_drain(pace.schedule.abort);
+            done = pace.within(|schedule| schedule.abort, work.as_mut()).await;
+        }
+        if !done {
+            report.abandoned = life.unfinished();
+            life.aborting.cancel(CancelReason::Shutdown);
+            life.connections.tell(Order::Abort);
+            self.requests.requests.abort_rescued();
+            self.hasten_drain(Instant::now());
+            let _ = timeout(UNWIND, work).await;
+        }
+        report.abandoned.extend(self.requests.requests.take_cut_off());
+        report.add_drain(drained.borrow().as_ref());
+    }
+
+    /// All that is waited for.
+    async fn work(&self, mut drained: watch::Receiver<Option<DrainReport>>) {
+        // An error means that the drain has gone without a report, which is no reason to wait.
+        let drained = async { drop(drained.wait_for(Option::is_some).await) };
+        let life = &self.life;
+        let clients = join3(
+            life.connections.wait_until_none(),
+            life.sockets.wait_until_empty(),
+            self.requests.requests.idle(),
+        );
+        join(clients, drained).await;
+    }
+
+    /// Begins the drain of the background tasks, and waits for pool closures after it.
+    fn drain(&self, schedule: &Schedule) -> watch::Receiver<Option<DrainReport>> {
+        let (report, drained) = watch::channel(None);
+        let (backgrounds, aborting) = (self.backgrounds.clone(), self.life.aborting.clone());
+        let wait = schedule.cancel.saturating_duration_since(Instant::now());
+        let limits = Drain { wait, cancel: schedule.abort - schedule.cancel };
+        tokio::spawn(async move {
+            let mut total = drain_all(&backgrounds, limits).await;
+            // The registries are shut now, so that a further drain only counts.
+            let count = Drain { wait: Duration::ZERO, cancel: Duration::ZERO };
+            loop {
+                total.running_pool_closures = drain_all(&backgrounds, count).await.running_pool_closures;
+                if total.running_pool_closures == 0 || timeout(LOOK_AGAIN, aborting.cancelled()).await.is_ok()
+                {
+                    break;
+                }
+            }
+            report.send_replace(Some(total));
+        });
+        drained
+    }
+
+    /// Cancels the background tasks now, and aborts them then: of two drains the shorter limits hold.
+    fn hasten_drain(&self, abort: Instant) {
+        let backgrounds = self.backgrounds.clone();
+        let cancel = abort.saturating_duration_since(Instant::now());
+        tokio::spawn(async move { drain_all(&backgrounds, Drain { wait: Duration::ZERO, cancel }).await });
+    }
+}
+
+/// Drains all registries at once, and makes one report of theirs.
+async fn drain_all(backgrounds: &[Background], limits: Drain) -> DrainReport {
+    let mut total = DrainReport::default();
+    for report in join_all(backgrounds.iter().map(|background| background.drain(limits))).await {
+        total.completed.extend(report.completed);
+        total.failed.extend(report.failed);
+        total.cancelled.extend(report.cancelled);
+        total.abandoned.extend(report.abandoned);
+        // Of the whole process, in each report.
+        total.running_pool_closures = report.running_pool_closures;
+    }
+    total
+}
+
+/// Runs the hooks one after the other; each has an equal share of the time that is left.
+async fn run_hooks(hooks: Vec<Hook>, pace: &mut Pace, report: &mut ShutdownReport) {
+    let count = hooks.len();
+    for (done, hook) in hooks.into_iter().enumerate() {
+        let left = u32::try_from(count - done).unwrap_or(u32::MAX);
+        let (name, begun) = (hook.name.clone(), Instant::now());
+        let mut end = Ok(());
+        let share = |schedule: &Schedule| begun + schedule.end.saturating_duration_since(begun) / left;
+        let ended = pace.within(share, async { end = hook.run().await }).await;
+        match end {
+            Ok(()) if ended => continue,
+            Ok(()) => tracing::error!(hook = %name, "shutdown hook did not end in its time"),
+            Err(error) => tracing::error!(hook = %name, %error, "shutdown hook failed"),
+        }
+        report.abandoned.push(format!("shutdown hook {name}"));
+    }
+}

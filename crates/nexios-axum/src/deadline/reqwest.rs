@@ -1,0 +1,34 @@
+use nexios::Interrupted;
+use reqwest::RequestBuilder;
+
+use super::{Deadline, DeadlineHeader};
+
+/// Hands the deadline of the current scope on to a call that reqwest makes.
+pub trait WithDeadline: Sized {
+    /// Sets the header and the time limit of the call; without a deadline it is left as it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_axum::{DeadlineHeader, Problem, WithDeadline};
+    ///
+    /// async fn price(http: &reqwest::Client) -> Result<reqwest::Response, Problem> {
+    ///     let call = http.get("http://prices.internal/7").with_deadline(DeadlineHeader::EnvoyExpectedTimeoutMs)?;
+    ///     call.send().await.map_err(|_| Problem::bad_gateway("There is no price today."))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Interrupted::DeadlineExceeded`] if no time is left: the call should not be made.
+    fn with_deadline(self, header: DeadlineHeader) -> Result<Self, Interrupted>;
+}
+
+impl WithDeadline for RequestBuilder {
+    fn with_deadline(self, header: DeadlineHeader) -> Result<Self, Interrupted> {
+        Ok(match Deadline::current().hand_on(header)? {
+            Some(handed_on) => self.header(handed_on.name, handed_on.value).timeout(handed_on.timeout),
+            None => self,
+        })
+    }
+}

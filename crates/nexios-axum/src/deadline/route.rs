@@ -1,0 +1,84 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::http::Request;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{extract::warn_once, request::RequestState};
+
+/// Replaces the server's own limit for one route inside a [`RequestLayer`](crate::RequestLayer): longer for an
+/// upload, none for a stream of events, shorter for what must be quick. A client still can only shorten it.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::post};
+/// use nexios_axum::{RequestLayer, RouteDeadline};
+///
+/// let app: Router = Router::new()
+///     .route("/upload", post(async || "thanks").layer(RouteDeadline::of(Duration::from_secs(120))))
+///     .layer(RequestLayer::new().deadline(Duration::from_secs(10)));
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct RouteDeadline {
+    limit: Option<Duration>,
+}
+
+impl RouteDeadline {
+    /// A limit for the time from the head of the request to the head of its answer.
+    #[must_use]
+    pub fn of(limit: Duration) -> Self {
+        RouteDeadline { limit: Some(limit) }
+    }
+
+    /// No limit of the server's own.
+    #[must_use]
+    pub fn none() -> Self {
+        RouteDeadline { limit: None }
+    }
+}
+
+impl<S> Layer<S> for RouteDeadline {
+    type Service = RouteDeadlineService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RouteDeadlineService { inner, limit: self.limit }
+    }
+}
+
+/// Tells the limit of its route to the [`RequestLayer`](crate::RequestLayer); made by [`RouteDeadline`].
+#[derive(Debug, Clone)]
+pub struct RouteDeadlineService<S> {
+    inner: S,
+    limit: Option<Duration>,
+}
+
+impl<S, B> Service<Request<B>> for RouteDeadlineService<S>
+where
+    S: Service<Request<B>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Some(state) = RequestState::current() else {
+            warn_once("RouteDeadline");
+            return Box::pin(self.inner.call(request));
+        };
+        state.set_limit(self.limit);
+        // The scope around this one still has the layer's limit.
+        Box::pin(state.scope().run(self.inner.call(request)))
+    }
+}

@@ -1,0 +1,13 @@
+//! Longer texts, for reading.
+
+#[doc = include_str!("../docs/disconnects.md")]
+pub mod disconnects {}
+
+#[doc = include_str!("../docs/deadlines.md")]
+pub mod deadlines {}
+
+#[doc = include_str!("../docs/errors.md")]
+pub mod errors {}
+
+#[doc = include_str!("../docs/lifecycle.md")]
+pub mod lifecycle {}

@@ -1,0 +1,62 @@
+use std::{convert::Infallible, ops::Deref};
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use nexios::{Interrupted, TaskGroup};
+
+use super::warn_once;
+use crate::request::RequestState;
+
+/// Extracts a [`TaskGroup`] that is named after the route and ends with the request.
+///
+/// It is what `TaskGroup::builder().name(route).build()` makes in the handler. A group made there may also borrow
+/// from the handler's variables, which this one cannot, as it is older than they are.
+///
+/// The handler decides when it is joined, by [`run`](TaskGroup::run) or [`join`](TaskGroup::join); nothing is
+/// joined behind its back, because an error found there would have nowhere to go. What is left when the handler
+/// returns is dropped before the answer is sent.
+///
+/// # Examples
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use nexios_axum::{Problem, RequestGroup, RequestLayer};
+///
+/// async fn sum(RequestGroup(group): RequestGroup<Problem>) -> Result<String, Problem> {
+///     let total = group.run(async {
+///         let one = group.spawn(async { Ok(1) });
+///         let two = group.spawn(async { Ok(2) });
+///         Ok(one.await? + two.await?)
+///     });
+///     Ok(total.await?.to_string())
+/// }
+///
+/// let app: Router = Router::new().route("/sum", get(sum)).layer(RequestLayer::new());
+/// ```
+#[derive(Debug)]
+pub struct RequestGroup<E>(pub TaskGroup<'static, E>);
+
+impl<E> Deref for RequestGroup<E> {
+    type Target = TaskGroup<'static, E>;
+
+    fn deref(&self) -> &TaskGroup<'static, E> {
+        &self.0
+    }
+}
+
+impl<S, E> FromRequestParts<S> for RequestGroup<E>
+where
+    S: Sync,
+    E: From<Interrupted> + Send + 'static,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(RequestGroup(match RequestState::current() {
+            Some(state) => TaskGroup::builder().name(state.route().to_owned()).build(),
+            None => {
+                warn_once("RequestGroup");
+                TaskGroup::new()
+            }
+        }))
+    }
+}

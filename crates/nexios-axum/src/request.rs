@@ -1,0 +1,191 @@
+//! One request from its head to the last byte of its answer: who may end it, and what then becomes of it.
+//!
+//! [`service`] opens a request, [`future`] polls its handler and is the guard that notices who ends it,
+//! [`rescue`] lets an unfinished handler clean up, [`body`] watches the answer on its way out, and [`state`] is
+//! what they share with the extractors. [`requests`] counts them all.
+
+mod access;
+mod body;
+mod future;
+mod policy;
+mod requests;
+mod rescue;
+mod service;
+mod state;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use nexios::{Background, CancelToken};
+use tower_layer::Layer;
+
+pub use future::RequestFuture;
+pub use policy::{OnDisconnect, OnDisconnectService};
+pub use requests::{RequestStats, Requests};
+pub use service::RequestService;
+pub(crate) use state::RequestState;
+
+use crate::DeadlineHeader;
+
+/// Gives every request an owner: a token, a deadline, a policy for its end and a line in the log.
+///
+/// Put it on the router with [`Router::layer`](axum::Router::layer), inside whatever makes the request's span
+/// and outside everything else. Clones are the same layer: they count into the same [`Requests`].
+///
+/// | what happens | the handler's token | the answer | the handler |
+/// |---|---|---|---|
+/// | it answers | fires with `Finished` after the last byte | its own | has ended |
+/// | the client goes away | `ClientDisconnected` | none, 499 in the log | as [`OnDisconnect`] says |
+/// | its deadline passes | `Deadline` | its own if ready in the same turn, else 504 | as [`OnDisconnect`] says |
+/// | the service shuts down | `Shutdown` | its own if ready in the same turn, else 503 | as [`OnDisconnect`] says |
+/// | it panics | `OwnerDropped` | 500 with an id | is gone |
+/// | the client goes away while the body is sent | `ClientDisconnected` | status as sent, `aborted` in the log | has ended |
+///
+/// In the handler the request's [`CancelScope`](nexios::CancelScope) is current, so task groups, races and pool
+/// calls made there hear of all of it by themselves.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use nexios_axum::{OnDisconnect, RequestLayer};
+///
+/// let requests = RequestLayer::new().deadline(Duration::from_secs(30)).grace(Duration::from_secs(1));
+/// let handle = requests.requests();
+/// let app: Router = Router::new()
+///     .route("/quote", get(async || "cheap"))
+///     .route("/pay", get(async || "paid").layer(OnDisconnect::Detached))
+///     .layer(requests);
+/// assert_eq!(handle.live(), 0);
+/// # drop(app);
+/// ```
+///
+/// # Panics
+///
+/// A request that waits and has a deadline, and a handler that is rescued, need a tokio runtime with its clock
+/// enabled; the polls that find none panic.
+#[derive(Clone)]
+#[must_use = "a layer does nothing until it is put on a router"]
+pub struct RequestLayer {
+    shared: Arc<Shared>,
+}
+
+/// What all requests of a layer share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    settings: Settings,
+    requests: Requests,
+}
+
+/// What the builder methods set.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// Ends every request when it fires.
+    shutdown: Option<CancelToken>,
+    /// What the extractor `BackgroundTasks` gives; None means the global one.
+    background: Option<Background>,
+    /// The server's own limit for the time to the head of the answer.
+    deadline: Option<Duration>,
+    /// The client's ways to shorten it.
+    headers: Arc<[DeadlineHeader]>,
+    /// How long a rescued handler may go on after its token has fired.
+    grace: Duration,
+    /// Most handlers rescued at a time.
+    rescue_limit: usize,
+}
+
+impl RequestLayer {
+    /// Starts with: no shutdown token, [`Background::global`], no deadline of the server's own, all three
+    /// [`DeadlineHeader`]s, a grace of 2 s, at most 1,024 rescued handlers.
+    pub fn new() -> Self {
+        let settings = Settings {
+            shutdown: None,
+            background: None,
+            deadline: None,
+            headers: DeadlineHeader::ALL.into(),
+            grace: Duration::from_secs(2),
+            rescue_limit: 1_024,
+        };
+        RequestLayer { shared: Arc::new(Shared { settings, requests: Requests::new() }) }
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut Arc::make_mut(&mut self.shared).settings);
+        self
+    }
+
+    /// Ends all live requests when `token` fires, and refuses later ones. Default: nothing does.
+    ///
+    /// Fire it with [`CancelReason::Shutdown`](nexios::CancelReason::Shutdown): the reason is handed on.
+    pub fn shutdown(self, token: CancelToken) -> Self {
+        self.set(|settings| settings.shutdown = Some(token))
+    }
+
+    /// Sets the registry that [`BackgroundTasks`](crate::BackgroundTasks) gives to handlers. Default:
+    /// [`Background::global`].
+    pub fn background(self, background: Background) -> Self {
+        self.set(|settings| settings.background = Some(background))
+    }
+
+    /// Limits the time from the head of a request to the head of its answer. Default: no limit.
+    ///
+    /// A client can only shorten it, a route sets its own with [`RouteDeadline`](crate::RouteDeadline). It
+    /// also ends requests whose client left without HTTP/1 being able to tell; see
+    /// [`docs::disconnects`](crate::docs::disconnects).
+    pub fn deadline(self, limit: Duration) -> Self {
+        self.set(|settings| settings.deadline = Some(limit))
+    }
+
+    /// Chooses the headers by which a client may shorten the deadline. Default: [`DeadlineHeader::ALL`].
+    pub fn deadline_headers(self, headers: impl IntoIterator<Item = DeadlineHeader>) -> Self {
+        self.set(|settings| settings.headers = headers.into_iter().collect())
+    }
+
+    /// Sets how long a handler may clean up after its token has fired and its answer does not matter any more.
+    /// Default: 2 s.
+    ///
+    /// A route sets its own with [`OnDisconnect::Cooperative`].
+    pub fn grace(self, grace: Duration) -> Self {
+        self.set(|settings| settings.grace = grace)
+    }
+
+    /// Rescues at most `limit` handlers at a time; beyond it they are dropped at once. Default: 1,024.
+    pub fn rescue_limit(self, limit: usize) -> Self {
+        self.set(|settings| settings.rescue_limit = limit)
+    }
+
+    pub(crate) fn shutdown_token(&self) -> Option<CancelToken> {
+        self.shared.settings.shutdown.clone()
+    }
+
+    /// Returns the handle to the requests of this layer and its clones.
+    #[must_use]
+    pub fn requests(&self) -> Requests {
+        self.shared.requests.clone()
+    }
+}
+
+impl Default for RequestLayer {
+    fn default() -> Self {
+        RequestLayer::new()
+    }
+}
+
+impl<S> Layer<S> for RequestLayer {
+    type Service = RequestService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequestService::new(inner, self.shared.clone())
+    }
+}
+
+impl fmt::Debug for RequestLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestLayer")
+            .field("deadline", &self.shared.settings.deadline)
+            .field("grace", &self.shared.settings.grace)
+            .field("rescue_limit", &self.shared.settings.rescue_limit)
+            .field("requests", &self.shared.requests)
+            .finish_non_exhaustive()
+    }
+}

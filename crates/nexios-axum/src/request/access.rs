@@ -1,0 +1,68 @@
+//! The lines that a request leaves in the log, in the span that it came in.
+//!
+//! All of them have the target `nexios_axum::access`. A request has one line: when the last byte of its answer
+//! is out, or when it is sure that there will be none. A rescued handler has one more.
+
+use std::time::Duration;
+
+use super::{rescue::Ending, state::RequestState};
+
+/// 499 is nginx' number for a client that did not wait; nobody is there to receive it.
+pub(super) const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+macro_rules! line {
+    ($level:ident, $state:ident, $($fields:tt)*) => {
+        $state.span().in_scope(|| {
+            tracing::$level!(
+                target: "nexios_axum::access",
+                method = $state.method().as_str(),
+                route = $state.route(),
+                $($fields)*
+            )
+        })
+    };
+}
+
+/// The answer is out, or `aborted` half-way.
+pub(super) fn answered(state: &RequestState, status: u16, aborted: bool) {
+    if aborted {
+        line!(info, state, status, elapsed_ms = milliseconds(state.elapsed()), aborted, "answered");
+    } else {
+        line!(info, state, status, elapsed_ms = milliseconds(state.elapsed()), "answered");
+    }
+}
+
+/// The service inside gave an error in place of an answer.
+pub(super) fn failed(state: &RequestState) {
+    line!(info, state, elapsed_ms = milliseconds(state.elapsed()), "failed without an answer");
+}
+
+/// The client went away before there was an answer.
+pub(super) fn client_gone(state: &RequestState) {
+    line!(
+        info,
+        state,
+        status = CLIENT_CLOSED_REQUEST,
+        elapsed_ms = milliseconds(state.elapsed()),
+        "client went away"
+    );
+}
+
+/// A handler that should have been rescued was dropped.
+pub(super) fn not_rescued(state: &RequestState) {
+    line!(warn, state, "no rescue: the handler is dropped at once");
+}
+
+/// A rescued handler has ended.
+pub(super) fn rescue_ended(state: &RequestState, ending: Ending, took: Duration) {
+    let cleanup_ms = milliseconds(took);
+    match ending {
+        Ending::Finished => line!(info, state, cleanup = "finished", cleanup_ms, "rescued handler ended"),
+        Ending::CutOff => line!(warn, state, cleanup = "cut off", cleanup_ms, "rescued handler ended"),
+        Ending::Panicked => line!(warn, state, cleanup = "panicked", cleanup_ms, "rescued handler ended"),
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

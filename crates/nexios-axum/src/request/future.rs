@@ -1,0 +1,179 @@
+use std::{
+    any::Any,
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{body::Body, http::Response, response::IntoResponse};
+use nexios::{CancelReason, Interrupted};
+
+use super::{
+    access, body,
+    requests::count,
+    rescue::{self, Work},
+    state::{Live, Stop},
+};
+use crate::{Problem, panic_response};
+
+/// The answer to come of one request, and the guard of its handler.
+///
+/// # Invariants
+///
+/// 1. `open` is there until there is an answer; dropped with it, the client has gone.
+/// 2. A handler that has answered or panicked is never polled again: `open` is taken in the same poll.
+pub struct RequestFuture<E: 'static> {
+    open: Option<Open<E>>,
+}
+
+/// A request without an answer.
+struct Open<E: 'static> {
+    /// The request.
+    live: Live,
+    /// What makes the answer.
+    source: Source<E>,
+    /// What ends the handler from outside; made when it first has to wait.
+    stop: Option<Stop>,
+    /// Whether the handler was polled: before that there is nothing to clean up.
+    begun: bool,
+}
+
+enum Source<E: 'static> {
+    /// The handler.
+    Handler(Work<E>),
+    /// There is none, for this reason.
+    Refusal(CancelReason),
+}
+
+/// How a request comes to its answer.
+enum Outcome<E> {
+    Answered(Response<Body>),
+    Failed(E),
+    Panicked(Box<dyn Any + Send>),
+    Stopped(CancelReason),
+}
+
+impl<E: 'static> RequestFuture<E> {
+    pub(super) fn new(live: Live, work: Work<E>) -> Self {
+        RequestFuture::open(live, Source::Handler(work))
+    }
+
+    pub(super) fn refused(live: Live, reason: CancelReason) -> Self {
+        RequestFuture::open(live, Source::Refusal(reason))
+    }
+
+    fn open(live: Live, source: Source<E>) -> Self {
+        RequestFuture { open: Some(Open { live, source, stop: None, begun: false }) }
+    }
+}
+
+impl<E: 'static> Open<E> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome<E>> {
+        let outcome = self.poll_source(cx);
+        if outcome.is_ready() {
+            return outcome;
+        }
+        let Poll::Ready(reason) = self.poll_stop(cx) else { return Poll::Pending };
+        self.live.cancel(reason);
+        // What the handler has to say to this counts, if it says it now.
+        match self.poll_source(cx) {
+            Poll::Pending => Poll::Ready(Outcome::Stopped(reason)),
+            outcome => outcome,
+        }
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Outcome<E>> {
+        let work = match &mut self.source {
+            Source::Handler(work) => work,
+            Source::Refusal(reason) => return Poll::Ready(Outcome::Stopped(*reason)),
+        };
+        self.begun = true;
+        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(Ok(response))) => Poll::Ready(Outcome::Answered(response)),
+            Ok(Poll::Ready(Err(error))) => Poll::Ready(Outcome::Failed(error)),
+            Err(payload) => Poll::Ready(Outcome::Panicked(payload)),
+        }
+    }
+
+    fn poll_stop(&mut self, cx: &mut Context<'_>) -> Poll<CancelReason> {
+        if self.stop.is_none() {
+            self.stop = self.live.stop();
+        }
+        self.stop.as_mut().map_or(Poll::Pending, |stop| stop.as_mut().poll(cx))
+    }
+
+    fn end(self, outcome: Outcome<E>) -> Result<Response<Body>, E> {
+        let Open { live, source, .. } = self;
+        match outcome {
+            Outcome::Answered(response) => {
+                drop(source);
+                Ok(body::watch(live, response))
+            }
+            Outcome::Failed(error) => {
+                access::failed(&live);
+                live.cancel(CancelReason::OwnerDropped);
+                Err(error)
+            }
+            Outcome::Panicked(payload) => {
+                count(&live.requests().totals().panicked);
+                live.cancel(CancelReason::OwnerDropped);
+                let response = live.span().in_scope(|| panic_response(payload));
+                Ok(body::watch(live, response))
+            }
+            Outcome::Stopped(reason) => {
+                let totals = live.requests().totals();
+                count(if reason == CancelReason::Deadline { &totals.expired } else { &totals.shut_down });
+                if let Source::Handler(work) = source {
+                    rescue::start(&live, work, reason);
+                }
+                let problem = Problem::from(Interrupted::from(reason));
+                Ok(body::watch(live, problem.into_response()))
+            }
+        }
+    }
+
+    /// The request is dropped: hyper does so when its client is gone, and a thread that unwinds drops everything.
+    fn abandon(self) {
+        let reason = if std::thread::panicking() {
+            access::answered(&self.live, 500, false);
+            CancelReason::OwnerDropped
+        } else {
+            count(&self.live.requests().totals().disconnected);
+            access::client_gone(&self.live);
+            CancelReason::ClientDisconnected
+        };
+        match self.source {
+            Source::Handler(work) if self.begun => rescue::start(&self.live, work, reason),
+            _ => self.live.cancel(reason),
+        }
+    }
+}
+
+impl<E: 'static> Future for RequestFuture<E> {
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let open = self.open.as_mut().expect("a request's future is not polled after its answer");
+        let Poll::Ready(outcome) = open.poll(cx) else { return Poll::Pending };
+        let open = self.open.take().expect("it was there a moment ago");
+        Poll::Ready(open.end(outcome))
+    }
+}
+
+impl<E: 'static> Drop for RequestFuture<E> {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.abandon();
+        }
+    }
+}
+
+impl<E: 'static> fmt::Debug for RequestFuture<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let request = self.open.as_ref().map(|open| &*open.live);
+        f.debug_struct("RequestFuture").field("request", &request).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,98 @@
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::http::Request;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::RequestState;
+use crate::extract::warn_once;
+
+/// What becomes of a handler whose client went away before the answer.
+///
+/// It is a layer for single routes inside a [`RequestLayer`](crate::RequestLayer); a route without one is
+/// [`Cooperative`](Self::Cooperative) with the layer's grace. The same holds when a request is cut short by its
+/// deadline or by the shutdown, except that then the token fires and the grace begins for `Detached` too.
+///
+/// # Examples
+///
+/// ```
+/// use axum::{Router, routing::post};
+/// use nexios_axum::{OnDisconnect, RequestLayer};
+///
+/// let app: Router = Router::new()
+///     .route("/pay", post(async || "paid").layer(OnDisconnect::Detached))
+///     .layer(RequestLayer::new());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnDisconnect {
+    /// The token fires; the handler goes on for at most `grace` as a rescued one, so that its own cleanup can
+    /// run to the end.
+    Cooperative {
+        /// Counts from the moment at which the client was found gone.
+        grace: Duration,
+    },
+    /// The token does not fire and the handler goes on to its end as a rescued one, within its deadline: for
+    /// what must not be stopped half-way.
+    Detached,
+    /// The token fires and the handler is dropped at once, where it awaits.
+    Immediate,
+}
+
+impl OnDisconnect {
+    /// Packs the policy into a number: 0 immediate, the greatest detached, others the grace in microseconds
+    /// plus one.
+    pub(super) fn to_bits(self) -> u64 {
+        match self {
+            OnDisconnect::Immediate => 0,
+            OnDisconnect::Detached => u64::MAX,
+            OnDisconnect::Cooperative { grace } => u64::try_from(grace.as_micros())
+                .map_or(u64::MAX - 1, |grace| grace.saturating_add(1).min(u64::MAX - 1)),
+        }
+    }
+
+    /// Reads what [`to_bits`](Self::to_bits) packed.
+    pub(super) fn from_bits(bits: u64) -> Self {
+        match bits {
+            0 => OnDisconnect::Immediate,
+            u64::MAX => OnDisconnect::Detached,
+            grace => OnDisconnect::Cooperative { grace: Duration::from_micros(grace - 1) },
+        }
+    }
+}
+
+impl<S> Layer<S> for OnDisconnect {
+    type Service = OnDisconnectService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        OnDisconnectService { inner, policy: *self }
+    }
+}
+
+/// Tells the policy of its route to the [`RequestLayer`](crate::RequestLayer); made by [`OnDisconnect`].
+#[derive(Debug, Clone)]
+pub struct OnDisconnectService<S> {
+    inner: S,
+    policy: OnDisconnect,
+}
+
+impl<S: Service<Request<B>>, B> Service<Request<B>> for OnDisconnectService<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match RequestState::current() {
+            Some(state) => state.set_policy(self.policy),
+            None => warn_once("OnDisconnect"),
+        }
+        self.inner.call(request)
+    }
+}

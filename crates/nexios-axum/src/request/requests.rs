@@ -1,0 +1,266 @@
+//! The count of everything that is under way.
+//!
+//! # Invariants
+//!
+//! 1. A request is counted from its head to the last byte of its answer, a rescued handler until its future is
+//!    dropped.
+//! 2. A handler that is rescued is counted as rescued before its request stops to be counted as live, so nobody
+//!    who reads `live` first and `rescued` second misses it.
+//! 3. Whoever waits for idleness has said so before it looks at the counts; whoever lowers a count to zero looks
+//!    afterwards for somebody who waits.
+
+use std::{
+    fmt,
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use nexios::{CancelReason, CancelToken};
+use tokio::sync::Notify;
+
+/// The requests of one [`RequestLayer`](crate::RequestLayer), to be counted and waited for.
+///
+/// Clones are the same handle.
+#[derive(Clone)]
+pub struct Requests {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Requests whose answer has not been sent to its end.
+    live: AtomicUsize,
+    /// Handlers that go on without a client.
+    rescued: AtomicUsize,
+    /// Callers of `idle` that have not returned.
+    waiting: AtomicUsize,
+    /// Wakes them.
+    idle: Notify,
+    /// Fires when rescued handlers are to be dropped.
+    abort: CancelToken,
+    /// The first of the handlers that the shutdown cut off, and how many there were.
+    cut_off: Mutex<CutOff>,
+    /// Totals since the start.
+    totals: Totals,
+}
+
+/// So many names are kept; a shutdown that cuts off more has other worries.
+const MOST_NAMES: usize = 64;
+
+#[derive(Default)]
+struct CutOff {
+    names: Vec<String>,
+    count: usize,
+}
+
+/// Totals since the start, for people to look at.
+#[derive(Default)]
+pub(super) struct Totals {
+    pub(super) started: AtomicU64,
+    pub(super) disconnected: AtomicU64,
+    pub(super) aborted: AtomicU64,
+    pub(super) expired: AtomicU64,
+    pub(super) shut_down: AtomicU64,
+    pub(super) panicked: AtomicU64,
+    pub(super) rescues: AtomicU64,
+    pub(super) cut_off: AtomicU64,
+    pub(super) unrescued: AtomicU64,
+    pub(super) malformed_deadlines: AtomicU64,
+}
+
+/// Adds one to a total.
+pub(super) fn count(total: &AtomicU64) {
+    // Relaxed: a statistic; nobody synchronises through it.
+    total.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What the requests of a layer do and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestStats {
+    /// Requests between their head and the last byte of their answer.
+    pub live: usize,
+    /// Handlers that go on without a client.
+    pub rescued: usize,
+    /// Requests that came, refused ones too.
+    pub started: u64,
+    /// Requests whose client went away before the head of the answer: the 499s of the log.
+    pub disconnected: u64,
+    /// Answers that ended before their last byte.
+    pub aborted: u64,
+    /// Requests answered 504 by the layer, those included that came expired.
+    pub expired: u64,
+    /// Requests answered 503 by the layer because of the shutdown.
+    pub shut_down: u64,
+    /// Handlers that panicked, rescued ones too.
+    pub panicked: u64,
+    /// Handlers that were rescued.
+    pub rescues: u64,
+    /// Rescued handlers that were dropped before their end.
+    pub cut_off: u64,
+    /// Handlers that should have been rescued and were dropped at once: too many already, or no runtime.
+    pub unrescued: u64,
+    /// Deadline headers that could not be read and were ignored.
+    pub malformed_deadlines: u64,
+}
+
+impl Requests {
+    pub(super) fn new() -> Self {
+        Requests { shared: Arc::default() }
+    }
+
+    /// Requests between their head and the last byte of their answer.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        // SeqCst, here and in `rescued`: see invariants 2 and 3.
+        self.shared.live.load(Ordering::SeqCst)
+    }
+
+    /// Handlers that go on without a client.
+    #[must_use]
+    pub fn rescued(&self) -> usize {
+        self.shared.rescued.load(Ordering::SeqCst)
+    }
+
+    /// Waits until no request is live and no handler rescued.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future only stops waiting.
+    pub async fn idle(&self) {
+        let _waiting = Waiting::new(&self.shared.waiting);
+        loop {
+            let mut idle = pin!(self.shared.idle.notified());
+            // Registered before the look, so that an end in between is not missed.
+            idle.as_mut().enable();
+            if self.live() == 0 && self.rescued() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// Drops all rescued handlers at their next turn, and those of the future at once.
+    ///
+    /// This is the last step of a shutdown. Live requests are left to whoever drops their connections.
+    pub fn abort_rescued(&self) {
+        self.shared.abort.cancel(CancelReason::Shutdown);
+    }
+
+    /// Notes a handler that the shutdown has cut off.
+    pub(super) fn note_cut_off(&self, name: impl FnOnce() -> String) {
+        let mut cut_off = self.shared.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        cut_off.count += 1;
+        if cut_off.names.len() < MOST_NAMES {
+            cut_off.names.push(name());
+        }
+    }
+
+    /// The handlers that the shutdown has cut off, by name.
+    pub(crate) fn take_cut_off(&self) -> Vec<String> {
+        let mut cut_off = self.shared.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        let CutOff { mut names, count } = std::mem::take(&mut *cut_off);
+        if count > names.len() {
+            names.push(format!("{} more requests", count - names.len()));
+        }
+        names
+    }
+
+    /// What the requests do and did.
+    #[must_use]
+    pub fn stats(&self) -> RequestStats {
+        // Relaxed: see `count`.
+        let read = |total: &AtomicU64| total.load(Ordering::Relaxed);
+        let totals = &self.shared.totals;
+        RequestStats {
+            live: self.live(),
+            rescued: self.rescued(),
+            started: read(&totals.started),
+            disconnected: read(&totals.disconnected),
+            aborted: read(&totals.aborted),
+            expired: read(&totals.expired),
+            shut_down: read(&totals.shut_down),
+            panicked: read(&totals.panicked),
+            rescues: read(&totals.rescues),
+            cut_off: read(&totals.cut_off),
+            unrescued: read(&totals.unrescued),
+            malformed_deadlines: read(&totals.malformed_deadlines),
+        }
+    }
+
+    pub(super) fn totals(&self) -> &Totals {
+        &self.shared.totals
+    }
+
+    /// Counts one more live request; [`leave`](Self::leave) must follow.
+    pub(super) fn enter(&self) {
+        self.shared.live.fetch_add(1, Ordering::SeqCst);
+        count(&self.shared.totals.started);
+    }
+
+    /// Counts one live request less.
+    pub(super) fn leave(&self) {
+        self.lower(&self.shared.live);
+    }
+
+    /// Counts a handler as rescued until the returned value is dropped; None if `limit` are already.
+    pub(super) fn try_rescue(&self, limit: usize) -> Option<Rescued> {
+        if self.shared.abort.is_cancelled() {
+            return None;
+        }
+        let below = |rescued| (rescued < limit).then_some(rescued + 1);
+        self.shared.rescued.fetch_update(Ordering::SeqCst, Ordering::SeqCst, below).ok()?;
+        count(&self.shared.totals.rescues);
+        Some(Rescued { requests: self.clone() })
+    }
+
+    /// Fires when rescued handlers are to be dropped.
+    pub(super) fn abort(&self) -> &CancelToken {
+        &self.shared.abort
+    }
+
+    fn lower(&self, count: &AtomicUsize) {
+        if count.fetch_sub(1, Ordering::SeqCst) == 1 && self.shared.waiting.load(Ordering::SeqCst) > 0 {
+            self.shared.idle.notify_waiters();
+        }
+    }
+}
+
+impl fmt::Debug for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requests")
+            .field("live", &self.live())
+            .field("rescued", &self.rescued())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One rescued handler.
+pub(super) struct Rescued {
+    requests: Requests,
+}
+
+impl Drop for Rescued {
+    fn drop(&mut self) {
+        self.requests.lower(&self.requests.shared.rescued);
+    }
+}
+
+/// One caller of `idle`.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Waiting(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}

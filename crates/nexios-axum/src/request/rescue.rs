@@ -1,0 +1,139 @@
+//! Handlers that go on after their answer has stopped to matter.
+
+use std::{
+    future::{Future, pending},
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::Arc,
+};
+
+use axum::{body::Body, http::Response};
+use futures_util::{
+    FutureExt,
+    future::{Either, select},
+};
+use nexios::CancelReason;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep},
+};
+use tracing::Instrument;
+
+use super::{
+    OnDisconnect, access,
+    requests::{Rescued, count},
+    state::RequestState,
+};
+use crate::panic_response;
+
+/// A handler in its request's scope; it yields the answer.
+pub(super) type Work<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
+
+/// How a rescued handler ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Finished,
+    CutOff,
+    Panicked,
+}
+
+/// Lets a handler that was polled before go on as its policy says, for `reason`.
+pub(super) fn start<E: 'static>(state: &Arc<RequestState>, work: Work<E>, reason: CancelReason) {
+    let policy = state.policy();
+    let client_gone = matches!(reason, CancelReason::ClientDisconnected | CancelReason::OwnerDropped);
+    let detached = policy == OnDisconnect::Detached && client_gone;
+    if !detached {
+        state.cancel(reason);
+    }
+    if policy == OnDisconnect::Immediate {
+        return;
+    }
+    let requests = state.requests();
+    // Without a runtime there is nobody to poll it; on one that shuts down it is dropped by `spawn`.
+    let runtime = Handle::try_current().ok();
+    let rescued =
+        runtime.and_then(|runtime| Some((runtime, requests.try_rescue(state.settings().rescue_limit)?)));
+    let Some((runtime, rescued)) = rescued else {
+        count(&requests.totals().unrescued);
+        state.note_if_shut_down();
+        state.cancel(reason);
+        access::not_rescued(state);
+        return;
+    };
+    runtime.spawn(
+        run(Rescue { state: state.clone(), ended: false, _rescued: rescued }, work, detached)
+            .instrument(state.span().clone()),
+    );
+}
+
+async fn run<E>(mut rescue: Rescue, work: Work<E>, detached: bool) {
+    let state = rescue.state.clone();
+    let begun = Instant::now();
+    let cut = async {
+        if detached {
+            let reason = match state.stop() {
+                Some(stop) => stop.await,
+                None => pending().await,
+            };
+            state.cancel(reason);
+        }
+        sleep(grace(&state)).await;
+    };
+    let (cut, abort) = (pin!(cut), pin!(state.requests().abort().cancelled()));
+    let ending = match select(AssertUnwindSafe(work).catch_unwind(), select(cut, abort)).await {
+        Either::Left((Ok(answer), _)) => {
+            drop(answer);
+            Ending::Finished
+        }
+        Either::Left((Err(payload), _)) => {
+            drop(panic_response(payload));
+            Ending::Panicked
+        }
+        Either::Right((_, work)) => {
+            drop(work);
+            Ending::CutOff
+        }
+    };
+    rescue.end(ending, begun);
+}
+
+fn grace(state: &RequestState) -> std::time::Duration {
+    match state.policy() {
+        OnDisconnect::Cooperative { grace } => grace,
+        _ => state.settings().grace,
+    }
+}
+
+/// Tells how a rescued handler ended; dropped before, it was cut off by the end of its runtime.
+struct Rescue {
+    state: Arc<RequestState>,
+    ended: bool,
+    _rescued: Rescued,
+}
+
+impl Rescue {
+    fn end(&mut self, ending: Ending, begun: Instant) {
+        self.ended = true;
+        let totals = self.state.requests().totals();
+        match ending {
+            Ending::Finished => {}
+            Ending::CutOff => {
+                count(&totals.cut_off);
+                self.state.note_if_shut_down();
+            }
+            Ending::Panicked => count(&totals.panicked),
+        }
+        self.state.cancel(CancelReason::Finished);
+        access::rescue_ended(&self.state, ending, begun.elapsed());
+    }
+}
+
+impl Drop for Rescue {
+    fn drop(&mut self) {
+        if !self.ended {
+            count(&self.state.requests().totals().cut_off);
+            self.state.note_if_shut_down();
+            self.state.cancel(CancelReason::OwnerDropped);
+        }
+    }
+}

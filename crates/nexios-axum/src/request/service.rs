@@ -1,0 +1,67 @@
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    BoxError,
+    body::{Body, Bytes, HttpBody},
+    http::{Request, Response},
+};
+use tower_service::Service;
+
+use super::{
+    RequestFuture, Shared,
+    state::{Live, RequestState},
+};
+
+/// Watches over the requests of a service; made by [`RequestLayer`](crate::RequestLayer).
+#[derive(Clone)]
+pub struct RequestService<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> RequestService<S> {
+    pub(super) fn new(inner: S, shared: Arc<Shared>) -> Self {
+        RequestService { inner, shared }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for RequestService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = RequestFuture<S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let live = Live::enter(RequestState::new(&request, &self.shared));
+        if let Some(reason) = live.refusal() {
+            return RequestFuture::refused(live, reason);
+        }
+        // Scope and all are inside the box, so that they go along when the handler is rescued.
+        let response = live.call(|| self.inner.call(request));
+        let work = live.run(async move { Ok(response.await?.map(Body::new)) });
+        RequestFuture::new(live, Box::pin(work))
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for RequestService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestService")
+            .field("inner", &self.inner)
+            .field("requests", &self.shared.requests)
+            .finish_non_exhaustive()
+    }
+}

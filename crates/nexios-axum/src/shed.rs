@@ -1,0 +1,185 @@
+//! Requests that are turned away while there is more work than can be done.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    http::Request,
+    response::{IntoResponse, Response},
+};
+use nexios::{PoolStats, ThreadPool};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{Deadline, Problem, request::RequestState};
+
+/// Answers 503 with `Retry-After` while the pools that a route needs are behind.
+///
+/// A request is turned away when a watched pool has work waiting and is over its threshold, or when its own
+/// deadline is nearer than the pool's median wait: nobody would be there for the answer. A pool without a queue
+/// turns nobody away, whatever its waits were before. `Retry-After` is the pool's median wait in whole seconds,
+/// at least 1.
+///
+/// All clones, and all routes that one layer is put on, share their count and ask the same pools, so it does not
+/// matter that axum applies layers once a route or even once a call.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::post};
+/// use nexios::ThreadPool;
+/// use nexios_axum::{RequestLayer, ShedLayer, Threshold};
+///
+/// let thumbnails = ThreadPool::builder().name("thumbnails").threads(2).queue(64).build();
+/// let shed = ShedLayer::new()
+///     .watch(&thumbnails, Threshold::QueueWait(Duration::from_millis(200)))
+///     .watch(&thumbnails, Threshold::Queued(48));
+/// let app: Router = Router::new()
+///     .route("/upload", post(async || "thanks").layer(shed))
+///     .layer(RequestLayer::new());
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "a layer does nothing until it is put on a route"]
+pub struct ShedLayer {
+    shared: Arc<Shared>,
+}
+
+#[derive(Clone, Default)]
+struct Shared {
+    watched: Vec<(ThreadPool, Threshold)>,
+    shed: Arc<AtomicU64>,
+}
+
+/// When a pool is so far behind that requests are turned away.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Threshold {
+    /// The median wait of recent jobs is longer than this.
+    QueueWait(Duration),
+    /// At least so many jobs wait, those included whose callers wait for a place in the queue.
+    Queued(usize),
+}
+
+impl Threshold {
+    fn is_passed_by(self, stats: &PoolStats) -> bool {
+        match self {
+            Threshold::QueueWait(limit) => stats.wait_p50 > limit,
+            Threshold::Queued(limit) => waiting(stats) >= limit,
+        }
+    }
+}
+
+fn waiting(stats: &PoolStats) -> usize {
+    stats.queued + stats.waiting
+}
+
+impl ShedLayer {
+    /// Starts without a pool: nobody is turned away.
+    pub fn new() -> Self {
+        ShedLayer::default()
+    }
+
+    /// Turns requests away while `pool` is over `threshold`; any of several is enough.
+    pub fn watch(mut self, pool: &ThreadPool, threshold: Threshold) -> Self {
+        Arc::make_mut(&mut self.shared).watched.push((pool.clone(), threshold));
+        self
+    }
+
+    /// How many requests were turned away.
+    #[must_use]
+    pub fn shed(&self) -> u64 {
+        // Relaxed: a statistic; nobody synchronises through it.
+        self.shared.shed.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    /// How long to wait before the next try, if this request is turned away.
+    fn refuses(&self, deadline: &Deadline) -> Option<Duration> {
+        let remaining = deadline.remaining();
+        self.watched.iter().find_map(|(pool, threshold)| {
+            let stats = pool.stats();
+            let too_late = remaining.is_some_and(|remaining| remaining < stats.wait_p50);
+            let refused = waiting(&stats) > 0 && (threshold.is_passed_by(&stats) || too_late);
+            refused.then(|| {
+                // Relaxed: see `ShedLayer::shed`.
+                self.shed.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(pool = pool.name(), waiting = waiting(&stats), wait_p50 = ?stats.wait_p50, "request shed");
+                stats.wait_p50
+            })
+        })
+    }
+}
+
+impl fmt::Debug for ShedLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShedLayer")
+            .field("watched", &self.shared.watched)
+            .field("shed", &self.shed())
+            .finish()
+    }
+}
+
+impl<S> Layer<S> for ShedLayer {
+    type Service = ShedService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ShedService { inner, shared: self.shared.clone() }
+    }
+}
+
+/// Turns requests away; made by [`ShedLayer`].
+#[derive(Clone)]
+pub struct ShedService<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S, B> Service<Request<B>> for ShedService<S>
+where
+    S: Service<Request<B>>,
+    S::Response: IntoResponse,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let deadline = match RequestState::current() {
+            Some(state) => state.deadline(),
+            None => Deadline::current(),
+        };
+        match self.shared.refuses(&deadline) {
+            Some(wait) => {
+                let problem = Problem::unavailable("The service has more work than it can do.", wait);
+                Box::pin(async move { Ok(problem.into_response()) })
+            }
+            None => {
+                let response = self.inner.call(request);
+                Box::pin(async move { Ok(response.await?.into_response()) })
+            }
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for ShedService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShedService").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

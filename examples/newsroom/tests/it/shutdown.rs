@@ -1,0 +1,149 @@
+//! A newsletter under way when the process is told to stop: what is reported is what the mail server got.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::{
+    binary::{End, Running, get, start},
+    mail_server::MailServer,
+    service::eventually,
+};
+
+/// A mail takes a moment, so that there is a middle to be stopped in.
+fn slowly(_: &str) -> bool {
+    std::thread::sleep(Duration::from_millis(50));
+    false
+}
+
+/// Starts a newsletter to twelve subscribers, and waits until some mails are out.
+async fn send(mail_server: &MailServer, limit: &str) -> Running {
+    let running = start(&["--smtp-url", &mail_server.url(), "--shutdown-limit", limit]);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let letter = json!({ "subject": "stop press", "body": "twelve mails" });
+    let answer = client.post(running.url.join("send-newsletter").unwrap()).json(&letter).send();
+    assert_eq!(answer.await.unwrap().status(), 202);
+    eventually(async || (mail_server.mails().len() >= 2).then_some(())).await;
+    running
+}
+
+impl End {
+    fn deliveries(&self, state: &str) -> u64 {
+        let db = Connection::open(self.folder.path().join("data/newsroom.db")).unwrap();
+        db.query_row("SELECT count(*) FROM deliveries WHERE state = ?1", [state], |row| row.get(0)).unwrap()
+    }
+
+    /// The names in one of the lists of the last line.
+    #[track_caller]
+    fn list(&self, list: &str) -> &str {
+        let line = self.log.lines().find(|line| line.contains(": stopped ")).expect(&self.log);
+        let (_, names) = line.split_once(&format!("{list}=[")).expect(line);
+        names.split(']').next().unwrap()
+    }
+
+    /// The number in the log line that begins with `what`, as in `newsletter sent tally=12 sent, 0 failed`.
+    #[track_caller]
+    fn sent(&self, what: &str) -> u64 {
+        let line = self.log.lines().find(|line| line.contains(what)).expect(&self.log);
+        let (_, tally) = line.split_once("tally=").expect(line);
+        tally.split(' ').next().unwrap().parse().unwrap()
+    }
+}
+
+/// Nobody got it twice, and nobody was left out: so many mails are those to the first so many subscribers.
+#[track_caller]
+fn assert_the_first(mail_server: &MailServer, sent: u64) {
+    let number = |address: String| address.rsplit(['.', '@']).nth(2).map(str::to_owned).expect(&address);
+    let numbers: Vec<String> = mail_server.mails().into_iter().map(|mail| number(mail.to)).collect();
+    let first: Vec<String> = (1..=sent).map(|number| number.to_string()).collect();
+    assert_eq!(numbers, first);
+}
+
+async fn newsletter(running: &Running) -> Value {
+    let status: Value = get(&running.url, "/tasks/status").await.json().await.unwrap();
+    let tasks = status["tasks"].as_array().unwrap().iter();
+    tasks.clone().find(|task| task["name"] == "send newsletter").unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_time_enough_it_is_finished_before_the_process_ends() {
+    let mail_server = MailServer::start(slowly).await;
+    let end = send(&mail_server, "30").await.stop("TERM").await;
+    assert_eq!(end.code, Some(0), "{end:?}");
+    assert_eq!((end.sent("newsletter sent"), end.deliveries("sent")), (12, 12));
+    assert_the_first(&mail_server, 12);
+    assert!(end.list("completed").contains("send newsletter"), "{end:?}");
+    assert!(end.took < Duration::from_secs(10), "it is not waited for longer than it takes: {end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_it_stops_between_two_mails_and_says_exactly_how_many_were_sent() {
+    let mail_server = MailServer::start(slowly).await;
+    // In all less than is kept for cancelling, so it is cancelled at once.
+    let running = send(&mail_server, "3").await;
+    let seen = newsletter(&running).await;
+    let end = running.stop("TERM").await;
+    assert_eq!(end.code, Some(0), "{end:?}");
+    let sent = end.sent("newsletter stopped");
+    assert!((seen["done"].as_u64().unwrap()..12).contains(&sent), "{seen} {end:?}");
+    assert_the_first(&mail_server, sent);
+    // The first ones of the list have it; the others are known by having no delivery.
+    assert_eq!((end.deliveries("sent"), end.deliveries("sending")), (sent, 0));
+    assert!(end.list("cancelled").contains("send newsletter"), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_stops_it_at_once_and_loses_no_count() {
+    let mail_server = MailServer::start(slowly).await;
+    let running = send(&mail_server, "60").await;
+    running.signal("INT");
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let end = running.stop("INT").await;
+    assert_eq!(end.code, Some(0), "{end:?}");
+    let sent = end.sent("newsletter stopped");
+    assert!(sent < 12, "{end:?}");
+    assert_the_first(&mail_server, sent);
+    assert_eq!((end.deliveries("sent"), end.deliveries("sending")), (sent, 0));
+}
+
+/// A browser that watches holds up nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_live_progress_of_a_newsletter_ends_in_order_with_the_service() {
+    let mail_server = MailServer::start(slowly).await;
+    let running = send(&mail_server, "30").await;
+    let watching = get(&running.url, "/tasks/events").await.text();
+    let watching = tokio::spawn(watching);
+    // A look or two.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let end = running.stop("TERM").await;
+    assert_eq!(end.code, Some(0), "{end:?}");
+    let events = watching.await.unwrap().expect("the body has its end");
+    assert!(events.contains("\"name\":\"send newsletter\""), "{events}");
+    assert!(events.contains("sent, 0 failed"), "{events}");
+}
+
+/// The third mail is never answered: it may have been sent, and everybody is told so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cut_off_in_a_mail_it_says_that_one_is_in_doubt_and_the_exit_code_is_70() {
+    let mail_server = MailServer::start(|address| {
+        if address.contains(".3@") {
+            std::thread::sleep(Duration::from_secs(5));
+        }
+        false
+    });
+    let mail_server = mail_server.await;
+    let running = send(&mail_server, "1.5").await;
+    eventually(async || {
+        (newsletter(&running).await["message"] == "2 sent, 0 failed, 1 on its way").then_some(())
+    })
+    .await;
+    let end = running.stop("TERM").await;
+    assert_eq!(end.code, Some(70), "{end:?}");
+    assert!(end.took < Duration::from_secs(2), "{end:?}");
+    assert_eq!(end.sent("newsletter cut off"), 2);
+    assert!(end.log.contains("tally=2 sent, 0 failed, 1 on its way"), "{end:?}");
+    assert!(end.log.contains("task send newsletter"), "{end:?}");
+    assert_eq!((end.deliveries("sent"), end.deliveries("sending")), (2, 1));
+    assert_the_first(&mail_server, 2);
+}
