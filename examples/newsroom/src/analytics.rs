@@ -1,12 +1,12 @@
 //! What readers did, day by day.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use nexios::{AsyncLazy, run_in_threadpool};
 use serde::{Deserialize, Serialize};
 
-/// Numbers of a day are looked at for a day.
-pub(crate) const RESET_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Numbers of a day are looked at until it ends: midnight UTC.
+pub(crate) const RESET_AT: &str = "0 0 * * *";
 
 /// The sums of every day, computed once, on the first request.
 pub(crate) type DailyTotals = AsyncLazy<Vec<Day>, csv::Error>;

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     Newsroom,
-    analytics::{Day, RESET_EVERY},
+    analytics::{Day, RESET_AT},
 };
 
 #[derive(Serialize)]
@@ -31,12 +31,12 @@ pub(crate) async fn reset(State(newsroom): State<Newsroom>) -> StatusCode {
 }
 
 impl Newsroom {
-    /// Lets the analytics be computed anew every 24 hours, until the service ends.
+    /// Lets the analytics be computed anew after every midnight (UTC), until the service ends.
     ///
     /// The schedule is a background task like any other: the status page counts it, and it can be cancelled there.
     pub fn reset_analytics_daily(&self) {
         let daily_totals = self.daily_totals.clone();
-        let schedule = Background::global().every("reset analytics every 24 h", RESET_EVERY, move |_| {
+        let schedule = Background::global().cron("reset analytics at midnight", RESET_AT, move |_| {
             daily_totals.reset();
             async {}
         });
