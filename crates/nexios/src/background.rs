@@ -8,15 +8,17 @@ mod cron;
 mod drain;
 mod driver;
 mod error;
+mod history;
 mod info;
 mod outcome;
+mod places;
 mod record;
 mod registry;
 mod report;
 mod retry;
+mod runtime;
 mod schedule;
 mod task;
-#[cfg(feature = "cron")]
 mod wall_clock;
 mod work;
 

@@ -11,7 +11,7 @@ use futures_util::{
 use tokio::time::sleep;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{CancelScope, cancel::TokenSource};
+use crate::cancel::TokenSource;
 
 use super::{
     clock::later,
@@ -39,8 +39,7 @@ where
     Fut: Future<Output = ()> + Send + 'static,
 {
     let mut runs = Runs { registry: registry.clone(), record: record.clone(), closure, run: 0 };
-    let scope = CancelScope::on_demand(record.clone(), None);
-    Box::pin(scope.run(async move {
+    Box::pin(async move {
         let mut next = later(Instant::now(), period);
         loop {
             if let Some(end) = runs.wait(sleep_until(next)).await {
@@ -49,7 +48,7 @@ where
             runs.start().await;
             next = following(next, period, Instant::now());
         }
-    }))
+    })
 }
 
 /// Runs `closure` whenever `clock` shows one of `times`.
@@ -66,8 +65,7 @@ where
     Fut: Future<Output = ()> + Send + 'static,
 {
     let mut runs = Runs { registry: registry.clone(), record: record.clone(), closure, run: 0 };
-    let scope = CancelScope::on_demand(record.clone(), None);
-    Box::pin(scope.run(async move {
+    Box::pin(async move {
         loop {
             while let Some(pause) = times.pause(clock.now()) {
                 if let Some(end) = runs.wait(sleep(pause)).await {
@@ -77,7 +75,7 @@ where
             runs.start().await;
             times.go_on(clock.now());
         }
-    }))
+    })
 }
 
 /// The first whole period after `last` that is still to come at `now`.
@@ -126,7 +124,7 @@ where
             self.registry.count_panicked_run(&self.record, panic_text(payload));
             report::failure(
                 &self.registry,
-                &super::TaskInfo { state: TaskState::Panicked, ..self.record.info() },
+                &super::TaskInfo { state: TaskState::Panicked, ..self.registry.info(&self.record) },
             );
             self.registry.reported();
         }
