@@ -215,7 +215,8 @@ impl Draining {
 
     /// Makes the report, unless another driver has made it, and ends the drain.
     fn finish(self: &Arc<Self>, registry: &Registry) {
-        self.report.get_or_init(|| self.report(registry));
+        // Not `get_or_init`, which holds others up while it looks at the tasks. The first one counts.
+        let _ = self.report.set(self.report(registry));
         let mut tasks = registry.lock();
         if tasks.draining.as_ref().is_some_and(|draining| Arc::ptr_eq(draining, self)) {
             tasks.draining = None;
