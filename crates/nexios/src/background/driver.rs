@@ -227,3 +227,47 @@ impl Drop for End {
         }
     }
 }
+
+/// Here and not with the other tests, as tokio's wakers cannot be counted.
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::Arc,
+        task::{Context, Poll, Wake, Waker},
+    };
+
+    use super::super::{Background, record::OnCancel};
+    use super::*;
+
+    struct Count;
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    /// A waker keeps a task of the runtime in memory; the history would keep a thousand of them.
+    #[test]
+    fn a_finished_task_keeps_no_waker() {
+        let registry = Background::new().registry;
+        for dropped_early in [false, true] {
+            let record = registry.admit("task".into(), None, OnCancel::Drop).expect("there is room");
+            let end = End::new(registry.clone(), record);
+            let mut polls = 0;
+            let work = std::future::poll_fn(move |_| {
+                polls += 1;
+                if polls == 1 { Poll::Pending } else { Poll::Ready(Outcome::Completed(())) }
+            });
+            let mut driver = Box::pin(Driver::new(end, Span::none(), work));
+            let count = Arc::new(Count);
+            let waker = Waker::from(count.clone());
+            assert!(driver.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            if dropped_early {
+                drop(driver);
+            } else {
+                assert_eq!(driver.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Ready(Ok(())));
+            }
+            drop(waker);
+            assert_eq!(Arc::strong_count(&count), 1);
+        }
+    }
+}

@@ -17,7 +17,7 @@ use super::{seconds, settle};
 
 /// Collects every event at WARN or above, as "LEVEL message name".
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+pub(super) struct Lines(Arc<Mutex<Vec<String>>>);
 
 #[derive(Default)]
 struct Text {
@@ -64,7 +64,7 @@ impl Subscriber for Lines {
 }
 
 impl Lines {
-    fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+    pub(super) fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
         /// With a single dispatcher alive, tracing asks only the current thread's whether a callsite is of
         /// interest, and remembers a "no" from the thread of another test; with several it asks them all.
         static KEPT: LazyLock<[tracing::Dispatch; 2]> =
@@ -74,7 +74,7 @@ impl Lines {
         (lines.clone(), tracing::subscriber::set_default(lines))
     }
 
-    fn take(&self) -> Vec<String> {
+    pub(super) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 }
