@@ -1,5 +1,6 @@
 //! `cargo bench -p benches [-- FILTER]`: all contests whose name contains the filter, and the table.
 
+mod background;
 mod group;
 mod lazy;
 mod pool;
@@ -7,7 +8,8 @@ mod request;
 
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
-    let contests = [group::contests(), pool::contests(), lazy::contests(), request::contests()];
+    let contests =
+        [group::contests(), background::contests(), lazy::contests(), pool::contests(), request::contests()];
     let outcomes: Vec<_> = contests
         .into_iter()
         .flatten()

@@ -3,17 +3,23 @@
 mod builder;
 mod clock;
 mod context;
+#[cfg(feature = "cron")]
+mod cron;
 mod drain;
 mod driver;
 mod error;
+mod history;
 mod info;
 mod outcome;
+mod places;
 mod record;
 mod registry;
 mod report;
 mod retry;
+mod runtime;
 mod schedule;
 mod task;
+mod wall_clock;
 mod work;
 
 use std::{
@@ -32,6 +38,8 @@ use registry::{Hook, Registry};
 
 pub use builder::{RetryTaskBuilder, TaskBuilder};
 pub use context::TaskContext;
+#[cfg(feature = "cron")]
+pub use cron::CronError;
 pub use drain::{Drain, DrainReport};
 pub use error::BackgroundError;
 pub use info::{BackgroundStats, TaskId, TaskInfo, TaskState};
@@ -241,6 +249,92 @@ impl Background {
         assert!(!period.is_zero(), "every({period:?}): the period must not be zero");
         builder::start(&self.registry, Settings::new(name), OnCancel::Ask, closure, |record, closure| {
             schedule::every(&self.registry, record, period, closure)
+        })
+    }
+
+    /// Runs `closure` whenever the wall clock shows a time that `schedule` names, until cancelled or shut down.
+    ///
+    /// The schedule is five fields, *minute, hour, day of month, month, day of week*, then, if you like, a time
+    /// zone by its IANA name; without one they are in UTC. Fields are written as in Vixie cron, with lists,
+    /// ranges, steps and English names: `"*/15 8-18 * * MON-FRI Europe/Berlin"`; days also as [cronexpr] has
+    /// them, except for its `L`. As in Vixie cron a day must match both day fields if one of them begins with
+    /// `*`, or else either.
+    ///
+    /// Runs never overlap. They begin within milliseconds of their time and do not drift, as each is computed
+    /// from the clock; times that a run takes up are skipped. Everything else is as with [`every`](Self::every).
+    ///
+    /// **Daylight saving**, by the rules of cronexpr: a time that the clocks skip does not come that day, a time
+    /// they repeat comes twice. At `"30 2 * * * Europe/Berlin"` nothing runs on the last Sunday of March, and
+    /// two runs begin an hour apart on the last Sunday of October. UTC has neither.
+    ///
+    /// **When the clock is set**, or the machine was suspended, a schedule finds out within a minute. If times
+    /// were passed over, it runs once for all of them. A clock that is set back does not repeat times that were
+    /// there before, unless by more than three hours: that is a correction, and the new time counts at once (the
+    /// rule of Debian's cron). A paused tokio clock moves the time of day too, so tests need not wait.
+    ///
+    /// Zones are read from the system (`/usr/share/zoneinfo`); UTC and offsets like `+02:00` need no file.
+    ///
+    /// [cronexpr]: https://docs.rs/cronexpr/1
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use nexios::{Background, BackgroundError};
+    ///
+    /// let background = Background::new();
+    /// let reset = background.cron("reset statistics", "0 0 * * *", |_cx| async {});
+    /// assert!(reset.is_ok());
+    ///
+    /// let wrong = background.cron("reset statistics", "0 24 * * *", |_cx| async {});
+    /// assert!(matches!(wrong, Err(BackgroundError::BadSchedule(_, error)) if error.to_string().contains("24")));
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Hands the closure back if `schedule` cannot be read, names an unknown zone or a time that does not come
+    /// within four years, if too many tasks are live, or if a drain has begun.
+    ///
+    /// # Panics
+    ///
+    /// Panics if called outside a tokio runtime.
+    #[cfg(feature = "cron")]
+    #[track_caller]
+    pub fn cron<F, Fut>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        schedule: &str,
+        closure: F,
+    ) -> Result<BackgroundTask<()>, BackgroundError<F>>
+    where
+        F: FnMut(TaskContext) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.cron_by(wall_clock::WallClock::system(), name, schedule, closure)
+    }
+
+    /// As [`cron`](Self::cron), by another clock.
+    #[cfg(feature = "cron")]
+    #[track_caller]
+    fn cron_by<F, Fut>(
+        &self,
+        clock: wall_clock::WallClock,
+        name: impl Into<Cow<'static, str>>,
+        schedule: &str,
+        closure: F,
+    ) -> Result<BackgroundTask<()>, BackgroundError<F>>
+    where
+        F: FnMut(TaskContext) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let times = match cron::Times::read(schedule, clock.now()) {
+            Ok(times) => times,
+            Err(error) => return Err(BackgroundError::BadSchedule(closure, error)),
+        };
+        builder::start(&self.registry, Settings::new(name), OnCancel::Ask, closure, |record, closure| {
+            schedule::cron(&self.registry, record, clock, times, closure)
         })
     }
 

@@ -14,6 +14,8 @@
 //!
 //! # Features
 //!
+//! `cron` (default): [`Background::cron`], schedules by the time of day.
+//!
 //! `test-util`: holds a paused tokio clock while pool jobs are outstanding, so that a time limit around one does
 //! not fire early in a test.
 
@@ -30,6 +32,8 @@ mod race;
 mod residue;
 mod sync;
 
+#[cfg(feature = "cron")]
+pub use background::CronError;
 pub use background::{
     Background, BackgroundBuilder, BackgroundError, BackgroundFailure, BackgroundStats, BackgroundTask,
     Drain, DrainReport, Retry, RetryTaskBuilder, Scoped, TaskBuilder, TaskContext, TaskId, TaskInfo,

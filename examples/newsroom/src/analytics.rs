@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 /// The soft limit: numbers of a day are looked at for a day.
-pub(crate) const FRESH_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+const FRESH_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// When a day ends and its numbers are complete: midnight UTC.
+pub(crate) const END_OF_DAY: &str = "0 0 * * *";
 
 /// From the soft to the hard limit: old sums are served while new ones are computed.
 const STALE_FOR: Duration = Duration::from_secs(60 * 60);
@@ -72,8 +75,10 @@ impl Analytics {
         self.by_page.reset_all();
     }
 
-    /// Computes the sums of the site anew, if anybody has asked for them; nobody waits for it.
+    /// Computes the sums of the site anew, if anybody has asked for them, and forgets those of pages; nobody waits
+    /// for it.
     pub(crate) async fn refresh_what_is_there(&self) {
+        self.by_page.reset_all();
         if self.site.peek().is_some()
             && let Err(error) = self.site.refresh().await
         {

@@ -1,14 +1,14 @@
 use std::{borrow::Cow, fmt, future::Future, sync::Arc, time::Duration};
 
-use tokio::runtime::Handle;
-
 use super::{
     context::TaskContext,
-    driver::{Driver, End, Work},
+    driver::{Driver, End},
     error::BackgroundError,
+    outcome::Outcome,
     record::{OnCancel, Record},
     registry::Registry,
     retry::Retry,
+    runtime,
     task::BackgroundTask,
     work::{self, AnyValue, Judge, OkValue},
 };
@@ -232,33 +232,35 @@ where
     F: FnOnce(TaskContext) -> Fut + Send + 'static,
     Fut: Future<Output = T> + Send + 'static,
 {
-    let limit = settings.limit;
-    start(registry, settings, OnCancel::Ask, closure, |record, closure| {
-        work::once::<T, J, _, _>(record, limit, closure)
-    })
+    match settings.limit {
+        None => start(registry, settings, OnCancel::Ask, closure, work::once::<T, J, _, _>),
+        Some(limit) => start(registry, settings, OnCancel::Ask, closure, |record, closure| {
+            work::once_within::<T, J, _, _>(record, limit, closure)
+        }),
+    }
 }
 
 /// Admits a task, makes its work and hands it to the runtime.
 #[track_caller]
-pub(super) fn start<T, F>(
+pub(super) fn start<T, F, W>(
     registry: &Arc<Registry>,
     settings: Settings,
     on_cancel: OnCancel,
     source: F,
-    work: impl FnOnce(&Arc<Record>, F) -> Work<T>,
+    work: impl FnOnce(&Arc<Record>, F) -> W,
 ) -> Result<BackgroundTask<T>, BackgroundError<F>>
 where
     T: Send + 'static,
+    W: Future<Output = Outcome<T>> + Send + 'static,
 {
     // Before the admission: a caller without a runtime leaves no task behind.
-    let runtime = Handle::current();
+    runtime::require();
     let record = match registry.admit(settings.name, settings.key, on_cancel) {
         Ok(record) => record,
         Err(refusal) => return Err(BackgroundError::new(refusal, source)),
     };
     let span = tracing::info_span!("background_task", name = record.name.as_ref(), id = record.id.0);
     let end = End::new(registry.clone(), record.clone());
-    let driver = Driver::new(end, span, work(&record, source));
-    let join = runtime.spawn(driver);
+    let join = runtime::spawn(Driver::new(end, span, work(&record, source)));
     Ok(BackgroundTask::running(record, join))
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use futures_util::future::select;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::{
     CancelReason, pool, residue,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    clock::later,
+    clock::{later, now, wait_until},
     info::TaskState,
     record::Record,
     registry::{Phase, Registry},
@@ -120,7 +120,7 @@ pub(super) async fn drain(registry: &Registry, drain: Drain) -> DrainReport {
         }
         match draining.step(registry) {
             Step::Wait(limit) => {
-                let _ = timeout_at(limit, changed).await;
+                wait_until(limit, changed).await;
             }
             Step::Cancel(running, waiting) => {
                 running.iter().for_each(|record| {
@@ -133,7 +133,7 @@ pub(super) async fn drain(registry: &Registry, drain: Drain) -> DrainReport {
                 record.wake();
             }),
             Step::Done(limit) => {
-                if registry.is_global && !residue::names().is_empty() && Instant::now() < limit {
+                if registry.is_global && !residue::names().is_empty() && now() < limit {
                     select(pin!(residue::wait_until_empty(limit)), changed).await;
                 } else {
                     draining.finish(registry);
@@ -145,7 +145,7 @@ pub(super) async fn drain(registry: &Registry, drain: Drain) -> DrainReport {
 
 /// Closes the registry; joins the drain that goes on, or begins one.
 fn begin(registry: &Registry, drain: Drain) -> Arc<Draining> {
-    let now = Instant::now();
+    let now = now();
     let wait = later(now, drain.wait);
     let mut tasks = registry.lock();
     if let Some(draining) = &tasks.draining {
@@ -174,7 +174,7 @@ impl Draining {
 
     /// Advances the phase if it is due.
     fn step(&self, registry: &Registry) -> Step {
-        let now = Instant::now();
+        let now = now();
         let mut tasks = registry.lock();
         let mut limits = self.limits();
         if tasks.is_idle() {
@@ -215,7 +215,8 @@ impl Draining {
 
     /// Makes the report, unless another driver has made it, and ends the drain.
     fn finish(self: &Arc<Self>, registry: &Registry) {
-        self.report.get_or_init(|| self.report(registry));
+        // Not `get_or_init`, which holds others up while it looks at the tasks. The first one counts.
+        let _ = self.report.set(self.report(registry));
         let mut tasks = registry.lock();
         if tasks.draining.as_ref().is_some_and(|draining| Arc::ptr_eq(draining, self)) {
             tasks.draining = None;

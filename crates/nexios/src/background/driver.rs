@@ -16,10 +16,11 @@ use std::{
     time::Duration,
 };
 
+use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tracing::Span;
 
-use crate::CancelReason;
+use crate::{CancelReason, CancelScope};
 
 use super::{
     info::TaskState,
@@ -35,35 +36,69 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// The work of a task, ready to be polled.
 pub(super) type Work<T> = Pin<Box<dyn Future<Output = Outcome<T>> + Send>>;
 
-pub(super) struct Driver<T> {
-    /// The work, until it has ended; before `end`, so that it is dropped first.
-    work: Option<Work<T>>,
-    /// Current while the work is polled and dropped.
-    span: Span,
-    /// Runs from the first poll after the task was asked to end.
-    stuck: Option<Pin<Box<Sleep>>>,
-    /// Records the end.
-    end: End,
+pin_project! {
+    pub(super) struct Driver<W> {
+        // The work, until it has ended; before `end`, so that it is dropped first.
+        #[pin]
+        work: Option<W>,
+        // Current while the work is polled and dropped, if somebody listens to it.
+        span: Option<Box<Span>>,
+        // Runs from the first poll after the task was asked to end.
+        stuck: Option<Pin<Box<Sleep>>>,
+        // Whether the record has a waker of ours.
+        watches: bool,
+        // Records the end.
+        end: End,
+    }
+
+    impl<W> PinnedDrop for Driver<W> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(text) = drop_work(this.work, &this.end.record, this.span) {
+                this.end.settle(TaskState::Panicked, Some(text));
+            }
+        }
+    }
 }
 
-impl<T> Driver<T> {
-    pub(super) fn new(end: End, span: Span, work: Work<T>) -> Self {
-        Self { work: Some(work), span, stuck: None, end }
+impl<W> Driver<W> {
+    pub(super) fn new(end: End, span: Span, work: W) -> Self {
+        // Most are disabled, and then they only make the task larger.
+        let span = (!span.is_disabled()).then(|| Box::new(span));
+        Self { work: Some(work), span, stuck: None, watches: false, end }
     }
+}
 
-    /// Drops the work; the text of the panic if its destructor panics.
-    fn drop_work(&mut self) -> Option<String> {
-        let work = self.work.take();
-        self.span.in_scope(|| contain(move || drop(work))).err()
+/// Calls `f` in the scope and the span of a task; a panic becomes its text.
+fn inside<R>(record: &Arc<Record>, span: &Option<Box<Span>>, f: impl FnOnce() -> R) -> Result<R, String> {
+    let _entered = span.as_ref().map(|span| span.enter());
+    CancelScope::on_demand(record.clone(), None).enter(|| contain(f))
+}
+
+/// Drops the work; the text of the panic if its destructor panics.
+fn drop_work<W>(
+    mut work: Pin<&mut Option<W>>,
+    record: &Arc<Record>,
+    span: &Option<Box<Span>>,
+) -> Option<String> {
+    if work.is_none() {
+        return None;
     }
+    inside(record, span, move || work.set(None)).err()
+}
 
+impl<T, W: Future<Output = Outcome<T>>> Driver<W> {
     /// Records how the work ended, after dropping what is left of it.
-    fn finish(&mut self, outcome: Outcome<T>) -> Result<T, BackgroundFailure> {
-        let outcome = match self.drop_work() {
+    fn finish(self: Pin<&mut Self>, outcome: Outcome<T>) -> Result<T, BackgroundFailure> {
+        let this = self.project();
+        let outcome = match drop_work(this.work, &this.end.record, this.span) {
             Some(text) => Outcome::Panicked(text),
             None => outcome,
         };
-        let cancelled = self.end.record.is_cancelled();
+        if *this.watches {
+            this.end.record.unwatch();
+        }
+        let cancelled = this.end.record.is_cancelled();
         let (state, error, value) = match outcome {
             Outcome::Completed(value) => (TaskState::Completed, None, Some(value)),
             // What the cancellation itself brought about is no failure.
@@ -73,7 +108,8 @@ impl<T> Driver<T> {
             Outcome::TimedOut => (TaskState::TimedOut, None, None),
             Outcome::Cancelled => (TaskState::Cancelled, None, None),
         };
-        let settled = self.span.in_scope(|| self.end.settle(state, error));
+        let _entered = this.span.as_ref().map(|span| span.enter());
+        let settled = this.end.settle(state, error);
         match value {
             Some(value) if settled == state => Ok(value),
             _ => Err(BackgroundFailure::of(settled)),
@@ -81,58 +117,61 @@ impl<T> Driver<T> {
     }
 
     /// Reports a task that was asked to end long ago, once.
-    fn watch_stuck(&mut self, context: &mut Context<'_>) {
-        if self.end.record.is_stuck() {
+    fn watch_stuck(self: Pin<&mut Self>, context: &mut Context<'_>) {
+        let this = self.project();
+        // A model has no clock.
+        if this.end.record.is_stuck() || cfg!(nexios_shuttle) {
             return;
         }
-        if self.stuck.is_none() {
+        if this.stuck.is_none() {
             // A runtime without a clock panics here; such a task is reported by the drain only.
-            self.stuck = contain(|| Box::pin(sleep(STUCK_AFTER))).ok();
+            *this.stuck = contain(|| Box::pin(sleep(STUCK_AFTER))).ok();
         }
-        if self.stuck.as_mut().is_some_and(|stuck| stuck.as_mut().poll(context).is_ready()) {
-            self.stuck = None;
-            report::stuck(&self.end.record);
+        if this.stuck.as_mut().is_some_and(|stuck| stuck.as_mut().poll(context).is_ready()) {
+            *this.stuck = None;
+            report::stuck(&this.end.record);
         }
     }
 }
 
-impl<T> Future for Driver<T> {
+impl<T, W: Future<Output = Outcome<T>>> Future for Driver<W> {
     type Output = Result<T, BackgroundFailure>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
+            let this = self.as_mut().project();
             let next = this.end.record.next();
             match next {
                 Next::Wait => {}
-                Next::Drop => return Poll::Ready(this.finish(Outcome::Cancelled)),
+                Next::Drop => return Poll::Ready(self.finish(Outcome::Cancelled)),
                 Next::Poll | Next::PollAsked => {
-                    let Driver { work: Some(work), span, .. } = this else {
-                        return Poll::Ready(this.finish(Outcome::Cancelled));
+                    let mut work = this.work;
+                    let poll = || match work.as_mut().as_pin_mut()?.poll(context) {
+                        Poll::Pending => Some(Poll::Pending),
+                        Poll::Ready(outcome) => {
+                            work.set(None);
+                            Some(Poll::Ready(outcome))
+                        }
                     };
-                    match span.in_scope(|| contain(|| work.as_mut().poll(context))) {
-                        Ok(Poll::Ready(outcome)) => return Poll::Ready(this.finish(outcome)),
-                        Err(text) => return Poll::Ready(this.finish(Outcome::Panicked(text))),
-                        Ok(Poll::Pending) => {}
+                    match inside(&this.end.record, this.span, poll) {
+                        Ok(Some(Poll::Pending)) => {}
+                        Ok(Some(Poll::Ready(outcome))) => return Poll::Ready(self.finish(outcome)),
+                        Err(text) => return Poll::Ready(self.finish(Outcome::Panicked(text))),
+                        // Polled after its end, which tokio does not do.
+                        Ok(None) => return Poll::Ready(self.finish(Outcome::Cancelled)),
                     }
                     if next == Next::PollAsked {
-                        this.watch_stuck(context);
+                        self.as_mut().watch_stuck(context);
                     }
                 }
             }
+            let this = self.as_mut().project();
+            *this.watches = true;
             this.end.record.watch(context.waker());
             // An order given before the waker was there has woken nobody.
             if this.end.record.next() == next {
                 return Poll::Pending;
             }
-        }
-    }
-}
-
-impl<T> Drop for Driver<T> {
-    fn drop(&mut self) {
-        if let Some(text) = self.drop_work() {
-            self.end.settle(TaskState::Panicked, Some(text));
         }
     }
 }
@@ -177,6 +216,7 @@ impl Drop for End {
         if self.settled {
             return;
         }
+        self.record.unwatch();
         if self.record.state().is_final() {
             self.registry.unwound();
         } else if self.record.is_cancelled() || self.record.state() == TaskState::Queued {
@@ -184,6 +224,50 @@ impl Drop for End {
         } else {
             report::cut_off(&self.record);
             self.settle(TaskState::Abandoned, None);
+        }
+    }
+}
+
+/// Here and not with the other tests, as tokio's wakers cannot be counted.
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::Arc,
+        task::{Context, Poll, Wake, Waker},
+    };
+
+    use super::super::{Background, record::OnCancel};
+    use super::*;
+
+    struct Count;
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    /// A waker keeps a task of the runtime in memory; the history would keep a thousand of them.
+    #[test]
+    fn a_finished_task_keeps_no_waker() {
+        let registry = Background::new().registry;
+        for dropped_early in [false, true] {
+            let record = registry.admit("task".into(), None, OnCancel::Drop).expect("there is room");
+            let end = End::new(registry.clone(), record);
+            let mut polls = 0;
+            let work = std::future::poll_fn(move |_| {
+                polls += 1;
+                if polls == 1 { Poll::Pending } else { Poll::Ready(Outcome::Completed(())) }
+            });
+            let mut driver = Box::pin(Driver::new(end, Span::none(), work));
+            let count = Arc::new(Count);
+            let waker = Waker::from(count.clone());
+            assert!(driver.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            if dropped_early {
+                drop(driver);
+            } else {
+                assert_eq!(driver.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Ready(Ok(())));
+            }
+            drop(waker);
+            assert_eq!(Arc::strong_count(&count), 1);
         }
     }
 }

@@ -1,5 +1,7 @@
 use std::{error::Error, fmt};
 
+#[cfg(feature = "cron")]
+use super::CronError;
 use super::registry::Refusal;
 
 /// Why a task was not admitted. Hands back the closure, which was not called.
@@ -11,6 +13,9 @@ pub enum BackgroundError<F> {
     ShuttingDown(F),
     /// A live task holds the same unique key.
     Duplicate(F),
+    /// The text of a schedule cannot be read, or names no time.
+    #[cfg(feature = "cron")]
+    BadSchedule(F, CronError),
 }
 
 impl<F> BackgroundError<F> {
@@ -26,6 +31,8 @@ impl<F> BackgroundError<F> {
     pub fn into_inner(self) -> F {
         match self {
             Self::Full(closure) | Self::ShuttingDown(closure) | Self::Duplicate(closure) => closure,
+            #[cfg(feature = "cron")]
+            Self::BadSchedule(closure, _) => closure,
         }
     }
 }
@@ -36,6 +43,8 @@ impl<F> fmt::Debug for BackgroundError<F> {
             Self::Full(_) => "Full(..)",
             Self::ShuttingDown(_) => "ShuttingDown(..)",
             Self::Duplicate(_) => "Duplicate(..)",
+            #[cfg(feature = "cron")]
+            Self::BadSchedule(_, error) => return write!(f, "BadSchedule(.., {error:?})"),
         })
     }
 }
@@ -46,6 +55,8 @@ impl<F> fmt::Display for BackgroundError<F> {
             Self::Full(_) => "too many background tasks",
             Self::ShuttingDown(_) => "background tasks are shutting down",
             Self::Duplicate(_) => "a background task with the same key is live",
+            #[cfg(feature = "cron")]
+            Self::BadSchedule(_, error) => return error.fmt(f),
         })
     }
 }

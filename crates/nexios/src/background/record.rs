@@ -10,9 +10,9 @@
 
 use std::{
     borrow::Cow,
-    fmt,
+    fmt, mem,
     sync::{Arc, OnceLock, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use futures_util::task::AtomicWaker;
@@ -23,11 +23,14 @@ use crate::{
     cancel::TokenSource,
     sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
 };
 
-use super::info::{TaskId, TaskInfo, TaskState};
+use super::{
+    info::{TaskId, TaskInfo, TaskState},
+    wall_clock::TimeOfDay,
+};
 
 /// Longest message or error text kept, in bytes; the rest is cut off.
 const LONGEST_TEXT: usize = 4_096;
@@ -59,22 +62,10 @@ pub(super) enum Next {
     Drop,
 }
 
-/// When a task began to run.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Began {
-    /// For people.
-    wall: SystemTime,
-    /// For the elapsed time.
-    clock: Instant,
-}
+/// Stands in `Record::waited` for a task that has no slot yet.
+const STILL_WAITING: u64 = u64::MAX;
 
-impl Began {
-    pub(super) fn now() -> Self {
-        Self { wall: SystemTime::now(), clock: Instant::now() }
-    }
-}
-
-/// One task, from its admission until its future is gone and nobody holds its handle.
+/// One task, from its admission until it is forgotten and nobody holds its handle; then it is used again.
 pub(super) struct Record {
     /// Unique within its registry, in the order of admission.
     pub(super) id: TaskId,
@@ -82,6 +73,8 @@ pub(super) struct Record {
     pub(super) name: Cow<'static, str>,
     /// The key that no other live task of the registry may hold.
     pub(super) key: Option<Arc<str>>,
+    /// Where the registry keeps it while it is live.
+    pub(super) place: usize,
     /// What a cancellation does to this task.
     on_cancel: OnCancel,
     /// The `TaskState` as a byte.
@@ -92,21 +85,45 @@ pub(super) struct Record {
     stuck: AtomicBool,
     /// Wakes the driver for a slot or an order.
     driver: AtomicWaker,
-    /// When it was admitted, which is when it got its slot unless it had to wait.
-    admitted: Began,
-    /// Whether it had to wait for its slot; written under the registry's lock, before anybody else can see
-    /// the task.
-    waited: AtomicBool,
-    /// When it got its slot, if it had to wait.
-    promoted: OnceLock<Began>,
+    /// When it was admitted, on tokio's clock.
+    admitted: Instant,
+    /// For how long it then waited for its slot, in nanoseconds; `STILL_WAITING` while it does. Written under
+    /// the registry's lock.
+    waited: AtomicU64,
+    /// For how long it then ran, in nanoseconds; written before the final state is.
+    ran: AtomicU64,
     /// Made when first asked for: most tasks never need one.
     token: OnceLock<CancelToken>,
     /// What changes while it runs.
     details: Mutex<Details>,
 }
 
-#[derive(Default)]
-struct Details {
+/// What a record begins with.
+pub(super) struct Start {
+    pub(super) id: TaskId,
+    pub(super) name: Cow<'static, str>,
+    pub(super) key: Option<Arc<str>>,
+    pub(super) on_cancel: OnCancel,
+    pub(super) place: usize,
+    pub(super) now: Instant,
+}
+
+/// What is over when a record is used again, only to be dropped.
+pub(super) enum Leavings {
+    Nothing,
+    Parts {
+        _name: Cow<'static, str>,
+        _key: Option<Arc<str>>,
+        _token: Option<CancelToken>,
+        _details: Details,
+    },
+    /// A record that somebody still looks at.
+    Shared {
+        _record: Arc<Record>,
+    },
+}
+
+pub(super) struct Details {
     /// Units of work done, as the task says.
     done: u64,
     /// Units of work in all, as the task says.
@@ -121,27 +138,48 @@ struct Details {
     cancelled: Option<CancelReason>,
 }
 
+impl Default for Details {
+    fn default() -> Self {
+        Self { done: 0, total: 0, attempt: 1, message: None, error: None, cancelled: None }
+    }
+}
+
 impl Record {
-    pub(super) fn new(
-        id: TaskId,
-        name: Cow<'static, str>,
-        key: Option<Arc<str>>,
-        on_cancel: OnCancel,
-    ) -> Self {
+    pub(super) fn new(start: Start) -> Self {
         Self {
-            id,
-            name,
-            key,
-            on_cancel,
+            id: start.id,
+            name: start.name,
+            key: start.key,
+            place: start.place,
+            on_cancel: start.on_cancel,
             state: AtomicU8::new(TaskState::Queued as u8),
             order: AtomicU8::new(NO_ORDER),
             stuck: AtomicBool::new(false),
             driver: AtomicWaker::new(),
-            admitted: Began::now(),
-            waited: AtomicBool::new(false),
-            promoted: OnceLock::new(),
+            admitted: start.now,
+            waited: AtomicU64::new(STILL_WAITING),
+            ran: AtomicU64::new(0),
             token: OnceLock::new(),
-            details: Mutex::new(Details { attempt: 1, ..Details::default() }),
+            details: Mutex::new(Details::default()),
+        }
+    }
+
+    /// Becomes the record of another task; what it held of the old one is to be dropped later.
+    pub(super) fn renew(&mut self, start: Start) -> Leavings {
+        // In place: making a new one and swapping the two would copy it three times.
+        (self.id, self.on_cancel, self.place, self.admitted) =
+            (start.id, start.on_cancel, start.place, start.now);
+        *self.state.get_mut() = TaskState::Queued as u8;
+        *self.order.get_mut() = NO_ORDER;
+        *self.stuck.get_mut() = false;
+        *self.waited.get_mut() = STILL_WAITING;
+        *self.ran.get_mut() = 0;
+        let details = self.details.get_mut().unwrap_or_else(PoisonError::into_inner);
+        Leavings::Parts {
+            _name: mem::replace(&mut self.name, start.name),
+            _key: mem::replace(&mut self.key, start.key),
+            _token: self.token.take(),
+            _details: mem::take(details),
         }
     }
 
@@ -161,25 +199,47 @@ impl Record {
         self.state.store(state as u8, Ordering::Release);
     }
 
-    /// Says that the task has to wait for its slot.
-    pub(super) fn set_waiting(&self) {
-        // Relaxed: the registry's lock publishes it.
-        self.waited.store(true, Ordering::Relaxed);
+    /// Gives the task a slot right at its admission; the caller holds the registry's lock.
+    pub(super) fn set_running(&self) {
+        // Relaxed: the state publishes it.
+        self.waited.store(0, Ordering::Relaxed);
+        self.set_state(TaskState::Running);
     }
 
-    /// Keeps the moment at which a task that waited got its slot.
+    /// Gives the task, which has waited, its slot; the caller holds the registry's lock.
     pub(super) fn set_promoted(&self) {
-        let _ = self.promoted.set(Began::now());
+        // Relaxed: the state publishes it.
+        self.waited.store(nanos(self.admitted.elapsed()), Ordering::Relaxed);
+        self.set_state(TaskState::Running);
     }
 
-    fn began(&self) -> Option<&Began> {
-        // Relaxed: see `set_waiting`.
-        if self.waited.load(Ordering::Relaxed) { self.promoted.get() } else { Some(&self.admitted) }
+    /// Writes the final state; the caller holds the registry's lock.
+    pub(super) fn set_ended(&self, state: TaskState, elapsed: Duration) {
+        // Relaxed: the state publishes it.
+        self.ran.store(nanos(elapsed), Ordering::Relaxed);
+        self.set_state(state);
     }
 
-    /// How long the task has been running.
+    /// When it got its slot.
+    fn began(&self) -> Option<Instant> {
+        // Relaxed: who sees it running sees this, and nobody else needs to.
+        match self.waited.load(Ordering::Relaxed) {
+            STILL_WAITING => None,
+            waited => Some(self.admitted + Duration::from_nanos(waited)),
+        }
+    }
+
+    /// How long the task has been running, or ran.
     pub(super) fn elapsed(&self) -> Duration {
-        self.began().map_or(Duration::ZERO, |began| began.clock.elapsed())
+        if self.state().is_final() {
+            // Relaxed: published by the final state.
+            return Duration::from_nanos(self.ran.load(Ordering::Relaxed));
+        }
+        // Relaxed: see `began`.
+        match self.waited.load(Ordering::Relaxed) {
+            STILL_WAITING => Duration::ZERO,
+            waited => self.admitted.elapsed().saturating_sub(Duration::from_nanos(waited)),
+        }
     }
 
     /// What the driver has to do now.
@@ -199,6 +259,11 @@ impl Record {
     /// Lets `waker` be woken by the next slot or order.
     pub(super) fn watch(&self, waker: &std::task::Waker) {
         self.driver.register(waker);
+    }
+
+    /// Forgets the waker, which keeps a finished task of the runtime in memory.
+    pub(super) fn unwatch(&self) {
+        drop(self.driver.take());
     }
 
     /// Wakes the driver; not under a lock.
@@ -292,38 +357,20 @@ impl Record {
     }
 
     /// A copy for people to look at.
-    pub(super) fn info(&self) -> TaskInfo {
-        let elapsed = self.elapsed();
+    pub(super) fn info(&self, day: &TimeOfDay) -> TaskInfo {
+        let (elapsed, started) = (self.elapsed(), self.began().map(|began| day.at(began)));
         let details = self.details();
-        let (message, error) = (details.message.clone(), details.error.clone());
-        self.describe(&details, elapsed, message, error)
-    }
-
-    /// What the history keeps of a task that ran for `elapsed`; the texts are moved into it.
-    pub(super) fn move_to_history(&self, elapsed: Duration) -> TaskInfo {
-        let mut details = self.details();
-        let (message, error) = (details.message.take(), details.error.take());
-        self.describe(&details, elapsed, message, error)
-    }
-
-    fn describe(
-        &self,
-        details: &Details,
-        elapsed: Duration,
-        message: Option<String>,
-        error: Option<String>,
-    ) -> TaskInfo {
         TaskInfo {
             id: self.id,
             name: self.name.clone(),
             state: self.state(),
             done: details.done,
             total: details.total,
-            message,
+            message: details.message.clone(),
             attempt: details.attempt,
-            started: self.began().map(|began| began.wall),
+            started,
             elapsed,
-            error,
+            error: details.error.clone(),
         }
     }
 }
@@ -352,6 +399,11 @@ impl fmt::Debug for Record {
             .field("state", &self.state())
             .finish_non_exhaustive()
     }
+}
+
+/// Enough for 584 years.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(STILL_WAITING - 1)
 }
 
 fn shortened(mut text: String) -> String {

@@ -6,36 +6,39 @@
 //! 2. A task waits only while all slots are taken, and starts in the order of its number.
 //! 3. A final state is written once, together with the freed slot and key, under one lock: who sees the
 //!    one sees the other.
-//! 4. `finished` holds at most `history` tasks, oldest first; what falls out is forgotten.
+//! 4. `history` shows the tasks that ended last, oldest first; what falls out is forgotten.
 //! 5. Once `phase` has left `Open` nothing is admitted, and from `Cancelling` on nothing waits, so nothing
 //!    starts.
-//! 6. No waker and no code of the user's runs under the lock.
+//! 6. No waker and no code of the user's runs under the lock, and it is held for a bounded number of steps,
+//!    however many tasks there are, except when a drain begins or changes its phase.
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashSet},
     fmt,
-    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, PoisonError},
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     CancelToken,
-    sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, MutexGuard},
 };
 
 use super::{
     BackgroundBuilder,
     drain::Draining,
+    history::History,
     info::{BackgroundStats, TaskId, TaskInfo, TaskState},
-    record::{OnCancel, Record},
+    places::Places,
+    record::{OnCancel, Record, Start},
+    wall_clock::WallClock,
 };
+
+/// How many tasks are looked at under one lock when all are listed.
+const AT_A_TIME: usize = 256;
 
 /// A function that is told about every task that failed.
 pub(super) type Hook = Arc<dyn Fn(&TaskInfo) + Send + Sync>;
@@ -69,12 +72,10 @@ pub(super) struct Registry {
     queue: usize,
     /// Most tasks that run and wait together.
     live: usize,
-    /// Most finished tasks that stay visible.
-    history: usize,
     /// Whether a drain also waits for the leftovers of task groups.
     pub(super) is_global: bool,
-    /// The number of the latest task.
-    last_id: AtomicU64,
+    /// To tell when tasks began.
+    clock: WallClock,
     /// Everything that changes together.
     tasks: Mutex<Tasks>,
     /// Fires when the first drain begins; scheduled tasks stop between two runs.
@@ -86,14 +87,16 @@ pub(super) struct Registry {
 }
 
 pub(super) struct Tasks {
-    /// Live tasks, by number.
-    live: HashMap<u64, Arc<Record>, BuildHasherDefault<IdHasher>>,
+    /// The number of the latest task.
+    last_id: u64,
+    /// Live tasks.
+    live: Places,
     /// Tasks without a slot, by number; the first starts next.
     waiting: BTreeMap<u64, Arc<Record>>,
     /// How many tasks hold a slot.
     running: usize,
-    /// Finished tasks, oldest first: copies, so that the records themselves are freed while they are warm.
-    finished: VecDeque<TaskInfo>,
+    /// Finished tasks.
+    history: History,
     /// The keys of live tasks.
     keys: HashSet<Arc<str>>,
     /// Totals since the start; `queued` and `running` in it are not kept up.
@@ -114,14 +117,14 @@ impl Registry {
             limit: builder.limit,
             queue: builder.queue,
             live: builder.live,
-            history: builder.history,
             is_global,
-            last_id: AtomicU64::new(0),
+            clock: WallClock::system(),
             tasks: Mutex::new(Tasks {
-                live: HashMap::default(),
+                last_id: 0,
+                live: Places::default(),
                 waiting: BTreeMap::new(),
                 running: 0,
-                finished: VecDeque::new(),
+                history: History::new(builder.history),
                 keys: HashSet::new(),
                 totals: BackgroundStats::default(),
                 phase: Phase::Open,
@@ -142,8 +145,7 @@ impl Registry {
 
     /// A number that no other task of this registry has.
     pub(super) fn next_id(&self) -> TaskId {
-        // Relaxed: only its uniqueness counts.
-        TaskId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
+        self.lock().next_id()
     }
 
     /// Takes a task in, as running if there is a slot.
@@ -153,26 +155,31 @@ impl Registry {
         key: Option<Arc<str>>,
         on_cancel: OnCancel,
     ) -> Result<Arc<Record>, Refusal> {
-        let record = Arc::new(Record::new(self.next_id(), name, key, on_cancel));
+        let now = Instant::now();
         let mut tasks = self.lock();
+        let starts = tasks.running < self.limit;
         let refusal = if tasks.phase != Phase::Open {
             Refusal::ShuttingDown
-        } else if record.key.as_ref().is_some_and(|key| tasks.keys.contains(key)) {
+        } else if key.as_ref().is_some_and(|key| tasks.keys.contains(key)) {
             Refusal::Duplicate
-        } else if tasks.live.len() >= self.live {
+        } else if tasks.live.len() >= self.live || !starts && tasks.waiting.len() >= self.queue {
             Refusal::Full
-        } else if tasks.running < self.limit {
-            record.set_state(TaskState::Running);
-            tasks.running += 1;
-            tasks.enter(&record);
-            return Ok(record);
-        } else if tasks.waiting.len() < self.queue {
-            record.set_waiting();
-            tasks.waiting.insert(record.id.0, record.clone());
-            tasks.enter(&record);
-            return Ok(record);
         } else {
-            Refusal::Full
+            let (id, place) = (tasks.next_id(), tasks.live.next());
+            let (record, leavings) = tasks.history.record(Start { id, name, key, on_cancel, place, now });
+            if let Some(key) = &record.key {
+                tasks.keys.insert(key.clone());
+            }
+            if starts {
+                record.set_running();
+                tasks.running += 1;
+            } else {
+                tasks.waiting.insert(record.id.0, record.clone());
+            }
+            tasks.live.put(record.clone());
+            drop(tasks);
+            drop(leavings);
+            return Ok(record);
         };
         tasks.totals.refused += 1;
         Err(refusal)
@@ -198,9 +205,9 @@ impl Registry {
         let mut failure = None;
         if is_failure(state) {
             tasks.reporting += 1;
-            failure = Some(TaskInfo { state, elapsed, ..record.info() });
+            failure = Some(TaskInfo { state, elapsed, ..record.info(&self.clock.look()) });
         }
-        let forgotten = tasks.end(record, state, elapsed, self.history);
+        let forgotten = tasks.end(record, state, elapsed);
         let promoted = tasks.promote(self.limit);
         let draining = tasks.draining.is_some();
         drop(tasks);
@@ -262,7 +269,7 @@ impl Registry {
                 TaskState::Queued => TaskState::Cancelled,
                 _ => TaskState::Abandoned,
             };
-            tasks.end(record, state, record.elapsed(), self.history);
+            tasks.end(record, state, record.elapsed());
             tasks.unwinding += 1;
             ended.push(record.clone());
         }
@@ -271,28 +278,61 @@ impl Registry {
 
     /// Live tasks in the order of their numbers, then finished ones, newest first.
     pub(super) fn list(&self) -> Vec<TaskInfo> {
+        let mut live = Vec::new();
+        let mut first = 0;
+        while self.add_live(first, &mut live) {
+            first += AT_A_TIME;
+        }
+        live.sort_unstable_by_key(|record| record.id);
+        let mut finished = Vec::new();
+        let mut ended = self.lock().history.ended();
+        while self.add_finished(ended, &mut finished) {
+            ended -= AT_A_TIME as u64;
+        }
+        let day = self.clock.look();
+        let live: Vec<_> = live.iter().map(|record| record.info(&day)).collect();
+        // What ended meanwhile may be among the finished already, which were looked at later.
+        let (gone, live): (Vec<_>, Vec<_>) = live.into_iter().partition(|info| info.state.is_final());
+        let seen: HashSet<TaskId> = match gone.is_empty() {
+            true => HashSet::new(),
+            false => finished.iter().map(|record| record.id).collect(),
+        };
+        let gone = gone.into_iter().filter(|info| !seen.contains(&info.id)).rev();
+        live.into_iter().chain(gone).chain(finished.iter().map(|record| record.info(&day))).collect()
+    }
+
+    /// Adds some live records to `records`; false if there are no more.
+    fn add_live(&self, first: usize, records: &mut Vec<Arc<Record>>) -> bool {
+        records.reserve(AT_A_TIME);
         let tasks = self.lock();
-        let live = tasks.live_records();
-        let finished: Vec<_> = tasks.finished.iter().rev().cloned().collect();
-        drop(tasks);
-        live.iter().map(|record| record.info()).chain(finished).collect()
+        let some = tasks.live.some(first, AT_A_TIME);
+        some.map(|some| records.extend(some.cloned())).is_some()
+    }
+
+    /// Adds some of the first `ended` finished records to `records`; false if there are no more.
+    fn add_finished(&self, ended: u64, records: &mut Vec<Arc<Record>>) -> bool {
+        records.reserve(AT_A_TIME);
+        let before = records.len();
+        records.extend(self.lock().history.some(ended, AT_A_TIME).cloned());
+        records.len() - before == AT_A_TIME
     }
 
     /// A live or a finished task.
     pub(super) fn get(&self, id: TaskId) -> Option<TaskInfo> {
         let tasks = self.lock();
-        match tasks.live.get(&id.0).cloned() {
-            Some(record) => {
-                drop(tasks);
-                Some(record.info())
-            }
-            None => tasks.finished.iter().rev().find(|info| info.id == id).cloned(),
-        }
+        let record = tasks.live.find(id.0).or_else(|| tasks.history.find(id.0)).cloned();
+        drop(tasks);
+        record.map(|record| record.info(&self.clock.look()))
+    }
+
+    /// What is to be seen of `record` now.
+    pub(super) fn info(&self, record: &Record) -> TaskInfo {
+        record.info(&self.clock.look())
     }
 
     /// A live task.
     pub(super) fn find(&self, id: TaskId) -> Option<Arc<Record>> {
-        self.lock().live.get(&id.0).cloned()
+        self.lock().live.find(id.0).cloned()
     }
 
     pub(super) fn stats(&self) -> BackgroundStats {
@@ -316,22 +356,13 @@ impl Registry {
 }
 
 impl Tasks {
-    fn enter(&mut self, record: &Arc<Record>) {
-        if let Some(key) = &record.key {
-            self.keys.insert(key.clone());
-        }
-        self.live.insert(record.id.0, record.clone());
+    fn next_id(&mut self) -> TaskId {
+        self.last_id += 1;
+        TaskId(self.last_id)
     }
 
-    /// Frees everything a live task holds, and remembers it; returns what it held and who is forgotten for
-    /// it, to be dropped outside the lock.
-    fn end(
-        &mut self,
-        record: &Record,
-        state: TaskState,
-        elapsed: Duration,
-        history: usize,
-    ) -> (Option<Arc<Record>>, Option<TaskInfo>) {
+    /// Frees everything a live task holds; its record is returned.
+    fn leave(&mut self, record: &Record) -> Option<Arc<Record>> {
         if record.state() == TaskState::Queued {
             self.waiting.remove(&record.id.0);
         } else {
@@ -340,16 +371,16 @@ impl Tasks {
         if let Some(key) = &record.key {
             self.keys.remove(key);
         }
-        record.set_state(state);
+        self.live.take(record)
+    }
+
+    /// Frees everything a live task holds, and remembers it; who is forgotten for it is returned, to be dropped
+    /// outside the lock.
+    fn end(&mut self, record: &Record, state: TaskState, elapsed: Duration) -> Option<Arc<Record>> {
+        let left = self.leave(record);
+        record.set_ended(state, elapsed);
         self.totals.count(state);
-        let mut forgotten = None;
-        if history > 0 {
-            if self.finished.len() >= history {
-                forgotten = self.finished.pop_front();
-            }
-            self.finished.push_back(record.move_to_history(elapsed));
-        }
-        (self.live.remove(&record.id.0), forgotten)
+        left.and_then(|record| self.history.add(record))
     }
 
     /// Gives a free slot to the task that has waited longest; the caller wakes it.
@@ -360,18 +391,17 @@ impl Tasks {
         let (_, record) = self.waiting.pop_first()?;
         self.running += 1;
         record.set_promoted();
-        record.set_state(TaskState::Running);
         Some(record)
     }
 
     /// Whether every task has ended, its hook has returned and its future is gone.
     pub(super) fn is_idle(&self) -> bool {
-        self.live.is_empty() && self.reporting == 0 && self.unwinding == 0
+        self.live.len() == 0 && self.reporting == 0 && self.unwinding == 0
     }
 
     /// The live tasks in the order of their numbers.
     pub(super) fn live_records(&self) -> Vec<Arc<Record>> {
-        let mut records: Vec<_> = self.live.values().cloned().collect();
+        let mut records: Vec<_> = self.live.some(0, usize::MAX).into_iter().flatten().cloned().collect();
         records.sort_unstable_by_key(|record| record.id);
         records
     }
@@ -383,7 +413,7 @@ impl fmt::Debug for Registry {
         f.debug_struct("Background")
             .field("queued", &tasks.waiting.len())
             .field("running", &tasks.running)
-            .field("finished", &tasks.finished.len())
+            .field("finished", &tasks.history.len())
             .field("phase", &tasks.phase)
             .finish_non_exhaustive()
     }
@@ -392,24 +422,4 @@ impl fmt::Debug for Registry {
 /// Whether a task that ended in `state` is reported as an error.
 fn is_failure(state: TaskState) -> bool {
     matches!(state, TaskState::Failed | TaskState::Panicked | TaskState::TimedOut)
-}
-
-/// Spreads consecutive numbers over the table: Fibonacci hashing (Knuth, TAOCP volume 3, 6.4).
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write_u64(&mut self, id: u64) {
-        self.0 = id.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(self.0 ^ u64::from(byte));
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }

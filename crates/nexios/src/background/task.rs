@@ -7,11 +7,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::task::JoinHandle;
-
 use crate::CancelReason;
 
-use super::{info::TaskId, outcome::BackgroundFailure, record::Record};
+use super::{info::TaskId, outcome::BackgroundFailure, record::Record, runtime::JoinHandle};
 
 /// The handle of a background task: a future of its value.
 ///

@@ -1,14 +1,7 @@
-//! How the user's future or closure becomes the work that a driver polls. The task's scope is current in all
-//! of it, and no closure is called before the first poll.
+//! How the user's future or closure becomes the work that a driver polls. No closure is called before the first
+//! poll.
 
-use std::{
-    fmt,
-    future::Future,
-    panic::AssertUnwindSafe,
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt,
@@ -58,16 +51,22 @@ impl<T, E: fmt::Display> Judge<Result<T, E>> for OkValue {
 }
 
 /// A future without a context.
-pub(super) fn plain<T, Fut>(record: &Arc<Record>, future: Fut) -> Work<T>
+pub(super) fn plain<T, Fut>(
+    _: &Arc<Record>,
+    future: Fut,
+) -> impl Future<Output = Outcome<T>> + Send + 'static + use<T, Fut>
 where
     T: Send + 'static,
     Fut: Future<Output = T> + Send + 'static,
 {
-    scope(record, None, future.map(Outcome::Completed))
+    future.map(Outcome::Completed)
 }
 
 /// A closure that is called once.
-pub(super) fn once<T, J, F, Fut>(record: &Arc<Record>, limit: Option<Duration>, closure: F) -> Work<T>
+pub(super) fn once<T, J, F, Fut>(
+    record: &Arc<Record>,
+    closure: F,
+) -> impl Future<Output = Outcome<T>> + Send + 'static + use<T, J, F, Fut>
 where
     T: Send + 'static,
     J: Judge<T>,
@@ -75,11 +74,18 @@ where
     Fut: Future<Output = T> + Send + 'static,
 {
     let context = TaskContext::new(record.clone(), 1);
-    let body = async move { J::judge(closure(context).await) };
-    match limit {
-        None => scope(record, None, body),
-        Some(limit) => limited(record, limit, body),
-    }
+    async move { J::judge(closure(context).await) }
+}
+
+/// A closure that is called once and has so much time.
+pub(super) fn once_within<T, J, F, Fut>(record: &Arc<Record>, limit: Duration, closure: F) -> Work<T>
+where
+    T: Send + 'static,
+    J: Judge<T>,
+    F: FnOnce(TaskContext) -> Fut + Send + 'static,
+    Fut: Future<Output = T> + Send + 'static,
+{
+    limited(record, limit, once::<T, J, _, _>(record, closure))
 }
 
 /// A closure that is called again after a failure.
@@ -99,7 +105,7 @@ where
     let delays = retry.delays();
     let body = attempts::<T, J, _, _>(registry.clone(), record.clone(), delays, closure);
     match limit {
-        None => scope(record, None, body),
+        None => Box::pin(body),
         Some(limit) => limited(record, limit, body),
     }
 }
@@ -157,21 +163,9 @@ where
     Box::pin(async move {
         let Some(deadline) = Instant::now().checked_add(limit) else {
             // A limit beyond what the clock can tell is none.
-            return CancelScope::on_demand(record, None).run(body).await;
+            return body.await;
         };
         let body = CancelScope::on_demand(record, Some(deadline)).run(body);
         timeout_at(deadline, body).await.unwrap_or(Outcome::TimedOut)
     })
-}
-
-fn scope<T, B>(
-    record: &Arc<Record>,
-    deadline: Option<Instant>,
-    body: B,
-) -> Pin<Box<dyn Future<Output = Outcome<T>> + Send>>
-where
-    T: Send + 'static,
-    B: Future<Output = Outcome<T>> + Send + 'static,
-{
-    Box::pin(CancelScope::on_demand(record.clone(), deadline).run(body))
 }

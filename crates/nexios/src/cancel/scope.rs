@@ -85,6 +85,12 @@ impl CancelScope {
         CURRENT.scope(self.clone(), future)
     }
 
+    /// Calls `f` with this scope as the current one.
+    pub(crate) fn enter<R>(self, f: impl FnOnce() -> R) -> R {
+        // The threads of a model share one real thread, and would mix up what is current there.
+        if cfg!(nexios_shuttle) { f() } else { CURRENT.sync_scope(self, f) }
+    }
+
     /// The token of the scope.
     #[must_use]
     pub fn token(&self) -> CancelToken {

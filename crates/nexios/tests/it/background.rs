@@ -1,9 +1,11 @@
 //! Background tasks: admission, the list, handles, cancellation.
 #![allow(clippy::unwrap_used, reason = "clippy's exception for tests does not reach their helpers")]
 
+mod disconnect;
 mod drain;
 mod failures;
 mod log;
+mod records;
 mod retry;
 mod schedule;
 mod stress;

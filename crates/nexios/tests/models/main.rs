@@ -6,6 +6,7 @@
 //! Not modelled: time, tokio's runtime, and what only `std::sync::Arc` and the cancel token's own lock decide.
 #![cfg(nexios_shuttle)]
 
+mod background;
 mod channel;
 mod check;
 mod group;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::{
     Newsroom,
-    analytics::{FRESH_FOR, problem},
+    analytics::{END_OF_DAY, problem},
 };
 
 /// `?page=/sport` asks for the sums of one page, `?refresh=1` for new ones.
@@ -40,12 +40,12 @@ pub(crate) async fn reset(State(newsroom): State<Newsroom>) -> StatusCode {
 }
 
 impl Newsroom {
-    /// Lets the analytics be computed anew every 24 hours, ahead of those who ask, until the service ends.
+    /// Lets the analytics be computed anew after every midnight (UTC), ahead of those who ask, until the service ends.
     ///
     /// The schedule is a background task like any other: the status page counts it, and it can be cancelled there.
     pub fn refresh_analytics_daily(&self) {
         let analytics = self.analytics.clone();
-        let schedule = Background::global().every("refresh analytics every 24 h", FRESH_FOR, move |_| {
+        let schedule = Background::global().cron("refresh analytics at midnight", END_OF_DAY, move |_| {
             let analytics = analytics.clone();
             async move { analytics.refresh_what_is_there().await }
         });

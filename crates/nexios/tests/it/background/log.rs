@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{Debug, Write},
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use nexios::{Background, Drain};
@@ -17,7 +17,7 @@ use super::{seconds, settle};
 
 /// Collects every event at WARN or above, as "LEVEL message name".
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+pub(super) struct Lines(Arc<Mutex<Vec<String>>>);
 
 #[derive(Default)]
 struct Text {
@@ -64,7 +64,17 @@ impl Subscriber for Lines {
 }
 
 impl Lines {
-    fn take(&self) -> Vec<String> {
+    pub(super) fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        /// With a single dispatcher alive, tracing asks only the current thread's whether a callsite is of
+        /// interest, and remembers a "no" from the thread of another test; with several it asks them all.
+        static KEPT: LazyLock<[tracing::Dispatch; 2]> =
+            LazyLock::new(|| [(); 2].map(|()| tracing::Dispatch::new(Lines::default())));
+        LazyLock::force(&KEPT);
+        let lines = Self::default();
+        (lines.clone(), tracing::subscriber::set_default(lines))
+    }
+
+    pub(super) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 }
@@ -72,8 +82,7 @@ impl Lines {
 /// Errors and panics are logged once, with the name of the task.
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_logged_once_with_the_name() {
-    let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _guard) = Lines::capture();
     let background = Background::new();
     let _ = background.spawn_fallible("import", |_cx| async { Err::<(), _>("no") }).unwrap().await;
     assert_eq!(lines.take(), ["ERROR import: background task failed"]);
@@ -105,8 +114,7 @@ async fn a_failure_is_logged_once_with_the_name() {
 /// BG-032, BG-033: a task that ignores its cancellation is reported as stuck, once.
 #[tokio::test(start_paused = true)]
 async fn a_task_that_ignores_its_cancellation_is_logged_as_stuck_once() {
-    let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _guard) = Lines::capture();
     let background = Background::new();
     let task = background.spawn("deaf", |_cx| sleep(seconds(100))).unwrap();
     settle().await;
@@ -124,8 +132,7 @@ async fn a_task_that_ignores_its_cancellation_is_logged_as_stuck_once() {
 /// BG-043: a drain names what it cut off, and says nothing otherwise.
 #[tokio::test(start_paused = true)]
 async fn a_drain_logs_what_it_abandons_and_nothing_else() {
-    let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _guard) = Lines::capture();
     let background = Background::new();
     let _task = background.spawn_future("plain", std::future::pending::<()>());
     let _task = background.spawn("polite", |cx| async move { cx.cancelled().await });
@@ -140,8 +147,7 @@ async fn a_drain_logs_what_it_abandons_and_nothing_else() {
 /// A refused future leaves a trace besides its handle.
 #[tokio::test(start_paused = true)]
 async fn a_refused_future_is_logged() {
-    let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _guard) = Lines::capture();
     let background = Background::new();
     background.drain(Drain { wait: seconds(1), cancel: seconds(1) }).await;
     drop(background.spawn_future("late", async {}));

@@ -121,3 +121,63 @@ async fn a_schedule_is_refused_like_any_task() {
     background.drain(Drain { wait: seconds(0), cancel: seconds(0) }).await;
     assert!(background.every("tick", seconds(1), |_cx| async {}).is_err());
 }
+
+/// The system's clock tells the time of day, tokio's tells how it goes on.
+#[cfg(feature = "cron")]
+#[tokio::test(start_paused = true)]
+async fn a_cron_runs_when_the_clock_shows_its_time() {
+    let background = Background::new();
+    let moments = Moments::default();
+    let began = Instant::now();
+    let task = background.cron("tick", "* * * * *", {
+        let moments = moments.clone();
+        move |cx| {
+            note(&moments, began);
+            async move { cx.message(cx.attempt().to_string()) }
+        }
+    });
+    let task = task.unwrap();
+    sleep(seconds(5 * 60)).await;
+    let seen = moments.lock().unwrap().clone();
+    assert!(seen.len() == 5 || seen.len() == 4, "{seen:?}");
+    assert!(
+        seen[0] <= 60 && seen.windows(2).all(|pair| (59..=61).contains(&(pair[1] - pair[0]))),
+        "{seen:?}"
+    );
+    let info = background.get(task.id()).unwrap();
+    assert_eq!((info.state, info.attempt as usize), (TaskState::Running, seen.len()));
+    assert_eq!(info.message, Some(seen.len().to_string()));
+    task.cancel();
+    assert!(matches!(task.await, Err(BackgroundFailure::Cancelled)));
+    assert_idle(&background);
+}
+
+#[cfg(feature = "cron")]
+#[tokio::test(start_paused = true)]
+async fn a_cron_stops_when_a_drain_begins() {
+    let background = Background::new();
+    let task = background.cron("tick", "0 0 1 1 *", |_cx| async {}).unwrap();
+    sleep(seconds(5)).await;
+    let began = Instant::now();
+    let report = background.drain(Drain { wait: seconds(60), cancel: seconds(1) }).await;
+    assert_eq!((report.completed.len(), began.elapsed()), (1, seconds(0)));
+    task.await.unwrap();
+    assert!(background.cron("late", "* * * * *", |_cx| async {}).is_err());
+}
+
+#[cfg(feature = "cron")]
+#[tokio::test(start_paused = true)]
+async fn a_bad_cron_text_is_a_typed_error_and_hands_the_closure_back() {
+    use nexios::BackgroundError;
+
+    let background = Background::new();
+    let tick = |_cx| async {};
+    let Err(error) = background.cron("tick", "0 25 * * *", tick) else { panic!("25 is no hour") };
+    assert!(error.to_string().contains("25"), "{error}");
+    assert!(format!("{error:?}").starts_with("BadSchedule"), "{error:?}");
+    let BackgroundError::BadSchedule(closure, why) = error else { panic!("{error:?}") };
+    let _: &dyn std::error::Error = &why;
+    assert!(background.list().is_empty());
+    assert_eq!(background.stats().refused, 0, "it was not too many");
+    background.cron("tick", "0 23 * * *", closure).unwrap().cancel();
+}

@@ -1,0 +1,245 @@
+//! Tasks on a registry: admission, ends, cancellations and drains. A limit of zero has passed in a model, any
+//! other never does.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use nexios::{
+    Background, BackgroundError, BackgroundFailure, BackgroundTask, CancelReason, Drain, DrainReport,
+    TaskState,
+};
+use shuttle::{future::block_on, thread};
+
+use crate::{channel::channel, check::check};
+
+const PATIENT: Drain = Drain { wait: Duration::MAX, cancel: Duration::MAX };
+const CANCELS: Drain = Drain { wait: Duration::ZERO, cancel: Duration::MAX };
+const HURRIED: Drain = Drain { wait: Duration::ZERO, cancel: Duration::ZERO };
+
+fn registry(limit: usize) -> Background {
+    Background::builder().limit(limit).build()
+}
+
+/// A future that gives others a chance before it is ready.
+async fn step() {
+    shuttle::future::yield_now().await;
+}
+
+fn drain(background: &Background, drain: Drain) -> thread::JoinHandle<DrainReport> {
+    let background = background.clone();
+    thread::spawn(move || block_on(background.drain(drain)))
+}
+
+fn ended(report: &DrainReport) -> usize {
+    report.completed.len() + report.failed.len() + report.cancelled.len() + report.abandoned.len()
+}
+
+/// Every task has ended, once, and what is counted is what is shown.
+#[track_caller]
+fn nothing_is_left(background: &Background, tasks: usize) {
+    let stats = background.stats();
+    assert_eq!((stats.queued, stats.running), (0, 0));
+    let list = background.list();
+    assert!(list.iter().all(|task| task.state.is_final()), "{list:?}");
+    let counted = stats.completed + stats.failed + stats.panicked + stats.cancelled + stats.abandoned;
+    assert_eq!((list.len(), counted), (tasks, tasks as u64));
+}
+
+/// The handle says what the list says.
+fn state_of(background: &Background, task: BackgroundTask<()>) -> TaskState {
+    let id = task.id();
+    let state = match block_on(task) {
+        Ok(()) => TaskState::Completed,
+        Err(BackgroundFailure::Cancelled) => TaskState::Cancelled,
+        Err(BackgroundFailure::Abandoned) => TaskState::Abandoned,
+        Err(other) => panic!("{other:?}"),
+    };
+    assert_eq!(background.get(id).expect("it is shown").state, state);
+    state
+}
+
+#[test]
+fn a_task_started_as_a_drain_begins_is_refused_or_in_its_report() {
+    check(|| {
+        let background = registry(1);
+        let drain = drain(&background, PATIENT);
+        let tasks: Vec<_> = (0..2).map_while(|_| background.spawn("task", |_cx| step()).ok()).collect();
+        let admitted = tasks.len();
+        let report = drain.join().expect("no panic");
+        // What the drain did not see, it refused; what it saw had ended when it reported.
+        assert_eq!(report.completed.len(), ended(&report));
+        assert!(report.completed.len() <= admitted);
+        assert!(matches!(background.spawn("late", |_cx| step()), Err(BackgroundError::ShuttingDown(_))));
+        nothing_is_left(&background, admitted);
+        for task in tasks {
+            assert_eq!(state_of(&background, task), TaskState::Completed);
+        }
+    });
+}
+
+#[test]
+fn a_cancellation_that_meets_the_end_leaves_one_of_the_two() {
+    check(|| {
+        let background = registry(1);
+        let (go, started) = channel();
+        let task = background.spawn_future("task", started);
+        let id = task.id();
+        let canceller = {
+            let background = background.clone();
+            thread::spawn(move || background.cancel(id))
+        };
+        go.send(());
+        let state = state_of(&background, task);
+        let said = canceller.join().expect("no panic");
+        assert!(said || state == TaskState::Completed, "who was told that it is too late was");
+        nothing_is_left(&background, 1);
+    });
+}
+
+/// The token is made by one thread while another one fires it.
+#[test]
+fn a_task_that_asks_hears_of_its_cancellation() {
+    check(|| {
+        let background = registry(1);
+        let task = background.spawn("asks", |cx| async move { cx.cancelled().await }).ok().expect("room");
+        let id = task.id();
+        let canceller = {
+            let background = background.clone();
+            thread::spawn(move || background.cancel(id))
+        };
+        assert_eq!(block_on(task), Ok(CancelReason::Requested));
+        assert!(canceller.join().expect("no panic"));
+        nothing_is_left(&background, 1);
+    });
+}
+
+#[test]
+fn two_drains_at_once_are_one() {
+    check(|| {
+        let background = registry(1);
+        let deaf = background.spawn("deaf", |_cx| std::future::pending::<()>()).ok().expect("room");
+        let polite = background.spawn("polite", |cx| async move {
+            cx.cancelled().await;
+        });
+        let polite = polite.ok().expect("room");
+        let (patient, hurried) = (drain(&background, PATIENT), drain(&background, HURRIED));
+        let (one, other) = (patient.join().expect("no panic"), hurried.join().expect("no panic"));
+        // Whoever comes after the end finds nothing to do.
+        if ended(&one) == 2 && ended(&other) == 2 {
+            assert_eq!(format!("{one:?}"), format!("{other:?}"));
+        }
+        assert_eq!(ended(&one).max(ended(&other)), 2, "{one:?} {other:?}");
+        assert_eq!(state_of(&background, deaf), TaskState::Abandoned);
+        assert_eq!(state_of(&background, polite), TaskState::Cancelled, "it never had a slot");
+        nothing_is_left(&background, 2);
+    });
+}
+
+#[test]
+fn a_key_is_free_when_its_task_has_ended_and_not_before() {
+    check(|| {
+        let background = registry(2);
+        let live = Arc::new(AtomicUsize::new(0));
+        let spawn = {
+            let (background, live) = (background.clone(), live.clone());
+            move || {
+                let live = live.clone();
+                background.task("sync").unique("key").spawn(move |_cx| async move {
+                    assert_eq!(live.fetch_add(1, SeqCst), 0, "one at a time");
+                    step().await;
+                    live.fetch_sub(1, SeqCst);
+                })
+            }
+        };
+        let first = spawn().ok().expect("the key is free");
+        let second = thread::spawn({
+            let spawn = spawn.clone();
+            move || match spawn() {
+                Ok(task) => block_on(task).map(|()| 1),
+                Err(BackgroundError::Duplicate(_)) => Ok(0),
+                Err(other) => panic!("{other:?}"),
+            }
+        });
+        assert_eq!(block_on(first), Ok(()));
+        let more = second.join().expect("no panic").expect("it completes");
+        assert_eq!(block_on(spawn().ok().expect("both have ended")), Ok(()));
+        nothing_is_left(&background, 2 + more);
+    });
+}
+
+#[test]
+fn a_waiting_task_starts_or_is_cancelled_when_a_drain_cancels() {
+    check(|| {
+        let background = registry(1);
+        let (go, started) = channel();
+        let first = background.spawn("first", |_cx| started).ok().expect("room");
+        let polled = Arc::new(AtomicUsize::new(0));
+        let waiting = background.spawn_future("waiting", {
+            let polled = polled.clone();
+            async move {
+                polled.fetch_add(1, SeqCst);
+                step().await;
+            }
+        });
+        let drain = drain(&background, CANCELS);
+        go.send(());
+        let report = drain.join().expect("no panic");
+        // What had ended before it began is none of its business.
+        assert_eq!(report.completed.len() + report.cancelled.len(), ended(&report), "{report:?}");
+        assert_eq!(state_of(&background, first), TaskState::Completed);
+        let state = state_of(&background, waiting);
+        assert!(polled.load(SeqCst) == 1 || state == TaskState::Cancelled);
+        assert_eq!(report.cancelled.len(), usize::from(state == TaskState::Cancelled));
+        nothing_is_left(&background, 2);
+    });
+}
+
+/// A freed slot, a cancelled waiting task and the next in the queue meet.
+#[test]
+fn a_slot_that_gets_free_is_not_lost() {
+    check(|| {
+        let background = registry(1);
+        let tasks: Vec<_> = (0..3).map(|_| background.spawn_future("task", step())).collect();
+        let id = tasks[1].id();
+        let canceller = {
+            let background = background.clone();
+            thread::spawn(move || background.cancel(id))
+        };
+        let states: Vec<_> = tasks.into_iter().map(|task| state_of(&background, task)).collect();
+        assert_eq!((states[0], states[2]), (TaskState::Completed, TaskState::Completed));
+        canceller.join().expect("no panic");
+        nothing_is_left(&background, 3);
+    });
+}
+
+/// A listing looks at the tasks in parts, while they end and their records are used again.
+#[test]
+fn a_listing_shows_every_task_once() {
+    check(|| {
+        let background = Background::builder().history(1).build();
+        let kept = background.spawn_future("kept", std::future::pending::<()>());
+        let other = thread::spawn({
+            let background = background.clone();
+            move || {
+                for _ in 0..3 {
+                    assert_eq!(block_on(background.spawn_future("short", step())), Ok(()));
+                }
+            }
+        });
+        let list = background.list();
+        let mut ids: Vec<_> = list.iter().map(|task| task.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), list.len(), "{list:?}");
+        assert_eq!(list.iter().filter(|task| task.id == kept.id() && task.name == "kept").count(), 1);
+        assert!(list.iter().all(|task| task.name == "short" || task.id == kept.id()), "{list:?}");
+        other.join().expect("no panic");
+        kept.cancel();
+        assert!(block_on(kept).is_err());
+    });
+}
