@@ -107,7 +107,7 @@ async fn ctrl_c_and_sigterm_stop_it_cleanly() {
         assert_eq!(end.code, Some(0), "{end:?}");
         assert!(end.log.contains("stopped") && end.log.contains(name), "{end:?}");
         // The schedule heard of it and ended by itself.
-        assert!(end.log.contains("reset analytics every 24 h"), "{end:?}");
+        assert!(end.log.contains("refresh analytics at midnight"), "{end:?}");
     }
 }
 
