@@ -161,7 +161,7 @@ fn watch(started: &Arc<AtomicBool>) -> impl FnOnce(&CancelToken) -> Option<Cance
     }
 }
 
-/// TP-019, TP-026.
+/// TP-019, TP-026, PITFALLS 3 (rayon#1014).
 #[tokio::test(start_paused = true)]
 async fn the_token_fires_when_the_caller_goes() {
     let pool = pool(1, 0, Overload::Wait);
