@@ -64,7 +64,7 @@ fn process_with_idle_pools() {
     drop(runtime);
 }
 
-/// P10, PITFALLS 4 (tokio#5360): a closure that never ends is left behind after the drain. (With `test-util`
+/// P10, PITFALLS 2.4 (tokio#5360): a closure that never ends is left behind after the drain. (With `test-util`
 /// a runtime waits for outstanding jobs, as documented.)
 #[cfg(not(feature = "test-util"))]
 #[test]
