@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 use super::{Gate, pool};
 
 /// Far more than any of these processes needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Keeps a pool, and so its threads, until the end of the process.
 static KEPT: OnceLock<ThreadPool> = OnceLock::new();
