@@ -7,7 +7,9 @@ use plotters::prelude::*;
 use crate::{Curve, experiment::Runner};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/nexios/docs/overload.svg");
-const COLORS: [RGBColor; 3] = [RGBColor(27, 110, 60), RGBColor(200, 140, 20), RGBColor(180, 40, 40)];
+/// The second curve is wide, because the third lies on it.
+const STROKES: [(RGBColor, u32); 3] =
+    [(RGBColor(27, 110, 60), 2), (RGBColor(225, 180, 90), 6), (RGBColor(180, 40, 40), 2)];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
@@ -45,11 +47,11 @@ fn panel(
         .y_desc("results in time / capacity")
         .y_label_formatter(&|share| format!("{:.0} %", share * 100.0))
         .draw()?;
-    for ((runner, curve), color) in curves.iter().zip(COLORS) {
+    for ((runner, curve), (color, width)) in curves.iter().zip(STROKES) {
         chart
-            .draw_series(LineSeries::new(curve.iter().copied(), color.stroke_width(2)))?
+            .draw_series(LineSeries::new(curve.iter().copied(), color.stroke_width(width)))?
             .label(runner.name())
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(width)));
     }
     chart
         .configure_series_labels()

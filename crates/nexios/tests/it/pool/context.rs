@@ -71,7 +71,7 @@ fn current_name() -> Option<&'static str> {
     tracing::Span::current().metadata().map(Metadata::name)
 }
 
-/// TP-013, P5, PITFALLS 8, RS-011: also with a subscriber that only the caller's thread has.
+/// TP-013, P5, PITFALLS 2.8, RS-011: also with a subscriber that only the caller's thread has.
 #[tokio::test(start_paused = true)]
 async fn the_callers_span_is_current_inside() {
     let spans = Arc::new(Spans::default());
@@ -130,7 +130,7 @@ async fn the_callers_runtime_is_current_inside() {
     assert_eq!(there, Ok((id, 5)));
 }
 
-/// TP-013, PITFALLS of task-locals (tokio#2126, rustango#1381): span and runtime, nothing else.
+/// TP-013, PITFALLS 1.8 (tokio#2126, rustango#1381): span and runtime, nothing else.
 #[tokio::test(start_paused = true)]
 async fn nothing_else_of_the_caller_is_inside() {
     tokio::task_local! {

@@ -8,7 +8,7 @@ use tokio::time::advance;
 
 use super::{Gate, occupy, poll_once, pool, ticking, until};
 
-/// PITFALLS 2: how long is this queue, how long do jobs wait in it, how old is the oldest one running.
+/// PITFALLS 2.2: how long is this queue, how long do jobs wait in it, how old is the oldest one running.
 #[tokio::test(start_paused = true)]
 async fn waits_and_ages_are_on_the_callers_clock() {
     let pool = pool(1, 4, Overload::Wait);

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{Drops, Gate, occupy, poll_once, pool, ticking, until};
 
-/// TP-003, TP-030, P3, PITFALLS 9 and 11.
+/// TP-003, TP-030, P3, PITFALLS 2.9, 2.11.
 #[tokio::test(start_paused = true)]
 async fn a_queued_closure_is_dropped_by_its_callers_own_drop_and_never_runs() {
     let pool = pool(1, 1, Overload::Wait);
@@ -161,7 +161,7 @@ fn watch(started: &Arc<AtomicBool>) -> impl FnOnce(&CancelToken) -> Option<Cance
     }
 }
 
-/// TP-019, TP-026.
+/// TP-019, TP-026, PITFALLS 2.3 (rayon#1014).
 #[tokio::test(start_paused = true)]
 async fn the_token_fires_when_the_caller_goes() {
     let pool = pool(1, 0, Overload::Wait);

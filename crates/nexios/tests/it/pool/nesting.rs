@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Handle};
 
 use super::{Gate, block_on, occupy, poll_once, pool, until};
 
-/// TP-030, P8, PITFALLS 6 and 7: even with one thread, whatever happens when the queue is full.
+/// TP-030, P8, PITFALLS 2.6, 2.7: even with one thread, whatever happens when the queue is full.
 #[tokio::test(start_paused = true)]
 async fn a_job_may_wait_for_a_job_of_its_own_pool() {
     for overload in [Overload::Wait, Overload::Shed, Overload::ShedAfter(std::time::Duration::from_secs(1))] {

@@ -144,7 +144,7 @@ fn zero_threads_is_refused_at_the_callers_line() {
     assert_eq!(*place.lock().unwrap(), Some(line));
 }
 
-/// P1, PITFALLS 5: a thread a core by default, and a pool of its own size for other work.
+/// P1, PITFALLS 2.5: a thread a core by default, and a pool of its own size for other work.
 #[test]
 fn the_global_pool_has_a_thread_a_core() {
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);

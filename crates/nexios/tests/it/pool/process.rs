@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 use super::{Gate, pool};
 
 /// Far more than any of these processes needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Keeps a pool, and so its threads, until the end of the process.
 static KEPT: OnceLock<ThreadPool> = OnceLock::new();
@@ -64,7 +64,7 @@ fn process_with_idle_pools() {
     drop(runtime);
 }
 
-/// P10, PITFALLS 4 (tokio#5360): a closure that never ends is left behind after the drain. (With `test-util`
+/// P10, PITFALLS 2.4 (tokio#5360): a closure that never ends is left behind after the drain. (With `test-util`
 /// a runtime waits for outstanding jobs, as documented.)
 #[cfg(not(feature = "test-util"))]
 #[test]

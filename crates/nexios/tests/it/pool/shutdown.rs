@@ -233,7 +233,7 @@ async fn accepted_work_is_finished_after_the_last_handle_and_then_the_threads_en
     until(|| ends.count() == 3).await;
 }
 
-/// Sleeping threads end as well.
+/// PITFALLS 2.10: sleeping threads end as well.
 #[tokio::test(start_paused = true)]
 async fn idle_threads_end_with_the_last_handle_and_with_a_close() {
     thread_local! {

@@ -49,7 +49,7 @@ fn cancel_against_start() {
     assert_eq!(pool.stats().completed as usize, ran.load(Ordering::SeqCst));
 }
 
-/// PITFALLS 1 and 12: a submission that meets a thread on its way to sleep is not lost.
+/// PITFALLS 2.1, 2.12: a submission that meets a thread on its way to sleep is not lost.
 #[test]
 fn submit_against_park() {
     for threads in [1, 2] {
