@@ -77,7 +77,7 @@ async fn the_daily_reset_is_a_background_task_that_the_status_shows() {
     let running = start(&[]);
     let status: serde_json::Value = get(&running.url, "/tasks/status").await.json().await.unwrap();
     assert_eq!(status["active_tasks"], 1, "{status}");
-    assert_eq!(status["tasks"][0]["name"], "reset analytics every 24 h");
+    assert_eq!(status["tasks"][0]["name"], "refresh analytics every 24 h");
     assert_eq!(status["tasks"][0]["state"], "running");
     running.stop("TERM");
 }
