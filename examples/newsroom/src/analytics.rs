@@ -1,6 +1,6 @@
 //! What readers did, day by day.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 use nexios::{AsyncLazy, AsyncLazyMap, LazyError, LazyStats, run_in_threadpool};
@@ -61,7 +61,7 @@ impl Analytics {
         &self,
         page: Option<&str>,
         refresh: bool,
-    ) -> Result<std::sync::Arc<Sums>, LazyError<AnalyticsError>> {
+    ) -> Result<Arc<Sums>, LazyError<AnalyticsError>> {
         match (page, refresh) {
             (None, false) => self.site.get().await,
             (None, true) => self.site.refresh().await,

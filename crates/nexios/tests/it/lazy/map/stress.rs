@@ -177,3 +177,45 @@ async fn a_get_after_reset_all_sees_nothing_older_however_they_race() {
         reader.await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn reset_all_is_seen_for_all_keys_at_one_instant() {
+    // Whoever has seen one key after it sees no key from before it, though the entries are thrown away one by one.
+    const MANY: usize = 2_000;
+    let epoch = Arc::new(AtomicUsize::new(0));
+    let map = {
+        let epoch = epoch.clone();
+        Arc::new(AsyncLazyMap::<usize, usize, Broken>::new(10 * MANY, move |_| {
+            let now = epoch.load(SeqCst);
+            async move { Ok(now) }
+        }))
+    };
+    for round in 0..15 {
+        for key in 0..MANY {
+            map.set(key, round);
+        }
+        epoch.store(round + 1, SeqCst);
+        let readers: Vec<_> = (0..2)
+            .map(|reader| {
+                let map = map.clone();
+                tokio::spawn(async move {
+                    let mut random = Random::new((round * 2 + reader) as u64);
+                    let mut seen = round;
+                    for _ in 0..20_000 {
+                        let value = *map.get(&random.below(MANY)).await.unwrap();
+                        assert!(value >= seen, "{value} after {seen}");
+                        seen = value;
+                        if seen > round && random.below(50) == 0 {
+                            return;
+                        }
+                    }
+                })
+            })
+            .collect();
+        let resetting = map.clone();
+        tokio::task::spawn_blocking(move || resetting.reset_all()).await.unwrap();
+        for reader in readers {
+            reader.await.unwrap();
+        }
+    }
+}
