@@ -1,12 +1,12 @@
 //! `cargo bench -p benches [-- FILTER]`: all contests whose name contains the filter, and the table.
 
 mod group;
+mod race;
 
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
-    let contests = group::contests();
+    let contests = [group::contests(), race::contests()].into_iter().flatten();
     let outcomes: Vec<_> = contests
-        .into_iter()
         .filter(|(name, _)| name.contains(&filter))
         .flat_map(|(_, contest)| contest().run())
         .collect();

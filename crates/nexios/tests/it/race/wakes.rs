@@ -151,7 +151,7 @@ fn races_are_send_and_debug() {
     let text = String::new();
     let race: Race<'_, &str, String> = run_until_first_complete([Candidate::new("a", async { Ok(&*text) })]);
     assert_send(&race);
-    assert!(format!("{race:?}").contains("waiting"));
+    assert!(format!("{race:?}").contains(r#"waiting: [Candidate { name: "a", start: Together"#), "{race:?}");
     let future = race.winner();
     assert_send(&future);
     assert_eq!(future.now_or_never().unwrap().unwrap().value, "");
