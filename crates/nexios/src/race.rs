@@ -120,7 +120,7 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     ///
     /// A refused value is a failure of its candidate: [`Failure::Refused`].
     pub fn accept(mut self, accept: impl Fn(&T) -> bool + Send + 'env) -> Self {
-        self.driver.rules_mut().closures_mut().accept = Some(Box::new(accept));
+        self.driver.rules_mut().accept = Some(Box::new(accept));
         self
     }
 
@@ -128,7 +128,7 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     ///
     /// Use it for errors that every candidate would return, such as a malformed query.
     pub fn fatal(mut self, fatal: impl Fn(&E) -> bool + Send + 'env) -> Self {
-        self.driver.rules_mut().closures_mut().fatal = Some(Box::new(fatal));
+        self.driver.rules_mut().fatal = Some(Box::new(fatal));
         self
     }
 
@@ -137,7 +137,7 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     /// These are refused values, and those of losers that finished in the same poll as the winner. Use it to
     /// give back what a mere drop would leak.
     pub fn on_discard(mut self, discard: impl Fn(T) + Send + 'env) -> Self {
-        self.driver.rules_mut().closures_mut().discard = Some(Box::new(discard));
+        self.driver.rules_mut().discard = Some(Box::new(discard));
         self
     }
 

@@ -67,7 +67,8 @@ pub(crate) struct Driver<'env, C, T, E> {
     decided: bool,
     /// Whether there is something to measure.
     timed: bool,
-    rules: Rules<'env, T, E>,
+    /// `None`: the defaults.
+    rules: Option<Box<Rules<'env, T, E>>>,
     /// The token of the surrounding scope.
     token: Option<CancelToken>,
     /// Those that have ended, in the order of their ends: index, name, why.
@@ -85,35 +86,48 @@ enum Stage {
 impl<'env, C, T, E> Driver<'env, C, T, E> {
     /// Lines the contenders up for a race that ends with `scope`.
     pub(crate) fn new(contenders: impl IntoIterator<Item = C>, scope: Option<CancelScope>) -> Self {
-        let mut driver = Self {
-            lineup: contenders.into_iter().collect(),
+        let lineup: Lineup<C> = contenders.into_iter().collect();
+        let (mut token, mut waiting) = (None, None);
+        if let Some(scope) = scope {
+            token = Some(scope.token());
+            waiting = scope.deadline().map(|deadline| {
+                let mut waiting = Box::pin(Waiting::new(lineup.places().len()));
+                waiting.as_mut().project().clock.set_deadline(deadline);
+                waiting
+            });
+        }
+        Self {
+            lineup,
             next: 0,
             running: 0,
             polled: 0,
             stage: Stage::New,
             held_back: false,
             decided: false,
-            timed: false,
-            rules: Rules::default(),
-            token: None,
+            timed: waiting.is_some(),
+            rules: None,
+            token,
             ended: Vec::new(),
-            waiting: None,
-        };
-        if let Some(scope) = scope {
-            driver.token = Some(scope.token());
-            if let Some(deadline) = scope.deadline() {
-                driver.clock().set_deadline(deadline);
-            }
+            waiting,
         }
-        driver
     }
 
     pub(super) fn rules_mut(&mut self) -> &mut Rules<'env, T, E> {
-        &mut self.rules
+        self.rules.get_or_insert_default()
     }
 
     pub(super) fn set_timeout(&mut self, limit: Duration) {
         self.clock().set_timeout(limit);
+    }
+
+    fn first_completed(&self) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules.first_completed)
+    }
+
+    fn discard(&self, value: T) {
+        if let Some(rules) = &self.rules {
+            rules.discard(value);
+        }
     }
 
     /// How many contenders were polled.
@@ -261,12 +275,14 @@ where
     /// Drops a contender, if it has not ended before, and gives its name.
     fn drop_contender(&mut self, index: usize) -> Option<Cow<'static, str>> {
         let mut contender = self.lineup.places_mut()[index].take()?;
+        let name = contender.take_name(index);
+        drop(contender);
         if let Some(waiting) = &mut self.waiting {
             let waiting = waiting.as_mut().project();
             waiting.alarms.retire(index);
             waiting.clock.forget_limit(index);
         }
-        Some(contender.take_name(index))
+        Some(name)
     }
 
     /// Notes why a contender did not win and drops it, if it has not ended before.
@@ -288,23 +304,23 @@ where
             self.running -= 1;
             let failure = match result {
                 Ok(Ok(value)) if winner.is_some() => {
-                    self.rules.discard(value);
+                    self.discard(value);
                     Failure::Cancelled
                 }
-                Ok(Ok(value)) if self.rules.accepts(&value) => {
+                Ok(Ok(value)) if self.rules.as_ref().is_none_or(|rules| rules.accepts(&value)) => {
                     let name = self.drop_contender(index).unwrap_or_default();
                     winner = Some((index, name, value));
-                    if self.rules.first_completed {
+                    if self.first_completed() {
                         break;
                     }
                     continue;
                 }
                 Ok(Ok(value)) => {
-                    self.rules.discard(value);
+                    self.discard(value);
                     Failure::Refused
                 }
                 Ok(Err(error)) => {
-                    self.decided |= self.rules.is_fatal(&error);
+                    self.decided |= self.rules.as_ref().is_some_and(|rules| rules.is_fatal(&error));
                     Failure::Failed(error)
                 }
                 Err(message) => Failure::Panicked(message),
@@ -314,7 +330,7 @@ where
             } else {
                 self.drop_contender(index);
             }
-            if self.rules.first_completed {
+            if self.first_completed() {
                 self.decided = true;
                 break;
             }
@@ -347,7 +363,7 @@ where
         let outcome = {
             let waker = waker_ref(alarm);
             let mut cx = Context::from_waker(&waker);
-            if self.rules.panic_is_failure {
+            if self.rules.as_ref().is_some_and(|rules| rules.panic_is_failure) {
                 match catch_unwind(AssertUnwindSafe(|| contender.poll(&mut cx))) {
                     Ok(outcome) => outcome.map(Ok),
                     Err(panic) => Poll::Ready(Err(panic_message(&*panic))),
@@ -375,7 +391,7 @@ where
         while let Some(index) = self.clock().take_expired(now) {
             self.fail(index, Failure::TimedOut);
             self.running -= 1;
-            self.decided |= self.rules.first_completed;
+            self.decided |= self.first_completed();
         }
     }
 

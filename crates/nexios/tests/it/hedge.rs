@@ -3,6 +3,7 @@
 mod budget;
 mod percentile;
 mod policy;
+mod tail;
 
 use std::future::Future;
 
