@@ -112,7 +112,19 @@ async fn a_hedge_cuts_the_tail_and_its_budget_holds_when_everything_is_slow() {
         ("after 20 ms, budget 5 %", &limited),
         ("95th percentile, budget 5 %", &learned),
     ];
-    for place in [0, 1] {
+    for row in [&fixed[0], &limited[0], &learned[0]] {
+        assert!(row.p99 * 20 <= none[0].p99 && row.p999 * 10 <= none[0].p999, "{row:?}");
+        assert!(row.extra_share() < 0.02, "about one in a hundred is slow: {row:?}");
+    }
+    assert!(fixed[1].extra_share() > 0.9, "without a budget the load doubles: {:?}", fixed[1]);
+    for row in [&limited[1], &learned[1]] {
+        // The bucket keeps a hundred at most from before.
+        assert!(row.extra <= CALLS as u64 / 20 + 100, "{row:?}");
+        assert_eq!(row.p50, none[1].p50, "{row:?}");
+    }
+    assert!(limited[1].suppressed > CALLS as u64 / 2, "{:?}", limited[1]);
+
+    for place in 0..2 {
         let mut table = String::new();
         rows.iter().for_each(|(who, both)| line(&mut table, who, &both[place]));
         assert!(PAGE.contains(&table), "docs/hedging.md shows other numbers than these:\n{table}");
