@@ -50,7 +50,7 @@ fn draw(usual: &[Policy], slow: &[Policy]) -> String {
         let bar = |at: (i32, i32), length: f64, colour: RGBColor, label: String| {
             let end = (at.0 + length.round() as i32, at.1 + 13);
             area.draw(&Rectangle::new([at, end], colour.filled())).unwrap();
-            text(&label, (end.0 + 6, at.1), 13);
+            text(&label, (end.0 + 6, at.1), 16);
         };
         // Three decades from 5 ms.
         let log = |millis: f64| (millis / 5.0).log10() / 3.0 * LONGEST;
@@ -58,16 +58,16 @@ fn draw(usual: &[Policy], slow: &[Policy]) -> String {
 
         bar((LEFT, 12), 13.0, USUAL, "the service as usual".to_owned());
         bar((LEFT + 190, 12), 13.0, SLOW, "the whole service ten times slower".to_owned());
-        text("99th percentile, logarithmic", (12, 40), 15);
-        text("extra attempts, per 100 calls", (12, 230), 15);
+        text("99th percentile, logarithmic", (12, 40), 18);
+        text("extra attempts, per 100 calls", (12, 230), 18);
         for (row, (usual, slow)) in usual.iter().zip(slow).enumerate() {
             assert_eq!(usual.name, slow.name);
             let y = 64 + 39 * row as i32;
-            text(&usual.name, (12, y + 7), 13);
+            text(&usual.name, (12, y + 6), 16);
             bar((LEFT, y), log(usual.p99), USUAL, format!("{} ms", usual.p99));
             bar((LEFT, y + 15), log(slow.p99), SLOW, format!("{} ms", slow.p99));
             let y = y + 190;
-            text(&usual.name, (12, y + 7), 13);
+            text(&usual.name, (12, y + 6), 16);
             bar((LEFT, y), linear(usual.extra), USUAL, format!("{:.1}", usual.extra));
             bar((LEFT, y + 15), linear(slow.extra), SLOW, format!("{:.1}", slow.extra));
         }

@@ -19,8 +19,8 @@ use attempt::Planned;
 use budget::Budget;
 pub use builder::{Delay, HedgeBuilder};
 use pace::Pace;
-use stats::Counters;
 pub use stats::HedgeStats;
+use stats::{Counters, Tally};
 
 use crate::{
     CancelScope, RaceError,
@@ -118,11 +118,12 @@ impl Hedge {
         let scope = CancelScope::current();
         async move {
             let policy = &*self.policy;
+            let mut tally = Tally::new(&policy.counters);
             let mut driver = policy.begin_call(scope);
             // The closure owns `operation`, so that the whole is `Send` if `operation` is, without `Sync`.
             poll_fn(move |cx| {
                 let outcome = driver.poll(cx, |index, planned, cause| {
-                    let admitted = policy.admit(index, cause);
+                    let admitted = policy.admit(index, cause, &mut tally);
                     if admitted {
                         planned.begin(operation(Attempt { number: index + 1 }), policy.pace.as_ref());
                     }
@@ -130,7 +131,7 @@ impl Hedge {
                 });
                 Poll::Ready(match ready!(outcome) {
                     Outcome::Won { index, value, .. } => {
-                        policy.counters.won(index);
+                        tally.won(index);
                         Ok(value)
                     }
                     Outcome::Lost { limit_hit } => Err(driver.error(limit_hit)),
@@ -166,7 +167,7 @@ impl Policy {
     }
 
     /// Whether an attempt may start now; a refused one waits for the failure of those that run.
-    fn admit(&self, index: usize, cause: Cause) -> bool {
+    fn admit(&self, index: usize, cause: Cause, tally: &mut Tally<'_>) -> bool {
         if index == 0 {
             return true;
         }
@@ -175,7 +176,7 @@ impl Policy {
             tracing::debug!(attempt = index + 1, "hedge suppressed: its budget is used up");
             return false;
         }
-        self.counters.hedged();
+        tally.hedged();
         true
     }
 

@@ -9,5 +9,9 @@ use crate::Newsroom;
 pub(crate) fn tasks(newsroom: &Newsroom) -> Router<Newsroom> {
     let protected = newsroom.protected.clone();
     let routes = TaskRoutes::new(Background::global().clone());
-    routes.field("protected_operation", move || protected.snapshot()).into_router().with_state(())
+    let articles = newsroom.articles.clone();
+    let routes = routes
+        .field("protected_operation", move || protected.snapshot())
+        .field("search", move || articles.snapshot());
+    routes.into_router().with_state(())
 }
