@@ -9,5 +9,7 @@
 mod channel;
 mod check;
 mod group;
+mod hedge;
 mod pool;
+mod race;
 mod witness;
