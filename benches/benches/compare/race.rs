@@ -4,12 +4,13 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use benches::Contest;
 use futures_concurrency::future::RaceOk;
 use futures_util::future::select_ok;
-use nexios::{Candidate, run_until_first_complete};
+use nexios::{Candidate, Delay, Hedge, run_until_first_complete};
 
 use crate::group::{Named, counted, runtime_named, spawned};
 
@@ -70,6 +71,8 @@ pub(crate) fn contests() -> Vec<Named> {
         contests.push((name(3), Box::new(move || race_of::<3, _>(title, kind, select_of_3))));
         contests.push((name(8), Box::new(move || race_of::<8, _>(title, kind, select_of_8))));
     }
+    let name = "hedge/first_ready/current_thread".to_owned();
+    contests.push((name.clone(), Box::new(move || hedge(name))));
     contests
 }
 
@@ -130,5 +133,29 @@ where
             Vec::from(boxed::<N>(kind)).race_ok().await.unwrap_or_default()
         }))
         .side(spawned("tokio::select!", runtime, move || select(kind)));
+    counted(contest, "current_thread")
+}
+
+/// For orientation: what a hedge adds to a call whose first attempt answers at once.
+fn hedge(name: String) -> Contest {
+    let runtime = &runtime_named("current_thread");
+    let call = |hedge: Hedge| {
+        move || {
+            let hedge = hedge.clone();
+            async move { hedge.run(|_| Kind::FirstReady.source(0, 1)).await.unwrap_or_default() }
+        }
+    };
+    let fixed = || Hedge::builder().delay(Delay::Fixed(Duration::from_secs(1)));
+    let learned = || Hedge::builder().delay(Delay::Percentile(0.95)).budget(0.05);
+    let contest = Contest::new(name, 1)
+        .side(spawned("on failure only", runtime, call(Hedge::builder().delay(Delay::OnFailureOnly).build())))
+        .side(spawned("fixed delay", runtime, call(fixed().build())))
+        .side(spawned("95th percentile, budget", runtime, call(learned().build())))
+        .side(spawned("boxed and awaited", runtime, || async {
+            Box::pin(Kind::FirstReady.source(0, 1)).await.unwrap_or_default()
+        }))
+        .side(spawned("awaited", runtime, || async {
+            Kind::FirstReady.source(0, 1).await.unwrap_or_default()
+        }));
     counted(contest, "current_thread")
 }
