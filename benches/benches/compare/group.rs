@@ -17,7 +17,7 @@ use tokio::{
     task::JoinSet,
 };
 
-type Named = (String, Box<dyn FnOnce() -> Contest>);
+pub(crate) type Named = (String, Box<dyn FnOnce() -> Contest>);
 
 /// A child that is woken once before it is ready.
 struct Child {
@@ -66,11 +66,11 @@ pub(crate) fn contests() -> Vec<Named> {
 }
 
 /// Allocations can be counted where everything happens on one thread.
-fn counted(contest: Contest, runtime: &str) -> Contest {
+pub(crate) fn counted(contest: Contest, runtime: &str) -> Contest {
     if runtime == "current_thread" { contest } else { contest.without_allocations() }
 }
 
-fn runtime_named(name: &str) -> Rc<Runtime> {
+pub(crate) fn runtime_named(name: &str) -> Rc<Runtime> {
     let built = match name {
         "current_thread" => Builder::new_current_thread().enable_all().build(),
         _ => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
@@ -79,7 +79,7 @@ fn runtime_named(name: &str) -> Rc<Runtime> {
 }
 
 /// One way of doing the work, in a task of the runtime as in a server.
-fn spawned<Fut>(
+pub(crate) fn spawned<Fut>(
     who: &'static str,
     runtime: &Rc<Runtime>,
     work: impl Fn() -> Fut + Clone + Send + 'static,

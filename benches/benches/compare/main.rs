@@ -4,12 +4,19 @@ mod background;
 mod group;
 mod lazy;
 mod pool;
+mod race;
 mod request;
 
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
-    let contests =
-        [group::contests(), background::contests(), lazy::contests(), pool::contests(), request::contests()];
+    let contests = [
+        group::contests(),
+        pool::contests(),
+        race::contests(),
+        background::contests(),
+        lazy::contests(),
+        request::contests(),
+    ];
     let outcomes: Vec<_> = contests
         .into_iter()
         .flatten()

@@ -119,3 +119,22 @@ mod a_child_is_not_send {}
 /// drop((task, group));
 /// ```
 mod a_child_loses_what_it_borrows {}
+
+/// R8: candidates of a race are a list; a tuple starts nothing.
+///
+/// ```compile_fail,E0277
+/// use nexios::{Candidate, run_until_first_complete};
+///
+/// let one = Candidate::new("one", async { Ok::<_, ()>(1) });
+/// let two = Candidate::new("two", async { Ok(2) });
+/// let race = run_until_first_complete((one, two));
+/// ```
+///
+/// ```
+/// use nexios::{Candidate, run_until_first_complete};
+///
+/// let one = Candidate::new("one", async { Ok::<_, ()>(1) });
+/// let two = Candidate::new("two", async { Ok(2) });
+/// let race = run_until_first_complete([one, two]);
+/// ```
+mod candidates_are_a_tuple {}

@@ -15,32 +15,20 @@ use std::{
 };
 
 pub use attempt::Attempt;
-use attempt::Timed;
+use attempt::Planned;
 use budget::Budget;
 pub use builder::{Delay, HedgeBuilder};
 use pace::Pace;
-use stats::Counters;
 pub use stats::HedgeStats;
+use stats::{Counters, Tally};
 
 use crate::{
     CancelScope, RaceError,
-    race::{Bounds, Cause, Driver, Entry, Outcome, Start},
+    race::{Cause, Driver, Outcome, Start},
 };
 
 /// The most attempts of one call.
 const MOST_ATTEMPTS: usize = 10;
-const NAMES: [&str; MOST_ATTEMPTS] = [
-    "attempt 1",
-    "attempt 2",
-    "attempt 3",
-    "attempt 4",
-    "attempt 5",
-    "attempt 6",
-    "attempt 7",
-    "attempt 8",
-    "attempt 9",
-    "attempt 10",
-];
 
 /// A policy for one operation that is safe to repeat: attempt it again when it is slow or fails.
 ///
@@ -130,16 +118,20 @@ impl Hedge {
         let scope = CancelScope::current();
         async move {
             let policy = &*self.policy;
+            let mut tally = Tally::new(&policy.counters);
             let mut driver = policy.begin_call(scope);
             // The closure owns `operation`, so that the whole is `Send` if `operation` is, without `Sync`.
             poll_fn(move |cx| {
-                let outcome = driver.poll(cx, |index, (), cause| {
-                    policy.admit(index, cause)?;
-                    Ok(Timed::new(operation(Attempt { number: index + 1 }), policy.pace.as_ref()))
+                let outcome = driver.poll(cx, |index, planned, cause| {
+                    let admitted = policy.admit(index, cause, &mut tally);
+                    if admitted {
+                        planned.begin(operation(Attempt { number: index + 1 }), policy.pace.as_ref());
+                    }
+                    admitted
                 });
                 Poll::Ready(match ready!(outcome) {
                     Outcome::Won { index, value, .. } => {
-                        policy.counters.won(index);
+                        tally.won(index);
                         Ok(value)
                     }
                     Outcome::Lost { limit_hit } => Err(driver.error(limit_hit)),
@@ -161,7 +153,7 @@ impl Policy {
     fn begin_call<'h, Fut, T, E>(
         &self,
         scope: Option<CancelScope>,
-    ) -> Driver<'static, (), Timed<'h, Fut>, T, E> {
+    ) -> Driver<'static, Planned<'h, Fut>, T, E> {
         self.counters.called();
         if let Some(budget) = &self.budget {
             budget.feed();
@@ -171,22 +163,21 @@ impl Policy {
             Some(delay) => Start::After(delay),
             None => Start::OnFailure,
         };
-        let entries = NAMES[..self.max_attempts].iter().map(|name| Entry::new((*name).into(), start, ()));
-        Driver::new(entries.collect(), Bounds::of(scope))
+        Driver::new((0..self.max_attempts).map(|_| Planned::new(start)), scope)
     }
 
     /// Whether an attempt may start now; a refused one waits for the failure of those that run.
-    fn admit(&self, index: usize, cause: Cause) -> Result<(), ()> {
+    fn admit(&self, index: usize, cause: Cause, tally: &mut Tally<'_>) -> bool {
         if index == 0 {
-            return Ok(());
+            return true;
         }
         if cause == Cause::Due && self.budget.as_ref().is_some_and(|budget| !budget.take()) {
             self.counters.suppressed();
             tracing::debug!(attempt = index + 1, "hedge suppressed: its budget is used up");
-            return Err(());
+            return false;
         }
-        self.counters.hedged();
-        Ok(())
+        tally.hedged();
+        true
     }
 
     /// How long after an attempt the next one starts; `None` while only a failure starts it.

@@ -1,34 +1,33 @@
 //! Races: several ways to one value, the first success wins.
 
 mod alarm;
-mod bounds;
 mod candidate;
+mod clock;
+mod contender;
 mod driver;
-mod entry;
 mod failure;
+mod lineup;
 mod rules;
+mod waiting;
 mod winner;
 
 use std::{
     fmt,
-    future::{Future, IntoFuture, poll_fn},
+    future::{Future, poll_fn},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-pub(crate) use bounds::Bounds;
+use tokio::time::Instant;
+
 pub use candidate::Candidate;
+pub(crate) use contender::{Contender, Plan, Start};
 pub(crate) use driver::{Cause, Driver, Outcome};
-pub(crate) use entry::{Entry, Start};
 pub use failure::{Failure, RaceError};
 pub use winner::Winner;
 
 use crate::CancelScope;
-
-type BoxFuture<'env, O> = Pin<Box<dyn Future<Output = O> + Send + 'env>>;
-type RaceDriver<'env, T, E> =
-    Driver<'env, BoxFuture<'env, Result<T, E>>, BoxFuture<'env, Result<T, E>>, T, E>;
 
 /// Runs candidates in the caller's task until one succeeds; the others are dropped.
 ///
@@ -84,8 +83,7 @@ type RaceDriver<'env, T, E> =
 pub fn run_until_first_complete<'env, T, E>(
     candidates: impl IntoIterator<Item = Candidate<'env, T, E>>,
 ) -> Race<'env, T, E> {
-    let entries = candidates.into_iter().map(Candidate::into_entry).collect();
-    Race { driver: Driver::new(entries, Bounds::of(CancelScope::current())) }
+    Race { driver: Driver::new(candidates, CancelScope::current()) }
 }
 
 /// A race that starts when it is awaited.
@@ -105,7 +103,7 @@ pub fn run_until_first_complete<'env, T, E>(
 /// Without any time limit or delay a race needs no runtime, and it makes no timer.
 #[must_use = "a race does nothing unless it is awaited"]
 pub struct Race<'env, T, E> {
-    driver: RaceDriver<'env, T, E>,
+    driver: Driver<'env, Candidate<'env, T, E>, T, E>,
 }
 
 impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
@@ -114,7 +112,7 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     /// At the limit every candidate that runs is dropped and reported as [`Failure::Cancelled`], and the
     /// error's [`is_timeout`](RaceError::is_timeout) is true. A limit of zero still polls once.
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.driver.bounds.timeout = Some(limit);
+        self.driver.set_timeout(limit);
         self
     }
 
@@ -122,7 +120,7 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     ///
     /// A refused value is a failure of its candidate: [`Failure::Refused`].
     pub fn accept(mut self, accept: impl Fn(&T) -> bool + Send + 'env) -> Self {
-        self.driver.rules.accept = Some(Box::new(accept));
+        self.driver.rules_mut().accept = Some(Box::new(accept));
         self
     }
 
@@ -130,7 +128,7 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     ///
     /// Use it for errors that every candidate would return, such as a malformed query.
     pub fn fatal(mut self, fatal: impl Fn(&E) -> bool + Send + 'env) -> Self {
-        self.driver.rules.fatal = Some(Box::new(fatal));
+        self.driver.rules_mut().fatal = Some(Box::new(fatal));
         self
     }
 
@@ -139,7 +137,7 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     /// These are refused values, and those of losers that finished in the same poll as the winner. Use it to
     /// give back what a mere drop would leak.
     pub fn on_discard(mut self, discard: impl Fn(T) + Send + 'env) -> Self {
-        self.driver.rules.discard = Some(Box::new(discard));
+        self.driver.rules_mut().discard = Some(Box::new(discard));
         self
     }
 
@@ -148,7 +146,7 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     /// A timeout or a refused value is an end too. Candidates after one that finishes at once are not
     /// polled; of several that finish in one poll the lowest in the list decides.
     pub fn first_completed(mut self) -> Self {
-        self.driver.rules.first_completed = true;
+        self.driver.rules_mut().first_completed = true;
         self
     }
 
@@ -158,7 +156,7 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     /// Use it when a candidate is code that you do not trust. It must not leave state behind that others
     /// share, see [`UnwindSafe`](std::panic::UnwindSafe).
     pub fn panic_is_failure(mut self) -> Self {
-        self.driver.rules.panic_is_failure = true;
+        self.driver.rules_mut().panic_is_failure = true;
         self
     }
 
@@ -199,39 +197,25 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     /// far is lost, as far as they are not cancel safe themselves.
     pub async fn winner(mut self) -> Result<Winner<T>, RaceError<E>> {
         let driver = &mut self.driver;
-        driver.timed = true;
-        match poll_fn(|cx| driver.poll(cx, |_, future, _| Ok(future))).await {
+        let began = Instant::now();
+        match poll_fn(|cx| driver.poll(cx, |_, _, _| true)).await {
             Outcome::Won { index, name, value } => {
-                Ok(Winner { value, name, index, elapsed: driver.elapsed(), started: driver.started() })
+                Ok(Winner { value, name, index, elapsed: began.elapsed(), started: driver.started() })
             }
             Outcome::Lost { limit_hit } => Err(driver.error(limit_hit)),
         }
     }
 }
 
-impl<'env, T: Send + 'env, E: Send + 'env> IntoFuture for Race<'env, T, E> {
-    type Output = Result<T, RaceError<E>>;
-    type IntoFuture = BoxFuture<'env, Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(Value { driver: self.driver })
-    }
-}
-
-/// The future of a race of which only the value matters.
-struct Value<'env, T, E> {
-    driver: RaceDriver<'env, T, E>,
-}
-
 // Nothing in it is pinned: the candidates are in boxes of their own.
-impl<T, E> Unpin for Value<'_, T, E> {}
+impl<T, E> Unpin for Race<'_, T, E> {}
 
-impl<T, E> Future for Value<'_, T, E> {
+impl<T, E> Future for Race<'_, T, E> {
     type Output = Result<T, RaceError<E>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let driver = &mut self.driver;
-        Poll::Ready(match ready!(driver.poll(cx, |_, future, _| Ok(future))) {
+        Poll::Ready(match ready!(driver.poll(cx, |_, _, _| true)) {
             Outcome::Won { value, .. } => Ok(value),
             Outcome::Lost { limit_hit } => Err(driver.error(limit_hit)),
         })
@@ -240,10 +224,6 @@ impl<T, E> Future for Value<'_, T, E> {
 
 impl<T, E> fmt::Debug for Race<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Race")
-            .field("candidates", &self.driver.entries())
-            .field("rules", &self.driver.rules)
-            .field("bounds", &self.driver.bounds)
-            .finish()
+        self.driver.debug(&mut f.debug_struct("Race")).finish()
     }
 }

@@ -1,20 +1,33 @@
 //! Three ways to search the articles.
 
 mod query;
+mod wins;
 
+use std::time::Duration;
+
+use nexios::{Attempt, Delay, Hedge, RaceError};
 use nexios_axum::Problem;
 use rusqlite::{Connection, params_from_iter};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::sqlite::{Sqlite, SqliteError};
 pub(crate) use query::SearchQuery;
+pub(crate) use wins::{Source, Wins};
 
 const MOST_HITS: usize = 20;
+/// A read of the replica that takes longer is attempted once more.
+const REPLICA_PATIENCE: Duration = Duration::from_millis(100);
+/// The share of replica reads that may be attempted once more for being slow.
+const REPLICA_BUDGET: f64 = 0.05;
 
 /// The articles, in the primary database and in a replica.
 pub(crate) struct Articles {
     primary: Sqlite,
     replica: Sqlite,
+    /// Reads change nothing, so one that is slow may be attempted again.
+    replica_reads: Hedge,
+    wins: Wins,
 }
 
 #[derive(Debug, Serialize)]
@@ -27,7 +40,27 @@ pub(crate) struct Hit {
 
 impl Articles {
     pub(crate) fn new(primary: Sqlite, replica: Sqlite) -> Self {
-        Articles { primary, replica }
+        let replica_reads = Hedge::builder().delay(Delay::Fixed(REPLICA_PATIENCE)).budget(REPLICA_BUDGET);
+        Articles { primary, replica, replica_reads: replica_reads.build(), wins: Wins::default() }
+    }
+
+    /// Who has won so far, and what came of the second attempts at the replica.
+    pub(crate) fn snapshot(&self) -> Value {
+        let reads = self.replica_reads.stats();
+        json!({
+            "wins": self.wins.snapshot(),
+            "replica_reads": {
+                "calls": reads.calls,
+                "hedges_started": reads.hedges_started,
+                "hedges_won": reads.hedges_won,
+                "hedges_wasted": reads.hedges_wasted,
+                "hedges_suppressed": reads.hedges_suppressed,
+            },
+        })
+    }
+
+    pub(crate) fn wins(&self) -> &Wins {
+        &self.wins
     }
 
     /// Full-text search, best hits first.
@@ -35,9 +68,23 @@ impl Articles {
         Ok(self.primary.read(move |db| full_text(db, &query)).await?)
     }
 
-    /// The same on the replica.
-    pub(crate) async fn search_replica(&self, query: SearchQuery) -> Result<Vec<Hit>, SearchError> {
-        Ok(self.replica.read(move |db| full_text(db, &query)).await?)
+    /// The same on the replica, attempted again when it is slow; `trial` goes before each attempt.
+    pub(crate) async fn search_replica<Fut>(
+        &self,
+        query: SearchQuery,
+        trial: impl Fn(Attempt) -> Fut + Send,
+    ) -> Result<Vec<Hit>, SearchError>
+    where
+        Fut: Future<Output = Result<(), SearchError>> + Send,
+    {
+        let hits = self.replica_reads.run(|attempt| {
+            let (trial, query) = (trial(attempt), query.clone());
+            async move {
+                trial.await?;
+                Ok(self.replica.read(move |db| full_text(db, &query)).await?)
+            }
+        });
+        Ok(hits.await?)
     }
 
     /// Reads every article, for when the full-text index is of no use; newest hits first.
@@ -73,6 +120,8 @@ fn hit(row: &rusqlite::Row<'_>) -> rusqlite::Result<Hit> {
 #[derive(Debug)]
 pub(crate) enum SearchError {
     Sqlite(#[expect(dead_code, reason = "read in the log, by Debug")] SqliteError),
+    /// No attempt at the replica gave hits.
+    Replica(#[expect(dead_code, reason = "read in the log, by Debug")] RaceError<SearchError>),
     /// Somebody tries what happens when a source fails.
     Trial,
 }
@@ -80,6 +129,12 @@ pub(crate) enum SearchError {
 impl From<SqliteError> for SearchError {
     fn from(error: SqliteError) -> Self {
         SearchError::Sqlite(error)
+    }
+}
+
+impl From<RaceError<SearchError>> for SearchError {
+    fn from(error: RaceError<SearchError>) -> Self {
+        SearchError::Replica(error)
     }
 }
 

@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -6,7 +7,21 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::pace::Pace;
+use super::{MOST_ATTEMPTS, pace::Pace};
+use crate::race::{Contender, Plan, Start};
+
+const NAMES: [&str; MOST_ATTEMPTS] = [
+    "attempt 1",
+    "attempt 2",
+    "attempt 3",
+    "attempt 4",
+    "attempt 5",
+    "attempt 6",
+    "attempt 7",
+    "attempt 8",
+    "attempt 9",
+    "attempt 10",
+];
 
 /// Which attempt of a call this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,9 +30,10 @@ pub struct Attempt {
     pub number: usize,
 }
 
-/// An attempt under way, which reports how long it took, whatever its end.
-pub(super) struct Timed<'h, Fut> {
-    future: Pin<Box<Fut>>,
+/// An attempt as the race sees it: its future is made when it starts.
+pub(super) struct Planned<'h, Fut> {
+    plan: Plan,
+    future: Option<Pin<Box<Fut>>>,
     clock: Option<Clock<'h>>,
 }
 
@@ -28,18 +44,32 @@ struct Clock<'h> {
     answered: bool,
 }
 
-impl<'h, Fut> Timed<'h, Fut> {
-    pub(super) fn new(future: Fut, pace: Option<&'h Pace>) -> Self {
-        let clock = pace.map(|pace| Clock { pace, started: Instant::now(), answered: false });
-        Self { future: Box::pin(future), clock }
+impl<'h, Fut> Planned<'h, Fut> {
+    pub(super) fn new(start: Start) -> Self {
+        Self { plan: Plan { start, limit: None }, future: None, clock: None }
+    }
+
+    /// Starts the attempt; its time is reported to `pace`, whatever its end.
+    pub(super) fn begin(&mut self, future: Fut, pace: Option<&'h Pace>) {
+        self.future = Some(Box::pin(future));
+        self.clock = pace.map(|pace| Clock { pace, started: Instant::now(), answered: false });
     }
 }
 
-impl<T, E, Fut: Future<Output = Result<T, E>>> Future for Timed<'_, Fut> {
-    type Output = Result<T, E>;
+impl<T, E, Fut: Future<Output = Result<T, E>>> Contender<T, E> for Planned<'_, Fut> {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = ready!(self.future.as_mut().poll(cx));
+    fn take_name(&mut self, index: usize) -> Cow<'static, str> {
+        NAMES.get(index).copied().unwrap_or_default().into()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
+        let Some(future) = &mut self.future else {
+            return Poll::Pending;
+        };
+        let result = ready!(future.as_mut().poll(cx));
         if let Some(mut clock) = self.clock.take() {
             // A quick error says nothing about how long an answer takes.
             clock.answered = result.is_ok();

@@ -1,8 +1,14 @@
-use std::{borrow::Cow, fmt, future::Future, pin::Pin, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use super::entry::{Entry, Start};
-
-type BoxFuture<'env, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'env>>;
+use super::contender::{Contender, Plan, Start};
 
 /// One way to get the value of a race: a name, a future, and when it may start.
 ///
@@ -11,7 +17,48 @@ type BoxFuture<'env, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 
 /// the list. The first of the list always starts at once.
 #[must_use = "a candidate does nothing outside a race"]
 pub struct Candidate<'env, T, E> {
-    entry: Entry<BoxFuture<'env, T, E>, BoxFuture<'env, T, E>, E>,
+    // One box for everything: lists of candidates are moved about, and one allocation each is the least.
+    boxed: Pin<Box<dyn Erased<T, E> + Send + 'env>>,
+}
+
+pin_project_lite::pin_project! {
+    struct Planned<F> {
+        name: Cow<'static, str>,
+        plan: Plan,
+        #[pin]
+        future: F,
+    }
+}
+
+/// A planned future of any type.
+trait Erased<T, E> {
+    fn name(&self) -> &str;
+    fn take_name(self: Pin<&mut Self>) -> Cow<'static, str>;
+    fn plan(&self) -> &Plan;
+    fn plan_mut(self: Pin<&mut Self>) -> &mut Plan;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>>;
+}
+
+impl<T, E, F: Future<Output = Result<T, E>>> Erased<T, E> for Planned<F> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn take_name(self: Pin<&mut Self>) -> Cow<'static, str> {
+        mem::take(self.project().name)
+    }
+
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn plan_mut(self: Pin<&mut Self>) -> &mut Plan {
+        self.project().plan
+    }
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
+        self.project().future.poll(cx)
+    }
 }
 
 impl<'env, T, E> Candidate<'env, T, E> {
@@ -20,7 +67,8 @@ impl<'env, T, E> Candidate<'env, T, E> {
         name: impl Into<Cow<'static, str>>,
         future: impl Future<Output = Result<T, E>> + Send + 'env,
     ) -> Self {
-        Self { entry: Entry::new(name.into(), Start::Together, Box::pin(future)) }
+        let plan = Plan { start: Start::Together, limit: None };
+        Self { boxed: Box::pin(Planned { name: name.into(), plan, future }) }
     }
 
     /// Starts it this long after the previous one in the list actually started.
@@ -29,7 +77,7 @@ impl<'env, T, E> Candidate<'env, T, E> {
     /// [RFC 8305](https://www.rfc-editor.org/rfc/rfc8305#section-5) ("happy eyeballs"). Default: no delay.
     /// Of `after` and [`on_failure`](Self::on_failure) the last call counts.
     pub fn after(mut self, delay: Duration) -> Self {
-        self.entry.start = Start::After(delay);
+        self.boxed.as_mut().plan_mut().start = Start::After(delay);
         self
     }
 
@@ -37,23 +85,38 @@ impl<'env, T, E> Candidate<'env, T, E> {
     ///
     /// Running into the limit is a failure: [`Failure::TimedOut`](crate::Failure::TimedOut).
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.entry.limit = Some(limit);
+        self.boxed.as_mut().plan_mut().limit = Some(limit);
         self
     }
 
     /// Starts it only when all earlier ones have failed.
     pub fn on_failure(mut self) -> Self {
-        self.entry.start = Start::OnFailure;
+        self.boxed.as_mut().plan_mut().start = Start::OnFailure;
         self
     }
+}
 
-    pub(super) fn into_entry(self) -> Entry<BoxFuture<'env, T, E>, BoxFuture<'env, T, E>, E> {
-        self.entry
+impl<T, E> Contender<T, E> for Candidate<'_, T, E> {
+    fn plan(&self) -> &Plan {
+        self.boxed.plan()
+    }
+
+    fn take_name(&mut self, _index: usize) -> Cow<'static, str> {
+        self.boxed.as_mut().take_name()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
+        self.boxed.as_mut().poll(cx)
     }
 }
 
 impl<T, E> fmt::Debug for Candidate<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.entry.fmt(f)
+        let Plan { start, limit } = self.boxed.plan();
+        f.debug_struct("Candidate")
+            .field("name", &self.boxed.name())
+            .field("start", start)
+            .field("timeout", limit)
+            .finish_non_exhaustive()
     }
 }

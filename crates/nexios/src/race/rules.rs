@@ -5,7 +5,7 @@ use std::{any::Any, fmt};
 type Predicate<'env, V> = Box<dyn Fn(&V) -> bool + Send + 'env>;
 
 /// The caller's own rules; the defaults are those of "first success wins".
-pub(crate) struct Rules<'env, T, E> {
+pub(super) struct Rules<'env, T, E> {
     /// Whether a value may win. Default: every value.
     pub(super) accept: Option<Predicate<'env, T>>,
     /// Whether an error ends the race. Default: none does.

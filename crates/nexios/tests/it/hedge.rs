@@ -3,6 +3,7 @@
 mod budget;
 mod percentile;
 mod policy;
+mod tail;
 
 use std::future::Future;
 
@@ -36,7 +37,12 @@ async fn call(hedge: &Hedge, millis: u64) {
     assert!(answer.is_ok());
 }
 
-/// Calls, hedges started, won, suppressed.
+/// Calls, hedges started, won, suppressed, when no call is under way.
 fn counts(stats: &HedgeStats) -> [u64; 4] {
+    assert_eq!(
+        stats.hedges_won + stats.hedges_wasted,
+        stats.hedges_started,
+        "every hedge has ended: {stats:?}"
+    );
     [stats.calls, stats.hedges_started, stats.hedges_won, stats.hedges_suppressed]
 }

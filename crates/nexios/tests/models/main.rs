@@ -10,6 +10,8 @@ mod background;
 mod channel;
 mod check;
 mod group;
+mod hedge;
 mod lazy;
 mod pool;
+mod race;
 mod witness;

@@ -1,25 +1,26 @@
 //! `GET /search?q=rust`: three sources; the first that answers wins.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Json,
     extract::{Query, State},
 };
-use nexios::{Candidate, run_until_first_complete};
+use nexios::{Attempt, Candidate, run_until_first_complete};
 use nexios_axum::{OrProblem, Problem};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Newsroom,
-    search::{Hit, SearchError, SearchQuery},
+    search::{Hit, SearchError, SearchQuery, Source},
 };
 
 const HEAD_START: Duration = Duration::from_millis(50);
 const SCAN_LIMIT: Duration = Duration::from_secs(2);
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// `primary`, `replica` and `scan` may be `slow` or `fail`, to try who answers then.
+/// `primary`, `replica` and `scan` may be `slow`, `stutter` (only the first attempt is slow) or `fail`, to try
+/// who answers then.
 #[derive(Deserialize)]
 pub(crate) struct Params {
     #[serde(default)]
@@ -35,7 +36,7 @@ pub(crate) struct Params {
 #[derive(Serialize)]
 pub(crate) struct Found {
     results: Vec<Hit>,
-    served_by: Cow<'static, str>,
+    served_by: &'static str,
 }
 
 pub(crate) async fn search(
@@ -43,20 +44,28 @@ pub(crate) async fn search(
     OrProblem(Query(params)): OrProblem<Query<Params>>,
 ) -> Result<Json<Found>, Problem> {
     let query = SearchQuery::parse(&params.q)?;
-    let primary = params.primary.play(articles.search_primary(query.clone()));
-    let replica = params.replica.play(articles.search_replica(query.clone()));
-    let scan = params.scan.play(articles.scan(query));
+    let primary = async {
+        params.primary.play(1).await?;
+        articles.search_primary(query.clone()).await
+    };
+    let replica =
+        articles.search_replica(query.clone(), |attempt: Attempt| params.replica.play(attempt.number));
+    let scan = async {
+        params.scan.play(1).await?;
+        articles.scan(query.clone()).await
+    };
 
-    let winner = run_until_first_complete([
-        Candidate::new("primary", primary),
-        Candidate::new("replica", replica).after(HEAD_START),
+    let race = run_until_first_complete([
+        Candidate::new(Source::Primary.name(), primary),
+        Candidate::new(Source::Replica.name(), replica).after(HEAD_START),
         // Together with the replica: a primary that is well spares the service the scan.
-        Candidate::new("scan", scan).timeout(SCAN_LIMIT),
-    ])
-    .timeout(LIMIT)
-    .winner()
-    .await?;
-    Ok(Json(Found { results: winner.value, served_by: winner.name }))
+        Candidate::new(Source::Scan.name(), scan).timeout(SCAN_LIMIT),
+    ]);
+    let outcome = race.timeout(LIMIT).winner().await;
+    let source = outcome.as_ref().ok().map(|winner| Source::ALL[winner.index]);
+    articles.wins().count(source);
+    let winner = outcome?;
+    Ok(Json(Found { results: winner.value, served_by: Source::ALL[winner.index].name() }))
 }
 
 /// How a source shall behave.
@@ -66,21 +75,19 @@ enum Trial {
     #[default]
     Ok,
     Slow,
+    Stutter,
     Fail,
 }
 
 impl Trial {
-    async fn play(
-        self,
-        search: impl Future<Output = Result<Vec<Hit>, SearchError>>,
-    ) -> Result<Vec<Hit>, SearchError> {
+    /// What comes before an attempt, counted from 1.
+    async fn play(self, attempt: usize) -> Result<(), SearchError> {
         match self {
-            Trial::Ok => search.await,
-            Trial::Slow => {
-                tokio::time::sleep(2 * LIMIT).await;
-                search.await
-            }
-            Trial::Fail => Err(SearchError::Trial),
+            Trial::Slow => tokio::time::sleep(2 * LIMIT).await,
+            Trial::Stutter if attempt == 1 => tokio::time::sleep(2 * LIMIT).await,
+            Trial::Ok | Trial::Stutter => {}
+            Trial::Fail => return Err(SearchError::Trial),
         }
+        Ok(())
     }
 }

@@ -7,12 +7,12 @@ use nexios_axum::TaskRoutes;
 use crate::Newsroom;
 
 pub(crate) fn tasks(newsroom: &Newsroom) -> Router<Newsroom> {
-    let (protected, darkroom) = (newsroom.protected.clone(), newsroom.darkroom.clone());
-    let analytics = newsroom.analytics.clone();
+    let Newsroom { protected, darkroom, analytics, articles, .. } = newsroom.clone();
     TaskRoutes::new(Background::global().clone())
         .field("protected_operation", move || protected.snapshot())
         .field("thumbnails", move || darkroom.snapshot())
         .field("analytics", move || analytics.snapshot())
+        .field("search", move || articles.snapshot())
         .into_router()
         .with_state(())
 }

@@ -1,4 +1,4 @@
-use crate::service::Service;
+use crate::service::{Service, serve, url};
 
 #[tokio::test]
 async fn the_primary_answers_with_ranked_hits() {
@@ -136,4 +136,78 @@ async fn all_failed_is_503_and_tells_no_cause() {
     let answer = Service::new().get("/search?q=rust&primary=fail&replica=fail&scan=fail").await;
     answer.problem(503);
     assert!(answer.header("retry-after").is_some());
+}
+
+/// A search is counted for the source that won it.
+#[tokio::test]
+async fn the_status_shows_who_won() {
+    let service = Service::new();
+    let before = service.get("/tasks/status").await.ok(200);
+    assert_eq!(
+        before["search"],
+        serde_json::json!({
+            "wins": { "primary": 0, "replica": 0, "scan": 0, "nobody": 0 },
+            "replica_reads": {
+                "calls": 0, "hedges_started": 0, "hedges_won": 0, "hedges_wasted": 0, "hedges_suppressed": 0,
+            },
+        })
+    );
+    for trial in ["", "&primary=slow&scan=slow", "&primary=fail&replica=fail", "&primary=fail&replica=fail"] {
+        service.get(&format!("/search?q=rust{trial}")).await.ok(200);
+    }
+    service.get("/search?q=rust&primary=fail&replica=fail&scan=fail").await.problem(503);
+    // A query that is refused is no search.
+    service.get("/search?q=").await.problem(400);
+    let wins = &service.get("/tasks/status").await.ok(200)["search"]["wins"];
+    assert_eq!(*wins, serde_json::json!({ "primary": 1, "replica": 1, "scan": 2, "nobody": 1 }));
+}
+
+/// Over a real socket, as a person sees it: the primary is slow, the replica answers, the status tells.
+#[tokio::test]
+async fn a_person_sees_the_replica_win() {
+    let service = Service::new();
+    let url = url(serve(service.app.clone()).await);
+    let get = async |path: &str| -> serde_json::Value {
+        let response = reqwest::get(format!("{url}{path}")).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        response.json().await.unwrap()
+    };
+    let begun = std::time::Instant::now();
+    let found = get("search?q=rust&primary=slow&scan=slow").await;
+    assert_eq!(found["served_by"], "replica");
+    assert!(!found["results"].as_array().unwrap().is_empty());
+    let took = begun.elapsed();
+    assert!(took >= std::time::Duration::from_millis(50), "the primary has a head start: {took:?}");
+    assert_eq!(get("tasks/status").await["search"]["wins"]["replica"], 1);
+}
+
+/// A replica that stutters is read a second time, and the second attempt answers.
+#[tokio::test]
+async fn a_stuttering_replica_is_read_again() {
+    let service = Service::new();
+    let found = service.get("/search?q=rust&primary=slow&replica=stutter&scan=slow").await.ok(200);
+    assert_eq!(found["served_by"], "replica");
+    let reads = service.get("/tasks/status").await.ok(200)["search"]["replica_reads"].clone();
+    assert_eq!(
+        reads,
+        serde_json::json!({
+            "calls": 1, "hedges_started": 1, "hedges_won": 1, "hedges_wasted": 0, "hedges_suppressed": 0,
+        })
+    );
+}
+
+/// The second attempts have a budget: ten at first, then one in twenty reads.
+#[tokio::test(start_paused = true)]
+async fn second_attempts_at_a_slow_replica_stay_within_their_budget() {
+    let service = Service::new();
+    for _ in 0..12 {
+        service.get("/search?q=rust&primary=slow&replica=slow&scan=slow").await.problem(504);
+    }
+    let reads = service.get("/tasks/status").await.ok(200)["search"]["replica_reads"].clone();
+    assert_eq!(
+        reads,
+        serde_json::json!({
+            "calls": 12, "hedges_started": 10, "hedges_won": 0, "hedges_wasted": 10, "hedges_suppressed": 2,
+        })
+    );
 }

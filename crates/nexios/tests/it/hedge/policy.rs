@@ -229,6 +229,25 @@ fn nonsense_is_refused_and_named() {
     }
 }
 
+/// HG-001, HG-046: what came of a hedge is known when its call is over, however it ends.
+#[tokio::test(start_paused = true)]
+async fn a_hedge_is_wasted_when_its_call_ends_without_its_win() {
+    let hedge = fixed(3, 10);
+    let log = Log::new();
+    let ends = |stats: nexios::HedgeStats| (stats.hedges_started, stats.hedges_won, stats.hedges_wasted);
+    let mut call = Box::pin(hedge.run(script(&log, [(100, Ok("1")), (100, Ok("2")), (15, Ok("3"))])));
+    assert!(timeout(ms(25), &mut call).await.is_err());
+    assert_eq!(ends(hedge.stats()), (2, 0, 0), "both are under way");
+    assert_eq!(call.await.unwrap(), "3");
+    assert_eq!(ends(hedge.stats()), (2, 1, 1), "the second attempt was for nothing");
+    let lost = hedge.run(script(&log, [(1, Err("1")), (1, Err("2")), (1, Err("3"))])).await;
+    assert!(lost.is_err());
+    assert_eq!(ends(hedge.stats()), (4, 1, 3));
+    let left = hedge.run(script(&log, [(100, Ok("1")), (100, Ok("2")), (100, Ok("3"))]));
+    assert!(timeout(ms(15), left).await.is_err());
+    assert_eq!(ends(hedge.stats()), (5, 1, 4), "its caller left");
+}
+
 #[tokio::test(start_paused = true)]
 async fn clones_share_the_policy() {
     let hedge = fixed(2, 10);

@@ -7,7 +7,9 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use nexios::{CancelReason, CancelScope, CancelToken, Candidate, Failure, run_until_first_complete};
+use nexios::{
+    Background, CancelReason, CancelScope, CancelToken, Candidate, Drain, Failure, run_until_first_complete,
+};
 use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::{Log, kinds, ms, poll_once};
@@ -101,6 +103,67 @@ async fn the_losers_are_dropped_before_the_winner_is_returned() {
     assert_eq!(won.unwrap(), "a");
     let lines = log.lines();
     assert_eq!(lines[3..], ["5 a dropped", "5 b dropped", "5 c dropped", "5 returned"]);
+}
+
+/// R4, RC-024: a loser whose cleanup takes long hands it to somebody who outlives the race; the answer does not wait.
+#[tokio::test(start_paused = true)]
+async fn a_losers_long_cleanup_does_not_hold_the_answer_back() {
+    struct Lease {
+        log: Log,
+        cleanups: Background,
+    }
+    impl Drop for Lease {
+        fn drop(&mut self) {
+            let log = self.log.clone();
+            let cleaning = self.cleanups.spawn("give the lease back", |_| async move {
+                sleep(ms(1_500)).await;
+                log.line("given back");
+            });
+            assert!(cleaning.is_ok());
+        }
+    }
+    let log = Log::new();
+    let cleanups = Background::new();
+    let lease = Lease { log: log.clone(), cleanups: cleanups.clone() };
+    let won = run_until_first_complete([
+        Candidate::new("stubborn", async move {
+            let _lease = lease;
+            pending().await
+        }),
+        log.ok("quick", 10),
+    ])
+    .await;
+    assert_eq!((won.unwrap(), log.now()), ("quick", 10));
+    assert_eq!(cleanups.stats().running, 1, "and it can be seen");
+    let report = cleanups.drain(Drain { wait: ms(5_000), cancel: ms(0) }).await;
+    assert_eq!(report.completed, ["give the lease back"]);
+    assert_eq!(log.lines().last().unwrap(), "1510 given back");
+}
+
+/// Pitfall 3.9: what is over does not go on.
+#[test]
+fn a_race_that_is_over_is_not_polled_again() {
+    let mut race = run_until_first_complete([Candidate::new("a", async { Ok::<_, ()>(1) })]);
+    assert!((&mut race).now_or_never().is_some());
+    let again = AssertUnwindSafe(&mut race).catch_unwind().now_or_never().unwrap();
+    let payload = again.unwrap_err();
+    assert_eq!(payload.downcast_ref::<&str>(), Some(&"a race that is over was polled again"));
+}
+
+/// A limit counts from the candidate's own start, a delay from the start before it, and both on one clock although
+/// they are only read when they are needed.
+#[tokio::test(start_paused = true)]
+async fn times_that_are_needed_late_are_exact() {
+    let log = Log::new();
+    let race = run_until_first_complete([
+        log.err("a", 10),
+        log.err("b", 7).on_failure(),
+        log.never("c").on_failure().timeout(ms(20)),
+        log.ok("d", 1).after(ms(5)),
+    ]);
+    let winner = race.winner().await.unwrap();
+    assert_eq!((winner.value, winner.elapsed), ("d", ms(23)));
+    assert_eq!(log.starts(), ["0 a", "10 b", "17 c", "22 d"]);
 }
 
 #[tokio::test(start_paused = true)]

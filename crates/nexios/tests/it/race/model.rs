@@ -5,23 +5,7 @@ use std::{sync::Mutex, time::Duration};
 use nexios::{Candidate, Failure, run_until_first_complete};
 use tokio::time::sleep;
 
-use super::{Log, ms};
-
-/// Marsaglia's xorshift64: small, seeded, the same everywhere.
-struct Xorshift(u64);
-
-impl Xorshift {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
+use super::{Log, Xorshift, ms};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Start {

@@ -43,6 +43,51 @@ async fn only_a_woken_candidate_is_polled() {
     assert_eq!(polls, [2, 2, 2, 1]);
 }
 
+/// A lock held across an await by one candidate and wanted by another, pitfall 3.6: no candidate that runs is left
+/// unpolled when it is woken, so the lock is given on.
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_holds_a_lock_is_never_parked() {
+    let log = Log::new();
+    let lock = tokio::sync::Mutex::new(());
+    let locking = |name: &'static str, outcome: Result<&'static str, &'static str>| {
+        let (lock, log) = (&lock, &log);
+        Candidate::new(name, async move {
+            let _guard = lock.lock().await;
+            log.line(format!("{name} locks"));
+            sleep(ms(10)).await;
+            outcome
+        })
+    };
+    let race = run_until_first_complete([
+        locking("first", Err("first")),
+        locking("second", Err("second")),
+        locking("third", Ok("third")).after(ms(1)),
+    ]);
+    assert_eq!(race.await.unwrap(), "third");
+    assert_eq!(log.lines(), ["0 first locks", "10 second locks", "20 third locks"]);
+    assert!(lock.try_lock().is_ok(), "and the losers have given it back");
+}
+
+/// Pitfall 3.1: candidates run in the task of the race.
+#[tokio::test(start_paused = true)]
+async fn no_task_is_spawned() {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let before = metrics.num_alive_tasks();
+    let log = Log::new();
+    let candidate = |name: &'static str, outcome| {
+        let (work, metrics) = (log.work(name, 10, outcome), &metrics);
+        Candidate::new(name, async move {
+            let outcome = work.await;
+            assert_eq!(metrics.num_alive_tasks(), before);
+            outcome
+        })
+    };
+    let race = run_until_first_complete([candidate("a", Err("a")), candidate("b", Ok("b")).after(ms(5))])
+        .timeout(ms(50));
+    assert_eq!(race.await.unwrap(), "b");
+    assert_eq!(metrics.num_alive_tasks(), before);
+}
+
 /// A poll of the race without a wake-up polls nobody.
 #[tokio::test(start_paused = true)]
 async fn a_spurious_poll_reaches_no_candidate() {
@@ -151,7 +196,7 @@ fn races_are_send_and_debug() {
     let text = String::new();
     let race: Race<'_, &str, String> = run_until_first_complete([Candidate::new("a", async { Ok(&*text) })]);
     assert_send(&race);
-    assert!(format!("{race:?}").contains("waiting"));
+    assert!(format!("{race:?}").contains(r#"waiting: [Candidate { name: "a", start: Together"#), "{race:?}");
     let future = race.winner();
     assert_send(&future);
     assert_eq!(future.now_or_never().unwrap().unwrap().value, "");
