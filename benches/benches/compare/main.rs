@@ -2,10 +2,11 @@
 
 mod group;
 mod request;
+mod serve;
 
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
-    let contests = [group::contests(), request::contests()].into_iter().flatten();
+    let contests = [group::contests(), request::contests(), serve::contests()].into_iter().flatten();
     let outcomes: Vec<_> = contests
         .filter(|(name, _)| name.contains(&filter))
         .flat_map(|(_, contest)| contest().run())
