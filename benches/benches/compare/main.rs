@@ -6,6 +6,7 @@ mod lazy;
 mod pool;
 mod race;
 mod request;
+mod serve;
 
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
@@ -16,6 +17,7 @@ fn main() {
         background::contests(),
         lazy::contests(),
         request::contests(),
+        serve::contests(),
     ];
     let outcomes: Vec<_> = contests
         .into_iter()
