@@ -8,7 +8,7 @@ use axum::{
     routing::{get, post},
 };
 use nexios::{CancelToken, Overload, ThreadPool, run_in_threadpool};
-use nexios_axum::{NexiosApp, RequestLayer, RouteDeadline, method_not_allowed, not_found};
+use nexios_axum::{NexiosApp, OnDisconnect, RequestLayer, RouteDeadline, method_not_allowed, not_found};
 use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     trace::TraceLayer,
@@ -105,8 +105,12 @@ pub fn app(config: &Config) -> Router {
 
 /// Makes the service of parts that somebody else holds too.
 pub fn router(newsroom: Newsroom) -> Router {
-    let upload = post(upload::upload)
-        .layer((DefaultBodyLimit::max(upload::MOST_BYTES_READ), RouteDeadline::of(LONGEST_UPLOAD)));
+    let upload = post(upload::upload).layer((
+        DefaultBodyLimit::max(upload::MOST_BYTES_READ),
+        RouteDeadline::of(LONGEST_UPLOAD),
+        // There is nothing to clean up, and somebody may be waiting for the place.
+        OnDisconnect::Immediate,
+    ));
     Router::new()
         .route("/", get(index::index))
         .route("/dashboard", get(dashboard::dashboard))
