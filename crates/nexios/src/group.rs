@@ -1,5 +1,6 @@
 //! Tasks that cannot outlive the group that started them.
 
+mod body;
 mod builder;
 mod children;
 mod clock;
@@ -20,6 +21,7 @@ mod task;
 mod unwinding;
 mod verdict;
 mod wake;
+mod wakers;
 mod work;
 
 use std::{borrow::Cow, fmt, future::Future, panic::Location, sync::Arc, thread};

@@ -7,12 +7,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::{
-    label::Label,
-    slots::Slots,
-    wake::{Key, Wakers},
-    work::Work,
-};
+use super::{label::Label, slots::Slots, wake::Key, wakers::Wakers, work::Work};
 
 /// The slots of all live children. A slot is used again once its child has ended.
 pub(super) struct Children<'env, E> {
@@ -293,7 +288,7 @@ impl<'env, E> Children<'env, E> {
                 }
                 // It is still being made; it starts when that is done.
                 other => {
-                    debug_assert!(matches!(other, Stage::Reserved { started: false, doomed: false, .. }))
+                    debug_assert!(matches!(other, Stage::Reserved { started: false, doomed: false, .. }));
                 }
             }
             self.holding += 1;

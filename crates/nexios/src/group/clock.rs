@@ -13,7 +13,8 @@ use tokio::time::{Instant, Sleep};
 
 use super::{
     state::BoxFuture,
-    wake::{ChildWaker, Key, Signals},
+    wake::{Key, Signals},
+    wakers::ChildWaker,
 };
 use crate::{CancelReason, CancelToken};
 

@@ -1,71 +1,21 @@
 //! One turn of driving: polls what was woken, in the order of the wakes, until nothing is left or others should
 //! have a go.
 
-use std::{
-    mem,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    task::{Context, Poll, Waker},
-};
+mod limits;
+mod polls;
 
-use futures_util::task::waker_ref;
+use std::{mem, task::Waker};
 
 use super::{
+    body::{Body, NoBody},
     children::Turn,
-    clock::Time,
     frames,
-    outcome::Ending,
-    panics::{drop_quietly, log_panic, log_unseen},
     state::{Core, Phase, Run, Shared},
-    verdict::{Cause, Payload},
-    wake::{Awaiters, Key, Seats},
-    work::{End, Failure},
+    verdict::Cause,
+    wake::{Awaiters, Key},
+    wakers::Seats,
 };
-use crate::{CancelReason, Interrupted, sync::MutexGuard};
-
-/// The body of `run`, for the one awaiter that has it.
-pub(super) trait Body<E> {
-    /// Begins the run, under the group's lock; false if there is nothing left to run.
-    fn enter(&mut self, core: &mut Core<'_, E>) -> bool;
-
-    /// Polls the body once; an error is the group's business.
-    fn poll(&mut self) -> Poll<Result<(), E>>;
-
-    /// Whether the body has neither finished nor been dropped.
-    fn is_alive(&self) -> bool;
-
-    /// Drops the body at its await.
-    fn cut(&mut self);
-
-    /// Keeps an error that the group did not take as the one that decides.
-    fn keep_error(&mut self, error: E);
-
-    /// All has ended; under the group's lock.
-    fn leave(&mut self, core: &mut Core<'_, E>);
-}
-
-/// For awaiters that have no body: handles, and `map` outside `run`.
-pub(super) struct NoBody;
-
-impl<E> Body<E> for NoBody {
-    fn enter(&mut self, _: &mut Core<'_, E>) -> bool {
-        true
-    }
-
-    fn poll(&mut self) -> Poll<Result<(), E>> {
-        Poll::Pending
-    }
-
-    fn is_alive(&self) -> bool {
-        false
-    }
-
-    fn cut(&mut self) {}
-
-    fn keep_error(&mut self, _: E) {}
-
-    fn leave(&mut self, _: &mut Core<'_, E>) {}
-}
+use crate::{Interrupted, sync::MutexGuard};
 
 /// How a turn ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -339,192 +289,6 @@ impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
         let others = self.leave(&mut self.shared.lock());
         // Whoever is told may be parked for good, so all are.
         others.wake();
-    }
-
-    fn poll_child(
-        &mut self,
-        mut turn: Turn<'env, E>,
-        body: &mut dyn Body<E>,
-    ) -> MutexGuard<'a, Core<'env, E>> {
-        self.polled = true;
-        frames::begin_poll();
-        let waker = self.seats.waker(turn.key, &self.shared.signals);
-        waker.arm();
-        let polled =
-            catch_unwind(AssertUnwindSafe(|| turn.work.poll(&mut Context::from_waker(&waker_ref(waker)))));
-        match polled {
-            Ok(Poll::Ready(End::Published)) => {
-                let Turn { key, work } = turn;
-                drop(work);
-                let mut core = self.shared.lock();
-                core.children.free(key.slot);
-                self.end_poll(core)
-            }
-            Ok(Poll::Pending) => self.keep(turn),
-            Ok(Poll::Ready(End::Unseen)) => self.finish(turn, None, body),
-            Ok(Poll::Ready(End::Failed(failure))) => self.finish(turn, Some(*failure), body),
-            Ok(Poll::Ready(End::Panicked(payload))) => self.finish_panicked(turn, *payload, body),
-            Err(payload) => self.finish_panicked(turn, payload, body),
-        }
-    }
-
-    fn end_poll(&self, mut core: MutexGuard<'a, Core<'env, E>>) -> MutexGuard<'a, Core<'env, E>> {
-        self.shared.end_poll(&mut core);
-        core
-    }
-
-    fn keep(&self, turn: Turn<'env, E>) -> MutexGuard<'a, Core<'env, E>> {
-        let notes = frames::take_notes();
-        let mut core = self.shared.lock();
-        let Some(doomed) = core.children.end_poll(turn, notes.lends, notes.told) else {
-            return self.end_poll(core);
-        };
-        let interrupted =
-            core.verdict.cause.map_or(Interrupted::Cancelled(CancelReason::Requested), Cause::interrupted);
-        drop(core);
-        self.shared.end(doomed, interrupted);
-        self.end_poll(self.shared.lock())
-    }
-
-    /// A child left an error, for the group or one that nobody will look at.
-    fn finish(
-        &mut self,
-        turn: Turn<'env, E>,
-        failure: Option<Failure<'env, E>>,
-        body: &mut dyn Body<E>,
-    ) -> MutexGuard<'a, Core<'env, E>> {
-        let Turn { key, work } = turn;
-        let notes = frames::take_notes();
-        let ending = work.ending();
-        drop(work);
-        let (finished, closing) = {
-            let mut core = self.shared.lock();
-            (core.children.finish(key.slot, notes.told), core.verdict.cause.is_some())
-        };
-        match (finished, failure) {
-            (Some(finished), Some(Failure { error, teller })) => {
-                if closing && finished.told {
-                    // It only repeats what the group told it.
-                    self.shared.lock().verdict.cut = true;
-                    drop_quietly(error);
-                } else {
-                    if !closing {
-                        self.cut_body(body);
-                    }
-                    self.shared.fail(finished.id, error);
-                }
-                self.tell(ending, teller);
-            }
-            (Some(finished), None) => log_unseen(&finished.label),
-            (None, _) => {}
-        }
-        self.end_poll(self.shared.lock())
-    }
-
-    fn finish_panicked(
-        &mut self,
-        turn: Turn<'env, E>,
-        payload: Payload,
-        body: &mut dyn Body<E>,
-    ) -> MutexGuard<'a, Core<'env, E>> {
-        let Turn { key, work } = turn;
-        let ending = work.ending();
-        let finished = self.shared.lock().children.finish(key.slot, false);
-        if let Some(finished) = finished {
-            log_panic("a child of a task group panicked", &finished.label, &payload);
-        }
-        self.cut_body(body);
-        self.shared.panicked(payload);
-        // What a panicked child has left is dropped last: that tells its handle.
-        self.tell(ending, work);
-        self.end_poll(self.shared.lock())
-    }
-
-    /// Tells the handle of a child that has no result of its own, after the verdict is known.
-    fn tell(&self, ending: Option<Arc<dyn Ending + 'env>>, teller: impl Sized) {
-        let interrupted = self.shared.lock().verdict.cause.unwrap_or(Cause::Failed).interrupted();
-        let _entered = frames::enter_drop(interrupted);
-        drop_quietly(teller);
-        if let Some(ending) = ending {
-            ending.interrupt(interrupted);
-        }
-    }
-
-    fn poll_body(&mut self, body: &mut dyn Body<E>) -> MutexGuard<'a, Core<'env, E>> {
-        self.polled = true;
-        // What the body notes is lost: it has no place that it could lend.
-        frames::begin_poll();
-        let shared = self.shared;
-        let polled = catch_unwind(AssertUnwindSafe(|| body.poll()));
-        match polled {
-            Ok(Poll::Pending) | Ok(Poll::Ready(Ok(()))) => {}
-            Ok(Poll::Ready(Err(error))) => {
-                // Told to stop, the body may answer with an error of its own: that is what `run` returns.
-                let answers =
-                    matches!(shared.lock().verdict.cause, Some(Cause::Requested | Cause::Parent(_)));
-                if answers {
-                    body.keep_error(error);
-                } else {
-                    shared.fail(0, error);
-                }
-            }
-            Err(payload) => {
-                self.cut_body(body);
-                shared.panicked(payload);
-            }
-        }
-        shared.lock()
-    }
-
-    fn cut_body(&mut self, body: &mut dyn Body<E>) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| body.cut())) {
-            self.shared.panicked(payload);
-        }
-    }
-
-    fn look_at_parent(&self) {
-        let watch = {
-            let mut core = self.shared.lock();
-            if !core.clock.parent_woken || core.phase != Phase::Open {
-                return;
-            }
-            core.clock.take_watch(&self.shared.signals)
-        };
-        let Some(mut watch) = watch else { return };
-        match watch.poll() {
-            Poll::Pending => self.shared.lock().clock.put_watch(watch),
-            Poll::Ready(reason) => self.shared.close(Cause::Parent(reason)),
-        }
-    }
-
-    fn look_at_timer(&mut self, body: &mut dyn Body<E>) {
-        let timer = {
-            let mut core = self.shared.lock();
-            if !core.clock.timer_woken {
-                return;
-            }
-            core.clock.take_timer(&self.shared.signals)
-        };
-        let Some(mut timer) = timer else { return };
-        let time = timer.poll();
-        let mut core = self.shared.lock();
-        core.clock.put_timer(timer);
-        let cause = match time {
-            Time::Left => return,
-            Time::Up => Cause::Deadline,
-            Time::Lost => Cause::Parent(CancelReason::Shutdown),
-        };
-        match core.phase {
-            Phase::Open => {
-                drop(core);
-                if cause.interrupts_body() {
-                    self.cut_body(body);
-                }
-                self.shared.close(cause);
-            }
-            Phase::Closing => self.shared.end_grace(core),
-            Phase::Closed => {}
-        }
     }
 }
 

@@ -12,11 +12,12 @@ use std::{
 use futures_util::task::waker_ref;
 
 use super::{
-    drive::{self, Body, Turned},
+    body::Body,
+    drive::{self, Turned},
     panics::log_panic_text,
     state::{Core, Left, Phase, Run, Shared},
     verdict::{Cause, Payload},
-    wake::ChildWaker,
+    wakers::ChildWaker,
 };
 use crate::Interrupted;
 

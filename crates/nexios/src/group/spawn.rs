@@ -11,7 +11,7 @@ use super::{
     label::Label,
     outcome::Outcome,
     state::Shared,
-    wake::Report,
+    wakers::Report,
     work::Work,
 };
 use crate::{CancelReason, Interrupted};

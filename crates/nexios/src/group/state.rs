@@ -25,7 +25,8 @@ use super::{
     finalizers::Finalizers,
     unwinding::Unwinding,
     verdict::{Cause, Payload, Verdict},
-    wake::{self, Signals},
+    wake::Signals,
+    wakers,
 };
 use crate::{
     CancelToken, Interrupted,
@@ -82,7 +83,7 @@ pub(super) struct Core<'env, E> {
     pub(super) body_woken: bool,
     pub(super) clock: Clock,
     /// Who wants to be told when the end begins, though somebody else drives.
-    pub(super) watchers: Option<Box<BTreeMap<u64, Waker>>>,
+    pub(super) watchers: Option<BTreeMap<u64, Waker>>,
     /// Made when somebody asks for it.
     pub(super) token: Option<CancelToken>,
     /// What `run` waits for after its children.
@@ -114,7 +115,7 @@ impl<E> Left<E> {
 impl<'env, E> Shared<'env, E> {
     pub(super) fn new(settings: Settings) -> Self {
         let clock = Clock::new(settings.timeout, settings.deadline, settings.parent.clone());
-        let (signals, wakers) = wake::borrow();
+        let (signals, wakers) = wakers::borrow();
         let core = Core {
             children: Children::new(settings.limit, wakers),
             verdict: Verdict::new(),
@@ -280,6 +281,6 @@ impl<E> Drop for Shared<'_, E> {
     /// The last handle is gone: the wakers serve another group.
     fn drop(&mut self) {
         let core = self.core.get_mut().unwrap_or_else(PoisonError::into_inner);
-        wake::recycle(&self.signals, std::mem::take(&mut core.children.wakers), core.parked);
+        wakers::recycle(&self.signals, std::mem::take(&mut core.children.wakers), core.parked);
     }
 }

@@ -5,22 +5,18 @@
 //! children by [`Key`] alone.
 
 use std::{
-    cell::RefCell,
     collections::{BTreeMap, VecDeque},
     mem,
-    ops::Range,
-    sync::Arc,
     task::Waker,
 };
 
-use futures_util::task::ArcWake;
-
-use super::frames;
 use crate::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU32, Ordering, fence},
-    thread_local,
+    atomic::{AtomicBool, Ordering},
 };
+
+/// For how many wakes at once the next group keeps the memory.
+const WOKEN_KEPT: usize = 512;
 
 /// Names a child towards wakers: its slot, and which child it is there, since slots are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +65,7 @@ impl Default for State {
 #[derive(Default)]
 pub(super) struct Awaiters {
     first: Option<(u64, Waker)>,
-    others: Option<Box<BTreeMap<u64, Waker>>>,
+    others: Option<BTreeMap<u64, Waker>>,
 }
 
 impl Awaiters {
@@ -188,15 +184,20 @@ impl Signals {
         awaiters.wake();
     }
 
+    /// Whether anything is woken that nobody has taken.
+    pub(super) fn has_woken(&self) -> bool {
+        self.some_woken.load(Ordering::Relaxed)
+    }
+
     /// Forgets everything, for the next group.
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         let (woken, awaiters) = {
             let mut state = self.lock();
             self.some_woken.store(false, Ordering::Relaxed);
             state.driven = true;
             state.body_woken = false;
             // The memory stays unless it has grown large.
-            let large = state.woken.capacity() > 4 * SEATS_KEPT;
+            let large = state.woken.capacity() > WOKEN_KEPT;
             let woken = if large { mem::take(&mut state.woken) } else { Vec::new() };
             state.woken.clear();
             (woken, mem::take(&mut state.awaiters))
@@ -205,7 +206,7 @@ impl Signals {
     }
 
     /// Adds a woken child without telling anybody; true if nobody has to be told: somebody drives, or nobody waits.
-    fn push_quietly(&self, key: Key) -> bool {
+    pub(super) fn push_quietly(&self, key: Key) -> bool {
         let mut state = self.lock();
         self.some_woken.store(true, Ordering::Relaxed);
         state.woken.push(key);
@@ -213,7 +214,7 @@ impl Signals {
     }
 
     /// Tells those who wait of what was pushed quietly, if nobody has told or taken it meanwhile.
-    fn nudge(&self) {
+    pub(super) fn nudge(&self) {
         let awaiters = {
             let mut state = self.lock();
             let told = state.driven || state.woken.is_empty();
@@ -222,7 +223,7 @@ impl Signals {
         awaiters.wake();
     }
 
-    fn push(&self, key: Key) {
+    pub(super) fn push(&self, key: Key) {
         let awaiters = {
             let mut state = self.lock();
             self.some_woken.store(true, Ordering::Relaxed);
@@ -235,194 +236,4 @@ impl Signals {
         };
         awaiters.wake();
     }
-}
-
-/// Wakes a parallel child when its task lets go of this, so that nobody has to wait for the task itself.
-pub(super) struct Report {
-    signals: Arc<Signals>,
-    key: Key,
-    state: Reported,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reported {
-    No,
-    /// The key is among the woken, but those who wait still have to be told.
-    Quietly,
-    Yes,
-}
-
-impl Report {
-    pub(super) fn new(signals: &Arc<Signals>, key: Key) -> Self {
-        Self { signals: signals.clone(), key, state: Reported::No }
-    }
-
-    /// The result is about to be published, which may wake who waits for the group: one wake is enough for both.
-    pub(super) fn announce(&mut self) {
-        let all_know = self.signals.push_quietly(self.key);
-        self.state = if all_know { Reported::Yes } else { Reported::Quietly };
-    }
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        match self.state {
-            Reported::No => self.signals.push(self.key),
-            Reported::Quietly => self.signals.nudge(),
-            Reported::Yes => {}
-        }
-    }
-}
-
-/// The waker of one slot.
-pub(super) struct ChildWaker {
-    signals: Arc<Signals>,
-    slot: u32,
-    /// Written only while nobody else has a clone.
-    generation: AtomicU32,
-    /// The child is in a queue already; cleared right before it is polled.
-    queued: AtomicBool,
-}
-
-impl ChildWaker {
-    pub(super) fn new(signals: &Arc<Signals>, key: Key) -> Arc<Self> {
-        let generation = AtomicU32::new(key.generation);
-        Arc::new(Self {
-            signals: signals.clone(),
-            slot: key.slot,
-            generation,
-            queued: AtomicBool::new(false),
-        })
-    }
-
-    fn key(&self) -> Key {
-        // Relaxed: a clone came to its thread after the last change.
-        Key { slot: self.slot, generation: self.generation.load(Ordering::Relaxed) }
-    }
-
-    /// Allows the next wake; called right before the poll, so that a wake during the poll counts.
-    pub(super) fn arm(&self) {
-        // Relaxed: without a recorded wake there is nothing to see; a wake that comes now queues the child again.
-        if self.queued.load(Ordering::Relaxed) {
-            // AcqRel: what the waking side did before its wake is seen by the poll that follows.
-            self.queued.swap(false, Ordering::AcqRel);
-        }
-    }
-
-    /// Whether it is the waker of this child of its slot, or can be from now on.
-    fn serves(self: &Arc<Self>, key: Key) -> bool {
-        // Relaxed, here and below: see `key`.
-        if self.generation.load(Ordering::Relaxed) == key.generation {
-            return true;
-        }
-        let free = self.is_unused();
-        if free {
-            self.generation.store(key.generation, Ordering::Relaxed);
-        }
-        free
-    }
-
-    /// Nobody else has a clone, and no queue has the key.
-    fn is_unused(self: &Arc<Self>) -> bool {
-        if Arc::strong_count(self) != 1 {
-            return false;
-        }
-        // Pairs with the release of the last clone: what was done through it is seen below.
-        fence(Ordering::Acquire);
-        !self.queued.load(Ordering::Relaxed)
-    }
-}
-
-impl ArcWake for ChildWaker {
-    fn wake_by_ref(this: &Arc<Self>) {
-        // AcqRel: see `arm`.
-        if !this.queued.swap(true, Ordering::AcqRel) && !frames::wake_here(this.signals.address(), this.key())
-        {
-            this.signals.push(this.key());
-        }
-    }
-}
-
-/// The wakers of the slots. They belong to whoever drives the group, and rest in it between two turns.
-#[derive(Default)]
-pub(super) struct Seats {
-    seats: Vec<Option<Arc<ChildWaker>>>,
-}
-
-impl Seats {
-    /// The waker for the next poll of the child with this key.
-    pub(super) fn waker(&mut self, key: Key, signals: &Arc<Signals>) -> &Arc<ChildWaker> {
-        let slot = key.slot as usize;
-        if self.seats.len() <= slot {
-            self.seats.resize_with(slot + 1, || None);
-        }
-        let seat = &mut self.seats[slot];
-        if !seat.as_ref().is_some_and(|waker| waker.serves(key)) {
-            // Late wakes go on carrying the key of the earlier child and reach nobody.
-            *seat = None;
-        }
-        seat.get_or_insert_with(|| ChildWaker::new(signals, key))
-    }
-}
-
-/// The wakers of one group, and who is to be polled.
-#[derive(Default)]
-pub(super) struct Wakers {
-    /// Empty while somebody drives.
-    pub(super) seats: Seats,
-    /// Who is to be polled next, in the order of the wakes. Lives here so that its memory is used again.
-    pub(super) ready: VecDeque<Key>,
-    /// The waker for the body of `run`.
-    body: Option<Arc<ChildWaker>>,
-    /// Ids for the next children. What is left of them serves the next group.
-    pub(super) ids: Range<u64>,
-}
-
-impl Wakers {
-    pub(super) fn body(&mut self, signals: &Arc<Signals>) -> Arc<ChildWaker> {
-        self.body.take().unwrap_or_else(|| ChildWaker::new(signals, Key::BODY))
-    }
-
-    pub(super) fn put_back_body(&mut self, waker: Arc<ChildWaker>) {
-        if waker.is_unused() {
-            self.body = Some(waker);
-        }
-    }
-}
-
-/// What another group has left on this thread, or something new.
-pub(super) fn borrow() -> (Arc<Signals>, Wakers) {
-    RECYCLED.try_with(|recycled| recycled.borrow_mut().pop()).ok().flatten().unwrap_or_default()
-}
-
-/// Leaves everything to the next group on this thread, if nothing else reaches the signals but these wakers and the
-/// group that ends. `parked` says that the signals have been used for more than wakes.
-pub(super) fn recycle(signals: &Arc<Signals>, mut wakers: Wakers, parked: bool) {
-    let seats = &mut wakers.seats.seats;
-    seats.truncate(SEATS_KEPT);
-    let own = seats.iter().flatten().count() + usize::from(wakers.body.is_some()) + 1;
-    if Arc::strong_count(signals) != own || wakers.ready.capacity() > 4 * SEATS_KEPT {
-        return;
-    }
-    wakers.ready.clear();
-    if parked || signals.some_woken.load(Ordering::Relaxed) {
-        signals.clear();
-    }
-    // A thread that is ending has no place for it; then it is just freed.
-    let _ = RECYCLED.try_with(|recycled| {
-        let mut recycled = recycled.borrow_mut();
-        if recycled.len() < GROUPS_KEPT {
-            recycled.push((signals.clone(), wakers));
-        }
-    });
-}
-
-/// How many wakers of one group are kept.
-const SEATS_KEPT: usize = 128;
-/// How many groups' wakers a thread keeps; more only helps where groups nest deeper.
-const GROUPS_KEPT: usize = 8;
-
-thread_local! {
-    #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
-    static RECYCLED: RefCell<Vec<(Arc<Signals>, Wakers)>> = RefCell::new(Vec::new());
 }

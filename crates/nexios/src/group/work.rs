@@ -15,7 +15,7 @@ use super::{
     OnError,
     outcome::{Ending, Outcome, Publisher},
     verdict::Payload,
-    wake::Report,
+    wakers::Report,
 };
 use crate::{CancelReason, Interrupted};
 

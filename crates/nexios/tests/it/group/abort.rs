@@ -5,7 +5,6 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
-        mpsc,
     },
     task::{Poll, Waker},
 };
@@ -13,7 +12,7 @@ use std::{
 use nexios::{CancelReason, CancelScope, CancelToken, TaskGroup};
 use tokio::sync::oneshot;
 
-use super::support::{CountDrop, Diary, Failed, after, bounded, cancelled, count, settle, soon, watched};
+use super::probes::{CountDrop, Diary, Failed, after, bounded, cancelled, count, settle, soon};
 
 /// TG-006
 #[tokio::test(start_paused = true)]
@@ -119,7 +118,7 @@ async fn a_slot_used_again_does_not_change_the_order_of_drop() {
         let _mark = diary.at_drop("third");
         pending::<Result<(), _>>().await
     });
-    assert!(tokio::time::timeout(super::support::millis(1), group.join()).await.is_err());
+    assert!(tokio::time::timeout(super::probes::millis(1), group.join()).await.is_err());
     assert_eq!(diary.pages(), ["second", "third"]);
 }
 
@@ -133,7 +132,7 @@ async fn the_body_of_an_empty_group_is_cleaned_up_once_when_aborted() {
         let _count = CountDrop(&dropped);
         pending::<Result<(), _>>().await
     });
-    assert!(tokio::time::timeout(super::support::millis(5), run).await.is_err());
+    assert!(tokio::time::timeout(super::probes::millis(5), run).await.is_err());
     assert_eq!(count(&dropped), 1);
     assert_eq!(token.reason(), Some(CancelReason::OwnerDropped));
     drop(group);
@@ -217,7 +216,7 @@ async fn a_waker_called_after_the_group_is_gone_does_nothing() {
             kept.lock().unwrap().push(cx.waker().clone());
             Poll::<Result<(), _>>::Pending
         }));
-        assert!(tokio::time::timeout(super::support::millis(1), group.join()).await.is_err());
+        assert!(tokio::time::timeout(super::probes::millis(1), group.join()).await.is_err());
         for waker in kept.lock().unwrap().iter() {
             waker.wake_by_ref();
         }
@@ -239,92 +238,11 @@ async fn a_waker_called_after_the_group_is_gone_does_nothing() {
             waker.wake();
         }
     };
-    let run = tokio::time::timeout(super::support::millis(10), group.join());
+    let run = tokio::time::timeout(super::probes::millis(10), group.join());
     let (outcome, ()) = tokio::join!(run, wake);
     assert!(outcome.is_err());
     assert_eq!(count(&polls), seen);
     assert_eq!(count(&polls_of_new), 1);
-}
-
-/// TG-052: a child in the middle of blocking work cannot be interrupted; `run` waits for it.
-#[test]
-fn run_waits_for_a_parallel_child_that_cannot_be_interrupted_right_now() {
-    watched(|| {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(async {
-            let diary = Arc::new(Diary::default());
-            let (started, has_started) = oneshot::channel();
-            let (release, released) = mpsc::channel::<()>();
-            let group = TaskGroup::<Failed>::new();
-            let token = group.token();
-            let inner = diary.clone();
-            group.spawn_parallel(async move {
-                let _mark = inner.at_drop("child gone");
-                started.send(()).unwrap();
-                released.recv().unwrap();
-                inner.note("blocking work done");
-                // The token fires a moment before the abort, so a shorter await could still be passed.
-                pending::<Result<(), _>>().await
-            });
-            let releaser = std::thread::spawn({
-                let diary = diary.clone();
-                let handle = tokio::runtime::Handle::current();
-                move || {
-                    handle.block_on(token.cancelled());
-                    diary.note("cancelled");
-                    release.send(()).unwrap();
-                }
-            });
-            let outcome = soon(group.run(async {
-                has_started.await.unwrap();
-                Err::<(), _>(Failed::With("body"))
-            }))
-            .await;
-            diary.note("run returned");
-            assert_eq!(outcome, Err(Failed::With("body")));
-            releaser.join().unwrap();
-            assert_eq!(diary.pages(), ["cancelled", "blocking work done", "child gone", "run returned"]);
-        });
-    });
-}
-
-/// TG-052: the same for an in-task child that another thread is polling while the group is dropped.
-#[test]
-fn drop_waits_for_the_poll_of_another_thread_to_return() {
-    watched(|| {
-        let diary = Arc::new(Diary::default());
-        let group = TaskGroup::<Failed>::new();
-        let (polling, is_polling) = mpsc::channel();
-        let (release, released) = mpsc::channel::<()>();
-        let inner = diary.clone();
-        let mark_owner = diary.clone();
-        let mark = super::support::OnDrop(move || mark_owner.note("child gone"));
-        let task = group.spawn(async move {
-            let _mark = mark;
-            polling.send(()).unwrap();
-            released.recv().unwrap();
-            inner.note("poll returns");
-            pending::<Result<(), _>>().await
-        });
-        let driver = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(soon(task))
-        });
-        is_polling.recv().unwrap();
-        let token = group.token();
-        let releaser = std::thread::spawn(move || {
-            while !token.is_cancelled() {
-                std::thread::yield_now();
-            }
-            release.send(()).unwrap();
-        });
-        drop(group);
-        diary.note("drop returned");
-        assert_eq!(driver.join().unwrap(), Err(cancelled(CancelReason::OwnerDropped)));
-        releaser.join().unwrap();
-        assert_eq!(diary.pages(), ["poll returns", "child gone", "drop returned"]);
-    });
 }
 
 /// TG-063

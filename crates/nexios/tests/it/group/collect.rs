@@ -2,9 +2,8 @@
 
 use nexios::{CancelReason, OnError, TaskGroup};
 
-use super::probes::{
-    Failed, Gauge, Log, after, fails, group, millis, never, panic_text, panics, value, within,
-};
+use super::logs::Log;
+use super::probes::{Failed, Gauge, after, fails, group, millis, never, panic_text, panics, value, within};
 
 fn collecting<'env>() -> TaskGroup<'env, Failed> {
     TaskGroup::builder().on_error(OnError::Continue).build()

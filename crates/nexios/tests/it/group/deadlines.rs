@@ -14,15 +14,12 @@ use futures_util::future::poll_immediate;
 use nexios::{CancelReason, CancelScope, CancelToken, Interrupted, OnError, TaskGroup};
 use tokio::time::{Instant, advance, timeout};
 
-use super::support::{CountDrop, Diary, Failed, after, bounded, cancelled, count, millis, too_late};
+use super::probes::{
+    CountDrop, Diary, Failed, after, bounded, cancelled, count, millis, too_late, value_after,
+};
 
 fn limited<'env>(limit: u64) -> TaskGroup<'env, Failed> {
     TaskGroup::builder().timeout(millis(limit)).build()
-}
-
-async fn value_after(millis: u64) -> Result<u64, Failed> {
-    after(millis).await;
-    Ok(millis)
 }
 
 /// TO-002

@@ -16,7 +16,8 @@ use nexios::{CancelReason, OnError, TaskGroup};
 use tokio::time::Instant;
 use tracing::Level;
 
-use super::support::{Diary, Failed, Logs, OnDrop, after, bounded, count, millis, settle, too_late};
+use super::logs::Logs;
+use super::probes::{Diary, Failed, OnDrop, after, bounded, count, millis, settle, too_late};
 
 fn noted(diary: &Arc<Diary>, what: &'static str) -> impl Future<Output = ()> + Send + use<> {
     let diary = diary.clone();
@@ -46,7 +47,7 @@ async fn finalizers_run_one_after_another_the_last_first() {
     assert_eq!(outcome, Ok(7));
     assert_eq!(diary.pages(), ["three", "two", "one"]);
     assert_eq!(begun.elapsed(), millis(13), "run returns after the last of them");
-    assert_eq!(bounded(group.join()).await.unwrap_err(), super::support::cancelled(CancelReason::Finished));
+    assert_eq!(bounded(group.join()).await.unwrap_err(), super::probes::cancelled(CancelReason::Finished));
     assert_eq!(diary.pages().len(), 3, "once");
 }
 
@@ -102,7 +103,7 @@ async fn finalizers_run_when_the_scope_is_cancelled() {
         token.cancel(CancelReason::ClientDisconnected);
     };
     let (outcome, ()) = bounded(async { tokio::join!(group.run(pending::<Result<(), _>>()), fire) }).await;
-    assert_eq!(outcome, Err(super::support::cancelled(CancelReason::ClientDisconnected)));
+    assert_eq!(outcome, Err(super::probes::cancelled(CancelReason::ClientDisconnected)));
     assert_eq!(diary.pages(), ["finalizer"]);
 }
 

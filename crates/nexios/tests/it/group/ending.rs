@@ -12,7 +12,7 @@ use futures_util::{FutureExt, StreamExt};
 use nexios::{CancelReason, Interrupted, TaskGroup};
 use tokio::time::Instant;
 
-use super::support::{CountDrop, Diary, Failed, after, bounded, cancelled, count, millis, too_late};
+use super::probes::{CountDrop, Diary, Failed, after, bounded, cancelled, count, millis, too_late};
 
 fn message_of(payload: &(dyn std::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied().map(String::from);

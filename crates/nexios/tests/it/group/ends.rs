@@ -7,24 +7,19 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc,
     },
     task::Poll,
 };
 
 use futures_util::{FutureExt, future::poll_immediate};
-use nexios::{CancelReason, CancelScope, CancelToken, Interrupted, OnError, TaskGroup};
+use nexios::{CancelReason, CancelScope, CancelToken, Interrupted, TaskGroup};
 use tokio::time::Instant;
 use tracing::Level;
 
-use super::support::{
-    CountDrop, Diary, Failed, Logs, after, bounded, cancelled, count, millis, settle, soon, too_late,
+use super::logs::Logs;
+use super::probes::{
+    CountDrop, Diary, Failed, after, bounded, cancelled, count, millis, settle, soon, too_late, value_after,
 };
-
-async fn value_after(millis: u64) -> Result<u64, Failed> {
-    after(millis).await;
-    Ok(millis)
-}
 
 /// The token fires on every end, for its reason; whoever asks later is told the same.
 #[tokio::test(start_paused = true)]
@@ -186,199 +181,6 @@ async fn a_cancelled_group_says_so_and_refuses() {
     assert!(!polled.load(Ordering::SeqCst));
 }
 
-/// TG-100, T7: once the end has begun, a second one changes neither the reason nor the wait, and opens nothing.
-#[tokio::test(start_paused = true)]
-async fn a_second_interrupt_while_the_end_waits_for_a_straggler_changes_nothing() {
-    let (parent, begun) = (CancelToken::new(), Instant::now());
-    let diary = Diary::default();
-    let group = TaskGroup::builder().parent(&parent).grace(millis(200)).build();
-    group.spawn(async {
-        let _mark = diary.at_drop("straggler");
-        after(110).await;
-        Ok::<_, Failed>(())
-    });
-    let interrupts = async {
-        after(10).await;
-        parent.cancel(CancelReason::Shutdown);
-        for _ in 0..3 {
-            after(20).await;
-            group.cancel();
-            parent.cancel(CancelReason::Requested);
-            let refused = group.spawn(async { Ok(()) });
-            assert_eq!(refused.await, Err(cancelled(CancelReason::Shutdown)));
-        }
-    };
-    let (outcome, ()) =
-        bounded(async { tokio::join!(group.run(pending::<Result<(), _>>()), interrupts) }).await;
-    assert_eq!(outcome, Err(cancelled(CancelReason::Shutdown)));
-    assert_eq!(diary.pages(), ["straggler"]);
-    assert!(begun.elapsed() >= millis(110), "{:?}", begun.elapsed());
-    assert!(begun.elapsed() <= millis(210), "{:?}", begun.elapsed());
-}
-
-/// T6: a child that ignores the end gets the grace, and a child on another thread that cannot even be dropped gets
-/// a second; then `run` goes on without it and says who it is.
-#[tokio::test(start_paused = true)]
-async fn a_parallel_child_that_does_not_unwind_is_left_with_a_warning_that_names_it() {
-    let (logs, _guard) = Logs::capture();
-    let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-    let (begun, (release, stuck)) = (Instant::now(), mpsc::channel::<()>());
-    let (entered, started) = mpsc::channel();
-    let ended = Arc::new(AtomicBool::new(false));
-    let group = TaskGroup::<Failed>::new();
-    let task = {
-        let _inside = other.enter();
-        let ended = ended.clone();
-        group.spawn_parallel(async move {
-            entered.send(()).unwrap();
-            // Not an await: nothing can interrupt it.
-            let _ = stuck.recv();
-            ended.store(true, Ordering::SeqCst);
-            Ok(())
-        })
-    };
-    started.recv().unwrap();
-    let name = task.name().to_owned();
-    let outcome: Result<(), _> = bounded(group.run(async { Err(Failed::With("body")) })).await;
-    assert_eq!(outcome, Err(Failed::With("body")));
-    assert_eq!(begun.elapsed(), millis(1_000));
-    assert!(!ended.load(Ordering::SeqCst));
-    let logged = logs.at(Level::WARN);
-    assert_eq!(logged.len(), 1, "{logged:?}");
-    assert!(logged[0].text.contains(&name) && name.contains("ends.rs"), "{logged:?}");
-    assert_eq!(bounded(task).await, Err(cancelled(CancelReason::SiblingFailed)));
-    release.send(()).unwrap();
-    while !ended.load(Ordering::SeqCst) {
-        std::thread::yield_now();
-    }
-    other.shutdown_background();
-}
-
-/// TG-138, TG-137: cancelling a parallel child returns at once; the end still waits for it to be gone.
-#[tokio::test(start_paused = true)]
-async fn cancelling_a_parallel_child_does_not_wait_but_the_end_does() {
-    for _ in 0..100 {
-        let dropped = Arc::new(AtomicUsize::new(0));
-        let group = TaskGroup::<Failed>::new();
-        let outcome = bounded(group.run(async {
-            let task = {
-                let dropped = dropped.clone();
-                group.spawn_parallel(async move {
-                    let _held = CountDrop(&dropped);
-                    pending::<Result<(), _>>().await
-                })
-            };
-            settle().await;
-            task.cancel();
-            assert_eq!(count(&dropped), 0, "its thread has had no chance yet");
-            assert_eq!(task.await, Err(cancelled(CancelReason::Requested)));
-            Ok(())
-        }))
-        .await;
-        assert_eq!(outcome, Ok(()));
-        assert_eq!(count(&dropped), 1);
-    }
-}
-
-/// TG-137: cancelling an in-task child returns when its cleanup is done; one that had not started never starts.
-#[tokio::test(start_paused = true)]
-async fn cancelling_an_in_task_child_returns_after_its_cleanup() {
-    let (dropped, started) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let group = TaskGroup::<Failed>::new();
-    let outcome = bounded(group.run(async {
-        for round in 0..100 {
-            let held = CountDrop(&dropped);
-            let task = group.spawn(async {
-                let _held = held;
-                started.fetch_add(1, Ordering::SeqCst);
-                pending::<Result<(), _>>().await
-            });
-            let runs = round % 2 == 0;
-            if runs {
-                settle().await;
-            }
-            task.cancel();
-            assert_eq!(count(&dropped), round + 1);
-            assert_eq!(count(&started), round / 2 + 1);
-            assert!(task.is_finished());
-        }
-        Ok(group.len())
-    }))
-    .await;
-    assert_eq!(outcome, Ok(0));
-}
-
-/// TG-121: others wait for the child that panics: nobody hangs, the payload is the original.
-#[tokio::test(start_paused = true)]
-async fn a_panic_reaches_the_parent_though_siblings_and_body_wait_for_the_one_who_panics() {
-    let dropped = AtomicUsize::new(0);
-    let group = TaskGroup::<Failed>::new();
-    let run = group.run(async {
-        let dropped = &dropped;
-        let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
-        let panics = group.spawn::<(), _>(async move {
-            let _sender = sender;
-            after(10).await;
-            panic!("the original {}", count(dropped))
-        });
-        let held = CountDrop(dropped);
-        let waits = group.spawn(async move {
-            let _held = held;
-            panics.await
-        });
-        group.spawn(async move {
-            let _ = receiver.await;
-            pending::<Result<(), _>>().await
-        });
-        waits.await
-    });
-    let payload = bounded(AssertUnwindSafe(run).catch_unwind()).await.unwrap_err();
-    assert_eq!(payload.downcast_ref::<String>().map(String::as_str), Some("the original 0"));
-    assert_eq!(count(&dropped), 1);
-}
-
-/// TG-122: with a grace those who wait for the cancellation see it, then the panic comes out.
-#[tokio::test(start_paused = true)]
-async fn those_who_wait_for_the_cancellation_see_it_before_a_panic_comes_out() {
-    let told = AtomicUsize::new(0);
-    let group = TaskGroup::builder().grace(millis(100)).build();
-    for _ in 0..2 {
-        let (token, told) = (group.token(), &told);
-        group.spawn(async move {
-            assert_eq!(token.cancelled().await, CancelReason::SiblingFailed);
-            after(10).await;
-            told.fetch_add(1, Ordering::SeqCst);
-            Ok::<_, Failed>(())
-        });
-    }
-    group.spawn(async {
-        after(10).await;
-        if true { panic!("third") } else { Ok(()) }
-    });
-    let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind()).await.unwrap_err();
-    assert_eq!(payload.downcast_ref::<&str>(), Some(&"third"));
-    assert_eq!(count(&told), 2);
-}
-
-/// TG-132: a panic resumes with the payload it had, whatever its type and wherever the child ran.
-#[tokio::test(start_paused = true)]
-async fn a_panic_keeps_its_payload() {
-    for parallel in [false, true] {
-        let group = TaskGroup::<Failed>::new();
-        let child = async { if true { std::panic::panic_any(Failed::With("typed")) } else { Ok(()) } };
-        if parallel {
-            group.spawn_parallel(child);
-        } else {
-            group.spawn(child);
-        }
-        let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind()).await.unwrap_err();
-        assert_eq!(payload.downcast_ref::<Failed>(), Some(&Failed::With("typed")));
-    }
-    let group = TaskGroup::<Failed>::new();
-    let calm = bounded(AssertUnwindSafe(group.join()).catch_unwind()).await;
-    assert!(matches!(calm, Ok(Ok(()))));
-}
-
 /// TG-135
 #[tokio::test(start_paused = true)]
 async fn a_group_with_only_daemons_left_ends_and_cancels_them() {
@@ -402,20 +204,6 @@ async fn a_group_with_only_daemons_left_ends_and_cancels_them() {
     let alone = TaskGroup::<Failed>::new();
     alone.spawn_daemon(pending());
     assert_eq!(bounded(alone.run(async { Ok(1) })).await, Ok(1));
-}
-
-/// A daemon that watches the end may clean up in the grace of a failure.
-#[tokio::test(start_paused = true)]
-async fn a_daemons_panic_is_a_childs_panic() {
-    let group = TaskGroup::<Failed>::new();
-    group.spawn_daemon(async {
-        after(10).await;
-        panic!("daemon");
-    });
-    let child = group.spawn(pending::<Result<(), _>>());
-    let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind()).await.unwrap_err();
-    assert_eq!(payload.downcast_ref::<&str>(), Some(&"daemon"));
-    assert_eq!(bounded(child).await, Err(cancelled(CancelReason::SiblingFailed)));
 }
 
 /// TG-136
@@ -443,38 +231,6 @@ async fn a_child_spawned_into_the_outer_group_from_an_inner_one_lives_until_the_
     .await;
     assert_eq!(begun.elapsed(), millis(50));
     assert_eq!(bounded(outcome.unwrap()).await, Ok(40));
-}
-
-/// TG-151: silent loss would be worse than an error.
-#[tokio::test]
-async fn a_parallel_child_that_the_runtime_aborts_is_a_failure() {
-    for on_error in [OnError::Cancel, OnError::Continue] {
-        let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-        let group = TaskGroup::builder().on_error(on_error).build();
-        let task = {
-            let _inside = other.enter();
-            group.spawn_parallel(pending::<Result<(), Failed>>())
-        };
-        let sibling = group.spawn(value_after(50));
-        let shutdown = async {
-            settle().await;
-            other.shutdown_background();
-        };
-        let (outcome, ()) = soon(async { tokio::join!(group.join(), shutdown) }).await;
-        let lost = || cancelled(CancelReason::Shutdown);
-        match on_error {
-            OnError::Cancel => {
-                assert_eq!(outcome, Err(lost()));
-                assert_eq!(soon(task).await, Err(cancelled(CancelReason::SiblingFailed)));
-                assert_eq!(soon(sibling).await, Err(cancelled(CancelReason::SiblingFailed)));
-            }
-            OnError::Continue => {
-                assert_eq!(outcome, Ok(()));
-                assert_eq!(soon(task).await, Err(lost()));
-                assert_eq!(soon(sibling).await, Ok(50));
-            }
-        }
-    }
 }
 
 /// TG-152
@@ -510,28 +266,6 @@ async fn of_a_cancelled_pair_the_finished_half_was_cleaned_up_and_the_other_is()
     let (outcome, ()) = bounded(async { tokio::join!(pair, cancel) }).await;
     assert_eq!(outcome, Err(cancelled(CancelReason::ClientDisconnected)));
     assert_eq!(diary.pages(), ["left", "half", "right"]);
-}
-
-/// TG-101: there are no policy hooks, but a waker is code of others. One that panics costs nobody the group.
-#[tokio::test(start_paused = true)]
-async fn a_waker_that_panics_leaves_the_group_usable() {
-    struct Bomb(AtomicBool);
-    impl std::task::Wake for Bomb {
-        fn wake(self: Arc<Self>) {
-            assert!(self.0.swap(true, Ordering::SeqCst), "waker");
-        }
-    }
-    let group = TaskGroup::<Failed>::new();
-    let (send, receive) = tokio::sync::oneshot::channel();
-    let mut waits = group.spawn(async move { receive.await.map_err(|_| Failed::With("nobody")) });
-    let other = group.spawn(value_after(10));
-    let bomb = std::task::Waker::from(Arc::new(Bomb(AtomicBool::new(false))));
-    assert!(waits.poll_unpin(&mut std::task::Context::from_waker(&bomb)).is_pending());
-    let sent = std::panic::catch_unwind(AssertUnwindSafe(|| send.send(1)));
-    assert_eq!(sent.unwrap_err().downcast_ref::<&str>(), Some(&"waker"));
-    let both = bounded(async { tokio::join!(waits, other) }).await;
-    assert_eq!(both, (Ok(1), Ok(10)));
-    assert_eq!(bounded(group.join()).await, Ok(()));
 }
 
 /// T9: spawning after the end is refused with a typed error, without a warning and without a leak.

@@ -5,7 +5,7 @@ use std::{error::Error, fmt, future::pending, sync::atomic::AtomicUsize};
 use nexios::{CancelReason, CancelScope, CancelToken, TaskGroup};
 use tokio::time::Instant;
 
-use super::support::{CountDrop, Diary, Failed, after, bounded, cancelled, count, millis};
+use super::probes::{CountDrop, Diary, Failed, after, bounded, cancelled, count, millis};
 
 /// TG-005
 #[tokio::test(start_paused = true)]

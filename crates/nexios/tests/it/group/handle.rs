@@ -5,7 +5,8 @@ use std::future::pending;
 use nexios::{CancelReason, CancelScope, CancelToken, OnError, TaskGroup};
 use tracing::Level;
 
-use super::support::{Failed, Logs, after, bounded, cancelled, millis};
+use super::logs::Logs;
+use super::probes::{Failed, after, bounded, cancelled, millis};
 
 /// TG-023
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use nexios::{Interrupted, Spawner, TaskGroup};
 
-use super::support::{millis, watched};
+use super::probes::{millis, watched};
 
 /// An error whose destructor looks into its own group.
 struct Nosy(Option<Spawner<'static, Nosy>>);

@@ -9,7 +9,7 @@ use std::{
 use nexios::{CancelReason, CancelScope, CancelToken, TaskGroup};
 use tokio::time::Instant;
 
-use super::support::{
+use super::probes::{
     CountDrop, Diary, Failed, after, bounded, cancelled, count, millis, settle, too_late, watched,
 };
 

@@ -9,7 +9,8 @@ use std::{
 use nexios::{Interrupted, OnError, TaskGroup};
 use tracing::Level;
 
-use super::support::{Diary, Logs, after, bounded, millis};
+use super::logs::Logs;
+use super::probes::{Diary, after, bounded, millis};
 
 #[derive(Debug)]
 enum Heavy {

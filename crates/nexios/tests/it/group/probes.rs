@@ -1,11 +1,10 @@
 //! What the tests of task groups observe with.
 
 use std::{
-    fmt,
-    future::{Future, pending},
-    pin::Pin,
+    future::{Future, pending, poll_fn},
+    pin::{Pin, pin},
     sync::{
-        Arc, LazyLock, Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -15,7 +14,6 @@ use std::{
 };
 
 use nexios::{CancelReason, Interrupted, TaskGroup};
-use tracing_subscriber::{layer::SubscriberExt, registry::LookupSpan};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Failed {
@@ -58,6 +56,10 @@ pub(super) async fn value<T>(ms: u64, value: T) -> Result<T, Failed> {
     Ok(value)
 }
 
+pub(super) async fn value_after(millis: u64) -> Result<u64, Failed> {
+    value(millis, millis).await
+}
+
 pub(super) async fn fails(ms: u64, text: &'static str) -> Result<(), Failed> {
     after(ms).await;
     Err(Failed::With(text))
@@ -77,16 +79,17 @@ pub(super) async fn within<F: Future>(ms: u64, future: F) -> F::Output {
     }
 }
 
-/// Bounds a test in real time, on a thread of its own, so that a deadlock is a failure.
-pub(super) fn watched<R: Send + 'static>(seconds: u64, test: impl FnOnce() -> R + Send + 'static) -> R {
+/// Runs a test that may block for good on a thread of its own, with a deep stack, so that a deadlock is a failure.
+pub(super) fn watched<R: Send + 'static>(test: impl FnOnce() -> R + Send + 'static) -> R {
     let (done, finished) = mpsc::channel();
-    let thread = thread::spawn(move || {
+    let run = move || {
         let result = test();
         let _ = done.send(());
         result
-    });
-    if let Err(mpsc::RecvTimeoutError::Timeout) = finished.recv_timeout(Duration::from_secs(seconds)) {
-        panic!("not finished within {seconds} s: a deadlock or a lost wake");
+    };
+    let thread = thread::Builder::new().stack_size(64 << 20).spawn(run).unwrap();
+    if let Err(mpsc::RecvTimeoutError::Timeout) = finished.recv_timeout(Duration::from_secs(30)) {
+        panic!("not finished within 30 s: a deadlock or a lost wake");
     }
     match thread.join() {
         Ok(result) => result,
@@ -95,11 +98,11 @@ pub(super) fn watched<R: Send + 'static>(seconds: u64, test: impl FnOnce() -> R 
 }
 
 /// Runs a test on worker threads, bounded by a watchdog.
-pub(super) fn on_workers<F>(seconds: u64, test: impl FnOnce() -> F + Send + 'static)
+pub(super) fn on_workers<F>(test: impl FnOnce() -> F + Send + 'static)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    watched(seconds, move || {
+    watched(move || {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
         runtime.block_on(async { tokio::spawn(test()).await.unwrap() });
@@ -246,51 +249,69 @@ pub(super) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Outp
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// What was logged on this thread, one line an event: the level, the fields and the names of the spans.
-#[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<String>>>);
+/// Counts its own end.
+pub(super) struct CountDrop<'a>(pub(super) &'a AtomicUsize);
 
-impl Log {
-    /// Records everything on this thread until the guard is dropped.
-    pub(super) fn record() -> (Self, tracing::subscriber::DefaultGuard) {
-        /// With a single dispatcher alive, tracing asks only the current thread's whether a callsite is of
-        /// interest, and remembers a "no" from the thread of another test; with several it asks them all.
-        static KEPT: LazyLock<[tracing::Dispatch; 2]> =
-            LazyLock::new(|| [(); 2].map(|()| tracing::Dispatch::new(tracing_subscriber::registry())));
-        LazyLock::force(&KEPT);
-        let log = Self::default();
-        let subscriber = tracing_subscriber::registry().with(Recorder(log.clone()));
-        (log, tracing::subscriber::set_default(subscriber))
+impl Drop for CountDrop<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+pub(super) fn count(counter: &AtomicUsize) -> usize {
+    counter.load(Ordering::SeqCst)
+}
+
+/// What happened, in order.
+#[derive(Default)]
+pub(super) struct Diary(Mutex<Vec<&'static str>>);
+
+impl Diary {
+    pub(super) fn note(&self, what: &'static str) {
+        self.0.lock().unwrap().push(what);
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(super) fn at_drop(&self, what: &'static str) -> AtDrop<'_> {
+        AtDrop(self, what)
+    }
+
+    pub(super) fn pages(&self) -> Vec<&'static str> {
         self.0.lock().unwrap().clone()
     }
+}
 
-    pub(super) fn with(&self, parts: &[&str]) -> usize {
-        self.lines().iter().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+/// Writes into the diary when it is dropped.
+pub(super) struct AtDrop<'a>(&'a Diary, &'static str);
+
+impl Drop for AtDrop<'_> {
+    fn drop(&mut self) {
+        self.0.note(self.1);
     }
 }
 
-struct Recorder(Log);
-
-impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for Recorder {
-    fn on_event(&self, event: &tracing::Event<'_>, context: tracing_subscriber::layer::Context<'_, S>) {
-        let mut line = event.metadata().level().to_string();
-        event.record(&mut Text(&mut line));
-        for span in context.event_scope(event).into_iter().flatten() {
-            line.push_str(" in ");
-            line.push_str(span.name());
-        }
-        self.0.0.lock().unwrap().push(line);
-    }
+/// Fails the test if the future hangs: under a paused clock an hour passes at once.
+pub(super) async fn bounded<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(3_600), future).await.expect("the future hangs")
 }
 
-struct Text<'a>(&'a mut String);
+/// The same on a clock that runs.
+pub(super) async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("the future hangs")
+}
 
-impl tracing::field::Visit for Text<'_> {
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
-        use fmt::Write;
-        let _ = write!(self.0, " {}={value:?}", field.name());
+/// Counts how often a future is polled.
+pub(super) async fn counting_polls<F: Future>(polls: &AtomicUsize, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        polls.fetch_add(1, Ordering::SeqCst);
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Gives everything that is ready a chance to run.
+pub(super) async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use nexios::{CancelReason, Interrupted, Spawner, Task, TaskGroup};
 use tokio::runtime::Runtime;
 
-use super::support::{Failed, count, soon, watched};
+use super::probes::{Failed, count, soon, watched};
 
 const ROUNDS: usize = 1_000;
 

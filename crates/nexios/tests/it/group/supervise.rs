@@ -4,7 +4,7 @@ use std::{future::pending, sync::atomic::AtomicUsize};
 
 use nexios::{CancelReason, CancelScope, CancelToken, OnError, TaskGroup};
 
-use super::support::{CountDrop, Failed, after, bounded, cancelled, count, millis};
+use super::probes::{CountDrop, Failed, after, bounded, cancelled, count, millis};
 
 /// TG-086
 #[tokio::test(start_paused = true)]

@@ -14,9 +14,8 @@ use nexios::{CancelReason, CancelScope, CancelToken, Interrupted, Spawner, Task,
 use tokio::{runtime::Builder, time::Instant};
 use tracing::{Instrument, Level};
 
-use super::support::{
-    CountDrop, Failed, Logs, after, bounded, cancelled, count, millis, settle, soon, watched,
-};
+use super::logs::Logs;
+use super::probes::{CountDrop, Failed, after, bounded, cancelled, count, millis, settle, soon, watched};
 
 /// RS-006: a waiter on another thread hears that the owner is gone when the runtime goes.
 #[test]

@@ -120,7 +120,9 @@ async fn children_that_wake_one_another_are_polled_in_the_order_of_the_wakes() {
         });
     }
     group.spawn(async {
-        [2, 0, 1].map(|n: usize| wake(&lefts[n]));
+        for n in [2, 0, 1] {
+            wake(&lefts[n]);
+        }
         tokio::task::yield_now().await;
         order.push("waker");
         value(1, ()).await
