@@ -86,9 +86,9 @@ pub fn run_until_first_complete<'env, T, E>(
     Race { driver: Driver::new(candidates, CancelScope::current()) }
 }
 
-/// A race that starts when it is awaited.
+/// A race that starts when it is first polled; a future of the winner's value.
 ///
-/// Awaiting it gives the winner's value; [`winner`](Self::winner) also tells who won. Timelines:
+/// [`winner`](Self::winner) also tells who won. Settings are for before the first poll. Timelines:
 ///
 /// * Candidates start in the order of the list, each as its [`Candidate`] settings say. When all that run
 ///   have failed, the next starts at once, and later delays count from that start.
@@ -101,6 +101,10 @@ pub fn run_until_first_complete<'env, T, E>(
 /// [`Failure::Cancelled`] when the scope's token fires, as [`Failure::TimedOut`] at its deadline.
 ///
 /// Without any time limit or delay a race needs no runtime, and it makes no timer.
+///
+/// # Errors, Panics, Cancel safety
+///
+/// As [`winner`](Self::winner). Polled again when it is over, it panics.
 #[must_use = "a race does nothing unless it is awaited"]
 pub struct Race<'env, T, E> {
     driver: Driver<'env, Candidate<'env, T, E>, T, E>,

@@ -63,7 +63,7 @@ async fn calls(hedge: &Hedge, service: &Mutex<Service>) -> Row {
     for _ in 0..CALLS {
         let begun = Instant::now();
         let answer = hedge.run(|_| async {
-            let takes = service.lock().unwrap().next();
+            let takes = service.lock().expect("nobody panics while drawing").next();
             sleep(ms(takes)).await;
             Ok::<_, ()>(())
         });
@@ -87,7 +87,7 @@ async fn calls(hedge: &Hedge, service: &Mutex<Service>) -> Row {
 async fn both(hedge: Hedge) -> [Row; 2] {
     let service = Service::new();
     let usual = calls(&hedge, &service).await;
-    service.lock().unwrap().factor = SLOWDOWN;
+    service.lock().expect("nobody panics while drawing").factor = SLOWDOWN;
     [usual, calls(&hedge, &service).await]
 }
 
@@ -95,7 +95,7 @@ fn line(table: &mut String, who: &str, row: &Row) {
     let Row { p50, p99, p999, extra, suppressed } = row;
     let share = 100.0 * row.extra_share();
     writeln!(table, "| {who} | {p50} ms | {p99} ms | {p999} ms | {extra} ({share:.2} %) | {suppressed} |")
-        .unwrap();
+        .expect("a string has room");
 }
 
 #[tokio::test(start_paused = true)]
