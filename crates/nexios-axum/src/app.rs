@@ -2,7 +2,7 @@
 
 mod accept;
 mod connection;
-pub(crate) mod connections;
+mod connections;
 mod handle;
 mod health;
 mod hooks;

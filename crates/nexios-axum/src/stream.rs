@@ -8,7 +8,7 @@ use nexios::CancelToken;
 
 use crate::{
     Phase,
-    app::{connections::Control, life::Life},
+    app::life::{LIFE, Life},
 };
 
 /// The life of the service, as a handler sees it: when streams and sockets should end.
@@ -71,9 +71,8 @@ pub fn until_cancelled<S: Stream>(token: &CancelToken, stream: S) -> impl Stream
 impl<S: Sync> FromRequestParts<S> for ServiceLife {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let connection = parts.extensions.get::<Arc<Control>>();
-        let life = connection.map_or_else(|| Arc::new(Life::new()), |connection| connection.life.clone());
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let life = LIFE.try_with(Arc::clone).unwrap_or_else(|_| Arc::new(Life::new()));
         Ok(ServiceLife { life })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
     sync::Arc,
@@ -21,15 +21,18 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 use tower_service::Service;
 
 use super::{
     connections::{Control, OpenConnection, Order, RequestInFlight},
-    life::Life,
+    life::{LIFE, Life},
 };
 
 /// How often an HTTP/2 client is asked whether it is there, and how long it may take to answer.
@@ -40,15 +43,29 @@ const HTTP2_KEEP_ALIVE: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     pub(crate) life: Arc<Life>,
     router: Router,
-    protocol: auto::Builder<TokioExecutor>,
+    protocol: auto::Builder<Spawn>,
     /// How long a client may take for the head of a request.
     head: Duration,
 }
 
+/// Spawns the requests of HTTP/2 connections, each in the life of the service.
+#[derive(Debug, Clone)]
+struct Spawn(Arc<Life>);
+
+impl<F> hyper::rt::Executor<F> for Spawn
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, request: F) {
+        tokio::spawn(LIFE.scope(self.0.clone(), request));
+    }
+}
+
 impl Server {
     pub(crate) fn new(life: Arc<Life>, router: Router, head: Duration) -> Self {
-        let mut protocol = auto::Builder::new(TokioExecutor::new());
-        protocol.http1().timer(TokioTimer::new()).header_read_timeout(head);
+        let mut protocol = auto::Builder::new(Spawn(life.clone()));
+        // Hyper's own limit starts a timer for every request; ours looks when the time has come.
+        protocol.http1().header_read_timeout(None);
         protocol
             .http2()
             .timer(TokioTimer::new())
@@ -56,6 +73,8 @@ impl Server {
             .keep_alive_timeout(HTTP2_KEEP_ALIVE)
             // WebSockets over HTTP/2.
             .enable_connect_protocol();
+        // A year is for ever, and no overflow.
+        let head = head.min(Duration::from_secs(365 * 86_400));
         Server { life, router, protocol, head }
     }
 
@@ -72,14 +91,12 @@ impl Server {
             if let Some(peer) = &peer {
                 request.extensions_mut().insert(ConnectInfo(peer.clone()));
             }
-            request.extensions_mut().insert(control.clone());
             answer(self.router.clone(), request, in_flight)
         });
         let mut connection = pin!(self.protocol.serve_connection_with_upgrades(stream, service));
-        let mut first_request = pin!(tokio::time::sleep(self.head));
-        let mut waiting_for_first = true;
+        let mut head_limit = pin!(tokio::time::sleep(self.head));
         let mut told = false;
-        poll_fn(|cx| {
+        let serve = poll_fn(|cx| {
             // Before the look at the order, so that an order in between wakes us again.
             control.register(cx.waker());
             loop {
@@ -89,16 +106,14 @@ impl Server {
                     }
                     return Poll::Ready(());
                 }
-                let order = control.order();
-                if waiting_for_first {
-                    waiting_for_first = !control.has_begun();
-                    // hyper's own timer begins with the first byte, and not at all for half an HTTP/2 preface.
-                    if waiting_for_first && first_request.as_mut().poll(cx).is_ready() {
-                        return Poll::Ready(());
-                    }
+                if head_limit.as_mut().poll(cx).is_ready() {
+                    let Some(next) = self.head_limit(control) else { return Poll::Ready(()) };
+                    head_limit.as_mut().reset(next);
+                    continue;
                 }
+                let order = control.order();
                 let drain = order == Order::Drain && control.is_http2();
-                if !told && (drain || order >= Order::Close && !waiting_for_first) {
+                if !told && (drain || order >= Order::Close && control.has_begun()) {
                     told = true;
                     connection.as_mut().graceful_shutdown();
                     continue;
@@ -106,8 +121,20 @@ impl Server {
                 let end = order == Order::Abort || order == Order::DropIdle && control.is_idle();
                 return if end { Poll::Ready(()) } else { Poll::Pending };
             }
-        })
-        .await;
+        });
+        LIFE.scope(self.life.clone(), serve).await;
+    }
+
+    /// When to look again for a client that takes too long for a head; none if it has.
+    fn head_limit(&self, control: &Control) -> Option<Instant> {
+        let now = Instant::now();
+        match control.idle_since() {
+            // An HTTP/2 client answers pings instead, from its first request on.
+            Some(since) if control.is_idle() && !control.is_http2() => {
+                Some(since + self.head).filter(|limit| *limit > now)
+            }
+            _ => Some(now + self.head),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use std::{
 
 use axum::http::{Method, Uri, Version};
 use futures_util::task::AtomicWaker;
+use tokio::time::Instant;
 
 use super::{
     life::Life,
@@ -76,6 +77,8 @@ struct InFlight {
     list: Vec<(u64, Method, Uri)>,
     /// How many have begun.
     begun: u64,
+    /// When the last of them ended, unless another one goes on.
+    idle_since: Option<Instant>,
 }
 
 /// Keeps a connection among the open ones.
@@ -101,7 +104,7 @@ impl Connections {
             waker: AtomicWaker::new(),
             http2: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
-            requests: Mutex::default(),
+            requests: Mutex::new(InFlight { idle_since: Some(Instant::now()), ..InFlight::default() }),
         });
         let entry = self.open.enter(control.clone());
         // After it is in the list: either `tell` finds it there, or it has written the order before.
@@ -157,6 +160,7 @@ impl Control {
         let mut requests = self.requests();
         let number = requests.begun;
         requests.begun += 1;
+        requests.idle_since = None;
         requests.list.push((number, method.clone(), uri.clone()));
         drop(requests);
         RequestInFlight { control: self.clone(), number }
@@ -167,9 +171,19 @@ impl Control {
     }
 
     pub(crate) fn set_blocked(&self, blocked: bool) {
-        if blocked != self.blocked.load(Ordering::Relaxed) {
-            self.blocked.store(blocked, Ordering::Relaxed);
+        if blocked == self.blocked.load(Ordering::Relaxed) {
+            return;
         }
+        self.blocked.store(blocked, Ordering::Relaxed);
+        // A client that has read an answer to its end has all the time for its next request.
+        if let Some(since) = &mut self.requests().idle_since {
+            *since = Instant::now();
+        }
+    }
+
+    /// When the wait for a request began; none while one is in flight.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.requests().idle_since
     }
 
     /// Whether a request has begun at any time.
@@ -195,7 +209,12 @@ impl Control {
 
 impl Drop for RequestInFlight {
     fn drop(&mut self) {
-        self.control.requests().list.retain(|(number, _, _)| *number != self.number);
+        let mut requests = self.control.requests();
+        requests.list.retain(|(number, _, _)| *number != self.number);
+        if requests.list.is_empty() {
+            requests.idle_since = Some(Instant::now());
+        }
+        drop(requests);
         // An HTTP/2 request ends in a task of its own; the connection may have waited for it.
         if self.control.order() >= Order::Close {
             self.control.waker.wake();

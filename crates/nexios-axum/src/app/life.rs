@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU8, Ordering},
     },
 };
@@ -12,6 +12,11 @@ use nexios::CancelToken;
 use tokio::sync::watch;
 
 use super::{connections::Connections, listener::ListenAddress, phase::Phase, register::Register};
+
+tokio::task_local! {
+    /// The life of the service whose connection this is; cheaper than an extension of every request.
+    pub(crate) static LIFE: Arc<Life>;
+}
 
 /// Shared by the service, its handle, its connections and its handlers.
 #[derive(Debug)]

@@ -54,6 +54,30 @@ async fn half_a_head_silence_and_idleness_are_cut_off_at_the_head_limit() {
 }
 
 #[tokio::test]
+async fn a_client_that_asks_in_time_and_an_answer_that_takes_longer_are_not_cut_off() {
+    let slow = get(async || {
+        tokio::time::sleep(ms(1_000)).await;
+        "slow"
+    });
+    let large = get(async || vec![b'x'; 20_000_000]);
+    let router = hello().route("/slow", slow).route("/large", large);
+    let running = start(app(router).head_limit(ms(400))).await;
+    let mut client = running.client().await;
+    for _ in 0..4 {
+        assert_eq!(client.get("/").await.status, 200);
+        tokio::time::sleep(ms(200)).await;
+    }
+    assert_eq!(client.get("/slow").await.body, "slow");
+    // Written at once, and read by a client that takes its time: that is no idleness either.
+    client.begin("/large").await;
+    tokio::time::sleep(ms(1_000)).await;
+    assert_eq!(client.reply().await.body.len(), 20_000_000);
+    assert_eq!(client.get("/").await.status, 200);
+    assert!(client.rest().await.is_empty(), "then it is cut off");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn dropping_the_future_of_a_service_ends_its_connections() {
     let router = Router::new().route("/", get(std::future::pending::<&str>));
     let running = start(app(router)).await;

@@ -1,10 +1,13 @@
 //! The same over HTTP/2, with hyper's own client.
 
+use std::convert::Infallible;
+
 use axum::{Router, body::Body, http::Request, routing::get};
+use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use nexios_axum::Phase;
+use nexios_axum::{Phase, ServiceLife};
 use tokio::{net::TcpStream, task::JoinHandle};
 
 use super::{Running, app, eventually, ms, soon, start};
@@ -35,13 +38,21 @@ impl Http2 {
 }
 
 fn router() -> Router {
-    Router::new().route("/", get(async || "hello")).route("/stuck", get(std::future::pending::<&str>)).route(
-        "/slow",
-        get(async || {
-            tokio::time::sleep(ms(300)).await;
-            "slow"
-        }),
-    )
+    let endless = async |life: ServiceLife| {
+        let first = stream::iter([Ok::<_, Infallible>("first")]);
+        Body::from_stream(life.until_closing(first.chain(stream::pending())))
+    };
+    Router::new()
+        .route("/", get(async || "hello"))
+        .route("/endless", get(endless))
+        .route("/stuck", get(std::future::pending::<&str>))
+        .route(
+            "/slow",
+            get(async || {
+                tokio::time::sleep(ms(300)).await;
+                "slow"
+            }),
+        )
 }
 
 #[tokio::test]
@@ -88,4 +99,26 @@ async fn an_idle_connection_holds_up_nothing() {
     assert!(report.is_clean() && report.elapsed < ms(1_000), "{report:?}");
     assert!(soon(idle.connection).await.unwrap().is_ok());
     let _ = soon(silent.connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_hears_of_the_close() {
+    let running = start(app(router())).await;
+    let mut client = connect(&running).await;
+    let stream = tokio::spawn(client.get("/endless"));
+    tokio::time::sleep(ms(50)).await;
+    assert!(!stream.is_finished());
+    let report = running.stop().await;
+    assert!(report.is_clean() && report.elapsed < ms(1_000), "{report:?}");
+    assert_eq!(soon(stream).await.unwrap().unwrap(), "200 first");
+}
+
+#[tokio::test]
+async fn a_connection_that_has_asked_once_may_be_idle() {
+    let running = start(app(router()).head_limit(ms(100))).await;
+    let mut client = connect(&running).await;
+    assert_eq!(soon(client.get("/")).await.unwrap(), "200 hello");
+    tokio::time::sleep(ms(350)).await;
+    assert_eq!(soon(client.get("/")).await.unwrap(), "200 hello");
+    running.stop().await;
 }
