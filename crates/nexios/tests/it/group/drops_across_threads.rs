@@ -55,8 +55,12 @@ fn drop_while_polled_elsewhere(ends_with: fn() -> Poll<Result<(), Failed>>) {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(group)));
             assert!(gone.load(Ordering::SeqCst), "the child is gone when drop returns");
         });
-        // The drop has begun: it has reached the child that nobody polls.
+        // The drop has begun: it has reached the child that nobody polls. Now it has time enough to return.
         wait_dropped.recv().unwrap();
+        for _ in 0..10_000 {
+            thread::yield_now();
+            assert!(!dropper.is_finished(), "drop waits for the poll");
+        }
         release.send(()).unwrap();
         dropper.join().unwrap();
         let _outcome = driver.join().unwrap();
