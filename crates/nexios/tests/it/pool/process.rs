@@ -10,7 +10,9 @@ use std::{
 use nexios::{Overload, ThreadPool, run_in_threadpool};
 use tokio::runtime::Builder;
 
-use super::{Gate, pool};
+#[cfg(not(feature = "test-util"))]
+use super::Gate;
+use super::pool;
 
 /// Far more than any of these processes needs.
 const PATIENCE: Duration = Duration::from_secs(30);
