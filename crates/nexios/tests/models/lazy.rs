@@ -249,7 +249,8 @@ fn a_stale_value_starts_one_refresh_however_many_read_it() {
             let value = reader.join().expect("no panic");
             assert!(value == SET || value <= numbers.begun());
         }
-        assert_eq!(numbers.most.load(SeqCst), 1, "one at a time");
+        // None, if the task of the refresh has not begun yet.
+        assert!(numbers.most.load(SeqCst) <= 1, "one at a time");
         numbers.end(cell);
     });
 }
