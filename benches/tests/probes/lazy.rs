@@ -53,8 +53,8 @@ impl Work {
 
 type Caller<'a> = Pin<Box<dyn Future<Output = usize> + 'a>>;
 
-/// Lets twenty callers come one after the other, each leaving just after the next has come; then opens the gate for
-/// the last one, if `patient`.
+/// Lets twenty callers come one after the other, each leaving just after the next has come; then opens the
+/// gate for the last one, if `patient`.
 async fn impatient<'a>(work: &Work, patient: bool, call: impl Fn() -> Caller<'a>) -> Option<usize> {
     let mut waiting = call();
     assert!(poll_once(&mut waiting).is_pending());

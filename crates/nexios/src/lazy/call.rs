@@ -19,7 +19,8 @@ pub(super) type Answer<T, E> = Result<Arc<T>, LazyError<E>>;
 
 /// How a call comes to its cell: directly, or by a key.
 pub(super) trait Site<T, E> {
-    /// Finds the cell, and what there is. The cell of a started flight stays where others find it until that ends.
+    /// Finds the cell, and what there is. The cell of a started flight stays where others find it until that
+    /// ends.
     fn enter(&self, visit: Visit<'_>) -> (Arc<Cell<T, E>>, Entrance<T, E>);
 }
 

@@ -7,8 +7,10 @@
 //! 2. A flight may publish only while it is the cell's flight. `reset` and `set` take the flight away, so
 //!    nothing that began before them can be published, joined or taken for a recent failure after them.
 //! 3. A value is published before its waiters are told.
-//! 4. No user code runs under the lock, nor under its callers': what is replaced is handed out as a [`Leftover`].
-//! 5. `edition` changes before `current` does, so a shortcut is never good for a value that is not there any more.
+//! 4. No user code runs under the lock, nor under its callers': what is replaced is handed out as a
+//!    [`Leftover`].
+//! 5. `edition` changes before `current` does, so a shortcut is never good for a value that is not there any
+//!    more.
 
 use std::{
     panic::{AssertUnwindSafe, Location, catch_unwind},
@@ -353,7 +355,8 @@ impl<T, E> Cell<T, E> {
         self.land();
     }
 
-    /// Tells the source that a flight has ended; whatever the user's keys do there, the waiters are told next.
+    /// Tells the source that a flight has ended; whatever the user's keys do there, the waiters are told
+    /// next.
     fn land(&self) {
         if catch_unwind(AssertUnwindSafe(|| self.source.landed(self))).is_err() {
             tracing::error!(lazy = self.name(), "a key panicked as its value was put into a lazy map");

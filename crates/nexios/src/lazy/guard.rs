@@ -4,8 +4,8 @@ use arc_swap::Guard;
 
 use super::entry::Entry;
 
-/// A borrowed lazy value, which does not count as a reference to it: many threads take one without waiting for each
-/// other, where they would fight over the count of an [`Arc`].
+/// A borrowed lazy value, which does not count as a reference to it: many threads take one without waiting
+/// for each other, where they would fight over the count of an [`Arc`].
 ///
 /// It stays the same value whatever happens to the cell meanwhile. Take it, read, drop it: a thread can hold
 /// only a few of them cheaply, so what is kept across an await or stored is better taken with
@@ -22,7 +22,8 @@ enum Held<T> {
 }
 
 impl<T> LazyGuard<T> {
-    /// Takes what [`Cell::fresh`](super::cell::Cell::fresh) and its like return, which is never `None` inside.
+    /// Takes what [`Cell::fresh`](super::cell::Cell::fresh) and its like return, which is never `None`
+    /// inside.
     #[inline]
     pub(super) fn borrowed(entry: Guard<Option<Arc<Entry<T>>>>) -> Self {
         Self { held: Held::Borrowed(entry) }

@@ -36,12 +36,12 @@ use super::{
 ///
 /// The map keeps as many entries as its capacity says, or as weigh that much
 /// ([`weigher`](AsyncLazyMapBuilder::weigher)); which ones stay is decided by
-/// [`quick_cache`](https://docs.rs/quick_cache)'s S3-FIFO. Computations that run are not entries: eviction does not
-/// touch them, and a key has one at a time, whatever becomes of its entry. For one value, [`AsyncLazy`](crate::AsyncLazy) is the simpler tool; for a
-/// cache that is filled by hand, moka.
+/// [`quick_cache`](https://docs.rs/quick_cache)'s S3-FIFO. Computations that run are not entries: eviction
+/// does not touch them, and a key has one at a time, whatever becomes of its entry. For one value,
+/// [`AsyncLazy`](crate::AsyncLazy) is the simpler tool; for a cache that is filled by hand, moka.
 ///
-/// A key is looked up by any borrowed form of it, such as `&str` for `String`. The methods call the keys' `Eq` and
-/// `Hash` under a lock: these must not use the map.
+/// A key is looked up by any borrowed form of it, such as `&str` for `String`. The methods call the keys'
+/// `Eq` and `Hash` under a lock: these must not use the map.
 ///
 /// # Examples
 ///
@@ -68,7 +68,8 @@ where
     T: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    /// Makes a map of at most `capacity` entries with the default settings: kept until evicted, no time limit.
+    /// Makes a map of at most `capacity` entries with the default settings: kept until evicted, no time
+    /// limit.
     ///
     /// # Panics
     ///
@@ -100,12 +101,13 @@ where
 
     /// Returns the value of `key`, computing it if need be.
     ///
-    /// As [`AsyncLazy::get`](crate::AsyncLazy::get), for one key. A fresh value is ready at the first poll, without an
-    /// allocation (after a thread's first); reading it takes a lock of the cache for reading.
+    /// As [`AsyncLazy::get`](crate::AsyncLazy::get), for one key. A fresh value is ready at the first poll,
+    /// without an allocation (after a thread's first); reading it takes a lock of the cache for reading.
     ///
     /// # Errors
     ///
-    /// As [`AsyncLazy::get`](crate::AsyncLazy::get); [`LazyError::Recursive`] inside the computation of the same key.
+    /// As [`AsyncLazy::get`](crate::AsyncLazy::get); [`LazyError::Recursive`] inside the computation of the
+    /// same key.
     ///
     /// # Panics
     ///
@@ -161,8 +163,8 @@ where
 
     /// Forgets the value and the last error of `key`.
     ///
-    /// A call that begins after this has returned never sees what was computed or being computed before. Those
-    /// who wait already are given what they wait for.
+    /// A call that begins after this has returned never sees what was computed or being computed before.
+    /// Those who wait already are given what they wait for.
     pub fn reset<Q>(&self, key: &Q)
     where
         K: Borrow<Q>,
@@ -178,8 +180,8 @@ where
         self.keys.reset_all();
     }
 
-    /// Returns the value of `key` that is there, fresh or inside its stale limits; never waits for a computation
-    /// and never starts one.
+    /// Returns the value of `key` that is there, fresh or inside its stale limits; never waits for a
+    /// computation and never starts one.
     #[must_use]
     pub fn peek<Q>(&self, key: &Q) -> Option<Arc<T>>
     where

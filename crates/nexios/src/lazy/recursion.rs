@@ -1,8 +1,9 @@
 //! Computations that would wait for themselves.
 //!
-//! Two looks find them. The chain of starters, known to the thread that polls, says whose computation started the one that runs
-//! here. The list of waits, one for the process, has an edge for every call made inside a computation; it
-//! finds circles whose flights were started independently. Neither sees through spawned tasks or pool closures.
+//! Two looks find them. The chain of starters, known to the thread that polls, says whose computation started
+//! the one that runs here. The list of waits, one for the process, has an edge for every call made inside a
+//! computation; it finds circles whose flights were started independently. Neither sees through spawned tasks
+//! or pool closures.
 
 use std::{
     cell::RefCell,
@@ -32,10 +33,10 @@ pub(super) fn next_id() -> u64 {
 
 /// What a cell is known by: a number of the process, and for a key of a map its hash.
 ///
-/// A key's cell may be thrown away and made again while the first one's computation runs, so the cell's address
-/// or a number of its own would not find a computation that resets its key and asks again. Two keys of one map
-/// with the same 64-bit hash (of randomly keyed SipHash) are taken for one, which matters only if the computation of one
-/// asks for the other.
+/// A key's cell may be thrown away and made again while the first one's computation runs, so the cell's
+/// address or a number of its own would not find a computation that resets its key and asks again. Two keys
+/// of one map with the same 64-bit hash (of randomly keyed SipHash) are taken for one, which matters only if
+/// the computation of one asks for the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) owner: u64,

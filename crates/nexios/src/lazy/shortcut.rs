@@ -1,16 +1,17 @@
 //! A thread's own way to the values that it reads.
 //!
-//! Reading through a cell's `current` costs two atomic swaps besides the clone of the value, and counting the hit
-//! on a counter of all threads one more. So a thread remembers what it read last of a few cells, and counts its
-//! hits beside that: a hit is then one load of the cell's edition, the clone, and a write that nobody else waits for.
+//! Reading through a cell's `current` costs two atomic swaps besides the clone of the value, and counting the
+//! hit on a counter of all threads one more. So a thread remembers what it read last of a few cells, and
+//! counts its hits beside that: a hit is then one load of the cell's edition, the clone, and a write that
+//! nobody else waits for.
 //!
 //! # Invariants
 //!
-//! 1. A shortcut is good only for the edition that it was made of. Every entry has an edition of its own, and a
-//!    cell's edition changes before its `current` does.
+//! 1. A shortcut is good only for the edition that it was made of. Every entry has an edition of its own, and
+//!    a cell's edition changes before its `current` does.
 //! 2. A shortcut keeps no value alive: its reference is weak.
-//! 3. A place is held until its holder is gone, so a hit that is no thread's first allocates nothing. Cells that
-//!    find their place taken do without.
+//! 3. A place is held until its holder is gone, so a hit that is no thread's first allocates nothing. Cells
+//!    that find their place taken do without.
 //! 4. A tally is written by one thread only, and outlives both it and the shortcut in the holder's list.
 
 use std::{
@@ -113,8 +114,8 @@ impl Place {
         counted.unwrap_or(false)
     }
 
-    /// Takes the place for the holder with a tally that `make` makes, and counts a hit on it; false if another has
-    /// the place.
+    /// Takes the place for the holder with a tally that `make` makes, and counts a hit on it; false if
+    /// another has the place.
     pub(super) fn open(self, holder: u64, make: impl FnOnce() -> Option<Arc<AtomicU64>>) -> bool {
         let counted = SHORTCUTS.try_with(|shortcuts| {
             let mut shortcuts = shortcuts.try_borrow_mut().ok()?;

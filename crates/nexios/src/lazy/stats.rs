@@ -36,8 +36,8 @@ pub struct LazyStats {
     pub failures: u64,
     /// Entries that an [`AsyncLazyMap`](crate::AsyncLazyMap) gave up to stay inside its bound.
     pub evictions: u64,
-    /// The time since the value was complete or set, if one is there that may be served; always `None` for a map,
-    /// whose values have an [`age`](crate::AsyncLazyMap::age) each.
+    /// The time since the value was complete or set, if one is there that may be served; always `None` for a
+    /// map, whose values have an [`age`](crate::AsyncLazyMap::age) each.
     pub age: Option<Duration>,
     /// How long the last computation took that came to an end of its own, good or bad.
     pub last_duration: Option<Duration>,
@@ -139,7 +139,8 @@ impl Counters {
     }
 }
 
-/// Hits, counted by each thread for itself: an add to one counter for all would cost as much as the value's clone.
+/// Hits, counted by each thread for itself: an add to one counter for all would cost as much as the value's
+/// clone.
 #[derive(Debug)]
 struct Hits {
     id: u64,

@@ -1,9 +1,9 @@
 //! Generations of a lazy value: what a call may see of computations and changes that overlap with it.
 //!
-//! Computations run as tasks of the model checker (tokio's runtime is not modelled). The cell's and the flights' locks
-//! and the cell's edition are the model checker's; the pointer that is swapped under the cell's lock, the waker of a
-//! computation's task and the cache behind a map take one step each. There is no clock: a limit of a nanosecond
-//! has always passed by the next look, one of zero keeps nothing.
+//! Computations run as tasks of the model checker (tokio's runtime is not modelled). The cell's and the
+//! flights' locks and the cell's edition are the model checker's; the pointer that is swapped under the
+//! cell's lock, the waker of a computation's task and the cache behind a map take one step each. There is no
+//! clock: a limit of a nanosecond has always passed by the next look, one of zero keeps nothing.
 
 use std::{
     sync::{
@@ -74,7 +74,8 @@ impl Numbers {
         });
     }
 
-    /// Drops what computes, and lets its tasks end: a schedule that ends before them drops them where no lock works.
+    /// Drops what computes, and lets its tasks end: a schedule that ends before them drops them where no lock
+    /// works.
     fn end<O>(&self, owner: O) {
         drop(owner);
         // The cells hold the rest, and each task holds its cell.
@@ -249,7 +250,8 @@ fn a_stale_value_starts_one_refresh_however_many_read_it() {
             let value = reader.join().expect("no panic");
             assert!(value == SET || value <= numbers.begun());
         }
-        assert_eq!(numbers.most.load(SeqCst), 1, "one at a time");
+        // None, if the task of the refresh has not begun yet.
+        assert!(numbers.most.load(SeqCst) <= 1, "one at a time");
         numbers.end(cell);
     });
 }

@@ -42,7 +42,8 @@ pub(crate) async fn reset(State(newsroom): State<Newsroom>) -> StatusCode {
 impl Newsroom {
     /// Lets the analytics be computed anew after every midnight (UTC), ahead of those who ask, until the service ends.
     ///
-    /// The schedule is a background task like any other: the status page counts it, and it can be cancelled there.
+    /// The schedule is a background task like any other: the status page counts it, and it can be cancelled
+    /// there.
     pub fn refresh_analytics_daily(&self) {
         let analytics = self.analytics.clone();
         let schedule = Background::global().cron("refresh analytics at midnight", END_OF_DAY, move |_| {

@@ -61,9 +61,9 @@ impl<K, T, E> AsyncLazyMapBuilder<K, T, E> {
     /// Makes the capacity a total of weights, such as bytes, instead of a number of entries; a weight of zero
     /// counts as one.
     ///
-    /// The closure is called when a value is complete or set; if it panics, that is logged and the value is not kept. The
-    /// cache has four parts at most, with a share of the capacity each: a value that is heavier than
-    /// a part's share (and one a little lighter) is given to those who wait for it, but not kept.
+    /// The closure is called when a value is complete or set; if it panics, that is logged and the value is
+    /// not kept. The cache has four parts at most, with a share of the capacity each: a value that is heavier
+    /// than a part's share (and one a little lighter) is given to those who wait for it, but not kept.
     pub fn weigher(mut self, weigh: impl Fn(&K, &T) -> usize + Send + Sync + 'static) -> Self {
         self.weigh = Some(Box::new(weigh));
         self
@@ -81,8 +81,8 @@ impl<K, T, E> AsyncLazyMapBuilder<K, T, E> {
         self
     }
 
-    /// As [`AsyncLazyBuilder::stale_while_revalidate`](crate::AsyncLazyBuilder::stale_while_revalidate); the default
-    /// is zero.
+    /// As [`AsyncLazyBuilder::stale_while_revalidate`](crate::AsyncLazyBuilder::stale_while_revalidate); the
+    /// default is zero.
     pub fn stale_while_revalidate(mut self, limit: Duration) -> Self {
         self.settings.limits.stale_while_revalidate = limit;
         self
@@ -105,8 +105,8 @@ impl<K, T, E> AsyncLazyMapBuilder<K, T, E> {
         self
     }
 
-    /// As [`AsyncLazyBuilder::error_backoff`](crate::AsyncLazyBuilder::error_backoff); by default errors are not
-    /// kept. A kept error is an entry like a value, of weight one.
+    /// As [`AsyncLazyBuilder::error_backoff`](crate::AsyncLazyBuilder::error_backoff); by default errors are
+    /// not kept. A kept error is an entry like a value, of weight one.
     pub fn error_backoff(mut self, pause: Duration) -> Self {
         self.settings.error_backoff = Some(pause);
         self

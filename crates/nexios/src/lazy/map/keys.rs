@@ -1,19 +1,19 @@
 //! The cells of a map: those that hold something, and those that compute.
 //!
-//! A cell is *resident* when it holds a value (or an error in its backoff), in a cache that evicts; it is *aloft* while a
-//! flight of it runs, in a table that does not. So eviction never touches a flight, and the cache needs to know
-//! nothing of them. A cell whose value is computed anew is in both.
+//! A cell is *resident* when it holds a value (or an error in its backoff), in a cache that evicts; it is
+//! *aloft* while a flight of it runs, in a table that does not. So eviction never touches a flight, and the
+//! cache needs to know nothing of them. A cell whose value is computed anew is in both.
 //!
 //! # Invariants
 //!
-//! 1. A flight starts under the lock of its key's shard, and its cell is aloft until the flight has ended or was
-//!    overtaken. So there is one flight at most that a key's callers can join.
-//! 2. A cell becomes resident only under the lock of its key's shard: as it lands, or by `set`. One that `reset`
-//!    took out is aloft no more, so what it computes is never seen.
-//! 3. A cell is seen only while its generation is the map's. `reset_all` begins with the next generation, and what is of an
-//!    older one is thrown away afterwards.
-//! 4. No user code but the keys' `Eq` and `Hash` runs under a lock: cells, keys and values that are replaced or evicted are
-//!    dropped after it, weights are taken and keys cloned before.
+//! 1. A flight starts under the lock of its key's shard, and its cell is aloft until the flight has ended or
+//!    was overtaken. So there is one flight at most that a key's callers can join.
+//! 2. A cell becomes resident only under the lock of its key's shard: as it lands, or by `set`. One that
+//!    `reset` took out is aloft no more, so what it computes is never seen.
+//! 3. A cell is seen only while its generation is the map's. `reset_all` begins with the next generation, and
+//!    what is of an older one is thrown away afterwards.
+//! 4. No user code but the keys' `Eq` and `Hash` runs under a lock: cells, keys and values that are replaced
+//!    or evicted are dropped after it, weights are taken and keys cloned before.
 
 use std::{
     borrow::Borrow,
@@ -185,9 +185,10 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let mut outdated = Vec::new();
         let cell = {
             let shard = self.shard(self.hasher.hash_one(key));
-            self.find(&shard, key, self.generation())?.0
+            self.find(&shard, key, self.generation(), &mut outdated)?.0
         };
         cell.servable()
     }
@@ -197,10 +198,11 @@ where
         let value = Arc::new(value);
         let weight = self.weight_of(&key, &value);
         let mut made = None;
+        let mut outdated = Vec::new();
         let (cell, leftover, landed, given_up, removed) = loop {
             let mut shard = self.shard(self.hasher.hash_one(&key));
             let generation = self.generation();
-            let found = self.find(&shard, &key, generation).map(|(cell, _)| cell);
+            let found = self.find(&shard, &key, generation, &mut outdated).map(|(cell, _)| cell);
             let Some(cell) = found.or_else(|| made.take()) else {
                 drop(shard);
                 made = Some(self.make(&key));
@@ -223,7 +225,7 @@ where
             landed => discard(landed),
         }
         leftover.end_with(value);
-        discard((cell, made, given_up, removed));
+        discard((cell, made, outdated, given_up, removed));
     }
 
     /// Forgets a key.
@@ -269,13 +271,17 @@ where
                 None => Some(1),
             };
             let owned = key.clone();
+            // Declared before the lock is taken, so dropped after it is released.
+            let (flight, latest);
             let mut shard = self.shard(self.hasher.hash_one(key));
             let Some(aloft) = shard.get(key).filter(|aloft| std::ptr::eq(&*aloft.cell, cell)) else { return };
-            if cell.flight().is_some() {
+            flight = cell.flight();
+            if flight.is_some() {
                 // Somebody has started the next one; it lands too.
                 return;
             }
-            if cell.entry().map(|entry| entry.edition) != entry.as_ref().map(|entry| entry.edition) {
+            latest = cell.entry();
+            if latest.as_ref().map(|entry| entry.edition) != entry.as_ref().map(|entry| entry.edition) {
                 // Another value than the one that was weighed.
                 drop(shard);
                 discard(entry);
@@ -300,12 +306,14 @@ where
         (self.compute)(key, limit)
     }
 
-    /// The cell of a key, and whether it is aloft.
+    /// The cell of a key, and whether it is aloft; one of an older generation is for the caller to drop, after
+    /// the lock.
     pub(super) fn find<Q>(
         &self,
         shard: &Shard<K, T, E>,
         key: &Q,
         generation: u64,
+        outdated: &mut Vec<Arc<Cell<T, E>>>,
     ) -> Option<(Arc<Cell<T, E>>, bool)>
     where
         K: Borrow<Q>,
@@ -315,7 +323,11 @@ where
             Some(aloft) if aloft.generation == generation => Some((Arc::clone(&aloft.cell), true)),
             _ => {
                 let resident = self.resident.get(key)?;
-                (resident.generation == generation).then_some((resident.cell, false))
+                if resident.generation == generation {
+                    return Some((resident.cell, false));
+                }
+                outdated.push(resident.cell);
+                None
             }
         }
     }

@@ -31,10 +31,11 @@ where
         let hash = keys.hasher.hash_one(self.key);
         let mut owned = None;
         let mut made = None;
+        let mut outdated = Vec::new();
         let (cell, entrance, leftover, replaced) = loop {
             let mut shard = keys.shard(hash);
             let generation = keys.generation();
-            let (cell, aloft) = match keys.find(&shard, self.key, generation) {
+            let (cell, aloft) = match keys.find(&shard, self.key, generation, &mut outdated) {
                 Some((cell, aloft)) if aloft || owned.is_some() => (cell, aloft),
                 None if made.is_some() && owned.is_some() => match made.take() {
                     Some(cell) => (cell, false),
@@ -67,7 +68,7 @@ where
             keys.throw_away(key, aloft);
         }
         leftover.discard();
-        discard((owned, made));
+        discard((owned, made, outdated));
         (cell, entrance)
     }
 }

@@ -18,7 +18,8 @@ use super::{Broken, poll_once, settle};
 
 type Map = AsyncLazyMap<String, String, Broken>;
 
-/// Computations by key under the test's control: each is "key number", and waits until its key is let through.
+/// Computations by key under the test's control: each is "key number", and waits until its key is let
+/// through.
 struct Shelf {
     started: Mutex<HashMap<String, usize>>,
     /// Computations that exist as futures.

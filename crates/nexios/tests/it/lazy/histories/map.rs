@@ -1,5 +1,5 @@
-//! Random histories of a map, held against the same model: each key's must be explained by itself, where a `reset_all`
-//! counts as a `reset` of every key.
+//! Random histories of a map, held against the same model: each key's must be explained by itself, where a
+//! `reset_all` counts as a `reset` of every key.
 
 use nexios::AsyncLazyMap;
 

@@ -180,7 +180,8 @@ async fn a_get_after_reset_all_sees_nothing_older_however_they_race() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn reset_all_is_seen_for_all_keys_at_one_instant() {
-    // Whoever has seen one key after it sees no key from before it, though the entries are thrown away one by one.
+    // Whoever has seen one key after it sees no key from before it, though the entries are thrown away one by
+    // one.
     const MANY: usize = 2_000;
     let epoch = Arc::new(AtomicUsize::new(0));
     let map = {
