@@ -112,9 +112,8 @@ pub(super) async fn drain(registry: &Registry, drain: Drain) -> DrainReport {
     registry.closing().cancel(CancelReason::Shutdown);
     registry.changed.notify_waiters();
     loop {
-        let mut changed = pin!(registry.changed.notified());
-        // Registered before the look, so that a change in between is not missed.
-        changed.as_mut().enable();
+        // Made before the look: it hears of every change from now on, polled or not.
+        let changed = pin!(registry.changed.notified());
         if let Some(report) = draining.report.get() {
             return report.clone();
         }
