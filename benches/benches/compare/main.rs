@@ -7,6 +7,7 @@ mod pool;
 mod race;
 mod request;
 mod serve;
+mod web;
 
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
@@ -18,6 +19,7 @@ fn main() {
         lazy::contests(),
         request::contests(),
         serve::contests(),
+        web::contests(),
     ];
     let outcomes: Vec<_> = contests
         .into_iter()

@@ -110,11 +110,10 @@ enum Step {
 pub(super) async fn drain(registry: &Registry, drain: Drain) -> DrainReport {
     let draining = begin(registry, drain);
     registry.closing().cancel(CancelReason::Shutdown);
-    registry.changed.notify_waiters();
+    registry.tell();
     loop {
-        let mut changed = pin!(registry.changed.notified());
-        // Registered before the look, so that a change in between is not missed.
-        changed.as_mut().enable();
+        // Made before the look: it hears of every change from now on, polled or not.
+        let changed = pin!(registry.changes());
         if let Some(report) = draining.report.get() {
             return report.clone();
         }
@@ -222,7 +221,7 @@ impl Draining {
             tasks.draining = None;
         }
         drop(tasks);
-        registry.changed.notify_waiters();
+        registry.tell();
     }
 
     fn report(&self, registry: &Registry) -> DrainReport {

@@ -106,7 +106,7 @@ pub struct TaskInfo {
     pub message: Option<String>,
     /// The attempt it is in or ended in, from 1.
     pub attempt: u32,
-    /// When it got its running slot, by the wall clock; `None` while it waits for one.
+    /// When it got its running slot, by the wall clock as it is set now; `None` while it waits for one.
     pub started: Option<SystemTime>,
     /// How long it has been running, or ran, on tokio's clock.
     pub elapsed: Duration,

@@ -20,7 +20,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::Instant,
+};
 
 use crate::{
     CancelToken,
@@ -34,6 +37,7 @@ use super::{
     info::{BackgroundStats, TaskId, TaskInfo, TaskState},
     places::Places,
     record::{OnCancel, Record, Start},
+    runtime,
     wall_clock::WallClock,
 };
 
@@ -81,7 +85,7 @@ pub(super) struct Registry {
     /// Fires when the first drain begins; scheduled tasks stop between two runs.
     closing: CancelToken,
     /// Told of every end while a drain goes on.
-    pub(super) changed: Notify,
+    changed: Notify,
     /// Told about every task that failed.
     hook: Mutex<Option<Hook>>,
 }
@@ -216,7 +220,7 @@ impl Registry {
             promoted.wake();
         }
         if draining {
-            self.changed.notify_waiters();
+            self.tell();
         }
         Ok(failure)
     }
@@ -243,7 +247,7 @@ impl Registry {
         let mut tasks = self.lock();
         tasks.reporting -= 1;
         drop(tasks);
-        self.changed.notify_waiters();
+        self.tell();
     }
 
     /// Says that the future of a task that a drain had ended is dropped.
@@ -251,7 +255,7 @@ impl Registry {
         let mut tasks = self.lock();
         tasks.unwinding -= 1;
         drop(tasks);
-        self.changed.notify_waiters();
+        self.tell();
     }
 
     /// Ends, in the name of a drain, the live tasks that `choose` picks, and returns them to be woken.
@@ -338,6 +342,18 @@ impl Registry {
     pub(super) fn stats(&self) -> BackgroundStats {
         let tasks = self.lock();
         BackgroundStats { queued: tasks.waiting.len(), running: tasks.running, ..tasks.totals.clone() }
+    }
+
+    /// Resolves at the first change from now on, polled or not.
+    pub(super) fn changes(&self) -> Notified<'_> {
+        runtime::others_may_go_on();
+        self.changed.notified()
+    }
+
+    /// Tells those who drain that something has changed.
+    pub(super) fn tell(&self) {
+        runtime::others_may_go_on();
+        self.changed.notify_waiters();
     }
 
     /// Fires when the first drain begins.

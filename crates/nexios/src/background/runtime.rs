@@ -14,3 +14,9 @@ pub(super) fn require() {
         drop(tokio::runtime::Handle::current());
     }
 }
+
+/// A place where a model may change the thread; tokio's own parts, which come next, have none.
+pub(super) fn others_may_go_on() {
+    #[cfg(nexios_shuttle)]
+    shuttle::sync::atomic::AtomicBool::new(false).load(std::sync::atomic::Ordering::SeqCst);
+}

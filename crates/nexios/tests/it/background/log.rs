@@ -129,6 +129,20 @@ async fn a_task_that_ignores_its_cancellation_is_logged_as_stuck_once() {
     assert!(task.await.is_err());
 }
 
+/// A record that is used again does not remember that its last task was stuck.
+#[tokio::test(start_paused = true)]
+async fn every_stuck_task_is_logged() {
+    let (lines, _guard) = Lines::capture();
+    let background = Background::builder().history(0).build();
+    for name in ["deaf", "deaf too"] {
+        let task = background.spawn(name, |_cx| sleep(seconds(15))).unwrap();
+        settle().await;
+        task.cancel();
+        task.await.unwrap();
+        assert_eq!(lines.take(), [format!("WARN {name}: background task ignores its cancellation")]);
+    }
+}
+
 /// BG-043: a drain names what it cut off, and says nothing otherwise.
 #[tokio::test(start_paused = true)]
 async fn a_drain_logs_what_it_abandons_and_nothing_else() {

@@ -27,6 +27,11 @@ async fn a_task_begins_as_if_there_had_been_none_before() {
     tokio::time::sleep(seconds(5)).await;
     old.cancel();
     assert_eq!(old.await.unwrap(), Ok(CancelReason::Requested));
+    // Two at a time, so that there are two records to be used again.
+    let two = [(); 2].map(|()| background.spawn_future("short", async {}));
+    for task in two {
+        task.await.unwrap();
+    }
     for _ in 0..3 {
         let deaf = background.spawn_future("plain", std::future::pending::<()>());
         deaf.cancel();
