@@ -114,7 +114,8 @@ impl Shared {
             refused.then(|| {
                 // Relaxed: see `ShedLayer::shed`.
                 self.shed.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(pool = pool.name(), waiting = waiting(&stats), wait_p50 = ?stats.wait_p50, "request shed");
+                let waiting = waiting(&stats);
+                tracing::debug!(pool = pool.name(), waiting, wait_p50 = ?stats.wait_p50, "request shed");
                 stats.wait_p50
             })
         })
