@@ -221,3 +221,50 @@ impl Drop for RequestInFlight {
         }
     }
 }
+
+/// Here because orders and idleness are not to be seen from outside, but by the luck of a race.
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn connect(life: &Arc<Life>) -> OpenConnection {
+        life.connections.enter(life.clone(), "somebody".to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_comes_after_an_order_is_told_too_and_orders_only_grow() {
+        let life = Arc::new(Life::new());
+        let early = connect(&life);
+        assert_eq!(early.control.order(), Order::Serve);
+        life.connections.tell(Order::Close);
+        life.connections.tell(Order::Drain);
+        assert_eq!((early.control.order(), connect(&life).control.order()), (Order::Close, Order::Close));
+        life.connections.tell(Order::Abort);
+        assert_eq!((early.control.order(), connect(&life).control.order()), (Order::Abort, Order::Abort));
+        drop(early);
+        assert_eq!(life.connections.len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idleness_begins_when_the_last_answer_has_been_taken() {
+        let life = Arc::new(Life::new());
+        let control = connect(&life).control.clone();
+        let idle = || control.idle_since().map(|since| since.elapsed().as_secs());
+        let begin = || control.begin(&Method::GET, &Uri::from_static("/a?b"), Version::HTTP_11);
+        let second = || tokio::time::advance(Duration::from_secs(1));
+        second().await;
+        assert_eq!((idle(), control.is_idle(), control.has_begun()), (Some(1), true, false));
+        let (first, last) = (begin(), begin());
+        assert_eq!((idle(), control.is_idle(), control.has_begun()), (None, false, true));
+        drop(first);
+        assert_eq!((idle(), control.unfinished()), (None, vec!["request GET /a".to_owned()]));
+        control.set_blocked(true);
+        drop(last);
+        second().await;
+        assert_eq!((control.is_idle(), control.unfinished().len()), (false, 1));
+        control.set_blocked(false);
+        assert_eq!((idle(), control.is_idle(), control.unfinished().len()), (Some(0), true, 0));
+    }
+}

@@ -89,6 +89,21 @@ async fn a_client_that_connected_just_before_the_close_is_answered() {
     }
 }
 
+/// The system has taken the client's call, and we have not: nothing here gives way between that and the stop.
+#[tokio::test]
+async fn a_client_in_the_systems_queue_is_let_in_at_the_close() {
+    use std::io::{Read, Write};
+    for _ in 0..20 {
+        let running = start(app(router())).await;
+        let mut client = std::net::TcpStream::connect(running.address).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+        assert!(running.stop().await.is_clean());
+        let mut reply = String::new();
+        client.read_to_string(&mut reply).unwrap();
+        assert!(reply.starts_with("HTTP/1.1 200"), "{reply:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_further_stop_skips_to_cancelling_and_one_more_to_the_end() {
     // Limits that no test waits for.
