@@ -26,11 +26,10 @@ fn begin(future: Pin<&mut impl Future>) {
 async fn the_drain_of_the_process_knows_what_else_goes_on() {
     let (release, held) = std::sync::mpsc::channel::<()>();
     let pool = ThreadPool::builder().threads(1).build();
-    let mut closure = Box::pin(pool.run(move || held.recv().is_ok()));
+    let (started, begun) = std::sync::mpsc::channel();
+    let mut closure = Box::pin(pool.run(move || started.send(()).is_ok() && held.recv().is_ok()));
     begin(closure.as_mut());
-    while pool.stats().running == 0 {
-        std::thread::yield_now();
-    }
+    begun.recv().unwrap();
     let task = create_background_task("mail", sleep(seconds(3)));
 
     // The client is gone in the middle of it: the finalizer goes on as work of the process.
