@@ -2,7 +2,6 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
@@ -23,18 +22,14 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// Lets clients in until the service closes; then those in the system's queue, and nobody more.
+    /// Lets clients in until the service closes; the listener closes with it.
     pub(crate) async fn stand_open(self, listener: Bound) {
         let closing = self.server.life.closing.clone();
+        // Clients first: whoever has come until then is let in.
         tokio::select! {
             biased;
-            _ = closing.cancelled() => {}
             () = self.accept(&listener) => {}
-        }
-        while let Ok(place) = self.places.clone().try_acquire_owned()
-            && let Some(Ok(accepted)) = listener.accept().now_or_never()
-        {
-            self.let_in(accepted, place);
+            _ = closing.cancelled() => {}
         }
     }
 
