@@ -179,6 +179,15 @@ mod tests {
         assert!(pace.answered.count() <= 2 * DECAY_EVERY);
     }
 
+    #[test]
+    fn samples_fade_once_in_a_thousand() {
+        let pace = Pace::new(0.95, 20);
+        for _ in 0..2 * DECAY_EVERY - 1 {
+            pace.answered(ms(10));
+        }
+        assert_eq!(pace.answered.count(), DECAY_EVERY / 2 + DECAY_EVERY - 1);
+    }
+
     /// Whoever holds `updating` when a decay is due leaves it to the next update.
     #[test]
     fn a_decay_that_was_missed_is_made_up_for() {
