@@ -65,16 +65,17 @@ impl<E: fmt::Debug> From<LazyError<E>> for Problem {
     }
 }
 
-/// A full registry is 503 with `Retry-After`, a live task with the same key 409.
+/// A full registry is 503 with `Retry-After`, a live task with the same key 409. A schedule that cannot be read is the
+/// program's mistake: 500, logged.
 impl<F> From<BackgroundError<F>> for Problem {
     fn from(error: BackgroundError<F>) -> Self {
-        match error {
+        match &error {
             BackgroundError::Full(_) => {
                 Problem::unavailable("The service has more work than it can do.", SOON)
             }
             BackgroundError::ShuttingDown(_) => shutting_down(),
             BackgroundError::Duplicate(_) => Problem::conflict("The same task is already running."),
-            _ => Problem::unavailable("The task could not be started.", SOON),
+            _ => Problem::internal(&error),
         }
     }
 }

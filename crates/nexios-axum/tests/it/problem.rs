@@ -166,6 +166,8 @@ async fn a_task_without_a_value_is_as_its_end_says() {
 
 #[tokio::test]
 async fn a_task_that_was_not_admitted_is_as_the_refusal_says() {
+    let no_schedule = Background::new().cron("report", "every day", |_| async {}).unwrap_err();
+    Answer::of(Problem::from(no_schedule)).await.problem(500);
     for (error, status, retry_after, connection) in [
         (BackgroundError::Full(()), 503, Some("1"), None),
         (BackgroundError::ShuttingDown(()), 503, Some("1"), Some("close")),
