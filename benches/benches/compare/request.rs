@@ -6,8 +6,8 @@ use std::{convert::Infallible, rc::Rc, time::Duration};
 use axum::{Json, Router, body::Body, http::Request, routing::get};
 use benches::{Contest, Side};
 use http_body_util::BodyExt;
-use nexios::CancelToken;
-use nexios_axum::RequestLayer;
+use nexios::{CancelToken, ThreadPool};
+use nexios_axum::{RequestLayer, ShedLayer, Threshold};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -57,6 +57,12 @@ fn with_everything() -> Router {
     bare().layer(RequestLayer::new().deadline(Duration::from_secs(30)).shutdown(CancelToken::new()))
 }
 
+/// A layer that asks a pool, which has nothing to do.
+fn with_shedding() -> Router {
+    let pool = ThreadPool::builder().threads(1).build();
+    bare().layer(ShedLayer::new().watch(&pool, Threshold::Queued(64)))
+}
+
 async fn ask(app: &Router, path: &'static str) -> usize {
     let request = Request::get(path).body(Body::empty()).expect("a path is a request");
     let response: Result<_, Infallible> = app.clone().oneshot(request).await;
@@ -86,6 +92,7 @@ fn in_memory(name: String, route: &'static str) -> Contest {
     Contest::new(name, 1)
         .side(side("nexios", with_layer()).goal("a layer that does nothing", 1.5))
         .side(side("nexios, deadline and shutdown", with_everything()).goal("a layer that does nothing", 1.5))
+        .side(side("load shedding alone", with_shedding()))
         .side(side("a layer that does nothing", with_nothing()))
         .side(side("the bare router", bare()))
 }

@@ -8,7 +8,7 @@
 //! | a route that finishes what it began, or is dropped at once | [`OnDisconnect`] |
 //! | a limit of a route's own | [`RouteDeadline`] |
 //! | to hand the time that is left on to another service | [`Deadline`] |
-//! | the request's token, a group or background tasks as arguments of a handler | [`RequestToken`], [`RequestGroup`], [`BackgroundTasks`] |
+//! | token, group or background tasks as arguments of a handler | [`RequestToken`], [`RequestGroup`], [`BackgroundTasks`] |
 //! | 503 while a pool is behind, instead of a queue that makes everybody late | [`ShedLayer`] |
 //! | failures as RFC 9457 problems that tell nothing internal | [`Problem`], [`OrProblem`] |
 //! | to see and cancel background tasks | [`task_routes`] |
@@ -63,7 +63,8 @@
 //! let address = listener.local_addr()?;
 //! tokio::spawn(async move { axum::serve(listener, app).await }); // or `NexiosApp::new(app).serve(listener)`
 //! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
-//! # for (request, answer) in [("GET /profile/7", "Ada has 14 posts"), ("POST /pay", "paid"), ("GET /picture", "pixelspixels")] {
+//! # let asked = [("GET /profile/7", "Ada has 14 posts"), ("POST /pay", "paid"), ("GET /picture", "pixelspixels")];
+//! # for (request, answer) in asked {
 //! #     let mut client = tokio::net::TcpStream::connect(address).await?;
 //! #     client.write_all(format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await?;
 //! #     let mut text = String::new();

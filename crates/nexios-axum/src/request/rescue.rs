@@ -40,8 +40,8 @@ pub(super) enum Ending {
 /// Lets a handler that was polled before go on as its policy says, for `reason`.
 pub(super) fn start<E: 'static>(state: &Arc<RequestState>, work: Work<E>, reason: CancelReason) {
     let policy = state.policy();
-    let client_gone = matches!(reason, CancelReason::ClientDisconnected | CancelReason::OwnerDropped);
-    let detached = policy == OnDisconnect::Detached && client_gone;
+    // One whose deadline has passed or whose service shuts down finds that out by itself, at its first turn.
+    let detached = policy == OnDisconnect::Detached;
     if !detached {
         state.cancel(reason);
     }

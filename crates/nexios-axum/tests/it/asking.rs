@@ -6,6 +6,7 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     task::Poll,
+    time::Duration,
 };
 
 use axum::{Router, body::Body, http::Request, response::Response};
@@ -72,9 +73,10 @@ impl Diary {
 }
 
 impl Reader {
-    /// Waits for the next entry.
+    /// Waits for the next entry, at most 20 seconds.
     pub(crate) async fn next(&mut self) -> String {
-        self.0.recv().await.expect("the diary is closed")
+        let next = tokio::time::timeout(Duration::from_secs(20), self.0.recv());
+        next.await.expect("nothing is written").expect("the diary is closed")
     }
 
     /// What has been written since.

@@ -52,6 +52,7 @@ fn encoding_rounds_down_to_the_finest_unit_that_fits() {
     for (time, text) in [
         (Duration::ZERO, "0n"),
         (Duration::from_nanos(99_999_999), "99999999n"),
+        (Duration::from_nanos(100_000_000), "100000u"),
         (Duration::from_nanos(100_000_999), "100000u"),
         (Duration::from_millis(1_500), "1500000u"),
         (Duration::from_micros(100_000_999), "100000m"),

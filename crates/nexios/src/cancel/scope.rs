@@ -62,6 +62,29 @@ impl CancelScope {
     }
 
     /// Creates a scope whose token is only made when it is asked for; `None` means no deadline.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, OnceLock};
+    /// use nexios::{CancelScope, CancelToken, TokenSource};
+    ///
+    /// #[derive(Debug, Default)]
+    /// struct Job {
+    ///     token: OnceLock<CancelToken>,
+    /// }
+    /// impl TokenSource for Job {
+    ///     fn token(&self) -> CancelToken {
+    ///         self.token.get_or_init(CancelToken::new).clone()
+    ///     }
+    /// }
+    ///
+    /// let job = Arc::new(Job::default());
+    /// let scope = CancelScope::on_demand(job.clone(), None);
+    /// assert!(job.token.get().is_none());
+    /// assert!(!scope.token().is_cancelled());
+    /// assert!(job.token.get().is_some());
+    /// ```
     #[must_use]
     pub fn on_demand(source: Arc<dyn TokenSource>, deadline: Option<Instant>) -> Self {
         Self { source: Source::OnDemand(source), deadline }

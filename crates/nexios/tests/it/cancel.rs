@@ -1,8 +1,14 @@
 //! Cancellation tokens and scopes.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use nexios::{CancelReason, CancelScope, CancelToken, Interrupted};
+use nexios::{CancelReason, CancelScope, CancelToken, Interrupted, TaskGroup, TokenSource};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -94,6 +100,36 @@ async fn a_scope_is_current_inside_run_and_nowhere_else() {
         })
         .await;
     assert!(CancelScope::current().is_none());
+}
+
+/// Makes its token when it is asked, and counts how often it was.
+#[derive(Debug, Default)]
+struct Lazy {
+    token: OnceLock<CancelToken>,
+    asked: AtomicUsize,
+}
+
+impl TokenSource for Lazy {
+    fn token(&self) -> CancelToken {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.token.get_or_init(CancelToken::new).clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_on_demand_asks_for_its_token_only_when_somebody_wants_it() {
+    let lazy = Arc::new(Lazy::default());
+    let deadline = Some(Instant::now() + Duration::from_secs(1));
+    let outcome = CancelScope::on_demand(lazy.clone(), deadline)
+        .run(async {
+            let scope = CancelScope::current().unwrap();
+            assert_eq!((scope.deadline(), lazy.asked.load(Ordering::SeqCst)), (deadline, 0));
+            let group = TaskGroup::<Interrupted>::new();
+            lazy.token().cancel(CancelReason::ClientDisconnected);
+            group.run(async { group.spawn(std::future::pending::<Result<(), _>>()).await }).await
+        })
+        .await;
+    assert_eq!(outcome, Err(Interrupted::Cancelled(CancelReason::ClientDisconnected)));
 }
 
 #[test]

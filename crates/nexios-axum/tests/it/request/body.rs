@@ -16,6 +16,7 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
+use nexios::{CancelReason, CancelToken};
 use nexios_axum::{RequestLayer, RequestToken};
 use tokio::time::sleep;
 use tower::ServiceExt;
@@ -162,6 +163,27 @@ async fn bodies_that_are_not_sent_are_not_aborted() {
         assert_eq!((requests.live(), requests.stats().aborted), (0, 0), "{path}");
         assert_eq!(log::access(path)[0].get("aborted"), None);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_body_is_not_sent_has_finished_with_its_head() {
+    let (diary, mut reader) = diary();
+    let app = Router::new().route("/body/unsent", on_get(move |token| endless(diary, token)));
+    let request = Request::head("/body/unsent").body(Body::empty()).unwrap();
+    drop(app.layer(RequestLayer::new()).oneshot(request).await.unwrap());
+    assert_eq!(reader.next().await, "Finished");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_hears_of_the_shutdown_while_the_body_is_sent() {
+    let (diary, mut reader) = diary();
+    let shutdown = CancelToken::new();
+    let layer = RequestLayer::new().shutdown(shutdown.clone());
+    let app = Router::new().route("/body/shutdown", on_get(move |token| endless(diary, token))).layer(layer);
+    let mut response = app.oneshot(get("/body/shutdown")).await.unwrap();
+    first_frame(&mut response).await;
+    shutdown.cancel(CancelReason::Shutdown);
+    assert_eq!(reader.next().await, "Shutdown");
 }
 
 #[tokio::test(start_paused = true)]

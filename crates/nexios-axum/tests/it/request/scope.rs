@@ -59,7 +59,8 @@ async fn a_group_is_cancelled_by_the_shutdown_and_the_handler_may_still_answer()
     assert_eq!(reader.written(), ["Err(Cancelled(Shutdown))"]);
 }
 
-#[tokio::test(start_paused = true)]
+/// On the real clock: a paused one would run ahead while the pool's thread works.
+#[tokio::test]
 async fn the_closure_of_a_pool_hears_of_the_disconnect() {
     let (diary, mut reader) = diary();
     let layer = RequestLayer::new();
