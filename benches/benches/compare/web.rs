@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -16,7 +17,8 @@ use axum::{
     serve::ListenerExt,
 };
 use benches::{Contest, Side};
-use nexios::{Interrupted, TaskGroup};
+use nexios::{CancelToken, Interrupted, TaskGroup};
+use nexios_axum::RequestLayer;
 use serde::Serialize;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -34,12 +36,10 @@ const CLIENTS: usize = 32;
 const GOAL: f64 = 1.031;
 
 pub(crate) fn contests() -> Vec<Named> {
-    let contest = |name: &'static str, upstream: bool| -> Named {
-        (name.to_owned(), Box::new(move || dashboard(name, upstream)))
-    };
     vec![
-        contest("web/dashboard/parts_from_upstream/multi_thread/32", true),
-        contest("web/dashboard/parts_after_one_yield/multi_thread/32", false),
+        contest("web/dashboard/parts_from_upstream/multi_thread/32", true, in_a_group_or_by_hand),
+        contest("web/dashboard/parts_after_one_yield/multi_thread/32", false, in_a_group_or_by_hand),
+        contest("web/dashboard/request_layer/multi_thread/32", true, with_the_layer_or_without),
     ]
 }
 
@@ -178,7 +178,14 @@ fn side(who: &'static str, runtime: &Rc<Runtime>, router: Router) -> Side {
     })
 }
 
-fn dashboard(name: &str, with_upstream: bool) -> Contest {
+/// Who competes on one runtime, with the parts from one place.
+type Sides = fn(&Rc<Runtime>, Upstream) -> [Side; 2];
+
+fn contest(name: &'static str, with_upstream: bool, sides: Sides) -> Named {
+    (name.to_owned(), Box::new(move || dashboard(name, with_upstream, sides)))
+}
+
+fn dashboard(name: &str, with_upstream: bool, sides: Sides) -> Contest {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = Rc::new(runtime.expect("a runtime can be built on a machine that runs benches"));
     let mut upstream = Upstream::default();
@@ -186,10 +193,25 @@ fn dashboard(name: &str, with_upstream: bool) -> Contest {
         let part = Router::new().route("/part", get(async || r#"{"part":{"of":"a page"}}"#));
         upstream.address = Some(runtime.block_on(serve(part)).expect("a loopback port is free"));
     }
+    let [ours, theirs] = sides(&runtime, upstream);
+    Contest::new(name, CLIENTS as u64).side(ours).side(theirs).without_allocations()
+}
+
+fn in_a_group_or_by_hand(runtime: &Rc<Runtime>, upstream: Upstream) -> [Side; 2] {
     let ours = Router::new().route("/dashboard/{id}", get(in_a_group)).with_state(upstream.clone());
     let theirs = Router::new().route("/dashboard/{id}", get(by_hand)).with_state(upstream);
-    Contest::new(name, CLIENTS as u64)
-        .side(side("TaskGroup in the handler", &runtime, ours).goal("tokio::join!", GOAL))
-        .side(side("tokio::join!", &runtime, theirs))
-        .without_allocations()
+    [
+        side("TaskGroup in the handler", runtime, ours).goal("tokio::join!", GOAL),
+        side("tokio::join!", runtime, theirs),
+    ]
+}
+
+/// As a service has it: a deadline and a shutdown.
+fn with_the_layer_or_without(runtime: &Rc<Runtime>, upstream: Upstream) -> [Side; 2] {
+    let bare = Router::new().route("/dashboard/{id}", get(by_hand)).with_state(upstream);
+    let requests = RequestLayer::new().deadline(Duration::from_secs(30)).shutdown(CancelToken::new());
+    [
+        side("RequestLayer", runtime, bare.clone().layer(requests)).goal("bare router", GOAL),
+        side("bare router", runtime, bare),
+    ]
 }
