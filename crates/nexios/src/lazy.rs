@@ -1,5 +1,6 @@
 //! A value that is computed when somebody asks for it, once for everybody.
 
+mod backoff;
 mod builder;
 mod call;
 mod cell;
@@ -24,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+pub use backoff::ErrorBackoff;
 pub use builder::AsyncLazyBuilder;
 use call::{Answer, Call};
 use cell::Cell;

@@ -43,7 +43,8 @@ pub use cancel::{CancelReason, CancelScope, CancelToken, Interrupted, TokenSourc
 pub use group::{OnError, Spawner, Task, TaskGroup, TaskGroupBuilder};
 pub use hedge::{Attempt, Delay, Hedge, HedgeBuilder, HedgeStats};
 pub use lazy::{
-    AsyncLazy, AsyncLazyBuilder, AsyncLazyMap, AsyncLazyMapBuilder, LazyError, LazyGuard, LazyStats,
+    AsyncLazy, AsyncLazyBuilder, AsyncLazyMap, AsyncLazyMapBuilder, ErrorBackoff, LazyError, LazyGuard,
+    LazyStats,
 };
 pub use pool::{
     Overload, PoolDrainReport, PoolError, PoolStats, ThreadPool, ThreadPoolBuilder, run_in_threadpool,

@@ -166,6 +166,9 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
 
     /// Runs the race and tells who won.
     ///
+    /// The winner's time counts from the first poll of the future returned here, which is that of the race
+    /// unless the race itself was polled before.
+    ///
     /// # Examples
     ///
     /// ```

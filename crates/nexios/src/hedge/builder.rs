@@ -15,8 +15,8 @@ pub enum Delay {
     ///
     /// There is no hedge before there are [`warm_up`](HedgeBuilder::warm_up) answers. What is observed are
     /// the times of single attempts; those that fail, lose or are left by their caller count as "at least so
-    /// slow" and never lower it. The value is at most 12.5 % too high, and follows the last 1,000 to 2,000
-    /// attempts.
+    /// slow" and never lower it. The value is at most 12.5 % too high, never less than a microsecond, and
+    /// follows the last 1,000 to 2,000 attempts.
     Percentile(f64),
     /// Only a failure starts the next attempt: never two at a time.
     OnFailureOnly,

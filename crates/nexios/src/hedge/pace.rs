@@ -63,11 +63,13 @@ impl Pace {
         }
     }
 
-    /// The percentile, once there were enough answers.
+    /// The percentile, once there were enough answers; never zero.
     pub(super) fn delay(&self) -> Option<Duration> {
         let answers = self.answers.load(Ordering::Relaxed);
+        // Answers that took less than the histogram can tell (those from a cache, say) must not start every
+        // attempt of a call at once: the first is to have had its chance.
         (answers > 0 && answers >= self.warm_up)
-            .then(|| Duration::from_micros(self.current.load(Ordering::Relaxed)))
+            .then(|| Duration::from_micros(self.current.load(Ordering::Relaxed).max(1)))
     }
 
     /// Counts an attempt that answered after `took`.

@@ -1,6 +1,7 @@
 use std::{borrow::Cow, future::Future, marker::PhantomData, panic::Location, sync::Arc, time::Duration};
 
 use super::{
+    backoff::ErrorBackoff,
     cell::{Cell, Settings, Source},
     error::LazyError,
     flight::Computation,
@@ -126,13 +127,14 @@ impl<T, E> AsyncLazyBuilder<T, E> {
         self
     }
 
-    /// Keeps an error for `pause`: calls are given it (or a value inside
+    /// Keeps an error for a pause: calls are given it (or a value inside
     /// [`stale_if_error`](Self::stale_if_error)) instead of starting a computation.
     ///
+    /// The pause is a [`Duration`], or grows as [`ErrorBackoff::exponential`] says.
     /// By default errors are not kept: those who waited share it, and the next call computes anew.
     /// [`refresh`](crate::AsyncLazy::refresh) computes in any case.
-    pub fn error_backoff(mut self, pause: Duration) -> Self {
-        self.settings.error_backoff = Some(pause);
+    pub fn error_backoff(mut self, pause: impl Into<ErrorBackoff>) -> Self {
+        self.settings.error_backoff = Some(pause.into());
         self
     }
 

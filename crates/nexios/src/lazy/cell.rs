@@ -22,6 +22,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use tokio::time::Instant;
 
 use super::{
+    backoff::ErrorBackoff,
     entry::{Entry, Freshness, Limits},
     error::LazyError,
     flight::{Computation, Ending, Flight, discard},
@@ -53,7 +54,7 @@ pub(super) struct Settings {
     /// Where the cell was made; stands for a missing name.
     pub(super) location: &'static Location<'static>,
     pub(super) limits: Limits,
-    pub(super) error_backoff: Option<Duration>,
+    pub(super) error_backoff: Option<ErrorBackoff>,
     pub(super) keep_warm: bool,
     pub(super) timeout: Option<Duration>,
 }
@@ -102,6 +103,10 @@ struct State<T, E> {
 
 struct Failure<E> {
     at: Instant,
+    /// So long no refresh begins that nobody waits for; with a backoff, so long the error stands.
+    pause: Duration,
+    /// How many failures there were in a row, this one included.
+    in_a_row: u32,
     /// Kept only if errors may be served again.
     error: Option<LazyError<E>>,
 }
@@ -258,7 +263,7 @@ impl<T, E> Cell<T, E> {
                     let flight = if allowed { self.revalidate(&mut state, now, leftover) } else { None };
                     return Entrance::Stale(Arc::clone(&entry.value), flight);
                 }
-                Freshness::Fallback if self.recent_failure(&state, now).is_some() => {
+                Freshness::Fallback if Self::recent_failure(&state, now).is_some() => {
                     return Entrance::Stale(Arc::clone(&entry.value), None);
                 }
                 Freshness::Fallback | Freshness::Expired => {}
@@ -273,7 +278,7 @@ impl<T, E> Cell<T, E> {
             return Entrance::Joined(Arc::clone(flight), key);
         }
         if !visit.refresh
-            && let Some(error) = self.recent_failure(&state, now)
+            && let Some(error) = Self::recent_failure(&state, now)
         {
             return Entrance::Failed(error.clone());
         }
@@ -295,8 +300,7 @@ impl<T, E> Cell<T, E> {
         now: Instant,
         leftover: &mut Leftover<T, E>,
     ) -> Option<Arc<Flight<T, E>>> {
-        let spacing = self.settings.error_backoff.unwrap_or(REFRESH_SPACING);
-        let resting = state.failure.as_ref().is_some_and(|failure| now.duration_since(failure.at) < spacing);
+        let resting = state.failure.as_ref().is_some_and(|failure| failure.is_recent(now));
         let running = state.flight.as_ref().is_some_and(|flight| !flight.is_over());
         if resting || running {
             return None;
@@ -306,10 +310,9 @@ impl<T, E> Cell<T, E> {
         Some(flight)
     }
 
-    fn recent_failure<'a>(&self, state: &'a State<T, E>, now: Instant) -> Option<&'a LazyError<E>> {
-        let backoff = self.settings.error_backoff?;
+    fn recent_failure(state: &State<T, E>, now: Instant) -> Option<&LazyError<E>> {
         let failure = state.failure.as_ref()?;
-        failure.error.as_ref().filter(|_| now.duration_since(failure.at) < backoff)
+        failure.error.as_ref().filter(|_| failure.is_recent(now))
     }
 
     /// Makes the computation of a flight; this is where the user's closure runs.
@@ -333,8 +336,8 @@ impl<T, E> Cell<T, E> {
                         replaced = self.publish(self.settings.limits.admit(Arc::clone(value), now));
                     }
                     Err(error) => {
-                        let error = self.settings.error_backoff.map(|_| error.clone());
-                        state.failure = Some(Failure { at: now, error });
+                        let before = forgotten.as_ref().map_or(0, |failure| failure.in_a_row);
+                        state.failure = Some(self.failed(error, before.saturating_add(1), now));
                     }
                 }
             }
@@ -343,6 +346,13 @@ impl<T, E> Cell<T, E> {
         let waiters = flight.end(Ending::Done(outcome));
         discard((replaced, forgotten));
         waiters
+    }
+
+    /// What to remember of a failure that is the last of so many in a row.
+    fn failed(&self, error: &LazyError<E>, in_a_row: u32, at: Instant) -> Failure<E> {
+        let backoff = self.settings.error_backoff;
+        let pause = backoff.map_or(REFRESH_SPACING, |backoff| backoff.pause(in_a_row));
+        Failure { at, pause, in_a_row, error: backoff.map(|_| error.clone()) }
     }
 
     /// Takes a flight that ended without an outcome out of the cell, if it is still there.
@@ -413,6 +423,12 @@ impl<T, E> Cell<T, E> {
     fn lock(&self) -> MutexGuard<'_, State<T, E>> {
         // No user code runs under this lock; a poisoned state is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E> Failure<E> {
+    fn is_recent(&self, now: Instant) -> bool {
+        now.duration_since(self.at) < self.pause
     }
 }
 

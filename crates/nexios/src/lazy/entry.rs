@@ -72,7 +72,7 @@ impl Limits {
 }
 
 /// A random number from 0 to just below 1; the standard library's hash keys are random enough to spread load.
-fn random_share() -> f64 {
+pub(super) fn random_share() -> f64 {
     let bits = RandomState::new().build_hasher().finish();
     (bits >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -5,6 +5,7 @@ use super::{
     keys::{Compute, Keys, Weigh},
 };
 use crate::lazy::{
+    backoff::ErrorBackoff,
     builder::{checked_jitter, limited},
     cell::Settings,
 };
@@ -107,8 +108,8 @@ impl<K, T, E> AsyncLazyMapBuilder<K, T, E> {
 
     /// As [`AsyncLazyBuilder::error_backoff`](crate::AsyncLazyBuilder::error_backoff); by default errors are
     /// not kept. A kept error is an entry like a value, of weight one.
-    pub fn error_backoff(mut self, pause: Duration) -> Self {
-        self.settings.error_backoff = Some(pause);
+    pub fn error_backoff(mut self, pause: impl Into<ErrorBackoff>) -> Self {
+        self.settings.error_backoff = Some(pause.into());
         self
     }
 

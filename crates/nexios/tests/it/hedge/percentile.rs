@@ -31,6 +31,18 @@ async fn a_call_slower_than_usual_is_hedged_once() {
     assert_eq!(counts(&hedge.stats()), [26, 1, 1, 0]);
 }
 
+/// HG-001: answers from a cache take no time at all, and still a call that is answered at once has no hedge.
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_answers_at_once_is_not_hedged() {
+    let hedge = percentile(0.95);
+    for _ in 0..100 {
+        hedge.run(|_| async { Ok::<_, ()>(1) }).await.unwrap();
+    }
+    assert_eq!(counts(&hedge.stats()), [100, 0, 0, 0]);
+    call(&hedge, 50).await;
+    assert_eq!(counts(&hedge.stats()), [101, 1, 0, 0], "a slow one has");
+}
+
 #[tokio::test(start_paused = true)]
 async fn there_is_no_hedge_before_twenty_answers() {
     let hedge = percentile(0.5);

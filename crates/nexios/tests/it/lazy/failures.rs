@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use nexios::{AsyncLazy, LazyError};
+use nexios::{AsyncLazy, ErrorBackoff, LazyError};
 
 use super::{Broken, Source, pass_time, poll_once, seconds, settle};
 
@@ -62,6 +62,59 @@ async fn with_a_backoff_the_error_stands_until_the_backoff_is_over() {
     pass_time(0.001).await;
     failing.store(0, Ordering::SeqCst);
     assert_eq!(*cell.get().await.unwrap(), 2);
+}
+
+/// With each failure in a row the pause doubles up to its limit; jitter only shortens it, to a half at most.
+#[tokio::test(start_paused = true)]
+async fn an_exponential_backoff_grows_with_each_failure_in_a_row() {
+    let source = Source::open();
+    let failing = Arc::new(AtomicUsize::new(1));
+    let backoff = ErrorBackoff::exponential(seconds(2), seconds(12));
+    let cell = source.fallible(&failing).error_backoff(backoff).build();
+    let rows: [&[f64]; 2] = [&[2.0, 4.0, 8.0, 12.0, 12.0], &[2.0, 4.0]];
+    let mut started = 0;
+    for row in rows {
+        for whole in row {
+            cell.get().await.unwrap_err();
+            started += 1;
+            assert_eq!(source.started(), started, "the pause before is over");
+            pass_time(whole / 2.0 - 0.001).await;
+            cell.get().await.unwrap_err();
+            assert_eq!(source.started(), started, "half of {whole} is the least");
+            pass_time(whole / 2.0 + 0.001).await;
+        }
+        cell.reset();
+    }
+    cell.get().await.unwrap_err();
+    failing.store(0, Ordering::SeqCst);
+    cell.refresh().await.unwrap();
+    failing.store(1, Ordering::SeqCst);
+    cell.refresh().await.unwrap_err();
+    cell.set(70);
+    cell.refresh().await.unwrap_err();
+    cell.reset();
+    cell.get().await.unwrap_err();
+    started += 5;
+    assert_eq!(source.started(), started);
+    pass_time(2.0).await;
+    cell.get().await.unwrap_err();
+    assert_eq!(source.started(), started + 1, "a value, `set` and `reset` begin a new row");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pauses_of_an_exponential_backoff_differ() {
+    let failing = Arc::new(AtomicUsize::new(1));
+    let source = Source::open();
+    let backoff = ErrorBackoff::exponential(seconds(10), seconds(10));
+    let cells: Vec<_> = (0..50).map(|_| source.fallible(&failing).error_backoff(backoff).build()).collect();
+    for cell in &cells {
+        cell.get().await.unwrap_err();
+    }
+    pass_time(7.5).await;
+    for cell in &cells {
+        cell.get().await.unwrap_err();
+    }
+    assert!((55..95).contains(&source.started()), "{}", source.started());
 }
 
 #[tokio::test(start_paused = true)]

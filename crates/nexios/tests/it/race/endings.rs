@@ -368,3 +368,18 @@ fn an_error_converts_into_the_usual_ones() {
     assert!(std::error::Error::source(&lost).is_none());
     assert_eq!(assert_error(lost), "no candidate won: a failed");
 }
+
+/// A race is a future: it can be polled by reference, stored, spawned, and asked for its winner afterwards.
+#[tokio::test(start_paused = true)]
+async fn a_race_that_was_polled_goes_on_and_tells_its_winner() {
+    let log = Log::new();
+    let mut stored = vec![run_until_first_complete([log.ok("a", 50), log.ok("b", 40)])];
+    let began = Instant::now();
+    let early = timeout(ms(30), &mut stored[0]).await;
+    assert!(early.is_err(), "it does not end with the wait for it");
+    let race = stored.pop().unwrap();
+    let winner = tokio::spawn(race.winner()).await.unwrap().unwrap();
+    assert_eq!((winner.value, winner.index, winner.started), ("b", 1, 2));
+    assert_eq!((began.elapsed(), winner.elapsed), (ms(40), ms(10)), "counted from the call of `winner`");
+    assert_eq!((log.starts(), log.live()), (vec!["0 a".to_owned(), "0 b".to_owned()], 0));
+}

@@ -1,0 +1,58 @@
+use std::time::Duration;
+
+use super::entry::random_share;
+
+/// How long an error of a lazy value is kept: always the same, or longer with each failure in a row.
+///
+/// A [`Duration`] converts into the first kind.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use nexios::{AsyncLazy, ErrorBackoff};
+///
+/// let rates = AsyncLazy::builder(|| async { Ok::<_, std::io::Error>([1.08, 0.85]) })
+///     .error_backoff(ErrorBackoff::exponential(Duration::from_secs(1), Duration::from_secs(60)))
+///     .build();
+/// # let _ = rates;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorBackoff {
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Fixed(Duration),
+    Exponential { first: Duration, max: Duration },
+}
+
+impl ErrorBackoff {
+    /// Doubles the pause with each failure in a row, from `first` up to `max`, with jitter.
+    ///
+    /// Each pause is drawn from the upper half of that time (as with [`Retry`](crate::Retry)): never longer
+    /// than said, and never all values at once. A value, `reset` and `set` begin anew.
+    #[must_use]
+    pub fn exponential(first: Duration, max: Duration) -> Self {
+        Self { kind: Kind::Exponential { first, max } }
+    }
+
+    /// The pause after so many failures in a row.
+    pub(super) fn pause(self, failures: u32) -> Duration {
+        match self.kind {
+            Kind::Fixed(pause) => pause,
+            Kind::Exponential { first, max } => {
+                let doublings = 2_u32.saturating_pow(failures.saturating_sub(1));
+                let whole = first.saturating_mul(doublings).min(max);
+                whole - (whole / 2).mul_f64(random_share())
+            }
+        }
+    }
+}
+
+impl From<Duration> for ErrorBackoff {
+    fn from(pause: Duration) -> Self {
+        Self { kind: Kind::Fixed(pause) }
+    }
+}
