@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Borrow,
+    collections::hash_map::Entry,
     hash::{BuildHasher, Hash},
     sync::Arc,
 };
@@ -32,7 +33,8 @@ where
         let mut owned = None;
         let mut made = None;
         let mut outdated = Vec::new();
-        let (cell, entrance, leftover, replaced) = loop {
+        let mut replaced = None;
+        let (cell, entrance, leftover) = loop {
             let mut shard = keys.shard(hash);
             let generation = keys.generation();
             let (cell, aloft) = match keys.find(&shard, self.key, generation, &mut outdated) {
@@ -51,18 +53,27 @@ where
                     continue;
                 }
             };
-            let (entrance, leftover) = cell.enter(visit);
-            let started = matches!(entrance, Entrance::Started(..) | Entrance::Stale(_, Some(_)));
-            let mut replaced = None;
-            if started
-                && !aloft
-                && let Some(key) = owned.take()
-            {
-                // Taken out rather than replaced, so that neither key is dropped here.
-                replaced = shard.remove_entry(self.key);
-                shard.insert(key, Aloft { cell: Arc::clone(&cell), generation });
-            }
-            break (cell, entrance, leftover, replaced);
+            let (entrance, leftover) = match owned.take() {
+                Some(key) if !aloft => {
+                    // Of an older generation. Taken out rather than replaced, so that neither key is dropped here.
+                    replaced = shard.remove_entry(self.key);
+                    // The place is found first: if the key panics now, no flight has started that others would
+                    // join and nobody launch.
+                    let Entry::Vacant(place) = shard.entry(key) else { continue };
+                    let (entrance, leftover) = cell.enter(visit);
+                    if matches!(entrance, Entrance::Started(..) | Entrance::Stale(_, Some(_))) {
+                        place.insert(Aloft { cell: Arc::clone(&cell), generation });
+                    } else {
+                        owned = Some(place.into_key());
+                    }
+                    (entrance, leftover)
+                }
+                kept => {
+                    owned = kept;
+                    cell.enter(visit)
+                }
+            };
+            break (cell, entrance, leftover);
         };
         if let Some((key, aloft)) = replaced {
             keys.throw_away(key, aloft);

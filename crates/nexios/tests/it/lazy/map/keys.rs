@@ -1,10 +1,19 @@
 //! Each key has one computation at a time, and no key knows of another.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    cell::Cell,
+    hash::{Hash, Hasher},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, OnceLock},
+};
 
 use nexios::{AsyncLazyMap, LazyError};
+use tokio::time::timeout;
 
-use super::{super::seconds, Broken, Map, Shelf, computing, poll_once, settle};
+use super::{
+    super::{pass_time, seconds},
+    Broken, Map, Shelf, computing, poll_once, settle,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_key_is_computed_once_for_all_who_ask() {
@@ -290,4 +299,46 @@ fn debug_shows_name_and_size() {
 #[should_panic(expected = "the capacity of a lazy map is at least 1, not 0")]
 fn a_capacity_of_zero_is_refused() {
     drop(Shelf::open().map(0));
+}
+
+/// A key that panics in the middle of a call costs that call only.
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_a_keys_hash_leaves_no_computation_that_nobody_runs() {
+    thread_local! {
+        /// The hash that panics, counted from zero; negative for none.
+        static FUSE: Cell<i32> = const { Cell::new(-1) };
+    }
+    #[derive(Clone, PartialEq, Eq)]
+    struct Key;
+    impl Hash for Key {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            let left = FUSE.replace(FUSE.get() - 1);
+            assert!(left != 0, "the fuse is at its end");
+            state.write_u8(1);
+        }
+    }
+    for (known, stale) in [(false, 0), (true, 0), (true, 100)] {
+        for fuse in 0.. {
+            let map = AsyncLazyMap::builder(10, |_: Key| async { Ok::<_, Broken>("computed") })
+                .ttl(seconds(1))
+                .stale_while_revalidate(seconds(stale))
+                .build();
+            if known {
+                map.set(Key, "old");
+                pass_time(1.0).await;
+            }
+            FUSE.set(fuse);
+            let panicked = catch_unwind(AssertUnwindSafe(|| drop(poll_once(&mut map.get(&Key))))).is_err();
+            FUSE.set(-1);
+            settle().await;
+            let _stale = timeout(seconds(1), map.get(&Key)).await.expect("somebody runs it");
+            settle().await;
+            assert_eq!(map.peek(&Key).as_deref(), Some(&"computed"), "hash {fuse} of {known}, {stale}");
+            assert_eq!(computing(&map), 0);
+            if !panicked {
+                assert!(fuse > 3, "all of its hashes were tried");
+                break;
+            }
+        }
+    }
 }
