@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use axum::{Router, body::Body, http::Request, routing::get as on_get};
+use axum::{
+    Router,
+    body::Body,
+    http::Request,
+    middleware::{Next, from_fn},
+    routing::get as on_get,
+};
 use nexios_axum::{Deadline, DeadlineHeader, OnDisconnect, RequestLayer, RequestToken, RouteDeadline};
 use tokio::time::{Instant, sleep};
 
@@ -167,6 +173,29 @@ async fn a_route_replaces_the_limit_of_the_server_in_both_directions() {
         let begun = Instant::now();
         assert_eq!(Answer::from(&app, get(uri)).await.status.as_u16(), status, "{uri}");
         assert_eq!(begun.elapsed(), Duration::from_secs(seconds), "{uri}");
+    }
+}
+
+/// A layer that asks a database before it lets the request on has waited before the route is known.
+#[tokio::test(start_paused = true)]
+async fn a_route_behind_a_layer_that_waits_replaces_the_limit_too() {
+    let slow = on_get(async || sleep(Duration::from_secs(60)).await);
+    let waits = from_fn(async |request: Request<Body>, next: Next| {
+        sleep(Duration::from_millis(500)).await;
+        next.run(request).await
+    });
+    let app = Router::new()
+        .route("/behind/longer", slow.clone().layer(RouteDeadline::of(Duration::from_secs(120))))
+        .route("/behind/none", slow.clone().layer(RouteDeadline::none()))
+        .route("/behind/shorter", slow.layer(RouteDeadline::of(Duration::from_secs(1))))
+        .layer(waits)
+        .layer(RequestLayer::new().deadline(Duration::from_secs(10)));
+    for (uri, status, milliseconds) in
+        [("/behind/longer", 200, 60_500), ("/behind/none", 200, 60_500), ("/behind/shorter", 504, 1_000)]
+    {
+        let begun = Instant::now();
+        assert_eq!(Answer::from(&app, get(uri)).await.status.as_u16(), status, "{uri}");
+        assert_eq!(begun.elapsed(), Duration::from_millis(milliseconds), "{uri}");
     }
 }
 
