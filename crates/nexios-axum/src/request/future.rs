@@ -9,6 +9,7 @@ use std::{
 
 use axum::{body::Body, http::Response, response::IntoResponse};
 use nexios::{CancelReason, Interrupted};
+use tokio::time::Instant;
 
 use super::{
     access, body,
@@ -36,6 +37,8 @@ struct Open<E: 'static> {
     source: Source<E>,
     /// What ends the handler from outside; made when it first has to wait.
     stop: Option<Stop>,
+    /// The deadline that `stop` was made for: a route behind a layer that waits sets its own later.
+    stop_at: Option<Instant>,
     /// Whether the handler was polled: before that there is nothing to clean up.
     begun: bool,
 }
@@ -65,7 +68,7 @@ impl<E: 'static> RequestFuture<E> {
     }
 
     fn open(live: Live, source: Source<E>) -> Self {
-        RequestFuture { open: Some(Open { live, source, stop: None, begun: false }) }
+        RequestFuture { open: Some(Open { live, source, stop: None, stop_at: None, begun: false }) }
     }
 }
 
@@ -99,8 +102,10 @@ impl<E: 'static> Open<E> {
     }
 
     fn poll_stop(&mut self, cx: &mut Context<'_>) -> Poll<CancelReason> {
-        if self.stop.is_none() {
+        let at = self.live.deadline().at();
+        if self.stop.is_none() || self.stop_at != at {
             self.stop = self.live.stop();
+            self.stop_at = at;
         }
         self.stop.as_mut().map_or(Poll::Pending, |stop| stop.as_mut().poll(cx))
     }
