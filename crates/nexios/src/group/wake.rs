@@ -15,8 +15,8 @@ use crate::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// For how many wakes at once the next group keeps the memory.
-const WOKEN_KEPT: usize = 512;
+/// For how many wakes at once the next group, or the next turn, keeps the memory.
+pub(super) const WOKEN_KEPT: usize = 512;
 
 /// Names a child towards wakers: its slot, and which child it is there, since slots are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
