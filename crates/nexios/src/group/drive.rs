@@ -10,6 +10,7 @@ use super::{
     body::{Body, NoBody},
     children::Turn,
     frames,
+    run::RUN,
     state::{Core, Phase, Run, Shared},
     verdict::Cause,
     wake::{Awaiters, Key},
@@ -39,8 +40,8 @@ enum Step<'env, E> {
     LookAtTimer,
     /// Nothing is woken, and there is no waker yet to be registered.
     CloneWaker,
-    /// Nothing is woken; the turn is over and the awaiter registered. The others are to be woken.
-    Rest(Awaiters),
+    /// Nothing is woken; the turn is over and the awaiter registered. `run` is to be woken if this is its waker.
+    Rest(Option<Waker>),
     /// Polled enough for one turn.
     Yield,
     /// The group has ended; all who wait are to be woken.
@@ -131,8 +132,10 @@ where
                 driver.waker = Some(waker.clone());
                 shared.lock()
             }
-            Step::Rest(others) => {
-                others.wake();
+            Step::Rest(run) => {
+                if let Some(run) = run {
+                    run.wake();
+                }
                 return Turned::Goes;
             }
             Step::Over(others) => {
@@ -237,17 +240,19 @@ impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
             if core.phase == Phase::Closed && body.is_alive() && core.verdict.is_cancelled_from_outside() {
                 return Step::CutBody;
             }
-            // The body, and the end of `run`, are only for `run` itself to go on with.
-            let hand_over = !self.has_body
+            // The body, and the end of `run`, are only for `run` itself to go on with. The others have nothing to do
+            // with it: told as well, they would come here in their turn and wake one another for ever.
+            let hand_over = (!self.has_body
                 && core.run == Run::Active
-                && (core.body_woken || core.phase != Phase::Open || core.children.live() == 0);
+                && (core.body_woken || core.phase != Phase::Open || core.children.live() == 0))
+                .then_some(RUN);
             let Some(waker) = self.waker.take() else { return Step::CloneWaker };
             match shared.signals.end_turn(self.awaiter, waker, hand_over) {
-                Ok(others) => {
+                Ok(run) => {
                     core.parked = true;
                     core.awaited = true;
                     self.give_back(&mut core);
-                    return Step::Rest(others);
+                    return Step::Rest(run);
                 }
                 Err(waker) => self.waker = Some(waker),
             }
@@ -264,8 +269,9 @@ impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
         if alive && core.verdict.interrupts_body() {
             return Some(Ask::CutBody);
         }
-        // The grace is for children, and for the body if it was cancelled from outside.
-        let waits_for_body = alive && core.verdict.is_cancelled_from_outside();
+        // The grace is for children, and for the body if it was cancelled from outside. Only `run` can see the body.
+        let may_answer = if self.has_body { alive } else { core.run == Run::Active };
+        let waits_for_body = may_answer && core.verdict.is_cancelled_from_outside();
         match core.phase {
             Phase::Closing if core.children.is_gone() && !waits_for_body => Some(Ask::EndGrace),
             Phase::Closed if Shared::is_over(core) && !alive => Some(Ask::Over),

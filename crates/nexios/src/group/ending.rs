@@ -15,7 +15,9 @@ use super::{
     frames,
     label::Label,
     panics::{drop_quietly, log_panic},
+    run::resume_or_log,
     state::{Core, Phase, Shared},
+    unwinding::{panic_of, say_if_panicked},
     verdict::{Cause, Payload, Recorded},
     work::Work,
 };
@@ -74,14 +76,20 @@ impl<'env, E> Shared<'env, E> {
         let watchers = std::mem::take(&mut core.watchers);
         core.dropping += 1;
         drop(core);
-        if let Some(token) = token {
-            token.cancel(cause.reason());
-        }
-        if let Some(watchers) = watchers {
-            watchers.into_values().for_each(Waker::wake);
-        }
+        // Wakers of others; one that panics must not keep the children from being dropped.
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(token) = token {
+                token.cancel(cause.reason());
+            }
+            if let Some(watchers) = watchers {
+                watchers.into_values().for_each(Waker::wake);
+            }
+        }));
         self.end_all(doomed, cause.interrupted());
         self.settle_dropping();
+        if let Err(payload) = told {
+            resume_or_log(payload);
+        }
     }
 
     /// Ends whatever the grace period has left.
@@ -123,19 +131,30 @@ impl<'env, E> Shared<'env, E> {
         let _entered = frames::enter_drop(interrupted);
         match catch_unwind(AssertUnwindSafe(|| work.end())) {
             Ok(None) => {}
+            // It had ended before its turn came. An error is dropped, as that of a child that was not polled in time.
+            Ok(Some(task)) if task.is_finished() => {
+                if let Some(payload) = panic_of(task) {
+                    log_panic("a child of a task group panicked", &label, &payload);
+                    self.panicked(payload);
+                }
+            }
             Ok(Some(task)) => {
-                let ended = self.lock().left.get_or_insert_default().unwinding.enter(label, task);
-                // They may hold a result of the user's.
-                drop_quietly(ended);
+                let ended = self.lock().left.get_or_insert_default().unwinding.enter(label.clone(), task);
+                ended.into_iter().for_each(say_if_panicked);
             }
-            Err(payload) => {
-                log_panic("a child of a task group panicked while it was dropped", &label, &payload);
-                self.panicked(payload);
-            }
+            Err(payload) => self.panicked_in_drop(&label, payload),
         }
-        if let Some(ending) = ending {
-            ending.interrupt(interrupted);
+        if let Some(ending) = ending
+            && let Err(payload) = catch_unwind(AssertUnwindSafe(|| ending.interrupt(interrupted)))
+        {
+            // The waker of the handle; an in-task child's is called as it is dropped.
+            self.panicked_in_drop(&label, payload);
         }
+    }
+
+    fn panicked_in_drop(&self, label: &Label, payload: Payload) {
+        log_panic("a child of a task group panicked while it was dropped", label, &payload);
+        self.panicked(payload);
     }
 
     /// Ends a child whose group ended while it was being made.

@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
 };
 
-use super::wake::Key;
+use super::wake::{Key, WOKEN_KEPT};
 use crate::{CancelReason, Interrupted, sync::thread_local};
 
 /// The frames, and the wakes that the innermost turn has made itself.
@@ -135,6 +135,10 @@ impl Stack {
         let some = self.woken.len() > from;
         if some {
             ready.extend(self.woken.drain(from..));
+            // The memory stays unless it has grown large.
+            if self.woken.capacity() > WOKEN_KEPT && self.woken.len() <= WOKEN_KEPT {
+                self.woken.shrink_to(WOKEN_KEPT);
+            }
         }
         some
     }
@@ -175,4 +179,22 @@ pub(super) fn note(group: usize, write: impl FnOnce(&mut Notes)) {
             write(&mut frame.notes);
         }
     });
+}
+
+#[cfg(all(test, not(nexios_shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_wakes_at_once_leave_no_large_memory_on_the_thread() {
+        let _entered = enter_turn(1, 1);
+        for slot in 0..100_000 {
+            assert!(wake_here(1, Key { slot, generation: 1 }));
+        }
+        let mut ready = VecDeque::new();
+        assert!(take_woken(&mut ready));
+        assert_eq!(ready.len(), 100_000);
+        let kept = STACK.with(|stack| stack.borrow().woken.capacity());
+        assert!(kept <= WOKEN_KEPT, "{kept}");
+    }
 }

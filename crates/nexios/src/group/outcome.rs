@@ -193,12 +193,15 @@ impl<T, E> Outcome<T, E> {
     }
 
     /// The handle goes away; true if it leaves an error that nobody has looked at.
+    ///
+    /// A result goes with it: left here, its destructor would run wherever the child's side is let go of, in the
+    /// middle of a turn or of a group's end.
     pub(super) fn abandon(&self) -> bool {
         let left = {
             let mut state = self.lock();
             match &*state {
-                State::Pending(_) | State::Ready(Err(_)) => mem::replace(&mut *state, State::Abandoned),
-                _ => return false,
+                State::Pending(_) | State::Ready(_) => mem::replace(&mut *state, State::Abandoned),
+                State::Abandoned | State::Interrupted(_) => return false,
             }
         };
         matches!(left, State::Ready(Err(_)))

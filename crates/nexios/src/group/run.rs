@@ -22,7 +22,7 @@ use super::{
 use crate::Interrupted;
 
 /// Who `run` is among the awaiters; children have ids from one.
-const RUN: u64 = 0;
+pub(super) const RUN: u64 = 0;
 
 pub(super) async fn run<T, E, B>(shared: &Arc<Shared<'_, E>>, body: B) -> Result<T, E>
 where

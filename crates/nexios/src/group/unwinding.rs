@@ -2,14 +2,16 @@
 
 use std::{
     future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     task::Poll,
     time::Duration,
 };
 
-use tokio::task::JoinHandle;
+use futures_util::FutureExt;
+use tokio::task::{JoinHandle, coop};
 
-use super::{label::Label, work::End};
+use super::{label::Label, panics::drop_quietly, verdict::Payload, work::End};
 use crate::residue;
 
 /// How long `run` waits for an aborted parallel child to unwind.
@@ -23,6 +25,25 @@ pub(super) struct Unwinding<E> {
 /// An aborted child's name and task.
 type Aborted<E> = (Label, JoinHandle<End<'static, E>>);
 
+/// The panic of a task that has ended, if that is how it ended, or that of the error it has left.
+pub(super) fn panic_of<E>(task: JoinHandle<End<'static, E>>) -> Option<Payload> {
+    // It is there already; the runtime's budget must not hide it.
+    let look = || coop::unconstrained(task).now_or_never()?.err()?.try_into_panic().ok();
+    catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(Some)
+}
+
+/// Logs the panic of an aborted child that has ended.
+pub(super) fn say_if_panicked<E>((label, task): Aborted<E>) {
+    if let Some(payload) = panic_of(task) {
+        log_panicked(&label);
+        drop_quietly(payload);
+    }
+}
+
+fn log_panicked(label: &Label) {
+    tracing::error!(child = %label, "an aborted child of a task group panicked while it unwound");
+}
+
 impl<E> Default for Unwinding<E> {
     fn default() -> Self {
         Self { tasks: Vec::new() }
@@ -30,7 +51,7 @@ impl<E> Default for Unwinding<E> {
 }
 
 impl<E> Unwinding<E> {
-    /// Hands back those that have ended meanwhile, to be dropped outside of locks.
+    /// Hands back those that have ended meanwhile, to be [looked at](say_if_panicked) outside of locks.
     #[must_use]
     pub(super) fn enter(&mut self, label: Label, task: JoinHandle<End<'static, E>>) -> Vec<Aborted<E>> {
         let ended = self.tasks.extract_if(.., |(_, task)| task.is_finished()).collect();
@@ -40,7 +61,8 @@ impl<E> Unwinding<E> {
 
     /// Waits for all of them, a second at most; who takes longer is left to the process-wide residue.
     pub(super) async fn wait(&mut self) {
-        self.tasks.retain(|(_, task)| !task.is_finished());
+        let ended = self.tasks.extract_if(.., |(_, task)| task.is_finished());
+        ended.for_each(say_if_panicked);
         if self.tasks.is_empty() {
             return;
         }
@@ -50,7 +72,7 @@ impl<E> Unwinding<E> {
                 Poll::Pending => true,
                 Poll::Ready(joined) => {
                     if joined.is_err_and(|error| error.is_panic()) {
-                        tracing::error!(child = %label, "an aborted child of a task group panicked while it unwound");
+                        log_panicked(label);
                     }
                     false
                 }

@@ -15,8 +15,8 @@ use crate::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// For how many wakes at once the next group keeps the memory.
-const WOKEN_KEPT: usize = 512;
+/// For how many wakes at once the next group, or the next turn, keeps the memory.
+pub(super) const WOKEN_KEPT: usize = 512;
 
 /// Names a child towards wakers: its slot, and which child it is there, since slots are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,17 +147,22 @@ impl Signals {
 
     /// Ends the turn with `waker` registered, unless something was woken meanwhile: then returns the waker.
     ///
-    /// With `hand_over` the others are given back to be woken outside of locks.
-    pub(super) fn end_turn(&self, awaiter: u64, waker: Waker, hand_over: bool) -> Result<Awaiters, Waker> {
+    /// Gives back the waker of the awaiter named by `hand_over`, to be woken outside of locks.
+    pub(super) fn end_turn(
+        &self,
+        awaiter: u64,
+        waker: Waker,
+        hand_over: Option<u64>,
+    ) -> Result<Option<Waker>, Waker> {
         let mut state = self.lock();
         if state.body_woken || !state.woken.is_empty() {
             return Err(waker);
         }
         state.driven = false;
-        let others = if hand_over { mem::take(&mut state.awaiters) } else { Awaiters::default() };
+        let told = hand_over.and_then(|awaiter| state.awaiters.remove(awaiter));
         // The turn began by taking this awaiter out, so nothing is replaced here.
         state.awaiters.insert(awaiter, waker);
-        Ok(others)
+        Ok(told)
     }
 
     /// Ends the turn although there may be more to do; gives back all who wait, who have to be told.

@@ -182,7 +182,9 @@ pub(super) fn recycle(signals: &Arc<Signals>, mut wakers: Wakers, parked: bool) 
     let seats = &mut wakers.seats.seats;
     seats.truncate(SEATS_KEPT);
     let own = seats.iter().flatten().count() + usize::from(wakers.body.is_some()) + 1;
-    if Arc::strong_count(signals) != own || wakers.ready.capacity() > 4 * SEATS_KEPT {
+    // Of a large group nothing is kept: it would be the thread's for good.
+    let large = seats.capacity().max(wakers.ready.capacity()) > 4 * SEATS_KEPT;
+    if Arc::strong_count(signals) != own || large {
         return;
     }
     wakers.ready.clear();
@@ -201,4 +203,18 @@ pub(super) fn recycle(signals: &Arc<Signals>, mut wakers: Wakers, parked: bool) 
 thread_local! {
     #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
     static RECYCLED: RefCell<Vec<(Arc<Signals>, Wakers)>> = RefCell::new(Vec::new());
+}
+
+#[cfg(all(test, not(nexios_shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_group_leaves_no_large_memory_to_the_next() {
+        let (signals, mut wakers) = (Arc::new(Signals::default()), Wakers::default());
+        wakers.seats.waker(Key { slot: 100_000, generation: 1 }, &signals);
+        recycle(&signals, wakers, false);
+        let (_, next) = borrow();
+        assert!(next.seats.seats.capacity() <= 4 * SEATS_KEPT, "{}", next.seats.seats.capacity());
+    }
 }

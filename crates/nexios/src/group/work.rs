@@ -209,12 +209,12 @@ impl<'env, E> Work<'env, E> {
         matches!(self, Self::Parallel(parallel) if matches!(parallel.task, Task::Spawned(_)))
     }
 
-    /// Drops an in-task child; aborts a parallel one and gives its task back while that still unwinds.
+    /// Drops an in-task child; aborts a parallel one and gives its task back, which may still unwind.
     pub(super) fn end(self) -> Option<JoinHandle<End<'static, E>>> {
         let Self::Parallel(parallel) = self else { return None };
         let Task::Spawned(handle) = parallel.task else { return None };
         handle.abort();
-        (!handle.is_finished()).then_some(handle)
+        Some(handle)
     }
 }
 

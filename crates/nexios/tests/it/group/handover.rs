@@ -1,9 +1,16 @@
 //! Drivers that are parked, go away or cannot go on: somebody else does.
 
-use std::{pin::pin, sync::Arc};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+};
 
 use futures_util::FutureExt;
-use nexios::{CancelReason, TaskGroup};
+use nexios::{CancelReason, CancelToken, Task, TaskGroup};
 use tokio::sync::{Notify, oneshot};
 
 use super::probes::{Failed, after, cancelled, fails, group, millis, never, poll_once, value, within};
@@ -123,4 +130,77 @@ async fn the_deadline_outlives_the_driver_that_started_it() {
     let second = group.spawn(never::<()>());
     assert_eq!(within(1000, second).await, Err(super::probes::too_late()));
     assert_eq!(begun.elapsed(), millis(30));
+}
+
+/// Awaits a handle in a task of its own, which panics if it is polled over and over while nothing happens.
+fn awaited_elsewhere(mut handle: Task<'static, u32, Failed>) -> tokio::task::JoinHandle<Result<u32, Failed>> {
+    let polls = AtomicUsize::new(0);
+    tokio::spawn(std::future::poll_fn(move |cx| {
+        assert!(polls.fetch_add(1, Ordering::Relaxed) < 50, "kept awake");
+        handle.poll_unpin(cx)
+    }))
+}
+
+/// Handles tell `run` of what only `run` can go on with; they do not keep one another awake with it.
+#[tokio::test(start_paused = true)]
+async fn driving_handles_rest_while_a_grace_lasts() {
+    let group: Arc<TaskGroup<'static, Failed>> = Arc::new(TaskGroup::builder().grace(millis(1000)).build());
+    let running = group.clone();
+    let run = tokio::spawn(async move {
+        let body = async {
+            after(50).await;
+            Ok("body")
+        };
+        running.run(body).await
+    });
+    let first = awaited_elsewhere(group.spawn(value(20, 1)));
+    let second = awaited_elsewhere(group.spawn(value(30, 2)));
+    after(10).await;
+    group.cancel();
+    assert_eq!(within(100, first).await.unwrap(), Ok(1));
+    assert_eq!(within(100, second).await.unwrap(), Ok(2));
+    assert_eq!(within(100, run).await.unwrap(), Ok("body"));
+}
+
+/// The same for a `run` that is parked for good while its body is woken.
+#[tokio::test(start_paused = true)]
+async fn driving_handles_rest_while_a_woken_body_is_not_polled() {
+    let group: Arc<TaskGroup<'static, Failed>> = Arc::new(TaskGroup::new());
+    let notify = Notify::new();
+    let mut run = Box::pin(group.run(async {
+        notify.notified().await;
+        Ok("body")
+    }));
+    assert!(poll_once(run.as_mut()).is_pending());
+    notify.notify_one();
+    let first = awaited_elsewhere(group.spawn(value(20, 1)));
+    let second = awaited_elsewhere(group.spawn(value(30, 2)));
+    assert_eq!(within(100, first).await.unwrap(), Ok(1));
+    assert_eq!(within(100, second).await.unwrap(), Ok(2));
+    assert_eq!(poll_once(run.as_mut()), Poll::Ready(Ok("body")));
+}
+
+/// The grace is for the body as well, though the last child ends while a handle drives, which knows no body.
+#[tokio::test(start_paused = true)]
+async fn a_driving_handle_does_not_end_the_grace_of_the_body() {
+    let parent = CancelToken::new();
+    let group: Arc<TaskGroup<'static, Failed>> =
+        Arc::new(TaskGroup::builder().parent(&parent).grace(millis(1000)).build());
+    let token = parent.clone();
+    let mut run = Box::pin(group.run(async {
+        token.cancelled().await;
+        after(100).await;
+        Err::<(), _>(Failed::With("the body's answer"))
+    }));
+    assert!(poll_once(run.as_mut()).is_pending());
+    let token = parent.clone();
+    let child = group.spawn(async move {
+        token.cancelled().await;
+        after(20).await;
+        Ok(1)
+    });
+    parent.cancel(CancelReason::Requested);
+    assert!(poll_once(run.as_mut()).is_pending());
+    assert_eq!(within(100, child).await, Ok(1));
+    assert_eq!(within(500, run).await, Err(Failed::With("the body's answer")));
 }

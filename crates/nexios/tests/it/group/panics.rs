@@ -120,3 +120,89 @@ async fn a_waker_that_panics_leaves_the_group_usable() {
     assert_eq!(both, (Ok(1), Ok(10)));
     assert_eq!(bounded(group.join()).await, Ok(()));
 }
+
+/// Panics when it is dropped.
+struct Explosive;
+
+impl Drop for Explosive {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("destructor");
+        }
+    }
+}
+
+/// A result that nobody takes goes with its handle: its destructor is not the driver's to run, nor that of an end.
+#[test]
+fn a_parallel_childs_result_is_dropped_with_its_handle() {
+    for cancels in [false, true] {
+        super::probes::watched(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let group = TaskGroup::<Failed>::new();
+                let run = group.run(async {
+                    let task = group.spawn_parallel(async { Ok(Explosive) });
+                    while !task.is_finished() {
+                        tokio::task::yield_now().await;
+                    }
+                    let dropped = std::panic::catch_unwind(AssertUnwindSafe(|| drop(task)));
+                    if cancels {
+                        group.cancel();
+                    }
+                    Ok(dropped.is_err())
+                });
+                assert_eq!(run.await, Ok(true));
+                assert!(group.is_empty());
+            });
+        });
+    }
+}
+
+/// A parallel child that has panicked is heard of, though the group ends for another cause before its turn comes.
+#[tokio::test(start_paused = true)]
+async fn a_parallel_childs_panic_is_not_lost_when_the_body_fails_first() {
+    let group = TaskGroup::<Failed>::new();
+    let run = group.run(async {
+        let panicked = Arc::new(AtomicBool::new(false));
+        let flag = panicked.clone();
+        group.spawn_parallel::<(), _>(async move {
+            flag.store(true, Ordering::SeqCst);
+            panic!("the child")
+        });
+        while !panicked.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        Err::<(), _>(Failed::With("the body"))
+    });
+    let payload = bounded(AssertUnwindSafe(run).catch_unwind()).await.unwrap_err();
+    assert_eq!(payload.downcast_ref::<&str>(), Some(&"the child"));
+    assert_eq!(group.suppressed(), [Failed::With("the body")]);
+}
+
+/// Somebody's waker that panics as the group ends does not keep the end from being finished.
+#[test]
+fn a_waker_that_panics_at_the_end_stops_no_destructor_and_hangs_no_drop() {
+    struct Bomb;
+    impl std::task::Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            panic!("waker");
+        }
+    }
+    super::probes::watched(|| {
+        let dropped = AtomicUsize::new(0);
+        let group = TaskGroup::<Failed>::new();
+        let held = CountDrop(&dropped);
+        let _task = group.spawn(async move {
+            let _held = held;
+            pending::<Result<(), _>>().await
+        });
+        let token = group.token();
+        let mut watch = Box::pin(token.cancelled());
+        let bomb = std::task::Waker::from(Arc::new(Bomb));
+        assert!(watch.poll_unpin(&mut std::task::Context::from_waker(&bomb)).is_pending());
+        let cancelled = std::panic::catch_unwind(AssertUnwindSafe(|| group.cancel()));
+        assert_eq!(cancelled.unwrap_err().downcast_ref::<&str>(), Some(&"waker"));
+        assert_eq!(count(&dropped), 1);
+        drop(group);
+    });
+}
