@@ -129,6 +129,7 @@ mod extract;
 mod fallback;
 mod panic;
 mod problem;
+mod punctual;
 mod request;
 mod shed;
 mod stream;

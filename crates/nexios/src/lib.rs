@@ -28,6 +28,7 @@ mod hedge;
 mod latency;
 mod lazy;
 mod pool;
+mod punctual;
 mod race;
 mod residue;
 mod sync;
