@@ -55,9 +55,9 @@ use crate::{CancelToken, Interrupted};
 /// run polled ──► body and children ──► body done, all children done ──► daemons end ──► finalizers ──► Ok
 ///                     │
 ///                     ├─ a child or the body fails ─┐
-///                     ├─ the deadline is reached ───┤   token fires; body dropped at its await;
+///                     ├─ the deadline is reached ───┤
+///                     ├─ the scope's token fires ───┤   token fires; body dropped at its await;
 ///                     ├─ a child or the body panics ┴─► children get the grace, then are dropped ──► finalizers ──► Err / panic
-///                     ├─ the scope's token fires ─────► children get the grace, the body too ──────► finalizers ──► Err
 ///                     ├─ cancel() ────────────────────► children get the grace; the body goes on ──► finalizers ──► the body's result
 ///                     └─ run or the group is dropped ─► body, then children dropped, at once; finalizers become background work
 /// ```
@@ -223,12 +223,16 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
 
     /// Drives `body` and the children together until all have ended.
     ///
+    /// Body and children share the task, and nobody in it who is always ready keeps the others from their turn: a body
+    /// that loops over a full channel and spawns a child for each item has every child polled that is ready before it
+    /// goes on. The limits hold beside such code as well; only a poll that never returns can hold them up.
+    ///
     /// # Errors
     ///
     /// The first error of a child or of the body, by value; the others are kept, see
-    /// [`suppressed`](Self::suppressed). `E::from(DeadlineExceeded)` at the time limit. If the surrounding scope is
-    /// cancelled, `E::from(Cancelled(reason))`, unless the body answers with an error of its own or had all it
-    /// needed. On a group that has ended before, its [`Interrupted`], without polling the body.
+    /// [`suppressed`](Self::suppressed). `E::from(DeadlineExceeded)` at the time limit, `E::from(Cancelled(reason))`
+    /// when the token of the surrounding scope fires: both drop the body at its await, so who wants to answer them does it
+    /// around `run`. On a group that has ended before, its [`Interrupted`], without polling the body.
     ///
     /// # Panics
     ///
@@ -252,8 +256,7 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run). If the surrounding scope is cancelled and all children end well within the grace, nothing
-    /// was lost and this is `Ok`.
+    /// As [`run`](Self::run).
     ///
     /// # Panics
     ///
@@ -326,7 +329,7 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
         Spawner::new(Arc::downgrade(&self.shared))
     }
 
-    /// Stops the children without an error: `run` still returns what the body returns.
+    /// Stops the children without an error: `run` still returns what the body returns, its error too.
     ///
     /// Without a grace period they are dropped before this returns. The body is not interrupted. Has no effect on
     /// a group that has ended.
@@ -344,8 +347,8 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     ///
     /// Finalizers run after all children are gone. A panic in one does not stop the others, and resumes. If the
     /// group is dropped instead of run to its end, they go on as background work that
-    /// `Background::global().drain` waits for; one that was under way is continued. With no runtime left their
-    /// loss is logged. On a group that has ended this one goes to the background at once.
+    /// `Background::global().drain` waits for; one that was under way is continued. One that overruns the drain is
+    /// reported as abandoned and dropped at its end. With no runtime left, or no time, their loss is logged. On a group that has ended this one goes to the background at once.
     pub fn defer(&self, finalizer: impl Future<Output = ()> + Send + 'static) {
         finalizers::add(&self.shared, Box::pin(finalizer));
     }

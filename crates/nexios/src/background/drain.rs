@@ -67,7 +67,8 @@ pub struct DrainReport {
     pub failed: Vec<Cow<'static, str>>,
     /// Those that were cancelled, and those that were never started.
     pub cancelled: Vec<Cow<'static, str>>,
-    /// Those that were cut off, then leftovers of task groups that outlived the drain.
+    /// Those that were cut off, then leftovers of task groups that outlived the drain; finalizers among these are dropped
+    /// as it ends.
     pub abandoned: Vec<Cow<'static, str>>,
     /// How many closures still run on thread pools, in the whole process.
     pub running_pool_closures: usize,
@@ -115,6 +116,9 @@ pub(super) async fn drain(registry: &Registry, drain: Drain) -> DrainReport {
         // Made before the look: it hears of every change from now on, polled or not.
         let changed = pin!(registry.changes());
         if let Some(report) = draining.report.get() {
+            if registry.is_global {
+                residue::wait_for_cut_off(now() + UNWIND).await;
+            }
             return report.clone();
         }
         match draining.step(registry) {
@@ -132,7 +136,7 @@ pub(super) async fn drain(registry: &Registry, drain: Drain) -> DrainReport {
                 record.wake();
             }),
             Step::Done(limit) => {
-                if registry.is_global && !residue::names().is_empty() && now() < limit {
+                if registry.is_global && !residue::is_empty() && now() < limit {
                     select(pin!(residue::wait_until_empty(limit)), changed).await;
                 } else {
                     draining.finish(registry);
@@ -215,7 +219,10 @@ impl Draining {
     /// Makes the report, unless another driver has made it, and ends the drain.
     fn finish(self: &Arc<Self>, registry: &Registry) {
         // Not `get_or_init`, which holds others up while it looks at the tasks. The first one counts.
-        let _ = self.report.set(self.report(registry));
+        let is_first = self.report.set(self.report(registry)).is_ok();
+        if is_first && registry.is_global {
+            residue::cut_off();
+        }
         let mut tasks = registry.lock();
         if tasks.draining.as_ref().is_some_and(|draining| Arc::ptr_eq(draining, self)) {
             tasks.draining = None;

@@ -18,9 +18,6 @@ pub(super) trait Body<E> {
     /// Drops the body at its await.
     fn cut(&mut self);
 
-    /// Keeps an error that the group did not take as the one that decides.
-    fn keep_error(&mut self, error: E);
-
     /// All has ended; under the group's lock.
     fn leave(&mut self, core: &mut Core<'_, E>);
 }
@@ -42,8 +39,6 @@ impl<E> Body<E> for NoBody {
     }
 
     fn cut(&mut self) {}
-
-    fn keep_error(&mut self, _: E) {}
 
     fn leave(&mut self, _: &mut Core<'_, E>) {}
 }

@@ -72,8 +72,9 @@ impl TaskGroupBuilder {
     /// Lets at most `limit` children be under way at once; the others wait in spawn order, unpolled.
     /// Default: no limit. Daemons do not count.
     ///
-    /// A child that awaits the handle of a sibling without a place lends its own to the head of the queue,
-    /// so that this cannot deadlock. Other waits between siblings (a channel, a lock, a handle awaited in a
+    /// A child that awaits the handle of a sibling without a place starts it at once, over the limit, so that this
+    /// cannot deadlock: it holds a place itself and does nothing with it meanwhile. One that awaits many handles at
+    /// once starts them all. Other waits between siblings (a channel, a lock, a handle awaited in a
     /// task of its own) are not covered: at the limit they can wait for a child that never starts.
     ///
     /// # Panics
@@ -94,7 +95,8 @@ impl TaskGroupBuilder {
 
     /// Gives cancelled children this much time to finish by themselves. Default: zero.
     ///
-    /// The token fires first; who is still there at the end of the grace is dropped. Children that have
+    /// It is for children: the body is dropped at its await without grace (and not at all after
+    /// [`cancel`](TaskGroup::cancel)). The token fires first; who is still there at the end of the grace is dropped. Children that have
     /// not started get none. Needs a runtime with time enabled, unless it is zero.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -103,7 +105,8 @@ impl TaskGroupBuilder {
 
     /// Cancels the group when `token` fires, instead of with the current scope.
     ///
-    /// The scope's deadline still holds.
+    /// That ends it as a time limit does: the body is dropped at its await, children get the grace, and `run` yields
+    /// [`Interrupted::Cancelled`](crate::Interrupted::Cancelled) with the token's reason. The scope's deadline still holds.
     pub fn parent(mut self, token: &CancelToken) -> Self {
         self.parent = Parent::Token(token.clone());
         self

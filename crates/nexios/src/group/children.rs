@@ -1,27 +1,45 @@
 //! The children of a group: their slots, whose turn it is, and who waits for a place under the limit.
 
 use std::{
-    collections::VecDeque,
+    collections::BTreeMap,
     mem,
     ops::Range,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::{label::Label, slots::Slots, wake::Key, wakers::Wakers, work::Work};
+use super::{frames::POLLS_PER_TURN, label::Label, slots::Slots, wake::Key, wakers::Wakers, work::Work};
 
 /// The slots of all live children. A slot is used again once its child has ended.
 pub(super) struct Children<'env, E> {
     slots: Slots<Child<'env, E>>,
     /// The wakers of the slots, and who is ready to be polled.
     pub(super) wakers: Wakers,
-    /// Who has not started because the limit is reached, in spawn order.
-    waiting: VecDeque<Place>,
+    /// The slots of those who have not started because the limit is reached, by id, which is in spawn order.
+    waiting: BTreeMap<u64, u32>,
     /// How many children may hold a place at once.
     limit: usize,
     /// How many hold one.
     holding: usize,
     /// Live children without the daemons.
     live: usize,
+    /// Whose turn it is between the children and the body.
+    body_turn: BodyTurn,
+}
+
+/// How long the body of `run` lets children go first, so that neither keeps the other from its turn.
+///
+/// It goes behind the children that were woken when it was last polled. If it has spawned any in that poll, then behind
+/// all of them, those who wait for a place included, as soon as they get one: a body that is always ready spawns no
+/// faster than its children are polled. Else it goes behind a turn's worth of them: children that spawn children hold up
+/// a body no longer than that.
+#[derive(Default)]
+struct BodyTurn {
+    /// How many polls of children come before the body.
+    children_first: usize,
+    /// Children with lower ids that get their place come before the body too.
+    places_first: u64,
+    /// The next id when the body's poll began.
+    began_at: u64,
 }
 
 /// A child's slot and id, as its handle knows it.
@@ -44,7 +62,7 @@ struct Child<'env, E> {
     label: Label,
     stage: Stage<'env, E>,
     daemon: bool,
-    /// Counts against the limit. A child that waits for a sibling without a place lends its own.
+    /// Counts against the limit.
     holds: bool,
     /// Was handed the group's own cancellation; an error it returns after that is an echo of it.
     told: bool,
@@ -75,8 +93,11 @@ pub(super) struct Turn<'env, E> {
 
 /// A child that ends without finishing: to be dropped outside the lock.
 pub(super) struct Doomed<'env, E> {
-    pub(super) work: Option<Work<'env, E>>,
+    pub(super) id: u64,
+    pub(super) work: Work<'env, E>,
     pub(super) label: Label,
+    /// A parallel child that had ended before it was doomed: what it has left is its own, no answer to the group's end.
+    pub(super) had_ended: bool,
 }
 
 /// What the group has to know of a child that has finished.
@@ -110,7 +131,41 @@ pub(super) fn take_ids(count: u64) -> Range<u64> {
 
 impl<'env, E> Children<'env, E> {
     pub(super) fn new(limit: usize, wakers: Wakers) -> Self {
-        Self { slots: Slots::new(), wakers, waiting: VecDeque::new(), limit, holding: 0, live: 0 }
+        Self {
+            slots: Slots::new(),
+            wakers,
+            waiting: BTreeMap::new(),
+            limit,
+            holding: 0,
+            live: 0,
+            body_turn: BodyTurn::default(),
+        }
+    }
+
+    /// Who is polled next, in the order of the wakes.
+    pub(super) fn next_woken(&mut self) -> Option<Key> {
+        let key = self.wakers.ready.pop_front();
+        self.body_turn.children_first = self.body_turn.children_first.saturating_sub(1);
+        key
+    }
+
+    /// Whether the children that come before the body have had their turn.
+    pub(super) fn let_body_go(&self) -> bool {
+        self.body_turn.children_first == 0 || self.wakers.ready.is_empty()
+    }
+
+    /// The body is about to be polled.
+    pub(super) fn begin_body_poll(&mut self) {
+        self.body_turn.began_at = self.wakers.ids.start;
+    }
+
+    /// The body was polled: it goes behind the children that are woken now.
+    pub(super) fn end_body_poll(&mut self) {
+        let (woken, next_id) = (self.wakers.ready.len(), self.wakers.ids.start);
+        let has_spawned = next_id != self.body_turn.began_at;
+        let most = if has_spawned { usize::MAX } else { POLLS_PER_TURN as usize };
+        self.body_turn.children_first = woken.min(most);
+        self.body_turn.places_first = if has_spawned { next_id } else { 0 };
     }
 
     pub(super) fn live(&self) -> usize {
@@ -155,7 +210,7 @@ impl<'env, E> Children<'env, E> {
             self.wakers.ready.push_back(place.key());
         } else {
             self.insert(place, label, Stage::Waiting(work), daemon, false);
-            self.waiting.push_back(place);
+            self.waiting.insert(place.id, place.slot);
         }
         place
     }
@@ -167,7 +222,7 @@ impl<'env, E> Children<'env, E> {
         let holds = started && self.is_limited();
         self.insert(place, label, Stage::Reserved { started, doomed: false, woken: false }, false, holds);
         if !started {
-            self.waiting.push_back(place);
+            self.waiting.insert(place.id, place.slot);
         }
         (place, started)
     }
@@ -201,7 +256,6 @@ impl<'env, E> Children<'env, E> {
 
     /// Takes a woken child out to be polled; none if it is gone or not started.
     pub(super) fn begin_poll(&mut self, key: Key) -> Option<Turn<'env, E>> {
-        let limited = self.is_limited();
         // A late wake carries the key of an earlier child of the slot.
         let child = self.slots.get_mut(key.slot).filter(|child| child.id as u32 == key.generation)?;
         let work = match mem::replace(&mut child.stage, Stage::Polled { doomed: false }) {
@@ -215,34 +269,18 @@ impl<'env, E> Children<'env, E> {
                 return None;
             }
         };
-        if limited && !child.holds && !child.daemon {
-            // The sibling it waited for has ended; it takes its place back, over the limit if need be.
-            child.holds = true;
-            self.holding += 1;
-        }
         Some(Turn { key, work })
     }
 
     /// Puts a child back that is still pending; hands it out if it was doomed during the poll.
-    pub(super) fn end_poll(
-        &mut self,
-        turn: Turn<'env, E>,
-        lends: bool,
-        told: bool,
-    ) -> Option<Doomed<'env, E>> {
+    pub(super) fn end_poll(&mut self, turn: Turn<'env, E>, told: bool) -> Option<Doomed<'env, E>> {
         let Turn { key, work } = turn;
         let child = self.slots.get_mut(key.slot)?;
         child.told |= told;
         if let Stage::Polled { doomed: true } = child.stage {
-            let label = self.remove(key.slot)?.label;
-            return Some(Doomed { work: Some(work), label });
+            return self.take_out(key.slot, work);
         }
         child.stage = Stage::Idle(work);
-        let lent = lends && mem::take(&mut child.holds);
-        if lent {
-            self.holding -= 1;
-            self.start_waiting();
-        }
         None
     }
 
@@ -276,45 +314,61 @@ impl<'env, E> Children<'env, E> {
 
     fn start_waiting(&mut self) {
         while self.holding < self.limit
-            && let Some(place) = self.waiting.pop_front()
+            && let Some((id, slot)) = self.waiting.pop_first()
         {
-            let Some(child) = self.child(place) else { continue };
-            child.holds = true;
-            let making = Stage::Reserved { started: true, doomed: false, woken: false };
-            match mem::replace(&mut child.stage, making) {
-                Stage::Waiting(work) => {
-                    child.stage = Stage::Idle(work);
-                    self.wakers.ready.push_back(place.key());
-                }
-                // It is still being made; it starts when that is done.
-                other => {
-                    debug_assert!(matches!(other, Stage::Reserved { started: false, doomed: false, .. }));
-                }
-            }
-            self.holding += 1;
+            self.start(Place { slot, id });
         }
+    }
+
+    /// Starts a child for which a sibling waits, over the limit: the sibling holds a place and does nothing with it.
+    pub(super) fn start_awaited(&mut self, place: Place) {
+        if self.waiting.remove(&place.id).is_some() {
+            self.start(place);
+        }
+    }
+
+    /// Gives a place to a child that has been taken from the waiting.
+    fn start(&mut self, place: Place) {
+        let Some(child) = self.child(place) else { return };
+        child.holds = true;
+        let making = Stage::Reserved { started: true, doomed: false, woken: false };
+        match mem::replace(&mut child.stage, making) {
+            Stage::Waiting(work) => {
+                child.stage = Stage::Idle(work);
+                self.wakers.ready.push_back(place.key());
+                self.body_turn.children_first += usize::from(place.id < self.body_turn.places_first);
+            }
+            // It is still being made; it starts when that is done.
+            other => {
+                debug_assert!(matches!(other, Stage::Reserved { started: false, doomed: false, .. }));
+            }
+        }
+        self.holding += 1;
     }
 
     /// Ends one child; one that is being polled is left to its driver.
     pub(super) fn doom(&mut self, place: Place) -> Option<Doomed<'env, E>> {
         let child = self.child(place)?;
         match mem::replace(&mut child.stage, Stage::Polled { doomed: true }) {
-            Stage::Idle(work) => {
-                let label = self.remove(place.slot)?.label;
-                Some(Doomed { work: Some(work), label })
-            }
+            Stage::Idle(work) => self.take_out(place.slot, work),
             Stage::Waiting(work) => {
-                self.waiting.retain(|waiting| *waiting != place);
-                let label = self.remove(place.slot)?.label;
-                Some(Doomed { work: Some(work), label })
+                self.waiting.remove(&place.id);
+                self.take_out(place.slot, work)
             }
             Stage::Reserved { started, woken, .. } => {
                 child.stage = Stage::Reserved { started, doomed: true, woken };
-                self.waiting.retain(|waiting| *waiting != place);
+                self.waiting.remove(&place.id);
                 None
             }
             Stage::Polled { .. } => None,
         }
+    }
+
+    /// Frees the slot of a child that ends without finishing.
+    fn take_out(&mut self, slot: u32, work: Work<'env, E>) -> Option<Doomed<'env, E>> {
+        let child = self.remove(slot)?;
+        let had_ended = work.has_ended();
+        Some(Doomed { id: child.id, work, label: child.label, had_ended })
     }
 
     /// Ends all children, or only those that have not started, in spawn order.
@@ -331,13 +385,6 @@ impl<'env, E> Children<'env, E> {
         let mut places: Vec<Place> = places.collect();
         places.sort_unstable_by_key(|place| place.id);
         places.into_iter().filter_map(|place| self.doom(place)).collect()
-    }
-
-    /// Whether this child has no place yet.
-    pub(super) fn is_waiting(&mut self, place: Place) -> bool {
-        self.child(place).is_some_and(|child| {
-            matches!(child.stage, Stage::Waiting(..) | Stage::Reserved { started: false, .. })
-        })
     }
 
     /// Who is alive and doing what, in spawn order.

@@ -13,23 +13,19 @@ use tokio::time::{Instant, Sleep};
 
 use super::{
     state::BoxFuture,
-    wake::{Key, Signals},
+    wake::{Key, Others, Signals},
     wakers::ChildWaker,
 };
-use crate::{CancelReason, CancelToken};
+use crate::{CancelReason, CancelToken, punctual::poll_punctual};
 
 /// When the group is due, and who may cancel it. A group without either pays nothing for it.
 pub(super) struct Clock {
     timeout: Option<Duration>,
     /// The next instant at which something happens: the deadline, or the end of the grace period.
-    due: Option<Instant>,
+    pub(super) due: Option<Instant>,
     timer: Option<Timer>,
-    /// The timer has to be looked at.
-    pub(super) timer_woken: bool,
     parent: Option<CancelToken>,
     watch: Option<Watch>,
-    /// The watch on the parent has to be looked at.
-    pub(super) parent_woken: bool,
     started: bool,
 }
 
@@ -51,16 +47,15 @@ impl Clock {
         deadline: Option<Instant>,
         parent: Option<CancelToken>,
     ) -> Self {
-        let parent_woken = parent.is_some();
-        Self {
-            timeout,
-            due: deadline,
-            timer: None,
-            timer_woken: deadline.is_some() || timeout.is_some(),
-            parent,
-            watch: None,
-            parent_woken,
-            started: false,
+        Self { timeout, due: deadline, timer: None, parent, watch: None, started: false }
+    }
+
+    /// What has to be looked at in the first turn: neither has a waker yet.
+    pub(super) fn unseen(&self) -> Others {
+        Others {
+            body: false,
+            timer: self.due.is_some() || self.timeout.is_some(),
+            parent: self.parent.is_some(),
         }
     }
 
@@ -80,14 +75,8 @@ impl Clock {
         }
     }
 
-    pub(super) fn set_due(&mut self, due: Option<Instant>) {
-        self.due = due;
-        self.timer_woken = due.is_some();
-    }
-
     /// Takes the timer out to be polled outside the lock; none if there is nothing to wait for.
     pub(super) fn take_timer(&mut self, signals: &Arc<Signals>) -> Option<Timer> {
-        self.timer_woken = false;
         let due = self.due?;
         let mut timer = self.timer.take().unwrap_or_else(|| Timer {
             sleep: Box::pin(tokio::time::sleep_until(due)),
@@ -105,7 +94,6 @@ impl Clock {
 
     /// Takes the watch on the parent out to be polled outside the lock.
     pub(super) fn take_watch(&mut self, signals: &Arc<Signals>) -> Option<Watch> {
-        self.parent_woken = false;
         if let Some(watch) = self.watch.take() {
             return Some(watch);
         }
@@ -132,7 +120,9 @@ impl Timer {
         self.waker.arm();
         let waker = waker_ref(&self.waker);
         // A sleep has no other way to say that its runtime is gone.
-        match catch_unwind(AssertUnwindSafe(|| self.sleep.as_mut().poll(&mut Context::from_waker(&waker)))) {
+        match catch_unwind(AssertUnwindSafe(|| {
+            poll_punctual(self.sleep.as_mut(), &mut Context::from_waker(&waker))
+        })) {
             Ok(Poll::Pending) => Time::Left,
             Ok(Poll::Ready(())) => Time::Up,
             Err(_) => Time::Lost,
@@ -143,6 +133,6 @@ impl Timer {
 impl Watch {
     pub(super) fn poll(&mut self) -> Poll<CancelReason> {
         self.waker.arm();
-        self.cancelled.as_mut().poll(&mut Context::from_waker(&waker_ref(&self.waker)))
+        poll_punctual(Pin::new(&mut self.cancelled), &mut Context::from_waker(&waker_ref(&self.waker)))
     }
 }

@@ -13,7 +13,7 @@ use super::{
     run::RUN,
     state::{Core, Phase, Run, Shared},
     verdict::Cause,
-    wake::{Awaiters, Key},
+    wake::Awaiters,
     wakers::Seats,
 };
 use crate::{Interrupted, sync::MutexGuard};
@@ -70,6 +70,7 @@ where
     let has_body = body.is_some();
     let body = body.unwrap_or(&mut nobody);
     let mut core = shared.lock();
+    let begins = has_body && core.run == Run::NotYet;
     if !body.enter(&mut core) {
         return Turned::Refused;
     }
@@ -85,25 +86,19 @@ where
     let mut known = None;
     // Nobody has been woken before the first turn.
     if std::mem::replace(&mut core.driven_once, true) {
-        // The wakes first, and the body before them: new children that keep coming must not hold up either.
-        let body_woken;
-        (body_woken, known) = shared.signals.begin_turn(awaiter, &mut core.children.wakers.ready);
-        core.body_woken |= body_woken;
+        // First of all, so that what was woken is not held up by new children that keep coming.
+        let Core { children, woken, .. } = &mut *core;
+        known = shared.signals.begin_turn(awaiter, &mut children.wakers.ready, woken);
     }
     let seats = mem::take(&mut core.children.wakers.seats);
-    let parent_woken = core.clock.parent_woken;
     let _entered = frames::enter_turn(shared.address(), shared.signals.address());
     // The other one is dropped at the end of the turn, outside the lock.
     let (known, _stale) = match known {
         Some(known) if known.will_wake(waker) => (Some(known), None),
         known => (None, known),
     };
-    let mut driver = Driver { shared, awaiter, waker: known, seats, has_body, polled: false, driving: true };
-    if parent_woken {
-        drop(core);
-        driver.look_at_parent();
-        core = shared.lock();
-    }
+    let mut driver =
+        Driver { shared, awaiter, waker: known, seats, has_body, begins, polled: false, driving: true };
     loop {
         core = match driver.next(core, body) {
             Step::Child(turn) => driver.poll_child(turn, body),
@@ -121,7 +116,7 @@ where
                 shared.lock()
             }
             Step::LookAtParent => {
-                driver.look_at_parent();
+                driver.look_at_parent(body);
                 shared.lock()
             }
             Step::LookAtTimer => {
@@ -180,6 +175,8 @@ struct Driver<'a, 'env, E> {
     seats: Seats,
     /// This is `run`, the only one that can poll the body.
     has_body: bool,
+    /// The body has not been polled yet. It is cut at an await, so it gets to its first one.
+    begins: bool,
     /// Has polled in this turn. One poll is always allowed, else a deep nest of groups would never reach its leaves.
     polled: bool,
     driving: bool,
@@ -205,46 +202,37 @@ impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
                 Some(Ask::CutBody) => return Step::CutBody,
                 Some(Ask::EndGrace) => return Step::EndGrace,
             }
+            if core.woken.parent && !self.begins {
+                return Step::LookAtParent;
+            }
             if self.polled && !(frames::may_poll() && tokio::task::coop::has_budget_remaining()) {
                 return Step::Yield;
             }
-            if self.has_body && core.body_woken && body.is_alive() {
-                core.body_woken = false;
+            if self.has_body && core.woken.body && body.is_alive() && core.children.let_body_go() {
+                core.woken.body = false;
+                core.children.begin_body_poll();
                 return Step::Body;
             }
-            if let Some(key) = core.children.wakers.ready.pop_front() {
-                match key {
-                    Key::BODY => core.body_woken = true,
-                    Key::TIMER => core.clock.timer_woken = true,
-                    Key::PARENT => {
-                        core.clock.parent_woken = true;
-                        return Step::LookAtParent;
-                    }
-                    key => {
-                        if let Some(turn) = core.children.begin_poll(key) {
-                            core.polling = true;
-                            return Step::Child(turn);
-                        }
-                    }
+            if let Some(key) = core.children.next_woken() {
+                if let Some(turn) = core.children.begin_poll(key) {
+                    core.polling = true;
+                    return Step::Child(turn);
                 }
                 continue;
             }
-            let ready = &mut core.children.wakers.ready;
-            if frames::take_woken(ready) || shared.signals.collect(ready) {
+            let Core { children, woken, .. } = &mut *core;
+            let ready = &mut children.wakers.ready;
+            if frames::take_woken(ready, woken) || shared.signals.collect(ready, woken) {
                 continue;
             }
-            if core.clock.timer_woken {
+            if woken.timer {
                 return Step::LookAtTimer;
-            }
-            // The body had its chance to answer the cancellation; it is left at an await that never ends.
-            if core.phase == Phase::Closed && body.is_alive() && core.verdict.is_cancelled_from_outside() {
-                return Step::CutBody;
             }
             // The body, and the end of `run`, are only for `run` itself to go on with. The others have nothing to do
             // with it: told as well, they would come here in their turn and wake one another for ever.
             let hand_over = (!self.has_body
                 && core.run == Run::Active
-                && (core.body_woken || core.phase != Phase::Open || core.children.live() == 0))
+                && (core.woken.body || core.phase != Phase::Open || core.children.live() == 0))
                 .then_some(RUN);
             let Some(waker) = self.waker.take() else { return Step::CloneWaker };
             match shared.signals.end_turn(self.awaiter, waker, hand_over) {
@@ -269,11 +257,8 @@ impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
         if alive && core.verdict.interrupts_body() {
             return Some(Ask::CutBody);
         }
-        // The grace is for children, and for the body if it was cancelled from outside. Only `run` can see the body.
-        let may_answer = if self.has_body { alive } else { core.run == Run::Active };
-        let waits_for_body = may_answer && core.verdict.is_cancelled_from_outside();
         match core.phase {
-            Phase::Closing if core.children.is_gone() && !waits_for_body => Some(Ask::EndGrace),
+            Phase::Closing if core.children.is_gone() => Some(Ask::EndGrace),
             Phase::Closed if Shared::is_over(core) && !alive => Some(Ask::Over),
             _ => None,
         }
@@ -290,7 +275,8 @@ impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
 
     /// Leaves with work undone.
     fn yield_turn(&mut self, body: &mut dyn Body<E>) {
-        // A group whose children are always ready must not miss its deadline.
+        // A group in which somebody is always ready must not miss its deadline.
+        self.look_at_parent(body);
         self.look_at_timer(body);
         let others = self.leave(&mut self.shared.lock());
         // Whoever is told may be parked for good, so all are.
@@ -303,9 +289,9 @@ impl<E> Driver<'_, '_, E> {
     fn give_back(&mut self, core: &mut Core<'_, E>) {
         core.driving = false;
         self.driving = false;
-        let wakers = &mut core.children.wakers;
-        mem::swap(&mut wakers.seats, &mut self.seats);
-        frames::end_turn(&mut wakers.ready);
+        let Core { children, woken, .. } = core;
+        mem::swap(&mut children.wakers.seats, &mut self.seats);
+        frames::end_turn(&mut children.wakers.ready, woken);
     }
 
     /// Ends the turn although there may be more to do; all who wait have to be told.

@@ -17,7 +17,7 @@ use super::{
     panics::{drop_quietly, log_panic},
     run::resume_or_log,
     state::{Core, Phase, Shared},
-    unwinding::{panic_of, say_if_panicked},
+    unwinding::{Left, left_by, say_if_panicked},
     verdict::{Cause, Payload, Recorded},
     work::Work,
 };
@@ -66,12 +66,10 @@ impl<'env, E> Shared<'env, E> {
     fn wind_down(&self, mut core: MutexGuard<'_, Core<'env, E>>) {
         let cause = core.verdict.cause.unwrap_or(Cause::OwnerDropped);
         let graceful = !self.settings.grace.is_zero() && cause != Cause::OwnerDropped;
-        core.verdict.cut |= !graceful && core.children.live() > 0;
         let doomed = core.children.doom_all(graceful);
-        core.verdict.cut |= graceful && !doomed.is_empty();
         core.phase = if graceful { Phase::Closing } else { Phase::Closed };
         // A grace too long to be represented has no end.
-        core.clock.set_due(if graceful { Instant::now().checked_add(self.settings.grace) } else { None });
+        core.set_due(if graceful { Instant::now().checked_add(self.settings.grace) } else { None });
         let token = core.token.clone();
         let watchers = std::mem::take(&mut core.watchers);
         core.dropping += 1;
@@ -96,8 +94,7 @@ impl<'env, E> Shared<'env, E> {
     pub(super) fn end_grace(&self, mut core: MutexGuard<'_, Core<'env, E>>) {
         let cause = core.verdict.cause.unwrap_or(Cause::OwnerDropped);
         core.phase = Phase::Closed;
-        core.clock.set_due(None);
-        core.verdict.cut |= core.children.live() > 0;
+        core.set_due(None);
         let doomed = core.children.doom_all(false);
         core.dropping += 1;
         drop(core);
@@ -125,19 +122,26 @@ impl<'env, E> Shared<'env, E> {
 
     /// Drops one child and tells its handle.
     pub(super) fn end(&self, child: Doomed<'env, E>, interrupted: Interrupted) {
-        let Doomed { work, label } = child;
-        let Some(work) = work else { return };
+        let Doomed { id, work, label, had_ended } = child;
         let ending = work.ending();
         let _entered = frames::enter_drop(interrupted);
         match catch_unwind(AssertUnwindSafe(|| work.end())) {
             Ok(None) => {}
-            // It had ended before its turn came. An error is dropped, as that of a child that was not polled in time.
-            Ok(Some(task)) if task.is_finished() => {
-                if let Some(payload) = panic_of(task) {
+            // It ended before its turn came.
+            Ok(Some(task)) if task.is_finished() => match left_by(task) {
+                Left::Panic(payload) => {
                     log_panic("a child of a task group panicked", &label, &payload);
                     self.panicked(payload);
                 }
-            }
+                // One that ended after it was told may just repeat that; it is dropped.
+                Left::Error(error) if had_ended => self.fail(id, error),
+                Left::Error(error) => {
+                    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(error))) {
+                        self.panicked_in_drop(&label, payload);
+                    }
+                }
+                Left::Nothing => {}
+            },
             Ok(Some(task)) => {
                 let ended = self.lock().left.get_or_insert_default().unwinding.enter(label.clone(), task);
                 ended.into_iter().for_each(say_if_panicked);
@@ -164,7 +168,7 @@ impl<'env, E> Shared<'env, E> {
             core.dropping += 1;
             core.verdict.cause.unwrap_or(Cause::Requested).interrupted()
         };
-        self.end(Doomed { work: Some(work), label }, interrupted);
+        self.end(Doomed { id: place.id, work, label, had_ended: false }, interrupted);
         self.lock().children.give_up(place);
         self.settle_dropping();
     }

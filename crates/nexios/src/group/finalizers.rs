@@ -65,7 +65,7 @@ impl Drop for Finalizers {
     }
 }
 
-/// Says so if finalizers are lost because there is no runtime left to run them.
+/// Says so if finalizers are lost: there is no runtime to run them, or the drain of the process has cut them off.
 struct Unfinished(Finalizers);
 
 impl Drop for Unfinished {
@@ -74,7 +74,7 @@ impl Drop for Unfinished {
         if !lost.is_empty() {
             tracing::error!(
                 count = lost.len(),
-                "finalizers of a task group were lost: there is no runtime to run them"
+                "finalizers of a task group were lost: no runtime was left to run them, or no time"
             );
         }
     }

@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
 };
 
-use super::wake::{Key, WOKEN_KEPT};
+use super::wake::{Key, Others, WOKEN_KEPT};
 use crate::{CancelReason, Interrupted, sync::thread_local};
 
 /// The frames, and the wakes that the innermost turn has made itself.
@@ -26,23 +26,36 @@ struct Frame {
     signals: usize,
     /// Where its own part of the woken begins.
     woken_from: usize,
+    /// What else than children the turn has woken itself.
+    others: Others,
+    /// The turn has polled somebody.
+    polled: bool,
+    /// It is a child that is being polled, not the body.
+    polls_child: bool,
     notes: Notes,
     /// What the handles of the children are told that are being dropped.
     ending: Option<Interrupted>,
 }
 
+impl Frame {
+    fn new(group: usize, signals: usize, ending: Option<Interrupted>) -> Self {
+        let (others, notes) = (Others::default(), Notes::default());
+        Self { group, signals, woken_from: 0, others, polled: false, polls_child: false, notes, ending }
+    }
+}
+
 /// What happened inside one poll that the group has to know.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Notes {
-    /// The child waits for a sibling that has no place under the limit.
-    pub(super) lends: bool,
     /// The child was handed the group's own cancellation.
     pub(super) told: bool,
 }
 
 /// How many polls one turn makes before the runtime gets a chance; tokio's own budget is 128 as well. Groups that
-/// are driven inside one another share it: counted for each alone, the polls of a turn would multiply.
-const POLLS_PER_TURN: u32 = 128;
+/// are driven inside one another share it: counted for each alone, the polls of a turn would multiply. A poll that only
+/// leads to those of a group further in is not counted: a deep nest would use up all on the way to its leaves, and be
+/// gone through from the top for each of them.
+pub(super) const POLLS_PER_TURN: u32 = 128;
 
 thread_local! {
     #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
@@ -68,21 +81,26 @@ fn enter(frame: Frame) -> Entered {
 
 /// The thread begins to drive `group`.
 pub(super) fn enter_turn(group: usize, signals: usize) -> Entered {
-    if !inside_any() {
-        let _ = POLLS_LEFT.try_with(|left| left.set(POLLS_PER_TURN));
-    }
-    enter(Frame { group, signals, woken_from: 0, notes: Notes::default(), ending: None })
+    let is_nested = inside_any();
+    let _ = POLLS_LEFT.try_with(|left| {
+        // Gives the poll back that has led here; it is taken again if it comes to nothing.
+        left.set(if is_nested { left.get() + 1 } else { POLLS_PER_TURN });
+    });
+    enter(Frame::new(group, signals, None))
 }
 
 /// The thread begins to drop children, whose handles are told `ending`.
 pub(super) fn enter_drop(ending: Interrupted) -> Entered {
-    enter(Frame { group: 0, signals: 0, woken_from: 0, notes: Notes::default(), ending: Some(ending) })
+    enter(Frame::new(0, 0, Some(ending)))
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         if self.pushed {
-            let _ = STACK.try_with(|stack| stack.borrow_mut().frames.pop());
+            let left = STACK.try_with(|stack| stack.borrow_mut().frames.pop()).ok().flatten();
+            if left.is_some_and(|frame| frame.group != 0 && !frame.polled) {
+                count_poll();
+            }
         }
     }
 }
@@ -92,37 +110,50 @@ pub(super) fn may_poll() -> bool {
     POLLS_LEFT.try_with(|left| left.get() > 0).unwrap_or(true)
 }
 
-/// The innermost group begins a poll: counts it against the outermost turn on this thread, and forgets the notes
-/// of the poll before.
-pub(super) fn begin_poll() {
+fn count_poll() {
     let _ = POLLS_LEFT.try_with(|left| left.set(left.get().saturating_sub(1)));
-    take_notes();
+}
+
+/// The innermost group begins a poll, of a child or of the body: counts it against the outermost turn on this thread,
+/// and forgets the notes of the poll before.
+pub(super) fn begin_poll(child: bool) {
+    count_poll();
+    let _ = STACK.try_with(|stack| {
+        if let Some(frame) = stack.borrow_mut().frames.last_mut() {
+            frame.polled = true;
+            frame.polls_child = child;
+            frame.notes = Notes::default();
+        }
+    });
 }
 
 /// Keeps a wake for the innermost turn of this thread, if it is of the group with these signals.
 pub(super) fn wake_here(signals: usize, key: Key) -> bool {
     STACK
         .try_with(|stack| {
-            let mut stack = stack.borrow_mut();
-            let here = stack.frames.last().is_some_and(|frame| frame.signals == signals);
-            if here {
-                stack.woken.push(key);
+            let Stack { frames, woken } = &mut *stack.borrow_mut();
+            let Some(frame) = frames.last_mut().filter(|frame| frame.signals == signals) else {
+                return false;
+            };
+            if !frame.others.mark(key) {
+                woken.push(key);
             }
-            here
+            true
         })
         .unwrap_or(false)
 }
 
-/// Moves the wakes that the innermost turn has made itself behind `ready`; false if there were none.
-pub(super) fn take_woken(ready: &mut VecDeque<Key>) -> bool {
-    STACK.try_with(|stack| stack.borrow_mut().take_woken(ready)).unwrap_or(false)
+/// Hands out what the innermost turn has woken itself: children behind `ready`, marks of what else to `others`; false
+/// if there was nothing.
+pub(super) fn take_woken(ready: &mut VecDeque<Key>, others: &mut Others) -> bool {
+    STACK.try_with(|stack| stack.borrow_mut().take_woken(ready, others)).unwrap_or(false)
 }
 
 /// The innermost turn is over: takes what is left, and keeps no more wakes here.
-pub(super) fn end_turn(ready: &mut VecDeque<Key>) {
+pub(super) fn end_turn(ready: &mut VecDeque<Key>, others: &mut Others) {
     let _ = STACK.try_with(|stack| {
         let mut stack = stack.borrow_mut();
-        stack.take_woken(ready);
+        stack.take_woken(ready, others);
         if let Some(frame) = stack.frames.last_mut() {
             frame.signals = 0;
         }
@@ -130,8 +161,10 @@ pub(super) fn end_turn(ready: &mut VecDeque<Key>) {
 }
 
 impl Stack {
-    fn take_woken(&mut self, ready: &mut VecDeque<Key>) -> bool {
-        let from = self.frames.last().map_or(0, |frame| frame.woken_from);
+    fn take_woken(&mut self, ready: &mut VecDeque<Key>, others: &mut Others) -> bool {
+        let Some(frame) = self.frames.last_mut() else { return false };
+        let from = frame.woken_from;
+        let some_others = frame.others.move_to(others);
         let some = self.woken.len() > from;
         if some {
             ready.extend(self.woken.drain(from..));
@@ -140,7 +173,7 @@ impl Stack {
                 self.woken.shrink_to(WOKEN_KEPT);
             }
         }
-        some
+        some || some_others
     }
 }
 
@@ -167,9 +200,24 @@ pub(super) fn inside_any() -> bool {
     STACK.try_with(|stack| !stack.borrow().frames.is_empty()).unwrap_or(false)
 }
 
-/// Whether this thread is inside a poll that the given group makes.
-pub(super) fn inside(group: usize) -> bool {
-    STACK.try_with(|stack| stack.borrow().frames.iter().any(|frame| frame.group == group)).unwrap_or(false)
+/// What the given group is polling further up this thread's stack.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inside {
+    Child,
+    Body,
+}
+
+/// Whether this thread is inside a poll that the given group makes, and of what.
+pub(super) fn inside(group: usize) -> Option<Inside> {
+    STACK
+        .try_with(|stack| {
+            let stack = stack.borrow();
+            // The innermost first: mostly it is that one, however deep the nest.
+            let frame = stack.frames.iter().rfind(|frame| frame.group == group)?;
+            Some(if frame.polls_child { Inside::Child } else { Inside::Body })
+        })
+        .ok()
+        .flatten()
 }
 
 /// Leaves a note at the child of `group` that is being polled.
@@ -192,7 +240,7 @@ mod tests {
             assert!(wake_here(1, Key { slot, generation: 1 }));
         }
         let mut ready = VecDeque::new();
-        assert!(take_woken(&mut ready));
+        assert!(take_woken(&mut ready, &mut Others::default()));
         assert_eq!(ready.len(), 100_000);
         let kept = STACK.with(|stack| stack.borrow().woken.capacity());
         assert!(kept <= WOKEN_KEPT, "{kept}");

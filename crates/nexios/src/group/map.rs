@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use futures_util::{
@@ -31,6 +31,8 @@ pub(super) struct Mapped<'g, 'env, E, I, F, Fut> {
     items: Option<I>,
     make: F,
     under_way: FuturesUnordered<Fut>,
+    /// The last look found the budget used up and left it at that.
+    gave_way: bool,
     /// Who this is among the awaiters and watchers of the group.
     awaiter: u64,
 }
@@ -44,6 +46,7 @@ impl<'g, 'env, E, I, F, Fut> Mapped<'g, 'env, E, I, F, Fut> {
             items: Some(items),
             make,
             under_way: FuturesUnordered::new(),
+            gave_way: false,
             awaiter: take_ids(1).start,
         }
     }
@@ -128,9 +131,8 @@ where
         if this.items.is_none() && this.under_way.is_empty() {
             return Poll::Ready(None);
         }
-        // Items that are always ready would else keep the runtime, and with it the deadline, from their turn.
-        let budget = ready!(tokio::task::coop::poll_proceed(cx));
-        if !frames::inside(this.shared.address()) {
+        // First, and whatever others have left of the budget: this may be the only one who looks at the group's limits.
+        if frames::inside(this.shared.address()).is_none() {
             drive::turn(this.shared, this.awaiter, cx.waker(), None);
         } else {
             this.shared.watch_end(this.awaiter, cx.waker().clone());
@@ -139,18 +141,27 @@ where
             this.stop();
             return Poll::Ready(Some(Err(this.interrupted(interrupted))));
         }
+        // Items that are always ready would else keep the runtime, and with it the deadline, from their turn. Where
+        // others use up the budget each time, every second look is for the items.
+        let budget = match tokio::task::coop::poll_proceed(cx) {
+            Poll::Ready(budget) => Some(budget),
+            Poll::Pending if this.gave_way => None,
+            Poll::Pending => {
+                this.gave_way = true;
+                return Poll::Pending;
+            }
+        };
+        this.gave_way = false;
         if let Err(payload) = this.fill() {
             return Poll::Ready(Some(Err(this.panicked(payload))));
         }
         match catch_unwind(AssertUnwindSafe(|| this.under_way.poll_next_unpin(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Some(Ok(value)))) => {
-                budget.made_progress();
-                Poll::Ready(Some(Ok(value)))
-            }
-            Ok(Poll::Ready(Some(Err(error)))) => {
-                budget.made_progress();
-                Poll::Ready(Some(Err(this.failed(error))))
+            Ok(Poll::Ready(Some(result))) => {
+                if let Some(budget) = budget {
+                    budget.made_progress();
+                }
+                Poll::Ready(Some(result.map_err(|error| this.failed(error))))
             }
             Ok(Poll::Ready(None)) => Poll::Ready(None),
             Err(payload) => Poll::Ready(Some(Err(this.panicked(payload)))),

@@ -49,9 +49,9 @@ where
     outcome
 }
 
-/// Polls body and children until all have ended; leaves what the body returned, if it did. False if there is nothing
+/// Polls body and children until all have ended; leaves the body's value, if it has returned one. False if there is nothing
 /// left to run.
-async fn drive<T, E, B>(running: &mut Running<'_, '_, E>, body: B, value: &mut Option<Result<T, E>>) -> bool
+async fn drive<T, E, B>(running: &mut Running<'_, '_, E>, body: B, value: &mut Option<T>) -> bool
 where
     E: From<Interrupted>,
     B: Future<Output = Result<T, E>>,
@@ -98,10 +98,8 @@ struct Running<'a, 'env, E> {
 /// What the group has come to.
 struct End<E> {
     cause: Cause,
-    /// The error that decided.
+    /// The error to return.
     primary: Option<E>,
-    /// A child ended without a good result because of the cause.
-    cut: bool,
     panic: Option<Payload>,
     /// Nothing is left of the group that a drop would have to see to.
     settled: bool,
@@ -113,7 +111,7 @@ impl<E> Running<'_, '_, E> {
         if self.entered {
             return true;
         }
-        let cancelled_before = matches!(core.verdict.cause, Some(Cause::Requested | Cause::Parent(_)));
+        let cancelled_before = core.verdict.cause == Some(Cause::Requested);
         self.entered = core.run == Run::NotYet && (core.phase == Phase::Open || cancelled_before);
         if self.entered {
             core.run = Run::Active;
@@ -145,16 +143,12 @@ impl<E> Running<'_, '_, E> {
 
 impl<E: From<Interrupted>> Running<'_, '_, E> {
     /// The result of the run, and the panic that beats it.
-    fn outcome<T>(&mut self, value: Option<Result<T, E>>) -> (Option<Payload>, Result<T, E>) {
+    fn outcome<T>(&mut self, value: Option<T>) -> (Option<Payload>, Result<T, E>) {
         let Some(end) = &mut self.end else { return (None, Err(Cause::Finished.interrupted().into())) };
-        let primary = end.primary.take();
-        let interrupted = || Err(end.cause.interrupted().into());
-        let outcome = match (end.cause, value) {
-            (Cause::Finished | Cause::Requested, Some(value)) => value,
-            // The outer cancellation is no error for a body that had all it needed.
-            (Cause::Parent(_), Some(value)) if value.is_err() || !end.cut => value,
-            (Cause::Failed, _) => primary.map_or_else(interrupted, Err),
-            _ => interrupted(),
+        let outcome = match (end.primary.take(), value) {
+            (Some(error), _) => Err(error),
+            (None, Some(value)) if !end.cause.interrupts_body() => Ok(value),
+            _ => Err(end.cause.interrupted().into()),
         };
         (end.panic.take(), outcome)
     }
@@ -164,9 +158,9 @@ impl<E> End<E> {
     fn of(core: &mut Core<'_, E>) -> Self {
         let verdict = &mut core.verdict;
         let cause = verdict.cause.unwrap_or(Cause::Finished);
-        let (panic, primary, cut) = (verdict.take_panic(), verdict.take_primary(), verdict.cut);
+        let (panic, primary) = (verdict.take_panic(), verdict.take_primary());
         core.run = Run::Over;
-        Self { cause, primary, cut, panic, settled: Shared::is_settled(core) }
+        Self { cause, primary, panic, settled: Shared::is_settled(core) }
     }
 }
 
@@ -199,7 +193,7 @@ pub(super) fn resume_or_log(payload: Payload) {
 /// The body and its place in the driver's queue.
 struct Seat<'s, 'a, 'env, B, T, E> {
     body: Pin<&'s mut Option<B>>,
-    value: &'s mut Option<Result<T, E>>,
+    value: &'s mut Option<T>,
     running: &'s mut Running<'a, 'env, E>,
 }
 
@@ -217,7 +211,7 @@ impl<T, E, B: Future<Output = Result<T, E>>> Body<E> for Seat<'_, '_, '_, B, T, 
             return Poll::Pending;
         };
         self.body.set(None);
-        Poll::Ready(result.map(|value| *self.value = Some(Ok(value))))
+        Poll::Ready(result.map(|value| *self.value = Some(value)))
     }
 
     fn is_alive(&self) -> bool {
@@ -226,10 +220,6 @@ impl<T, E, B: Future<Output = Result<T, E>>> Body<E> for Seat<'_, '_, '_, B, T, 
 
     fn cut(&mut self) {
         self.body.set(None);
-    }
-
-    fn keep_error(&mut self, error: E) {
-        *self.value = Some(Err(error));
     }
 
     fn leave(&mut self, core: &mut Core<'_, E>) {

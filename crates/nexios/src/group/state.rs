@@ -2,11 +2,29 @@
 //!
 //! # Invariants
 //!
-//! 1. The cause of the end is written once: the first one decides.
-//! 2. No future is polled or dropped and no waker called while the lock is held.
+//! Those of the whole module; other pages point here.
+//!
+//! 1. The cause of the end is written once: the first one decides. A handle is told of its end only after that.
+//! 2. No future is polled or dropped, no destructor, waker or hook called, under a lock. The locks are `Core` (here),
+//!    `Signals` (`wake.rs`) and one for each child's cell (`outcome.rs`). `Signals` may be taken under `Core`, never the
+//!    other way round; a cell is taken alone.
 //! 3. Whoever polls the group either finishes it or leaves a waker that will be called.
-//! 4. At most one thread drives at a time; whoever finds it driven leaves a waker and goes.
-//! 5. When the phase is `Closed` nothing is added and nothing is polled any more.
+//! 4. At most one thread drives at a time (`Core::driving`). Whoever finds the group driven leaves a waker and goes.
+//! 5. When the phase is `Closed` no child is added and no child's poll begins. Only the body may still be polled, after
+//!    `cancel()`.
+//! 6. A key names one child: its slot and the low half of its id. Should that come again in the same slot after four
+//!    thousand million spawns, a late wake costs one poll.
+//! 7. A waker is in the queue of woken keys at most once.
+//! 8. A cell ends once: with the child's result, or with the reason for which the child is dropped.
+//! 9. Timer and token are looked at whatever is left of the budget of the task, at least once a turn if they were woken,
+//!    and they wait behind nobody.
+//! 10. Neither the body nor a woken child waits for its poll without end, whoever else is always ready: children are
+//!     polled in the order of their wakes, and who goes first, body or children, is `BodyTurn`'s (`children.rs`).
+//! 11. When `drop` of the group or of a started `run` returns, every in-task child has been dropped. The exception is a
+//!     thread that is itself inside a child's poll or destructor: it does not wait, since it could wait for itself; then
+//!     the polling thread drops the child as its poll returns.
+//! 12. What is done for one child, its end and its cancellation too, costs the same however many there are (the limit's
+//!     queue apart, which is a tree).
 
 use std::{
     collections::BTreeMap,
@@ -18,6 +36,8 @@ use std::{
     task::Waker,
 };
 
+use tokio::time::Instant;
+
 use super::{
     builder::Settings,
     children::{Children, Place},
@@ -25,7 +45,7 @@ use super::{
     finalizers::Finalizers,
     unwinding::Unwinding,
     verdict::{Cause, Payload, Verdict},
-    wake::Signals,
+    wake::{Others, Signals},
     wakers,
 };
 use crate::{
@@ -79,8 +99,8 @@ pub(super) struct Core<'env, E> {
     pub(super) parked: bool,
     /// Somebody has driven the group at least once.
     pub(super) driven_once: bool,
-    /// The body was woken while somebody else was driving.
-    pub(super) body_woken: bool,
+    /// What was woken besides children and has not had its turn.
+    pub(super) woken: Others,
     pub(super) clock: Clock,
     /// Who wants to be told when the end begins, though somebody else drives.
     pub(super) watchers: Option<BTreeMap<u64, Waker>>,
@@ -112,6 +132,14 @@ impl<E> Left<E> {
     }
 }
 
+impl<E> Core<'_, E> {
+    /// When the next limit is due, if any; the timer is set to it when it is looked at.
+    pub(super) fn set_due(&mut self, due: Option<Instant>) {
+        self.clock.due = due;
+        self.woken.timer = due.is_some();
+    }
+}
+
 impl<'env, E> Shared<'env, E> {
     pub(super) fn new(settings: Settings) -> Self {
         let clock = Clock::new(settings.timeout, settings.deadline, settings.parent.clone());
@@ -128,7 +156,7 @@ impl<'env, E> Shared<'env, E> {
             awaited: false,
             parked: false,
             driven_once: false,
-            body_woken: true,
+            woken: Others { body: true, ..clock.unseen() },
             clock,
             watchers: None,
             token: None,
@@ -188,7 +216,7 @@ impl<'env, E> Shared<'env, E> {
         if simple {
             core.verdict.cause = Some(Cause::Finished);
             core.phase = Phase::Closed;
-            core.clock.set_due(None);
+            core.set_due(None);
         }
         simple
     }
@@ -216,9 +244,11 @@ impl<'env, E> Shared<'env, E> {
         }
     }
 
-    /// Whether this child waits for a place under the limit.
-    pub(super) fn is_waiting(&self, place: Place) -> bool {
-        self.settings.limit != usize::MAX && self.lock().children.is_waiting(place)
+    /// A child waits for this one: it must not wait for a place in its turn.
+    pub(super) fn start_awaited(&self, place: Place) {
+        if self.settings.limit != usize::MAX {
+            self.lock().children.start_awaited(place);
+        }
     }
 
     /// Registers a waker that is called once when the group begins to end.

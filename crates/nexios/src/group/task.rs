@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    drive, frames,
+    drive,
+    frames::{self, Inside},
     outcome::{Found, Outcome},
     panics::log_unseen,
     state::Shared,
@@ -109,10 +110,10 @@ impl<T, E: From<Interrupted>> Future for Task<'_, T, E> {
         }
         if let Some(group) = &this.group {
             let place = this.outcome.place();
-            if frames::inside(group.address()) {
+            if let Some(inside) = frames::inside(group.address()) {
                 // The driver is further up this stack. It goes on when we return.
-                if group.is_waiting(place) {
-                    frames::note(group.address(), |notes| notes.lends = true);
+                if inside == Inside::Child {
+                    group.start_awaited(place);
                 }
             } else if let Some(found) = this.outcome.take() {
                 return this.resolve(found);

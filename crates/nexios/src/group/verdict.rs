@@ -7,6 +7,9 @@ use crate::{CancelReason, Interrupted};
 /// What a panic carries.
 pub(super) type Payload = Box<dyn Any + Send>;
 
+/// Whose error is the body's; children have ids from one.
+pub(super) const BODY: u64 = 0;
+
 /// How many errors beyond the first are kept; the rest are counted.
 const SUPPRESSED_KEPT: usize = 64;
 
@@ -48,7 +51,7 @@ impl Cause {
 
     /// Whether the body of `run` is dropped at its await, at once.
     pub(super) fn interrupts_body(self) -> bool {
-        matches!(self, Self::Failed | Self::Panicked | Self::Deadline | Self::OwnerDropped)
+        !matches!(self, Self::Finished | Self::Requested)
     }
 }
 
@@ -66,10 +69,11 @@ pub(super) enum Recorded<E> {
 /// # Invariants
 ///
 /// 1. `cause` is written once.
-/// 2. `primary` is filled only together with the cause `Failed`.
+/// 2. `primary` is filled together with the cause `Failed`, or by the body of a group that was cancelled by
+///    [`cancel`](super::TaskGroup::cancel), which leaves the body its own answer.
 pub(super) struct Verdict<E> {
     pub(super) cause: Option<Cause>,
-    /// The error that decided, with the id of the child (zero for the body).
+    /// The error that `run` returns, with the id of the child.
     primary: Option<(u64, E)>,
     /// The first panic; it beats every error.
     panic: Option<Payload>,
@@ -77,27 +81,30 @@ pub(super) struct Verdict<E> {
     suppressed: Vec<(u64, E)>,
     /// Errors that found no room among the suppressed.
     pub(super) not_kept: u64,
-    /// A child ended without a good result because of the cause.
-    pub(super) cut: bool,
 }
 
 impl<E> Verdict<E> {
     pub(super) fn new() -> Self {
-        Self { cause: None, primary: None, panic: None, suppressed: Vec::new(), not_kept: 0, cut: false }
+        Self { cause: None, primary: None, panic: None, suppressed: Vec::new(), not_kept: 0 }
     }
 
     /// Records an error.
     pub(super) fn fail(&mut self, id: u64, error: E) -> Recorded<E> {
-        if self.cause.is_some() {
-            return self.suppress(id, error);
+        match self.cause {
+            None => {
+                self.cause = Some(Cause::Failed);
+                self.primary = Some((id, error));
+                Recorded::Decides
+            }
+            Some(Cause::Requested) if id == BODY => {
+                self.primary = Some((id, error));
+                Recorded::Kept
+            }
+            Some(_) => self.suppress(id, error),
         }
-        self.cause = Some(Cause::Failed);
-        self.primary = Some((id, error));
-        Recorded::Decides
     }
 
     fn suppress(&mut self, id: u64, error: E) -> Recorded<E> {
-        self.cut = true;
         if self.suppressed.len() == SUPPRESSED_KEPT {
             self.not_kept += 1;
             return Recorded::NoRoom(error);
@@ -109,7 +116,6 @@ impl<E> Verdict<E> {
     /// Records a panic; hands back what there is no room for: the payload of a later panic, an error.
     pub(super) fn panicked(&mut self, payload: Payload) -> (Option<Payload>, Recorded<E>) {
         self.cause.get_or_insert(Cause::Panicked);
-        self.cut = true;
         if self.panic.is_some() {
             return (Some(payload), Recorded::Kept);
         }
@@ -122,11 +128,6 @@ impl<E> Verdict<E> {
     /// Whether the body of `run` is dropped at its await, at once.
     pub(super) fn interrupts_body(&self) -> bool {
         self.panic.is_some() || self.cause.is_some_and(Cause::interrupts_body)
-    }
-
-    /// Whether the surrounding scope ended the group, which the body may answer.
-    pub(super) fn is_cancelled_from_outside(&self) -> bool {
-        matches!(self.cause, Some(Cause::Parent(_)))
     }
 
     pub(super) fn has_panic(&self) -> bool {

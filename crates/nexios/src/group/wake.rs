@@ -35,6 +35,41 @@ impl Key {
     pub(super) const PARENT: Self = Self { slot: u32::MAX - 2, generation: 0 };
 }
 
+/// What can be woken besides children. It is kept apart from their queue: in there it would wait behind children
+/// that keep coming.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Others {
+    pub(super) body: bool,
+    pub(super) timer: bool,
+    pub(super) parent: bool,
+}
+
+impl Others {
+    /// Marks what has this key; false if it is a child's.
+    pub(super) fn mark(&mut self, key: Key) -> bool {
+        match key {
+            Key::BODY => self.body = true,
+            Key::TIMER => self.timer = true,
+            Key::PARENT => self.parent = true,
+            _ => return false,
+        }
+        true
+    }
+
+    /// Moves the marks over to `into`; false if there were none.
+    pub(super) fn move_to(&mut self, into: &mut Self) -> bool {
+        let Self { body, timer, parent } = mem::take(self);
+        into.body |= body;
+        into.timer |= timer;
+        into.parent |= parent;
+        body || timer || parent
+    }
+
+    fn any(self) -> bool {
+        self.body || self.timer || self.parent
+    }
+}
+
 /// Who was woken, and who wants to know.
 #[derive(Default)]
 pub(super) struct Signals {
@@ -46,8 +81,8 @@ pub(super) struct Signals {
 struct State {
     /// Woken and not yet taken by a driver, in the order of the wakes; each key at most once.
     woken: Vec<Key>,
-    /// The body was woken as well; it is kept apart, so that a turn can begin with it.
-    body_woken: bool,
+    /// What else was woken.
+    others: Others,
     /// Somebody is driving and will look at `woken` before leaving. True until the first turn has ended: before that
     /// nobody waits.
     driven: bool,
@@ -57,7 +92,7 @@ struct State {
 
 impl Default for State {
     fn default() -> Self {
-        Self { woken: Vec::new(), body_woken: false, driven: true, awaiters: Awaiters::default() }
+        Self { woken: Vec::new(), others: Others::default(), driven: true, awaiters: Awaiters::default() }
     }
 }
 
@@ -108,14 +143,15 @@ impl Signals {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Moves the woken children behind `ready` and says whether the body was woken too.
-    fn drain(&self, state: &mut State, ready: &mut VecDeque<Key>) -> bool {
+    /// Moves the woken children behind `ready`, and the marks of what else was woken to `others`.
+    fn drain(&self, state: &mut State, ready: &mut VecDeque<Key>, others: &mut Others) -> bool {
         // Relaxed: written under the lock alone; who reads an old value without it looks again before it rests.
         self.some_woken.store(false, Ordering::Relaxed);
-        if !state.woken.is_empty() {
+        let some = !state.woken.is_empty();
+        if some {
             ready.extend(state.woken.drain(..));
         }
-        mem::take(&mut state.body_woken)
+        state.others.move_to(others) || some
     }
 
     /// Tells these signals from others on a thread's stack.
@@ -125,24 +161,24 @@ impl Signals {
 
     /// Begins a turn: from here to [`end_turn`](Self::end_turn) wakes are only collected.
     ///
-    /// The first turn of a group needs none. Moves the woken children behind `ready` and says whether the body was
-    /// woken too. The driver is awake, so its own waker is given back; it is registered anew at the end of the turn.
-    pub(super) fn begin_turn(&self, awaiter: u64, ready: &mut VecDeque<Key>) -> (bool, Option<Waker>) {
+    /// The first turn of a group needs none. Hands out what was woken, as [`collect`](Self::collect) does. The driver is
+    /// awake, so its own waker is given back; it is registered anew at the end of the turn.
+    pub(super) fn begin_turn(
+        &self,
+        awaiter: u64,
+        ready: &mut VecDeque<Key>,
+        others: &mut Others,
+    ) -> Option<Waker> {
         let mut state = self.lock();
         state.driven = true;
-        (self.drain(&mut state, ready), state.awaiters.remove(awaiter))
+        self.drain(&mut state, ready, others);
+        state.awaiters.remove(awaiter)
     }
 
-    /// Moves everything woken so far behind `ready`, the body too; false if there was nothing.
-    pub(super) fn collect(&self, ready: &mut VecDeque<Key>) -> bool {
-        if !self.some_woken.load(Ordering::Relaxed) {
-            return false;
-        }
-        let mut state = self.lock();
-        if self.drain(&mut state, ready) {
-            ready.push_back(Key::BODY);
-        }
-        !ready.is_empty()
+    /// Moves the children woken so far behind `ready` and the marks of what else was woken to `others`; false if
+    /// there was nothing.
+    pub(super) fn collect(&self, ready: &mut VecDeque<Key>, others: &mut Others) -> bool {
+        self.some_woken.load(Ordering::Relaxed) && self.drain(&mut self.lock(), ready, others)
     }
 
     /// Ends the turn with `waker` registered, unless something was woken meanwhile: then returns the waker.
@@ -155,7 +191,7 @@ impl Signals {
         hand_over: Option<u64>,
     ) -> Result<Option<Waker>, Waker> {
         let mut state = self.lock();
-        if state.body_woken || !state.woken.is_empty() {
+        if state.others.any() || !state.woken.is_empty() {
             return Err(waker);
         }
         state.driven = false;
@@ -200,7 +236,7 @@ impl Signals {
             let mut state = self.lock();
             self.some_woken.store(false, Ordering::Relaxed);
             state.driven = true;
-            state.body_woken = false;
+            state.others = Others::default();
             // The memory stays unless it has grown large.
             let large = state.woken.capacity() > WOKEN_KEPT;
             let woken = if large { mem::take(&mut state.woken) } else { Vec::new() };
@@ -232,9 +268,7 @@ impl Signals {
         let awaiters = {
             let mut state = self.lock();
             self.some_woken.store(true, Ordering::Relaxed);
-            if key == Key::BODY {
-                state.body_woken = true;
-            } else {
+            if !state.others.mark(key) {
                 state.woken.push(key);
             }
             if state.driven { Awaiters::default() } else { mem::take(&mut state.awaiters) }

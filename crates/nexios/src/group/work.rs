@@ -17,7 +17,7 @@ use super::{
     verdict::Payload,
     wakers::Report,
 };
-use crate::{CancelReason, Interrupted};
+use crate::{CancelReason, Interrupted, punctual::poll_punctual};
 
 /// A child that is under way or waits for its place. Two pointers, since it goes back and forth at every poll.
 pub(super) enum Work<'env, E> {
@@ -174,8 +174,9 @@ impl<'env, E: From<Interrupted>> Parallel<'env, E> {
                 }
                 Poll::Pending
             }
-            // The task may need a moment more after its report; then this leaves a waker.
-            Task::Spawned(handle) => Pin::new(handle).poll(cx).map(|joined| match joined {
+            // The task may need a moment more after its report; then this leaves a waker. What has ended must not seem to
+            // go on because others have used up the budget.
+            Task::Spawned(handle) => poll_punctual(Pin::new(handle), cx).map(|joined| match joined {
                 Ok(end) => end,
                 Err(error) => match error.try_into_panic() {
                     Ok(payload) => End::Panicked(Box::new(payload)),
@@ -202,6 +203,12 @@ impl<'env, E> Work<'env, E> {
             Self::InTask(_) => None,
             Self::Parallel(parallel) => Some(parallel.ending.clone()),
         }
+    }
+
+    /// Whether it is a parallel child whose task has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        let Self::Parallel(parallel) = self else { return false };
+        matches!(&parallel.task, Task::Spawned(handle) if handle.is_finished())
     }
 
     /// Whether it goes on without being polled.

@@ -5,9 +5,11 @@
 
 mod abort;
 mod basics;
+mod busy;
 mod cancel;
 mod cancel_child;
 mod collect;
+mod cost;
 mod deadlines;
 mod defer;
 mod driving;
@@ -17,6 +19,7 @@ mod ending;
 mod ends;
 mod fail_fast;
 mod failure;
+mod fairness;
 mod handle;
 mod handover;
 mod lending;

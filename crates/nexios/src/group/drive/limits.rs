@@ -9,10 +9,10 @@ use super::{
 use crate::{CancelReason, Interrupted};
 
 impl<E: From<Interrupted>> Driver<'_, '_, E> {
-    pub(super) fn look_at_parent(&self) {
+    pub(super) fn look_at_parent(&mut self, body: &mut dyn Body<E>) {
         let watch = {
             let mut core = self.shared.lock();
-            if !core.clock.parent_woken || core.phase != Phase::Open {
+            if !std::mem::take(&mut core.woken.parent) || core.phase != Phase::Open {
                 return;
             }
             core.clock.take_watch(&self.shared.signals)
@@ -20,14 +20,20 @@ impl<E: From<Interrupted>> Driver<'_, '_, E> {
         let Some(mut watch) = watch else { return };
         match watch.poll() {
             Poll::Pending => self.shared.lock().clock.put_watch(watch),
-            Poll::Ready(reason) => self.shared.close(Cause::Parent(reason)),
+            Poll::Ready(reason) => self.end(Cause::Parent(reason), body),
         }
+    }
+
+    /// Ends the group from outside: the body is dropped at its await, before the children.
+    fn end(&mut self, cause: Cause, body: &mut dyn Body<E>) {
+        self.cut_body(body);
+        self.shared.close(cause);
     }
 
     pub(super) fn look_at_timer(&mut self, body: &mut dyn Body<E>) {
         let timer = {
             let mut core = self.shared.lock();
-            if !core.clock.timer_woken {
+            if !std::mem::take(&mut core.woken.timer) {
                 return;
             }
             core.clock.take_timer(&self.shared.signals)
@@ -44,10 +50,7 @@ impl<E: From<Interrupted>> Driver<'_, '_, E> {
         match core.phase {
             Phase::Open => {
                 drop(core);
-                if cause.interrupts_body() {
-                    self.cut_body(body);
-                }
-                self.shared.close(cause);
+                self.end(cause, body);
             }
             Phase::Closing => self.shared.end_grace(core),
             Phase::Closed => {}

@@ -16,7 +16,7 @@ use super::{
         outcome::Ending,
         panics::{drop_quietly, log_panic, log_unseen},
         state::Core,
-        verdict::{Cause, Payload},
+        verdict::{BODY, Cause, Payload},
         work::{End, Failure},
     },
     Driver,
@@ -30,7 +30,7 @@ impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
         body: &mut dyn Body<E>,
     ) -> MutexGuard<'a, Core<'env, E>> {
         self.polled = true;
-        frames::begin_poll();
+        frames::begin_poll(true);
         let waker = self.seats.waker(turn.key, &self.shared.signals);
         waker.arm();
         let polled =
@@ -59,7 +59,7 @@ impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
     fn keep(&self, turn: Turn<'env, E>) -> MutexGuard<'a, Core<'env, E>> {
         let notes = frames::take_notes();
         let mut core = self.shared.lock();
-        let Some(doomed) = core.children.end_poll(turn, notes.lends, notes.told) else {
+        let Some(doomed) = core.children.end_poll(turn, notes.told) else {
             return self.end_poll(core);
         };
         let interrupted =
@@ -88,7 +88,6 @@ impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
             (Some(finished), Some(Failure { error, teller })) => {
                 if closing && finished.told {
                     // It only repeats what the group told it.
-                    self.shared.lock().verdict.cut = true;
                     drop_quietly(error);
                 } else {
                     if !closing {
@@ -135,28 +134,24 @@ impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
 
     pub(super) fn poll_body(&mut self, body: &mut dyn Body<E>) -> MutexGuard<'a, Core<'env, E>> {
         self.polled = true;
-        // What the body notes is lost: it has no place that it could lend.
-        frames::begin_poll();
+        self.begins = false;
+        frames::begin_poll(false);
         let shared = self.shared;
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll()));
         match polled {
             Ok(Poll::Pending) | Ok(Poll::Ready(Ok(()))) => {}
-            Ok(Poll::Ready(Err(error))) => {
-                // Told to stop, the body may answer with an error of its own: that is what `run` returns.
-                let answers =
-                    matches!(shared.lock().verdict.cause, Some(Cause::Requested | Cause::Parent(_)));
-                if answers {
-                    body.keep_error(error);
-                } else {
-                    shared.fail(0, error);
-                }
-            }
+            Ok(Poll::Ready(Err(error))) => shared.fail(BODY, error),
             Err(payload) => {
                 self.cut_body(body);
                 shared.panicked(payload);
             }
         }
-        shared.lock()
+        let mut core = shared.lock();
+        let Core { children, woken, .. } = &mut *core;
+        // Whom it has woken itself comes before it too.
+        frames::take_woken(&mut children.wakers.ready, woken);
+        children.end_body_poll();
+        core
     }
 
     pub(super) fn cut_body(&mut self, body: &mut dyn Body<E>) {

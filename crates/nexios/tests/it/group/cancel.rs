@@ -16,21 +16,19 @@ use super::probes::{
     CountDrop, Diary, Failed, OnDrop, after, bounded, cancelled, count, counting_polls, millis, settle,
 };
 
-/// TG-016
+/// TG-016: who wants to answer the cancellation does it around `run`.
 #[tokio::test(start_paused = true)]
-async fn a_body_that_answers_the_cancellation_with_its_own_error_is_heard() {
+async fn an_answer_to_the_cancellation_is_given_around_run() {
     let request = CancelToken::new();
     let outcome: Result<(), _> = CancelScope::new(request.clone(), None)
         .run(bounded(async {
             let group = TaskGroup::builder().grace(millis(50)).build();
-            let token = group.token();
-            let run = group.run(async {
-                group.spawn(pending::<Result<(), Failed>>());
-                let reason = token.cancelled().await;
-                assert_eq!(reason, CancelReason::ClientDisconnected);
+            let run = async {
+                let cut = group.run(async { group.spawn(pending::<Result<(), Failed>>()).await }).await;
+                assert_eq!(cut, Err(cancelled(CancelReason::ClientDisconnected)));
                 after(5).await;
                 Err(Failed::With("half of it was sent"))
-            });
+            };
             let outer = async {
                 after(10).await;
                 request.cancel(CancelReason::ClientDisconnected);
@@ -42,26 +40,47 @@ async fn a_body_that_answers_the_cancellation_with_its_own_error_is_heard() {
     assert!(request.is_cancelled(), "the outer cancellation stays visible in the token");
 }
 
-/// TG-016: an error that the body has ready in the instant of the cancellation counts without grace, too.
+/// TG-016: the body is cut at its await, whatever it is about to do, as at a deadline; with a grace or without.
 #[tokio::test(start_paused = true)]
-async fn a_body_answers_the_cancellation_at_once_without_grace() {
-    let request = CancelToken::new();
-    let outcome: Result<(), _> = CancelScope::new(request.clone(), None)
-        .run(bounded(async {
-            let group = TaskGroup::new();
-            let token = request.clone();
-            let run = group.run(async {
-                token.cancelled().await;
-                Err(Failed::With("own answer"))
-            });
-            let outer = async {
-                after(10).await;
-                request.cancel(CancelReason::Shutdown);
-            };
-            tokio::join!(run, outer).0
+async fn a_scopes_token_cuts_the_body_at_its_await() {
+    for grace in [0, 100] {
+        let request = CancelToken::new();
+        let begun = Instant::now();
+        let outcome: Result<(), _> = CancelScope::new(request.clone(), None)
+            .run(bounded(async {
+                let group = TaskGroup::builder().grace(millis(grace)).build();
+                let token = request.clone();
+                let run = group.run(async {
+                    token.cancelled().await;
+                    Err(Failed::With("own answer"))
+                });
+                let outer = async {
+                    after(10).await;
+                    request.cancel(CancelReason::Shutdown);
+                };
+                tokio::join!(run, outer).0
+            }))
+            .await;
+        assert_eq!(outcome, Err(cancelled(CancelReason::Shutdown)));
+        assert_eq!(begun.elapsed(), millis(10));
+    }
+}
+
+/// `cancel()` leaves the body alone, its own error too.
+#[tokio::test(start_paused = true)]
+async fn after_cancel_run_returns_the_bodys_own_error() {
+    for grace in [0, 50] {
+        let group = TaskGroup::builder().grace(millis(grace)).build();
+        let outcome: Result<(), _> = bounded(group.run(async {
+            group.spawn(pending::<Result<(), Failed>>());
+            group.cancel();
+            after(5).await;
+            Err(Failed::With("own answer"))
         }))
         .await;
-    assert_eq!(outcome, Err(Failed::With("own answer")));
+        assert_eq!(outcome, Err(Failed::With("own answer")));
+        assert_eq!(group.suppressed(), []);
+    }
 }
 
 /// TG-035

@@ -1,11 +1,20 @@
 //! The first failure decides, and reaches the caller as it was.
 
-use std::{error::Error, fmt, future::pending, sync::atomic::AtomicUsize};
+use std::{
+    error::Error,
+    fmt,
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
 
 use nexios::{CancelReason, CancelScope, CancelToken, TaskGroup};
 use tokio::time::Instant;
 
-use super::probes::{CountDrop, Diary, Failed, after, bounded, cancelled, count, millis};
+use super::probes::{CountDrop, Diary, Failed, OnDrop, after, bounded, cancelled, count, millis};
 
 /// TG-005
 #[tokio::test(start_paused = true)]
@@ -329,4 +338,29 @@ async fn a_body_that_is_done_does_not_hide_a_later_failure() {
     }))
     .await;
     assert_eq!(outcome, Err(Failed::With("late")));
+}
+
+/// The first cause decides; the error of a parallel child that had failed by itself before is kept beside it, without a
+/// grace too.
+#[test]
+fn the_error_of_a_parallel_child_that_had_ended_before_is_suppressed_not_lost() {
+    let workers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let group = TaskGroup::new();
+    let ended = Arc::new(AtomicBool::new(false));
+    // Not in a task: the child needs the worker for itself.
+    let outcome: Result<(), _> = workers.block_on(group.run(async {
+        let sets = ended.clone();
+        group.spawn_parallel(async move {
+            let _sets = OnDrop(move || sets.store(true, Ordering::SeqCst));
+            Err::<(), _>(Failed::With("second"))
+        });
+        // Holds the driver, so that it hears of the body's error first.
+        while !ended.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        thread::sleep(millis(100));
+        Err(Failed::With("first"))
+    }));
+    assert_eq!(outcome, Err(Failed::With("first")));
+    assert_eq!(group.suppressed(), [Failed::With("second")]);
 }

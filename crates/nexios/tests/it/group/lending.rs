@@ -1,4 +1,4 @@
-//! A child that awaits a sibling without a place lends its own.
+//! A sibling without a place that another child awaits is started over the limit.
 
 use std::future::Future;
 
@@ -10,9 +10,9 @@ fn limited<'env>(limit: usize) -> TaskGroup<'env, Failed> {
     TaskGroup::builder().limit(limit).build()
 }
 
-/// A handle polled inside a child's poll lends that child's place.
+/// A handle polled inside a child's poll starts its child at once.
 #[tokio::test(start_paused = true)]
-async fn a_child_that_awaits_a_waiting_sibling_lends_its_place() {
+async fn a_sibling_without_a_place_starts_when_a_child_awaits_it() {
     for limit in 1..4 {
         let group = limited(limit);
         let depth = 20;
@@ -40,9 +40,9 @@ fn chain<'env>(
     })
 }
 
-/// It is the head of the queue that gets the place, and a lender awaiting one further back still gets there.
+/// It is the awaited one that is started, not the head of the queue.
 #[tokio::test(start_paused = true)]
-async fn the_lent_place_goes_to_the_head_of_the_queue() {
+async fn the_awaited_sibling_starts_before_those_that_wait_longer() {
     let order = Order::default();
     let group = limited(1);
     let outcome = group
@@ -71,22 +71,64 @@ async fn the_lent_place_goes_to_the_head_of_the_queue() {
         })
         .await;
     assert_eq!(within(1000, async { outcome }).await, Ok(()));
-    assert_eq!(order.seen(), ["one", "two", "three", "parent"]);
+    assert_eq!(order.seen(), ["three", "two", "one", "parent"]);
 }
 
-/// The lender stays pollable: its own timer works while it waits for the sibling.
+/// Counts itself while it runs.
+async fn inside(running: &Gauge) -> Result<(), Failed> {
+    let _inside = running.enter();
+    value(5, ()).await
+}
+
+/// The body holds no place, so that it awaits a child is no reason to start that over the limit.
 #[tokio::test(start_paused = true)]
-async fn a_lender_stays_pollable() {
+async fn a_child_that_the_body_awaits_waits_for_its_place() {
+    let running = Gauge::default();
+    let group = limited(2);
+    let work = group.run(async {
+        let children: Vec<_> = (0..10).map(|_| group.spawn(inside(&running))).collect();
+        for child in children.into_iter().rev() {
+            child.await?;
+        }
+        Ok(())
+    });
+    assert_eq!(within(1000, work).await, Ok(()));
+    assert_eq!(running.most(), 2);
+}
+
+/// The place over the limit goes with the sibling: whoever waits for one does not get it.
+#[tokio::test(start_paused = true)]
+async fn a_place_over_the_limit_is_not_handed_on() {
+    let running = Gauge::default();
+    let group = limited(1);
+    let work = group.run(async {
+        let (spawner, running) = (group.spawner(), &running);
+        let parent = group.spawn(async move {
+            spawner.spawn(inside(running)).await?;
+            inside(running).await
+        });
+        for _ in 0..5 {
+            group.spawn(inside(running));
+        }
+        parent.await
+    });
+    assert_eq!(within(1000, work).await, Ok(()));
+    assert_eq!((running.most(), running.entered()), (1, 7));
+}
+
+/// The awaiter stays pollable: its own timer works while it waits for the sibling.
+#[tokio::test(start_paused = true)]
+async fn a_child_that_awaits_a_sibling_stays_pollable() {
     let group = limited(1);
     let outcome = group
         .run(async {
             let spawner = group.spawner();
-            let lender = group.spawn(async move {
+            let awaiter = group.spawn(async move {
                 let stuck = spawner.spawn(never::<()>());
                 let waited = tokio::time::timeout(millis(20), stuck).await;
                 Ok(waited.is_err())
             });
-            let timed_out = lender.await?;
+            let timed_out = awaiter.await?;
             group.cancel();
             Ok(timed_out)
         })
@@ -94,9 +136,9 @@ async fn a_lender_stays_pollable() {
     assert_eq!(within(1000, async { outcome }).await, Ok(true));
 }
 
-/// Lending through a nested group: the outer child polls, deep inside, a handle of its own group.
+/// Through a nested group: the outer child polls, deep inside, a handle of its own group.
 #[tokio::test(start_paused = true)]
-async fn a_handle_awaited_inside_a_nested_group_lends_too() {
+async fn a_handle_awaited_inside_a_nested_group_starts_its_child_too() {
     let group = limited(1);
     let work = async {
         group
@@ -114,9 +156,9 @@ async fn a_handle_awaited_inside_a_nested_group_lends_too() {
     assert_eq!(within(1000, work).await, Ok(4));
 }
 
-/// Many lenders at once: the places in use never exceed the limit plus those that are waiting for siblings.
+/// Many awaiters at once: the places in use never exceed the limit plus those that are waiting for siblings.
 #[tokio::test(start_paused = true)]
-async fn lending_does_not_raise_the_number_of_children_that_really_run() {
+async fn awaiting_siblings_does_not_raise_the_number_of_children_that_really_run() {
     let running = Gauge::default();
     let group = limited(3);
     let work = async {

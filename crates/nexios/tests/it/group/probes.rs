@@ -39,7 +39,7 @@ pub(super) fn group<'env>() -> TaskGroup<'env, Failed> {
     TaskGroup::new()
 }
 
-pub(super) fn millis(millis: u64) -> Duration {
+pub(super) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 

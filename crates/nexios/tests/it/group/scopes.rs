@@ -256,9 +256,9 @@ async fn the_groups_token_is_passed_on_with_parent() {
     assert_eq!(begun.elapsed(), millis(10));
 }
 
-/// The body answers the outer cancellation with an error of its own: that is returned.
+/// The grace is for children: the body is cut at its await, as at a deadline.
 #[tokio::test(start_paused = true)]
-async fn in_the_grace_the_body_may_answer_the_outer_cancellation_itself() {
+async fn the_scopes_token_cuts_the_body_without_grace() {
     let (token, scope) = scope(None);
     fire(&token, 10, CancelReason::Shutdown);
     let seen = token.clone();
@@ -274,30 +274,57 @@ async fn in_the_grace_the_body_may_answer_the_outer_cancellation_itself() {
                 .await
         })
         .await;
-    assert_eq!(outcome, Err(Failed::With("own answer")));
+    assert_eq!(outcome, Err(cancelled(CancelReason::Shutdown)));
     assert_eq!(token.reason(), Some(CancelReason::Shutdown), "still to be seen in the token");
 }
 
-/// The scope's cancellation decides unless nothing was lost to it: `join` is Ok only if all children ended well.
+/// The first cause decides, as for a deadline: that children end well in the grace is seen in their handles.
 #[tokio::test(start_paused = true)]
-async fn in_a_cancelled_scope_join_is_ok_if_all_children_end_well_in_the_grace() {
-    for (well, expected) in [(true, Ok(())), (false, Err(cancelled(CancelReason::Shutdown)))] {
+async fn in_a_cancelled_scope_join_says_so_though_all_children_end_well_in_the_grace() {
+    for well in [true, false] {
         let (token, scope) = scope(None);
         fire(&token, 10, CancelReason::Shutdown);
         let outcome = scope.run(async {
             let group: TaskGroup<'_, Failed> = TaskGroup::builder().grace(millis(50)).build();
+            let mut tasks = Vec::new();
             for quick in [true, well] {
                 let token = group.token();
-                group.spawn(async move {
+                tasks.push(group.spawn(async move {
                     let _reason = token.cancelled().await;
                     after(if quick { 5 } else { 500 }).await;
                     Ok(())
-                });
+                }));
             }
-            within(1000, group.join()).await
+            let joined = within(1000, group.join()).await;
+            for (task, ends_well) in tasks.into_iter().zip([true, well]) {
+                assert_eq!(task.await.is_ok(), ends_well);
+            }
+            joined
         });
-        assert_eq!(outcome.await, expected);
+        assert_eq!(outcome.await, Err(cancelled(CancelReason::Shutdown)));
     }
+}
+
+/// A body that needs no await is not cut: it gets to its first one, as with a deadline that has passed.
+#[tokio::test(start_paused = true)]
+async fn in_a_scope_that_was_cancelled_before_the_body_gets_to_its_first_await() {
+    let (token, scope) = scope(None);
+    token.cancel(CancelReason::Shutdown);
+    scope
+        .run(async {
+            assert_eq!(group().run(async { Ok(1) }).await, Ok(1));
+            let mut awaited = false;
+            let group = group();
+            let outcome: Result<(), _> = group
+                .run(async {
+                    awaited = true;
+                    never().await
+                })
+                .await;
+            assert_eq!(outcome, Err(cancelled(CancelReason::Shutdown)));
+            assert!(awaited);
+        })
+        .await;
 }
 
 /// A failure before the scope fires stays the cause.

@@ -36,10 +36,9 @@ fn wake(left: &Left) {
     waker.expect("the child has been polled").wake();
 }
 
-/// A child that ends right after it looked at a sibling without a place has no place to lend any more, and the child
-/// that is polled next does not lend in its stead.
+/// A child that ends right after it looked at a sibling without a place leaves its own to nobody but that sibling.
 #[tokio::test(start_paused = true)]
-async fn nobody_lends_for_a_child_that_has_ended() {
+async fn a_child_that_has_looked_at_a_sibling_and_ends_frees_one_place_not_two() {
     let gauge = Gauge::default();
     let group: TaskGroup<'static, Failed> = TaskGroup::builder().limit(2).build();
     let waiting = Arc::new(Mutex::new(None));
