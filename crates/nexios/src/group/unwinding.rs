@@ -41,7 +41,9 @@ pub(super) fn say_if_panicked<E>((label, task): Aborted<E>) {
 }
 
 fn log_panicked(label: &Label) {
-    tracing::error!(child = %label, "an aborted child of a task group panicked while it unwound");
+    crate::log::say(
+        || tracing::error!(child = %label, "an aborted child of a task group panicked while it unwound"),
+    );
 }
 
 impl<E> Default for Unwinding<E> {
@@ -81,7 +83,9 @@ impl<E> Unwinding<E> {
         })
         .await;
         for (label, _) in &self.tasks {
-            tracing::warn!(child = %label, "an aborted child of a task group is still running");
+            crate::log::say(
+                || tracing::warn!(child = %label, "an aborted child of a task group is still running"),
+            );
         }
     }
 }
