@@ -3,6 +3,7 @@
 mod background;
 mod cancel;
 mod group;
+mod growth;
 mod hedge;
 mod lazy;
 mod pool;
