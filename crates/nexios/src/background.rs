@@ -5,13 +5,12 @@ mod clock;
 mod context;
 #[cfg(feature = "cron")]
 mod cron;
+mod current;
 mod drain;
 mod driver;
 mod error;
-mod history;
 mod info;
 mod outcome;
-mod places;
 mod record;
 mod registry;
 mod report;
@@ -33,8 +32,10 @@ use std::{
 use crate::CancelReason;
 
 use builder::Settings;
+use drain::Drains;
 use record::OnCancel;
-use registry::{Hook, Registry};
+use registry::{Bounds, Registry};
+use report::Hook;
 
 pub use builder::{RetryTaskBuilder, TaskBuilder};
 pub use context::TaskContext;
@@ -110,10 +111,14 @@ pub fn create_background_task<T: Send + 'static>(
 #[derive(Clone)]
 pub struct Background {
     registry: Arc<Registry>,
+    /// Told about failures.
+    hook: Arc<Hook>,
+    /// The drain that goes on, if one does.
+    drains: Arc<Drains>,
 }
 
 static GLOBAL: LazyLock<Background> =
-    LazyLock::new(|| Background { registry: Arc::new(Registry::new(BackgroundBuilder::new(), true)) });
+    LazyLock::new(|| BackgroundBuilder::new().build_with(Drains::of_the_process()));
 
 impl Background {
     /// Creates a registry with the defaults of [`BackgroundBuilder`].
@@ -156,7 +161,7 @@ impl Background {
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = T> + Send + 'static,
     {
-        builder::spawn_once::<work::AnyValue, _, _, _>(&self.registry, Settings::new(name), closure)
+        builder::spawn_once::<work::AnyValue, _, _, _>(self.settings(name), closure)
     }
 
     /// Starts a task whose `Err` is a failure: logged, counted and shown with its text.
@@ -178,7 +183,7 @@ impl Background {
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        builder::spawn_once::<work::OkValue, _, _, _>(&self.registry, Settings::new(name), closure)
+        builder::spawn_once::<work::OkValue, _, _, _>(self.settings(name), closure)
     }
 
     /// Starts a plain future, as [`create_background_task`] does on the global registry.
@@ -192,19 +197,17 @@ impl Background {
         name: impl Into<Cow<'static, str>>,
         future: impl Future<Output = T> + Send + 'static,
     ) -> BackgroundTask<T> {
-        let name = name.into();
-        let started =
-            builder::start(&self.registry, Settings::new(name.clone()), OnCancel::Drop, future, work::plain);
+        let started = builder::start(self.settings(name), OnCancel::Drop, future, work::plain);
         started.unwrap_or_else(|refused| {
-            report::refused(&name);
-            drop(refused);
-            BackgroundTask::refused(self.registry.next_id())
+            // Nobody asked whether it would be refused, so its destructor must not panic here.
+            let _ = outcome::contain(|| drop(refused));
+            BackgroundTask::refused()
         })
     }
 
     /// Sets up one task: a time limit, retries, a unique key.
     pub fn task(&self, name: impl Into<Cow<'static, str>>) -> TaskBuilder {
-        TaskBuilder::new(self.registry.clone(), Settings::new(name))
+        TaskBuilder::new(self.settings(name))
     }
 
     /// Runs `closure` every `period`, first after one period, until cancelled or shut down.
@@ -247,8 +250,8 @@ impl Background {
         Fut: Future<Output = ()> + Send + 'static,
     {
         assert!(!period.is_zero(), "every({period:?}): the period must not be zero");
-        builder::start(&self.registry, Settings::new(name), OnCancel::Ask, closure, |record, closure| {
-            schedule::every(&self.registry, record, period, closure)
+        builder::start(self.settings(name), OnCancel::Ask, closure, |end, closure| {
+            schedule::every(end, period, closure)
         })
     }
 
@@ -333,8 +336,8 @@ impl Background {
             Ok(times) => times,
             Err(error) => return Err(BackgroundError::BadSchedule(closure, error)),
         };
-        builder::start(&self.registry, Settings::new(name), OnCancel::Ask, closure, |record, closure| {
-            schedule::cron(&self.registry, record, clock, times, closure)
+        builder::start(self.settings(name), OnCancel::Ask, closure, |end, closure| {
+            schedule::cron(end, clock, times, closure)
         })
     }
 
@@ -344,7 +347,7 @@ impl Background {
     /// It is called once for each, in the task, after the state is final and before the handle resolves. A
     /// panic in it is logged and goes no further.
     pub fn on_error(&self, hook: impl Fn(&TaskInfo) + Send + Sync + 'static) {
-        self.registry.set_hook(Arc::new(hook));
+        self.hook.set(Arc::new(hook));
     }
 
     /// All live tasks in the order of their start, then the finished ones that are kept, newest first.
@@ -384,16 +387,26 @@ impl Background {
     /// at the same time are one: the shorter limits hold, and both get the same report. The drain of
     /// [`Background::global`] also waits, within the same limits, for what dropped task groups left behind.
     ///
+    /// A task of this registry may await a drain itself. While it does, it is neither waited for nor cancelled, and if
+    /// it is the only one who drains, it goes on undisturbed afterwards and is not in the report. If somebody outside
+    /// drains as well, the task gets its report once all others have ended, and the one outside waits for it as for
+    /// any other task. This holds for a drain that the task polls itself, wherever in it, and not for one that it
+    /// awaits through something that it spawned.
+    ///
     /// # Panics
     ///
     /// Panics outside a tokio runtime with its clock enabled.
     ///
     /// # Cancel safety
     ///
-    /// The registry stays shut when the future is dropped, but the phases do not advance until drain is
-    /// called again.
+    /// Safe: the drain is a task of its own and goes on when the future is dropped, once it has been polled. Another
+    /// call joins it.
     pub async fn drain(&self, drain: Drain) -> DrainReport {
-        drain::drain(&self.registry, drain).await
+        self.drains.drain(&self.registry, drain).await
+    }
+
+    fn settings(&self, name: impl Into<Cow<'static, str>>) -> Settings {
+        Settings::new(self.registry.clone(), self.hook.clone(), name)
     }
 }
 
@@ -413,16 +426,14 @@ impl fmt::Debug for Background {
 #[derive(Clone)]
 #[must_use = "a builder makes nothing until `build` is called"]
 pub struct BackgroundBuilder {
-    limit: usize,
-    queue: usize,
-    live: usize,
-    history: usize,
-    hook: Option<Hook>,
+    bounds: Bounds,
+    hook: Option<Arc<dyn Fn(&TaskInfo) + Send + Sync>>,
 }
 
 impl BackgroundBuilder {
     fn new() -> Self {
-        Self { limit: usize::MAX, queue: usize::MAX, live: 10_000, history: 1_000, hook: None }
+        let bounds = Bounds { limit: usize::MAX, queue: usize::MAX, live: 10_000, history: 1_000 };
+        Self { bounds, hook: None }
     }
 
     /// Runs at most `limit` tasks at once; the others wait. Default: no limit but [`live`](Self::live).
@@ -433,14 +444,14 @@ impl BackgroundBuilder {
     #[track_caller]
     pub fn limit(mut self, limit: usize) -> Self {
         assert!(limit > 0, "limit({limit}): at least one task must be able to run");
-        self.limit = limit;
+        self.bounds.limit = limit;
         self
     }
 
     /// Lets at most `queue` tasks wait for a slot; zero means that none waits. Default: no limit but
     /// [`live`](Self::live).
     pub fn queue(mut self, queue: usize) -> Self {
-        self.queue = queue;
+        self.bounds.queue = queue;
         self
     }
 
@@ -452,13 +463,13 @@ impl BackgroundBuilder {
     #[track_caller]
     pub fn live(mut self, live: usize) -> Self {
         assert!(live > 0, "live({live}): at least one task must be able to run");
-        self.live = live;
+        self.bounds.live = live;
         self
     }
 
     /// Keeps the newest `history` finished tasks visible. Default: 1,000.
     pub fn history(mut self, history: usize) -> Self {
-        self.history = history;
+        self.bounds.history = history;
         self
     }
 
@@ -471,17 +482,20 @@ impl BackgroundBuilder {
     /// Makes the registry. It needs no runtime until a task is started.
     #[must_use]
     pub fn build(self) -> Background {
-        Background { registry: Arc::new(Registry::new(self, false)) }
+        self.build_with(Drains::default())
+    }
+
+    fn build_with(self, drains: Drains) -> Background {
+        Background {
+            registry: Arc::new(Registry::new(self.bounds)),
+            hook: Arc::new(Hook::new(self.hook)),
+            drains: Arc::new(drains),
+        }
     }
 }
 
 impl fmt::Debug for BackgroundBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BackgroundBuilder")
-            .field("limit", &self.limit)
-            .field("queue", &self.queue)
-            .field("live", &self.live)
-            .field("history", &self.history)
-            .finish_non_exhaustive()
+        f.debug_struct("BackgroundBuilder").field("bounds", &self.bounds).finish_non_exhaustive()
     }
 }

@@ -393,8 +393,10 @@ impl<E> Drop for TaskGroup<'_, E> {
         if live == 0 {
             self.shared.close(Cause::Finished);
         } else if forgotten {
-            tracing::warn!(group = ?self.shared.settings.name, made_at = %self.made_at, children = live,
-                "a task group was dropped before anybody awaited it or one of its children");
+            crate::log::say(|| {
+                tracing::warn!(group = ?self.shared.settings.name, made_at = %self.made_at, children = live,
+                "a task group was dropped before anybody awaited it or one of its children")
+            });
         }
         if let Some(payload) = self.shared.end_now() {
             run::resume_or_log(payload);

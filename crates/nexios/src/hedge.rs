@@ -173,7 +173,9 @@ impl Policy {
         }
         if cause == Cause::Due && self.budget.as_ref().is_some_and(|budget| !budget.take()) {
             self.counters.suppressed();
-            tracing::debug!(attempt = index + 1, "hedge suppressed: its budget is used up");
+            crate::log::say(|| {
+                tracing::debug!(attempt = index + 1, "hedge suppressed: its budget is used up")
+            });
             return false;
         }
         tally.hedged();

@@ -27,6 +27,7 @@ mod group;
 mod hedge;
 mod latency;
 mod lazy;
+mod log;
 mod pool;
 mod punctual;
 mod race;

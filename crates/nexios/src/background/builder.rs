@@ -1,12 +1,15 @@
 use std::{borrow::Cow, fmt, future::Future, sync::Arc, time::Duration};
 
+use crate::log;
+
 use super::{
     context::TaskContext,
     driver::{Driver, End},
     error::BackgroundError,
     outcome::Outcome,
-    record::{OnCancel, Record},
+    record::OnCancel,
     registry::Registry,
+    report::{self, Hook},
     retry::Retry,
     runtime,
     task::BackgroundTask,
@@ -39,26 +42,27 @@ use super::{
 /// ```
 #[must_use = "a builder starts nothing until one of its `spawn` methods is called"]
 pub struct TaskBuilder {
-    registry: Arc<Registry>,
     settings: Settings,
 }
 
 /// What a task is admitted with.
 pub(super) struct Settings {
+    registry: Arc<Registry>,
+    hook: Arc<Hook>,
     name: Cow<'static, str>,
     key: Option<Arc<str>>,
     limit: Option<Duration>,
 }
 
 impl Settings {
-    pub(super) fn new(name: impl Into<Cow<'static, str>>) -> Self {
-        Self { name: name.into(), key: None, limit: None }
+    pub(super) fn new(registry: Arc<Registry>, hook: Arc<Hook>, name: impl Into<Cow<'static, str>>) -> Self {
+        Self { registry, hook, name: name.into(), key: None, limit: None }
     }
 }
 
 impl TaskBuilder {
-    pub(super) fn new(registry: Arc<Registry>, settings: Settings) -> Self {
-        Self { registry, settings }
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings }
     }
 
     /// Drops the task's future when it has run for `limit`, all attempts together. Default: no limit.
@@ -100,7 +104,7 @@ impl TaskBuilder {
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = T> + Send + 'static,
     {
-        spawn_once::<AnyValue, _, _, _>(&self.registry, self.settings, closure)
+        spawn_once::<AnyValue, _, _, _>(self.settings, closure)
     }
 
     /// Starts the task; an `Err` it returns is the state [`Failed`](crate::TaskState::Failed).
@@ -123,7 +127,7 @@ impl TaskBuilder {
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        spawn_once::<OkValue, _, _, _>(&self.registry, self.settings, closure)
+        spawn_once::<OkValue, _, _, _>(self.settings, closure)
     }
 }
 
@@ -211,10 +215,10 @@ impl RetryTaskBuilder {
         F: Fn(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = T> + Send + 'static,
     {
-        let Self { task: TaskBuilder { registry, settings }, retry } = self;
+        let Self { task: TaskBuilder { settings }, retry } = self;
         let limit = settings.limit;
-        start(&registry, settings, OnCancel::Ask, closure, |record, closure| {
-            work::retried::<T, J, _, _>(&registry, record, limit, &retry, closure)
+        start(settings, OnCancel::Ask, closure, |end, closure| {
+            work::retried::<T, J, _, _>(end, limit, &retry, closure)
         })
     }
 }
@@ -222,7 +226,6 @@ impl RetryTaskBuilder {
 /// Starts a task whose closure is called once.
 #[track_caller]
 pub(super) fn spawn_once<J, T, F, Fut>(
-    registry: &Arc<Registry>,
     settings: Settings,
     closure: F,
 ) -> Result<BackgroundTask<T>, BackgroundError<F>>
@@ -233,9 +236,9 @@ where
     Fut: Future<Output = T> + Send + 'static,
 {
     match settings.limit {
-        None => start(registry, settings, OnCancel::Ask, closure, work::once::<T, J, _, _>),
-        Some(limit) => start(registry, settings, OnCancel::Ask, closure, |record, closure| {
-            work::once_within::<T, J, _, _>(record, limit, closure)
+        None => start(settings, OnCancel::Ask, closure, work::once::<T, J, _, _>),
+        Some(limit) => start(settings, OnCancel::Ask, closure, |end, closure| {
+            work::once_within::<T, J, _, _>(end, limit, closure)
         }),
     }
 }
@@ -243,11 +246,10 @@ where
 /// Admits a task, makes its work and hands it to the runtime.
 #[track_caller]
 pub(super) fn start<T, F, W>(
-    registry: &Arc<Registry>,
     settings: Settings,
     on_cancel: OnCancel,
     source: F,
-    work: impl FnOnce(&Arc<Record>, F) -> W,
+    work: impl FnOnce(&End, F) -> W,
 ) -> Result<BackgroundTask<T>, BackgroundError<F>>
 where
     T: Send + 'static,
@@ -255,12 +257,22 @@ where
 {
     // Before the admission: a caller without a runtime leaves no task behind.
     runtime::require();
-    let record = match registry.admit(settings.name, settings.key, on_cancel) {
+    let Settings { registry, hook, name, key, .. } = settings;
+    let record = match registry.admit(name, key, on_cancel) {
         Ok(record) => record,
-        Err(refusal) => return Err(BackgroundError::new(refusal, source)),
+        Err((refusal, name)) => {
+            // A closure goes back to its owner; of a future only the handle tells, which nobody may hold.
+            if on_cancel == OnCancel::Drop {
+                report::refused(&name);
+            }
+            return Err(BackgroundError::new(refusal, source));
+        }
     };
-    let span = tracing::info_span!("background_task", name = record.name.as_ref(), id = record.id.0);
-    let end = End::new(registry.clone(), record.clone());
-    let join = runtime::spawn(Driver::new(end, span, work(&record, source)));
+    // From here on whatever panics ends the task.
+    let end = End::new(registry, hook, record.clone());
+    let span =
+        log::span(|| tracing::info_span!("background_task", name = record.name.as_ref(), id = record.id.0));
+    let work = work(&end, source);
+    let join = runtime::spawn(Driver::new(end, span, work));
     Ok(BackgroundTask::running(record, join))
 }

@@ -18,10 +18,16 @@ pub(super) fn now() -> Instant {
     Instant::now()
 }
 
+/// Panics where there is no clock to wait for.
+#[cfg(not(nexios_shuttle))]
+pub(super) fn require() {
+    drop(tokio::time::sleep(Duration::ZERO));
+}
+
 /// Waits for `change`, but not longer than until `limit`.
 #[cfg(not(nexios_shuttle))]
 pub(super) async fn wait_until(limit: Instant, change: impl Future<Output = ()>) {
-    let _ = tokio::time::timeout_at(limit, change).await;
+    let _ = crate::punctual::punctual(tokio::time::timeout_at(limit, change)).await;
 }
 
 #[cfg(nexios_shuttle)]
@@ -29,6 +35,9 @@ pub(super) fn now() -> Instant {
     static NOW: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
     *NOW
 }
+
+#[cfg(nexios_shuttle)]
+pub(super) fn require() {}
 
 #[cfg(nexios_shuttle)]
 pub(super) async fn wait_until(_: Instant, change: impl Future<Output = ()>) {

@@ -4,8 +4,8 @@ use std::{error::Error, fmt, time::Duration};
 
 use cronexpr::{Crontab, FallbackTimezoneOption, MakeTimestamp, ParseOptions, parse_crontab_with};
 
-/// How often a waiting schedule looks at the clock, which may have been set.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// How often a schedule looks at the clock, which may have been set.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// A clock set back further than this was wrong before. From cron(8) of Debian.
 const CORRECTION: i128 = 3 * 60 * 60 * 1_000_000_000;
@@ -70,23 +70,39 @@ impl Times {
         Ok(times)
     }
 
+    /// Leaves behind what a run has taken up, but for a time that comes just now. A clock that was set back brings
+    /// nothing again.
+    pub(super) fn skip_until(&mut self, now: i128) {
+        let before = now - 1;
+        if before > self.past || self.was_wrong(before) {
+            self.go_on(before);
+        }
+    }
+
+    /// Whether `past` was read on a clock that has been corrected since.
+    fn was_wrong(&self, now: i128) -> bool {
+        self.past.saturating_sub(now) > CORRECTION
+    }
+
     /// Leaves everything up to `now` behind.
-    pub(super) fn go_on(&mut self, now: i128) {
+    fn go_on(&mut self, now: i128) {
         self.past = now;
         let next = MakeTimestamp::from_nanosecond(now).and_then(|now| self.crontab.find_next(now));
         self.next = next.ok().map(|next| next.timestamp().as_nanosecond());
     }
 
-    /// How long to wait before the next look at the clock, or none if it is time.
+    /// How long to wait before the next look at the clock, or none if it is time; that time has then been.
     pub(super) fn pause(&mut self, now: i128) -> Option<Duration> {
-        let was_wrong = self.past.saturating_sub(now) > CORRECTION;
-        if was_wrong || self.next.is_none() {
+        if self.was_wrong(now) {
             self.go_on(now);
+        } else if self.next.is_none() {
+            self.go_on(now.max(self.past));
         }
         let Some(next) = self.next else {
             return Some(LOOK_AGAIN);
         };
         if next <= now {
+            self.go_on(now);
             return None;
         }
         let left = u64::try_from(next - now).map_or(LOOK_AGAIN, Duration::from_nanos);
@@ -111,7 +127,6 @@ mod tests {
         let next = |_| {
             let next = times.next.expect("a next time");
             assert_eq!(times.pause(next), None);
-            times.go_on(next);
             Timestamp::from_nanosecond(next).expect("in range").to_string()
         };
         (0..count).map(next).collect()

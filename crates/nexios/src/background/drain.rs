@@ -2,37 +2,46 @@
 //!
 //! # Invariants
 //!
-//! 1. Nobody drives a drain but those who await it; each of them can do all of it, so it goes on when one
-//!    of them goes away.
-//! 2. Limits only shrink, phases only advance, the report is made once.
-//! 3. Tokens fire, and drivers wake, outside the registry's lock.
+//! 1. One sequence goes through the phases, as a task of its own, however many await it. Each of its steps can be
+//!    made twice: if its runtime ends, one of those who wait starts it again on another.
+//! 2. Limits only shrink. The report is made once.
+//! 3. A task of the registry that awaits the drain is neither waited for, nor cancelled, nor cut off while it does.
+//! 4. Tokens fire, and drivers wake, outside of all locks. The lock of a drain is taken before the registry's.
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
+    future,
     pin::pin,
-    sync::{Arc, OnceLock, PoisonError},
+    sync::{Arc, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
 use futures_util::future::select;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    CancelReason, pool, residue,
+    CancelReason, pool,
+    punctual::punctual,
+    residue,
     sync::{Mutex, MutexGuard},
 };
 
 use super::{
-    clock::{later, now, wait_until},
-    info::TaskState,
+    clock::{later, now, require, wait_until},
+    current,
+    info::{TaskId, TaskState},
     record::Record,
-    registry::{Phase, Registry},
-    report,
+    registry::Registry,
+    report, runtime,
 };
 
 /// How long the last phase waits for futures that were dropped to be gone. It is only used up by a future
 /// that holds its thread.
 const UNWIND: Duration = Duration::from_millis(50);
+
+/// How long to wait before a sequence whose runtime has ended is started again.
+const TRY_AGAIN: Duration = Duration::from_millis(1);
 
 /// How long a drain waits in its first two phases.
 ///
@@ -67,171 +76,354 @@ pub struct DrainReport {
     pub failed: Vec<Cow<'static, str>>,
     /// Those that were cancelled, and those that were never started.
     pub cancelled: Vec<Cow<'static, str>>,
-    /// Those that were cut off, then leftovers of task groups that outlived the drain; finalizers among these are dropped
-    /// as it ends.
+    /// Those that were cut off, then leftovers of task groups that outlived the drain.
     pub abandoned: Vec<Cow<'static, str>>,
     /// How many closures still run on thread pools, in the whole process.
     pub running_pool_closures: usize,
 }
 
-/// One drain, shared by all who await it.
-#[derive(Debug)]
-pub(super) struct Draining {
-    /// The tasks alive when it began, in the order of their numbers.
-    members: Vec<Arc<Record>>,
-    /// When the phases end; only locked under the registry's lock.
-    limits: Mutex<Limits>,
-    /// Made once, by whoever sees the end first.
-    report: OnceLock<DrainReport>,
+/// The drains of one registry, of which one goes on at a time.
+#[derive(Default)]
+pub(super) struct Drains {
+    /// Whether they also wait for the leftovers of task groups.
+    of_the_process: bool,
+    /// Kept alive by its sequence and by those who wait.
+    latest: Mutex<Weak<Draining>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// One drain, shared by its sequence and by all who await it.
+struct Draining {
+    registry: Arc<Registry>,
+    of_the_process: bool,
+    /// The tasks alive when it began, in the order of their numbers.
+    members: Vec<Arc<Record>>,
+    state: Mutex<State>,
+    /// For those who await it from outside.
+    report: OnceLock<DrainReport>,
+    /// For the members that await it while somebody outside does too: those wait for these members next.
+    report_for_members: OnceLock<DrainReport>,
+    /// Told when there is a report, or when the sequence has to be started again.
+    told: Notify,
+}
+
+struct State {
+    limits: Limits,
+    /// The members that await the drain, each with how often.
+    callers: BTreeMap<TaskId, usize>,
+    /// Whether somebody outside the registry has awaited it.
+    outside: bool,
+    /// Whether the sequence is there.
+    goes_on: bool,
+    /// Whether it is over; nobody joins it any more.
+    over: bool,
+}
+
+#[derive(Clone, Copy)]
 struct Limits {
     /// End of the first phase.
     wait: Instant,
-    /// Length of the second phase, which counts until it begins.
+    /// Length of the second phase.
     cancel: Duration,
-    /// End of the phase that goes on, once the first has ended.
-    until: Option<Instant>,
 }
 
-/// What has to be done next, and outside the lock.
-enum Step {
-    /// Wait for a change, at most until then.
-    Wait(Instant),
-    /// Fire the tokens of the first, which run, and wake the second, which were ended before they began.
-    Cancel(Vec<Arc<Record>>, Vec<Arc<Record>>),
-    /// Wake these: they were ended as they were.
-    Abort(Vec<Arc<Record>>),
-    /// All tasks have ended; leftovers of task groups may be waited for until then.
-    Done(Instant),
+impl Limits {
+    fn new(now: Instant, drain: Drain) -> Self {
+        Self { wait: later(now, drain.wait), cancel: drain.cancel }
+    }
+
+    /// Takes the shorter ones of these and a later drain's, which begins now.
+    fn shorten(&mut self, now: Instant, drain: Drain) {
+        self.wait = self.wait.min(later(now, drain.wait));
+        let in_second_phase = now.saturating_duration_since(self.wait);
+        self.cancel = self.cancel.min(in_second_phase.saturating_add(drain.cancel));
+    }
+
+    /// End of the second phase.
+    fn end(&self) -> Instant {
+        later(self.wait, self.cancel)
+    }
 }
 
-/// Ends everything in `registry`; see [`Background::drain`](crate::Background::drain).
-pub(super) async fn drain(registry: &Registry, drain: Drain) -> DrainReport {
-    let draining = begin(registry, drain);
-    registry.closing().cancel(CancelReason::Shutdown);
-    registry.tell();
-    loop {
-        // Made before the look: it hears of every change from now on, polled or not.
-        let changed = pin!(registry.changes());
-        if let Some(report) = draining.report.get() {
-            if registry.is_global {
-                residue::wait_for_cut_off(now() + UNWIND).await;
-            }
-            return report.clone();
-        }
-        match draining.step(registry) {
-            Step::Wait(limit) => {
-                wait_until(limit, changed).await;
-            }
-            Step::Cancel(running, waiting) => {
-                running.iter().for_each(|record| {
-                    record.cancel(CancelReason::Shutdown);
-                });
-                waiting.iter().for_each(|record| record.wake());
-            }
-            Step::Abort(ended) => ended.iter().for_each(|record| {
-                report::abandoned(record);
-                record.wake();
-            }),
-            Step::Done(limit) => {
-                if registry.is_global && !residue::is_empty() && now() < limit {
-                    select(pin!(residue::wait_until_empty(limit)), changed).await;
-                } else {
-                    draining.finish(registry);
+impl Drains {
+    /// Those of [`Background::global`](crate::Background::global).
+    pub(super) fn of_the_process() -> Self {
+        Self { of_the_process: true, latest: Mutex::default() }
+    }
+
+    /// Ends everything in `registry`; see [`Background::drain`](crate::Background::drain).
+    pub(super) async fn drain(&self, registry: &Arc<Registry>, drain: Drain) -> DrainReport {
+        require();
+        let waiter = self.join(registry, drain);
+        registry.closing().cancel(CancelReason::Shutdown);
+        registry.tell();
+        let mut started = false;
+        loop {
+            // Made before the look: it hears of every change from now on, polled or not.
+            let told = waiter.draining.told.notified();
+            if let Some(report) = waiter.report() {
+                if self.of_the_process {
+                    residue::wait_for_cut_off(later(now(), UNWIND)).await;
                 }
+                return report.clone();
+            }
+            if waiter.draining.start() {
+                if started {
+                    // Its runtime has ended. If that is ours as well, this panics instead of trying for ever.
+                    wait_until(later(now(), TRY_AGAIN), future::pending()).await;
+                }
+                started = true;
+            }
+            punctual(told).await;
+        }
+    }
+
+    /// Closes the registry; joins the drain that goes on, or begins one.
+    fn join(&self, registry: &Arc<Registry>, drain: Drain) -> Waiter {
+        let now = now();
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(draining) = latest.upgrade() {
+            let mut state = draining.state();
+            if !state.over {
+                state.limits.shorten(now, drain);
+                drop(state);
+                return Waiter::new(draining);
             }
         }
+        let state = State {
+            limits: Limits::new(now, drain),
+            callers: BTreeMap::new(),
+            outside: false,
+            goes_on: false,
+            over: false,
+        };
+        let draining = Arc::new(Draining {
+            registry: registry.clone(),
+            of_the_process: self.of_the_process,
+            members: registry.close(),
+            state: Mutex::new(state),
+            report: OnceLock::new(),
+            report_for_members: OnceLock::new(),
+            told: Notify::new(),
+        });
+        *latest = Arc::downgrade(&draining);
+        Waiter::new(draining)
     }
 }
 
-/// Closes the registry; joins the drain that goes on, or begins one.
-fn begin(registry: &Registry, drain: Drain) -> Arc<Draining> {
-    let now = now();
-    let wait = later(now, drain.wait);
-    let mut tasks = registry.lock();
-    if let Some(draining) = &tasks.draining {
-        let mut limits = draining.limits();
-        limits.wait = limits.wait.min(wait);
-        limits.cancel = limits.cancel.min(drain.cancel);
-        if tasks.phase == Phase::Cancelling {
-            limits.until = limits.until.map(|until| until.min(later(now, drain.cancel)));
+/// One who awaits a drain.
+struct Waiter {
+    draining: Arc<Draining>,
+    /// The member in whose code it is awaited.
+    member: Option<Arc<Record>>,
+}
+
+impl Waiter {
+    fn new(draining: Arc<Draining>) -> Self {
+        let member = current::task().and_then(|id| draining.member(id));
+        let mut state = draining.state();
+        match &member {
+            Some(member) => *state.callers.entry(member.id).or_default() += 1,
+            None => state.outside = true,
         }
-        return draining.clone();
+        drop(state);
+        Self { draining, member }
     }
-    if tasks.phase == Phase::Open {
-        tasks.phase = Phase::Closing;
+
+    fn report(&self) -> Option<&DrainReport> {
+        let early = self.member.as_ref().and_then(|_| self.draining.report_for_members.get());
+        early.or_else(|| self.draining.report.get())
     }
-    let members = tasks.live_records();
-    let limits = Limits { wait, cancel: drain.cancel, until: None };
-    let draining = Arc::new(Draining { members, limits: Mutex::new(limits), report: OnceLock::new() });
-    tasks.draining = Some(draining.clone());
-    draining
+}
+
+impl Drop for Waiter {
+    /// A member is a task like the others again.
+    fn drop(&mut self) {
+        let Some(member) = &self.member else { return };
+        let mut state = self.draining.state();
+        if let Some(times) = state.callers.get_mut(&member.id) {
+            *times -= 1;
+            if *times == 0 {
+                state.callers.remove(&member.id);
+            }
+        }
+        let cancelled = !state.over && !state.callers.contains_key(&member.id) && now() >= state.limits.wait;
+        drop(state);
+        if cancelled {
+            member.cancel(CancelReason::Shutdown);
+        }
+        self.draining.registry.tell();
+    }
+}
+
+/// The sequence of a drain; dropped before its end, it says so.
+struct Sequence(Arc<Draining>);
+
+impl Drop for Sequence {
+    fn drop(&mut self) {
+        self.0.state().goes_on = false;
+        runtime::others_may_go_on();
+        self.0.told.notify_waiters();
+    }
 }
 
 impl Draining {
-    fn limits(&self) -> MutexGuard<'_, Limits> {
-        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code of the user's runs under this lock; a poisoned one is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Advances the phase if it is due.
-    fn step(&self, registry: &Registry) -> Step {
-        let now = now();
-        let mut tasks = registry.lock();
-        let mut limits = self.limits();
-        if tasks.is_idle() {
-            return Step::Done(limits.until.unwrap_or_else(|| later(limits.wait, limits.cancel)));
+    fn member(&self, id: TaskId) -> Option<Arc<Record>> {
+        let place = self.members.binary_search_by_key(&id, |record| record.id).ok()?;
+        self.members.get(place).cloned()
+    }
+
+    /// Starts the sequence unless it is there; whether it was started.
+    fn start(self: &Arc<Self>) -> bool {
+        if std::mem::replace(&mut self.state().goes_on, true) {
+            return false;
         }
-        match tasks.phase {
-            Phase::Open | Phase::Closing => {
-                if now < limits.wait {
-                    return Step::Wait(limits.wait);
-                }
-                tasks.phase = Phase::Cancelling;
-                limits.until = Some(later(now, limits.cancel));
-                let waiting =
-                    registry.end_all(&mut tasks, &self.members, |record| record.state() == TaskState::Queued);
-                Step::Cancel(tasks.live_records(), waiting)
-            }
-            Phase::Cancelling => {
-                let until = limits.until.unwrap_or_else(|| later(now, limits.cancel));
-                limits.until = Some(until);
-                if now < until {
-                    return Step::Wait(until);
-                }
-                tasks.phase = Phase::Aborting;
-                limits.until = Some(now + UNWIND);
-                // A plain future cannot ignore its cancellation: it is given the moment to be dropped.
-                Step::Abort(registry.end_all(&mut tasks, &self.members, Record::is_asked))
-            }
-            Phase::Aborting => {
-                let until = *limits.until.get_or_insert(now + UNWIND);
-                if now < until {
-                    return Step::Wait(until);
-                }
-                let held = registry.end_all(&mut tasks, &self.members, |_| true);
-                if held.is_empty() { Step::Done(until) } else { Step::Abort(held) }
+        let sequence = Sequence(self.clone());
+        // Nobody needs its handle: it tells of its end.
+        drop(runtime::spawn(async move { sequence.0.run().await }));
+        true
+    }
+
+    async fn run(&self) {
+        loop {
+            self.phases().await;
+            self.wait_for_leftovers().await;
+            if self.finish() {
+                return;
             }
         }
     }
 
-    /// Makes the report, unless another driver has made it, and ends the drain.
-    fn finish(self: &Arc<Self>, registry: &Registry) {
-        // Not `get_or_init`, which holds others up while it looks at the tasks. The first one counts.
-        let is_first = self.report.set(self.report(registry)).is_ok();
-        if is_first && registry.is_global {
+    /// Waits, cancels, waits, aborts; returns as soon as nobody is left.
+    async fn phases(&self) {
+        if self.all_end_until(|limits| limits.wait).await {
+            return;
+        }
+        self.cancel();
+        if self.all_end_until(Limits::end).await {
+            return;
+        }
+        self.abort();
+        // A plain future cannot ignore its cancellation: it is given the moment to be dropped.
+        let unwound = later(now(), UNWIND);
+        if !self.all_end_until(|_| unwound).await {
+            self.cut_off();
+        }
+    }
+
+    /// Waits for the end of all tasks, but not longer than the limit, which a later drain may shorten.
+    async fn all_end_until(&self, limit: impl Fn(&Limits) -> Instant) -> bool {
+        loop {
+            let changed = self.registry.changes();
+            let limit = limit(&self.state().limits);
+            if self.nobody_is_left() {
+                return true;
+            }
+            if now() >= limit {
+                return false;
+            }
+            wait_until(limit, changed).await;
+        }
+    }
+
+    /// Whether there is nobody left to wait for. Members that await the drain get their report if they are the last.
+    fn nobody_is_left(&self) -> bool {
+        let state = self.state();
+        let Some(left) = self.registry.left() else { return false };
+        if self.may_end(&state, left) {
+            return true;
+        }
+        if self.all_await_it(&state, left) {
+            // Not `get_or_init`, which holds others up while it looks at the tasks. The first one counts.
+            let _ = self.report_for_members.set(self.report(Vec::new()));
+            drop(state);
+            self.tell();
+        }
+        false
+    }
+
+    /// Whether none of the `left` tasks has to be waited for.
+    fn may_end(&self, state: &State, left: usize) -> bool {
+        left == 0 || !state.outside && self.all_await_it(state, left)
+    }
+
+    /// Whether all of the `left` tasks await the drain.
+    fn all_await_it(&self, state: &State, left: usize) -> bool {
+        // A future that was begun in one task may be kept by another one, so the task may have ended.
+        let live = |id: &&TaskId| self.member(**id).is_some_and(|member| !member.state().is_final());
+        left <= state.callers.len() && left == state.callers.keys().filter(live).count()
+    }
+
+    /// Fires the token of everyone; what waits for a slot is ended before it begins.
+    fn cancel(&self) {
+        let waiting = self.registry.end_all(&self.members, |record| record.state() == TaskState::Queued);
+        for record in self.members.iter().filter(self.others()) {
+            record.cancel(CancelReason::Shutdown);
+        }
+        waiting.iter().for_each(|record| record.wake());
+    }
+
+    /// Ends those who could have heard of their cancellation, as they are.
+    fn abort(&self) {
+        let others = self.others();
+        self.give_up(|record| record.is_asked() && others(&record));
+    }
+
+    /// Ends everyone, also a plain future whose thread is held.
+    fn cut_off(&self) {
+        let (others, outside) = (self.others(), self.state().outside);
+        self.give_up(|record| outside || others(&record));
+    }
+
+    fn give_up(&self, choose: impl Fn(&Arc<Record>) -> bool) {
+        for record in self.registry.end_all(&self.members, choose) {
+            report::abandoned(&record);
+            record.wake();
+        }
+    }
+
+    /// Those who do not await the drain.
+    fn others(&self) -> impl Fn(&&Arc<Record>) -> bool + use<> {
+        let callers = self.state().callers.clone();
+        move |record| !callers.contains_key(&record.id)
+    }
+
+    async fn wait_for_leftovers(&self) {
+        while self.of_the_process && !residue::is_empty() {
+            let changed = self.registry.changes();
+            let limit = self.state().limits.end();
+            if now() >= limit {
+                return;
+            }
+            select(pin!(punctual(residue::wait_until_empty(limit))), pin!(changed)).await;
+        }
+    }
+
+    /// Makes the report and ends the drain; false if somebody has come who wants to wait for more.
+    fn finish(&self) -> bool {
+        let leftovers = if self.of_the_process { residue::names() } else { Vec::new() };
+        let mut state = self.state();
+        if !self.may_end(&state, self.registry.live()) {
+            return false;
+        }
+        state.over = true;
+        // Nobody else sets it.
+        let _ = self.report.set(self.report(leftovers));
+        drop(state);
+        if self.of_the_process {
+            // Those that the report names have had their time.
             residue::cut_off();
         }
-        let mut tasks = registry.lock();
-        if tasks.draining.as_ref().is_some_and(|draining| Arc::ptr_eq(draining, self)) {
-            tasks.draining = None;
-        }
-        drop(tasks);
-        registry.tell();
+        self.tell();
+        true
     }
 
-    fn report(&self, registry: &Registry) -> DrainReport {
+    /// How the members have ended; those who await the drain have not.
+    fn report(&self, leftovers: Vec<Cow<'static, str>>) -> DrainReport {
         let mut report =
             DrainReport { running_pool_closures: pool::closures_running(), ..Default::default() };
         for record in &self.members {
@@ -239,14 +431,18 @@ impl Draining {
                 TaskState::Completed => &mut report.completed,
                 TaskState::Failed | TaskState::Panicked | TaskState::TimedOut => &mut report.failed,
                 TaskState::Cancelled => &mut report.cancelled,
-                _ => &mut report.abandoned,
+                TaskState::Abandoned => &mut report.abandoned,
+                TaskState::Queued | TaskState::Running | TaskState::Retrying => continue,
             };
             names.push(record.name.clone());
         }
-        if registry.is_global {
-            report.abandoned.extend(residue::names());
-        }
+        report.abandoned.extend(leftovers);
         report
+    }
+
+    fn tell(&self) {
+        runtime::others_may_go_on();
+        self.told.notify_waiters();
     }
 }
 
@@ -254,11 +450,10 @@ impl Draining {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Background;
+    use crate::background::registry::Bounds;
 
-    /// A registry of its own that drains like the global one; that one could never be used again.
-    fn global() -> Registry {
-        Registry::new(Background::builder(), true)
+    fn registry() -> Arc<Registry> {
+        Arc::new(Registry::new(Bounds { limit: 1, queue: 1, live: 1, history: 1 }))
     }
 
     const LIMITS: Drain = Drain { wait: Duration::from_secs(5), cancel: Duration::from_secs(2) };
@@ -267,16 +462,16 @@ mod tests {
     async fn the_global_drain_waits_for_leftovers_within_its_limits() {
         let began = Instant::now();
         residue::adopt("finalizer", tokio::time::sleep(Duration::from_secs(3)));
-        let other = Registry::new(Background::builder(), false);
-        drain(&other, LIMITS).await;
+        Drains::default().drain(&registry(), LIMITS).await;
         assert_eq!(began.elapsed(), Duration::ZERO, "only the global one waits");
 
-        let registry = global();
-        let report = drain(&registry, LIMITS).await;
+        // The global one itself could never be used again.
+        let (drains, registry) = (Drains::of_the_process(), registry());
+        let report = drains.drain(&registry, LIMITS).await;
         assert_eq!((began.elapsed(), report.abandoned.len()), (Duration::from_secs(3), 0));
 
         let leftover = residue::enter("endless");
-        let report = drain(&registry, LIMITS).await;
+        let report = drains.drain(&registry, LIMITS).await;
         assert_eq!(report.abandoned, ["endless"], "what comes later is for the next drain");
         assert_eq!(began.elapsed(), Duration::from_secs(10));
         drop(leftover);

@@ -20,14 +20,15 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tracing::Span;
 
-use crate::{CancelReason, CancelScope};
+use crate::{CancelReason, CancelScope, log, punctual::poll_punctual};
 
 use super::{
+    current,
     info::TaskState,
     outcome::{BackgroundFailure, Outcome, contain},
     record::{Next, Record},
     registry::Registry,
-    report,
+    report::{self, Hook},
 };
 
 /// How long a task may go on after it was asked to end before it is reported as stuck.
@@ -57,6 +58,9 @@ pin_project! {
             if let Some(text) = drop_work(this.work, &this.end.record, this.span) {
                 this.end.settle(TaskState::Panicked, Some(text));
             }
+            if let Some(span) = this.span.take() {
+                log::close(*span);
+            }
         }
     }
 }
@@ -71,8 +75,12 @@ impl<W> Driver<W> {
 
 /// Calls `f` in the scope and the span of a task; a panic becomes its text.
 fn inside<R>(record: &Arc<Record>, span: &Option<Box<Span>>, f: impl FnOnce() -> R) -> Result<R, String> {
-    let _entered = span.as_ref().map(|span| span.enter());
-    CancelScope::on_demand(record.clone(), None).enter(|| contain(f))
+    let call =
+        || current::enter(record.id, || CancelScope::on_demand(record.clone(), None).enter(|| contain(f)));
+    match span {
+        Some(span) => log::inside(span, call),
+        None => call(),
+    }
 }
 
 /// Drops the work; the text of the panic if its destructor panics.
@@ -108,8 +116,10 @@ impl<T, W: Future<Output = Outcome<T>>> Driver<W> {
             Outcome::TimedOut => (TaskState::TimedOut, None, None),
             Outcome::Cancelled => (TaskState::Cancelled, None, None),
         };
-        let _entered = this.span.as_ref().map(|span| span.enter());
-        let settled = this.end.settle(state, error);
+        let settled = match this.span {
+            Some(span) => log::inside(span, || this.end.settle(state, error)),
+            None => this.end.settle(state, error),
+        };
         match value {
             Some(value) if settled == state => Ok(value),
             _ => Err(BackgroundFailure::of(settled)),
@@ -127,7 +137,7 @@ impl<T, W: Future<Output = Outcome<T>>> Driver<W> {
             // A runtime without a clock panics here; such a task is reported by the drain only.
             *this.stuck = contain(|| Box::pin(sleep(STUCK_AFTER))).ok();
         }
-        if this.stuck.as_mut().is_some_and(|stuck| stuck.as_mut().poll(context).is_ready()) {
+        if this.stuck.as_mut().is_some_and(|stuck| poll_punctual(stuck.as_mut(), context).is_ready()) {
             *this.stuck = None;
             report::stuck(&this.end.record);
         }
@@ -178,15 +188,17 @@ impl<T, W: Future<Output = Outcome<T>>> Future for Driver<W> {
 
 /// Records the end of a task exactly once; dropping it is the end of a task that was cut off.
 pub(super) struct End {
-    registry: Arc<Registry>,
-    record: Arc<Record>,
+    pub(super) registry: Arc<Registry>,
+    /// Told if it is a failure.
+    pub(super) hook: Arc<Hook>,
+    pub(super) record: Arc<Record>,
     /// Whether the end was recorded through this, and not by a drain.
     settled: bool,
 }
 
 impl End {
-    pub(super) fn new(registry: Arc<Registry>, record: Arc<Record>) -> Self {
-        Self { registry, record, settled: false }
+    pub(super) fn new(registry: Arc<Registry>, hook: Arc<Hook>, record: Arc<Record>) -> Self {
+        Self { registry, hook, record, settled: false }
     }
 
     /// Records `state`, and reports it if it is a failure; returns the state that counts.
@@ -202,8 +214,8 @@ impl End {
             _ => CancelReason::Finished,
         });
         if let Some(info) = failure {
-            report::failure(&self.registry, &info);
-            self.registry.reported();
+            report::failure(&self.hook, &info);
+            self.registry.gone();
         } else if self.record.is_stuck() {
             report::unstuck(&self.record);
         }
@@ -218,7 +230,7 @@ impl Drop for End {
         }
         self.record.unwatch();
         if self.record.state().is_final() {
-            self.registry.unwound();
+            self.registry.gone();
         } else if self.record.is_cancelled() || self.record.state() == TaskState::Queued {
             self.settle(TaskState::Cancelled, None);
         } else {
@@ -248,10 +260,10 @@ mod tests {
     /// A waker keeps a task of the runtime in memory; the history would keep a thousand of them.
     #[test]
     fn a_finished_task_keeps_no_waker() {
-        let registry = Background::new().registry;
+        let Background { registry, hook, .. } = Background::new();
         for dropped_early in [false, true] {
             let record = registry.admit("task".into(), None, OnCancel::Drop).expect("there is room");
-            let end = End::new(registry.clone(), record);
+            let end = End::new(registry.clone(), hook.clone(), record);
             let mut polls = 0;
             let work = std::future::poll_fn(move |_| {
                 polls += 1;

@@ -1,12 +1,22 @@
 use std::{
     borrow::Cow,
     fmt,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
 };
 
-/// The number of a background task, counted from 1 within its [`Background`](crate::Background).
+/// The number of a background task, unique in the process, never zero, in the order of the starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub u64);
+
+impl TaskId {
+    /// A number that no task has had.
+    pub(super) fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: nothing but the number is told by it.
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,6 +57,11 @@ impl TaskState {
     #[must_use]
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Running | Self::Retrying)
+    }
+
+    /// Whether a task that ends in it is reported as an error.
+    pub(super) fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::Panicked | Self::TimedOut)
     }
 
     /// The name of the state in lower case, as it is shown to people and in JSON.

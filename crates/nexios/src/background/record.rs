@@ -10,7 +10,7 @@
 
 use std::{
     borrow::Cow,
-    fmt, mem,
+    fmt,
     sync::{Arc, OnceLock, PoisonError},
     time::Duration,
 };
@@ -65,16 +65,14 @@ pub(super) enum Next {
 /// Stands in `Record::waited` for a task that has no slot yet.
 const STILL_WAITING: u64 = u64::MAX;
 
-/// One task, from its admission until it is forgotten and nobody holds its handle; then it is used again.
+/// One task, from its admission until it is forgotten and nobody holds its handle.
 pub(super) struct Record {
-    /// Unique within its registry, in the order of admission.
+    /// Unique in the process, in the order of admission.
     pub(super) id: TaskId,
     /// The name given by the user.
     pub(super) name: Cow<'static, str>,
     /// The key that no other live task of the registry may hold.
     pub(super) key: Option<Arc<str>>,
-    /// Where the registry keeps it while it is live.
-    pub(super) place: usize,
     /// What a cancellation does to this task.
     on_cancel: OnCancel,
     /// The `TaskState` as a byte.
@@ -98,32 +96,7 @@ pub(super) struct Record {
     details: Mutex<Details>,
 }
 
-/// What a record begins with.
-pub(super) struct Start {
-    pub(super) id: TaskId,
-    pub(super) name: Cow<'static, str>,
-    pub(super) key: Option<Arc<str>>,
-    pub(super) on_cancel: OnCancel,
-    pub(super) place: usize,
-    pub(super) now: Instant,
-}
-
-/// What is over when a record is used again, only to be dropped.
-pub(super) enum Leavings {
-    Nothing,
-    Parts {
-        _name: Cow<'static, str>,
-        _key: Option<Arc<str>>,
-        _token: Option<CancelToken>,
-        _details: Details,
-    },
-    /// A record that somebody still looks at.
-    Shared {
-        _record: Arc<Record>,
-    },
-}
-
-pub(super) struct Details {
+struct Details {
     /// Units of work done, as the task says.
     done: u64,
     /// Units of work in all, as the task says.
@@ -145,41 +118,27 @@ impl Default for Details {
 }
 
 impl Record {
-    pub(super) fn new(start: Start) -> Self {
+    /// A task with a new number that waits for its slot.
+    pub(super) fn new(
+        name: Cow<'static, str>,
+        key: Option<Arc<str>>,
+        on_cancel: OnCancel,
+        admitted: Instant,
+    ) -> Self {
         Self {
-            id: start.id,
-            name: start.name,
-            key: start.key,
-            place: start.place,
-            on_cancel: start.on_cancel,
+            id: TaskId::next(),
+            name,
+            key,
+            on_cancel,
             state: AtomicU8::new(TaskState::Queued as u8),
             order: AtomicU8::new(NO_ORDER),
             stuck: AtomicBool::new(false),
             driver: AtomicWaker::new(),
-            admitted: start.now,
+            admitted,
             waited: AtomicU64::new(STILL_WAITING),
             ran: AtomicU64::new(0),
             token: OnceLock::new(),
             details: Mutex::new(Details::default()),
-        }
-    }
-
-    /// Becomes the record of another task; what it held of the old one is to be dropped later.
-    pub(super) fn renew(&mut self, start: Start) -> Leavings {
-        // In place: making a new one and swapping the two would copy it three times.
-        (self.id, self.on_cancel, self.place, self.admitted) =
-            (start.id, start.on_cancel, start.place, start.now);
-        *self.state.get_mut() = TaskState::Queued as u8;
-        *self.order.get_mut() = NO_ORDER;
-        *self.stuck.get_mut() = false;
-        *self.waited.get_mut() = STILL_WAITING;
-        *self.ran.get_mut() = 0;
-        let details = self.details.get_mut().unwrap_or_else(PoisonError::into_inner);
-        Leavings::Parts {
-            _name: mem::replace(&mut self.name, start.name),
-            _key: mem::replace(&mut self.key, start.key),
-            _token: self.token.take(),
-            _details: mem::take(details),
         }
     }
 
@@ -408,9 +367,12 @@ fn nanos(duration: Duration) -> u64 {
 
 fn shortened(mut text: String) -> String {
     if text.len() > LONGEST_TEXT {
-        let cut = (0..=LONGEST_TEXT).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let longest = LONGEST_TEXT - '…'.len_utf8();
+        let cut = (0..=longest).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         text.truncate(cut);
         text.push('…');
     }
+    // What was cut off, or only reserved, is kept in memory otherwise.
+    text.shrink_to_fit();
     text
 }

@@ -2,19 +2,18 @@
 //!
 //! # Invariants
 //!
-//! 1. `live` holds the live tasks and no others; each is either counted in `running` or in `waiting`.
+//! 1. `shown` holds the live tasks and those of `finished`, and no others; a live one is either counted in
+//!    `running` or in `waiting`.
 //! 2. A task waits only while all slots are taken, and starts in the order of its number.
 //! 3. A final state is written once, together with the freed slot and key, under one lock: who sees the
 //!    one sees the other.
-//! 4. `history` shows the tasks that ended last, oldest first; what falls out is forgotten.
-//! 5. Once `phase` has left `Open` nothing is admitted, and from `Cancelling` on nothing waits, so nothing
-//!    starts.
-//! 6. No waker and no code of the user's runs under the lock, and it is held for a bounded number of steps,
-//!    however many tasks there are, except when a drain begins or changes its phase.
+//! 4. `finished` holds the tasks that ended last, oldest first; what falls out is forgotten.
+//! 5. Once `closed` nothing is admitted, for good.
+//! 6. No waker and no code of the user's runs under the lock, and nothing of the user's is dropped under it.
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashSet, VecDeque},
     fmt,
     sync::{Arc, PoisonError},
     time::Duration,
@@ -31,21 +30,24 @@ use crate::{
 };
 
 use super::{
-    BackgroundBuilder,
-    drain::Draining,
-    history::History,
     info::{BackgroundStats, TaskId, TaskInfo, TaskState},
-    places::Places,
-    record::{OnCancel, Record, Start},
+    record::{OnCancel, Record},
     runtime,
     wall_clock::WallClock,
 };
 
-/// How many tasks are looked at under one lock when all are listed.
-const AT_A_TIME: usize = 256;
-
-/// A function that is told about every task that failed.
-pub(super) type Hook = Arc<dyn Fn(&TaskInfo) + Send + Sync>;
+/// How many tasks there may be.
+#[derive(Debug, Clone)]
+pub(super) struct Bounds {
+    /// Most tasks that run at once.
+    pub(super) limit: usize,
+    /// Most tasks that wait.
+    pub(super) queue: usize,
+    /// Most tasks that run and wait together.
+    pub(super) live: usize,
+    /// Most finished tasks that are shown.
+    pub(super) history: usize,
+}
 
 /// Why a task was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,146 +57,103 @@ pub(super) enum Refusal {
     Duplicate,
 }
 
-/// How far the end of the registry has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    /// New tasks are admitted.
-    Open,
-    /// Nothing is admitted; what waits still starts.
-    Closing,
-    /// Nothing starts; every token has fired.
-    Cancelling,
-    /// What is left has been cut off.
-    Aborting,
-}
-
-/// The shared state behind every clone of a [`Background`](super::Background).
+/// The tasks of one [`Background`](crate::Background).
 pub(super) struct Registry {
-    /// Most tasks that run at once.
-    limit: usize,
-    /// Most tasks that wait.
-    queue: usize,
-    /// Most tasks that run and wait together.
-    live: usize,
-    /// Whether a drain also waits for the leftovers of task groups.
-    pub(super) is_global: bool,
+    bounds: Bounds,
     /// To tell when tasks began.
     clock: WallClock,
     /// Everything that changes together.
     tasks: Mutex<Tasks>,
-    /// Fires when the first drain begins; scheduled tasks stop between two runs.
+    /// Fires when the registry is closed; scheduled tasks stop between two runs.
     closing: CancelToken,
-    /// Told of every end while a drain goes on.
+    /// Told of every end once the registry is closed.
     changed: Notify,
-    /// Told about every task that failed.
-    hook: Mutex<Option<Hook>>,
 }
 
-pub(super) struct Tasks {
-    /// The number of the latest task.
-    last_id: u64,
-    /// Live tasks.
-    live: Places,
+struct Tasks {
+    /// Live tasks and finished ones, by number.
+    shown: BTreeMap<TaskId, Arc<Record>>,
     /// Tasks without a slot, by number; the first starts next.
-    waiting: BTreeMap<u64, Arc<Record>>,
+    waiting: BTreeMap<TaskId, Arc<Record>>,
     /// How many tasks hold a slot.
     running: usize,
-    /// Finished tasks.
-    history: History,
+    /// Finished tasks in the order of their ends.
+    finished: VecDeque<Arc<Record>>,
     /// The keys of live tasks.
     keys: HashSet<Arc<str>>,
     /// Totals since the start; `queued` and `running` in it are not kept up.
     totals: BackgroundStats,
-    /// How far the end has come.
-    pub(super) phase: Phase,
-    /// The drain that goes on, if one does.
-    pub(super) draining: Option<Arc<Draining>>,
-    /// Failed tasks whose hook has not returned.
-    reporting: usize,
-    /// Tasks that a drain has ended and whose futures are not dropped yet.
-    unwinding: usize,
+    /// Whether new tasks are refused.
+    closed: bool,
+    /// Tasks that have ended but are not gone: their hook has not returned, or their future is not dropped yet.
+    ending: usize,
 }
 
 impl Registry {
-    pub(super) fn new(builder: BackgroundBuilder, is_global: bool) -> Self {
+    pub(super) fn new(bounds: Bounds) -> Self {
         Self {
-            limit: builder.limit,
-            queue: builder.queue,
-            live: builder.live,
-            is_global,
+            bounds,
             clock: WallClock::system(),
             tasks: Mutex::new(Tasks {
-                last_id: 0,
-                live: Places::default(),
+                shown: BTreeMap::new(),
                 waiting: BTreeMap::new(),
                 running: 0,
-                history: History::new(builder.history),
+                finished: VecDeque::new(),
                 keys: HashSet::new(),
                 totals: BackgroundStats::default(),
-                phase: Phase::Open,
-                draining: None,
-                reporting: 0,
-                unwinding: 0,
+                closed: false,
+                ending: 0,
             }),
             closing: CancelToken::new(),
             changed: Notify::new(),
-            hook: Mutex::new(builder.hook),
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Tasks> {
+    fn lock(&self) -> MutexGuard<'_, Tasks> {
         // No code of the user's runs under this lock; a poisoned one is still whole.
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A number that no other task of this registry has.
-    pub(super) fn next_id(&self) -> TaskId {
-        self.lock().next_id()
-    }
-
-    /// Takes a task in, as running if there is a slot.
+    /// Takes a task in, as running if there is a slot; a refused one's name is handed back.
     pub(super) fn admit(
         &self,
         name: Cow<'static, str>,
         key: Option<Arc<str>>,
         on_cancel: OnCancel,
-    ) -> Result<Arc<Record>, Refusal> {
+    ) -> Result<Arc<Record>, (Refusal, Cow<'static, str>)> {
         let now = Instant::now();
         let mut tasks = self.lock();
-        let starts = tasks.running < self.limit;
-        let refusal = if tasks.phase != Phase::Open {
+        let starts = tasks.running < self.bounds.limit;
+        let refusal = if tasks.closed {
             Refusal::ShuttingDown
         } else if key.as_ref().is_some_and(|key| tasks.keys.contains(key)) {
             Refusal::Duplicate
-        } else if tasks.live.len() >= self.live || !starts && tasks.waiting.len() >= self.queue {
+        } else if tasks.live() >= self.bounds.live || !starts && tasks.waiting.len() >= self.bounds.queue {
             Refusal::Full
         } else {
-            let (id, place) = (tasks.next_id(), tasks.live.next());
-            let (record, leavings) = tasks.history.record(Start { id, name, key, on_cancel, place, now });
-            if let Some(key) = &record.key {
+            if let Some(key) = &key {
                 tasks.keys.insert(key.clone());
             }
+            let record = Arc::new(Record::new(name, key, on_cancel, now));
             if starts {
                 record.set_running();
                 tasks.running += 1;
             } else {
-                tasks.waiting.insert(record.id.0, record.clone());
+                tasks.waiting.insert(record.id, record.clone());
             }
-            tasks.live.put(record.clone());
-            drop(tasks);
-            drop(leavings);
+            tasks.shown.insert(record.id, record.clone());
             return Ok(record);
         };
         tasks.totals.refused += 1;
-        Err(refusal)
+        Err((refusal, name))
     }
 
     /// Ends a task in `state`; a task that has ended before keeps the state it ended in, which is the error.
     ///
-    /// A failure comes back as it has to be reported; [`reported`](Self::reported) must follow.
+    /// A failure comes back as it has to be reported; [`gone`](Self::gone) must follow.
     pub(super) fn settle(
         &self,
-        record: &Record,
+        record: &Arc<Record>,
         state: TaskState,
         error: Option<String>,
     ) -> Result<Option<TaskInfo>, TaskState> {
@@ -207,19 +166,19 @@ impl Registry {
             record.set_error(error);
         }
         let mut failure = None;
-        if is_failure(state) {
-            tasks.reporting += 1;
+        if state.is_failure() {
+            tasks.ending += 1;
             failure = Some(TaskInfo { state, elapsed, ..record.info(&self.clock.look()) });
         }
-        let forgotten = tasks.end(record, state, elapsed);
-        let promoted = tasks.promote(self.limit);
-        let draining = tasks.draining.is_some();
+        let forgotten = tasks.end(record, state, elapsed, self.bounds.history);
+        let promoted = tasks.promote(self.bounds.limit);
+        let closed = tasks.closed;
         drop(tasks);
         drop(forgotten);
         if let Some(promoted) = promoted {
             promoted.wake();
         }
-        if draining {
+        if closed {
             self.tell();
         }
         Ok(failure)
@@ -234,109 +193,88 @@ impl Registry {
         drop(tasks);
     }
 
-    /// Counts a panic that ended one run of a scheduled task, not the task.
-    pub(super) fn count_panicked_run(&self, record: &Record, error: String) {
+    /// Counts a panic that ended one run of a scheduled task, not the task. It comes back as it has to be
+    /// reported; [`gone`](Self::gone) must follow.
+    pub(super) fn panicked_run(&self, record: &Record, error: String) -> TaskInfo {
         let mut tasks = self.lock();
         record.set_error(error);
         tasks.totals.panicked += 1;
-        tasks.reporting += 1;
+        tasks.ending += 1;
+        drop(tasks);
+        TaskInfo { state: TaskState::Panicked, ..record.info(&self.clock.look()) }
     }
 
-    /// Says that the hook of a failed task has returned.
-    pub(super) fn reported(&self) {
-        let mut tasks = self.lock();
-        tasks.reporting -= 1;
-        drop(tasks);
+    /// Says that the hook of a failure has returned, or that the future of a task that a drain had ended is
+    /// dropped.
+    pub(super) fn gone(&self) {
+        self.lock().ending -= 1;
         self.tell();
     }
 
-    /// Says that the future of a task that a drain had ended is dropped.
-    pub(super) fn unwound(&self) {
+    /// Refuses new tasks from now on, for good; returns the live ones in the order of their numbers.
+    pub(super) fn close(&self) -> Vec<Arc<Record>> {
         let mut tasks = self.lock();
-        tasks.unwinding -= 1;
-        drop(tasks);
-        self.tell();
+        tasks.closed = true;
+        tasks.shown.values().filter(|record| !record.state().is_final()).cloned().collect()
     }
 
-    /// Ends, in the name of a drain, the live tasks that `choose` picks, and returns them to be woken.
+    /// Ends, in the name of a drain, the live ones of `members` that `choose` picks, and returns them to be woken.
     ///
     /// What waits becomes cancelled and what runs abandoned.
     pub(super) fn end_all(
         &self,
-        tasks: &mut Tasks,
         members: &[Arc<Record>],
-        choose: impl Fn(&Record) -> bool,
+        choose: impl Fn(&Arc<Record>) -> bool,
     ) -> Vec<Arc<Record>> {
-        let mut ended = Vec::new();
+        let (mut ended, mut forgotten) = (Vec::new(), Vec::new());
+        let mut tasks = self.lock();
         for record in members.iter().filter(|record| !record.state().is_final() && choose(record)) {
             let state = match record.state() {
                 TaskState::Queued => TaskState::Cancelled,
                 _ => TaskState::Abandoned,
             };
-            tasks.end(record, state, record.elapsed());
-            tasks.unwinding += 1;
+            forgotten.extend(tasks.end(record, state, record.elapsed(), self.bounds.history));
+            tasks.ending += 1;
             ended.push(record.clone());
         }
+        drop(tasks);
+        drop(forgotten);
         ended
+    }
+
+    /// How many tasks have not ended.
+    pub(super) fn live(&self) -> usize {
+        self.lock().live()
+    }
+
+    /// How many tasks have not ended, unless some have ended that are not gone.
+    pub(super) fn left(&self) -> Option<usize> {
+        let tasks = self.lock();
+        (tasks.ending == 0).then(|| tasks.live())
     }
 
     /// Live tasks in the order of their numbers, then finished ones, newest first.
     pub(super) fn list(&self) -> Vec<TaskInfo> {
-        let mut live = Vec::new();
-        let mut first = 0;
-        while self.add_live(first, &mut live) {
-            first += AT_A_TIME;
-        }
-        live.sort_unstable_by_key(|record| record.id);
-        let mut finished = Vec::new();
-        let mut ended = self.lock().history.ended();
-        while self.add_finished(ended, &mut finished) {
-            ended -= AT_A_TIME as u64;
-        }
-        let day = self.clock.look();
-        let live: Vec<_> = live.iter().map(|record| record.info(&day)).collect();
-        // What ended meanwhile may be among the finished already, which were looked at later.
-        let (gone, live): (Vec<_>, Vec<_>) = live.into_iter().partition(|info| info.state.is_final());
-        let seen: HashSet<TaskId> = match gone.is_empty() {
-            true => HashSet::new(),
-            false => finished.iter().map(|record| record.id).collect(),
-        };
-        let gone = gone.into_iter().filter(|info| !seen.contains(&info.id)).rev();
-        live.into_iter().chain(gone).chain(finished.iter().map(|record| record.info(&day))).collect()
-    }
-
-    /// Adds some live records to `records`; false if there are no more.
-    fn add_live(&self, first: usize, records: &mut Vec<Arc<Record>>) -> bool {
-        records.reserve(AT_A_TIME);
         let tasks = self.lock();
-        let some = tasks.live.some(first, AT_A_TIME);
-        some.map(|some| records.extend(some.cloned())).is_some()
-    }
-
-    /// Adds some of the first `ended` finished records to `records`; false if there are no more.
-    fn add_finished(&self, ended: u64, records: &mut Vec<Arc<Record>>) -> bool {
-        records.reserve(AT_A_TIME);
-        let before = records.len();
-        records.extend(self.lock().history.some(ended, AT_A_TIME).cloned());
-        records.len() - before == AT_A_TIME
+        let live: Vec<_> =
+            tasks.shown.values().filter(|record| !record.state().is_final()).cloned().collect();
+        let finished: Vec<_> = tasks.finished.iter().rev().cloned().collect();
+        drop(tasks);
+        let day = self.clock.look();
+        // What ends meanwhile has ended last.
+        let (ended, live): (Vec<_>, Vec<_>) =
+            live.iter().map(|record| record.info(&day)).partition(|info| info.state.is_final());
+        live.into_iter().chain(ended).chain(finished.iter().map(|record| record.info(&day))).collect()
     }
 
     /// A live or a finished task.
     pub(super) fn get(&self, id: TaskId) -> Option<TaskInfo> {
-        let tasks = self.lock();
-        let record = tasks.live.find(id.0).or_else(|| tasks.history.find(id.0)).cloned();
-        drop(tasks);
-        record.map(|record| record.info(&self.clock.look()))
+        self.find(id).map(|record| record.info(&self.clock.look()))
     }
 
-    /// What is to be seen of `record` now.
-    pub(super) fn info(&self, record: &Record) -> TaskInfo {
-        record.info(&self.clock.look())
-    }
-
-    /// A live task.
+    /// A live or a finished task, to be told something.
     pub(super) fn find(&self, id: TaskId) -> Option<Arc<Record>> {
-        self.lock().live.find(id.0).cloned()
+        self.lock().shown.get(&id).cloned()
     }
 
     pub(super) fn stats(&self) -> BackgroundStats {
@@ -356,47 +294,43 @@ impl Registry {
         self.changed.notify_waiters();
     }
 
-    /// Fires when the first drain begins.
+    /// Fires when the registry is closed.
     pub(super) fn closing(&self) -> &CancelToken {
         &self.closing
-    }
-
-    pub(super) fn hook(&self) -> Option<Hook> {
-        self.hook.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn set_hook(&self, hook: Hook) {
-        let old = self.hook.lock().unwrap_or_else(PoisonError::into_inner).replace(hook);
-        drop(old);
     }
 }
 
 impl Tasks {
-    fn next_id(&mut self) -> TaskId {
-        self.last_id += 1;
-        TaskId(self.last_id)
+    /// How many tasks have not ended.
+    fn live(&self) -> usize {
+        self.running + self.waiting.len()
     }
 
-    /// Frees everything a live task holds; its record is returned.
-    fn leave(&mut self, record: &Record) -> Option<Arc<Record>> {
+    /// Frees everything a live task holds, and remembers it; who is forgotten for it is returned, to be dropped
+    /// outside the lock.
+    fn end(
+        &mut self,
+        record: &Arc<Record>,
+        state: TaskState,
+        elapsed: Duration,
+        history: usize,
+    ) -> Option<Arc<Record>> {
         if record.state() == TaskState::Queued {
-            self.waiting.remove(&record.id.0);
+            self.waiting.remove(&record.id);
         } else {
             self.running -= 1;
         }
         if let Some(key) = &record.key {
             self.keys.remove(key);
         }
-        self.live.take(record)
-    }
-
-    /// Frees everything a live task holds, and remembers it; who is forgotten for it is returned, to be dropped
-    /// outside the lock.
-    fn end(&mut self, record: &Record, state: TaskState, elapsed: Duration) -> Option<Arc<Record>> {
-        let left = self.leave(record);
         record.set_ended(state, elapsed);
         self.totals.count(state);
-        left.and_then(|record| self.history.add(record))
+        self.finished.push_back(record.clone());
+        if self.finished.len() <= history {
+            return None;
+        }
+        let oldest = self.finished.pop_front()?;
+        self.shown.remove(&oldest.id)
     }
 
     /// Gives a free slot to the task that has waited longest; the caller wakes it.
@@ -409,18 +343,6 @@ impl Tasks {
         record.set_promoted();
         Some(record)
     }
-
-    /// Whether every task has ended, its hook has returned and its future is gone.
-    pub(super) fn is_idle(&self) -> bool {
-        self.live.len() == 0 && self.reporting == 0 && self.unwinding == 0
-    }
-
-    /// The live tasks in the order of their numbers.
-    pub(super) fn live_records(&self) -> Vec<Arc<Record>> {
-        let mut records: Vec<_> = self.live.some(0, usize::MAX).into_iter().flatten().cloned().collect();
-        records.sort_unstable_by_key(|record| record.id);
-        records
-    }
 }
 
 impl fmt::Debug for Registry {
@@ -429,13 +351,8 @@ impl fmt::Debug for Registry {
         f.debug_struct("Background")
             .field("queued", &tasks.waiting.len())
             .field("running", &tasks.running)
-            .field("finished", &tasks.history.len())
-            .field("phase", &tasks.phase)
+            .field("finished", &tasks.finished.len())
+            .field("closed", &tasks.closed)
             .finish_non_exhaustive()
     }
-}
-
-/// Whether a task that ended in `state` is reported as an error.
-fn is_failure(state: TaskState) -> bool {
-    matches!(state, TaskState::Failed | TaskState::Panicked | TaskState::TimedOut)
 }

@@ -9,36 +9,36 @@ use futures_util::{
 };
 #[cfg(feature = "cron")]
 use tokio::time::sleep;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::consume_budget,
+    time::{Instant, sleep_until},
+};
 
-use crate::cancel::TokenSource;
+use crate::{cancel::TokenSource, punctual::punctual};
 
 use super::{
     clock::later,
     context::TaskContext,
-    driver::Work,
-    info::TaskState,
+    driver::{End, Work},
     outcome::{Outcome, panic_text},
     record::Record,
     registry::Registry,
-    report,
+    report::{self, Hook},
 };
 #[cfg(feature = "cron")]
-use super::{cron::Times, wall_clock::WallClock};
+use super::{
+    cron::{LOOK_AGAIN, Times},
+    wall_clock::WallClock,
+};
 
 /// Runs `closure` every `period`, at whole periods after the first poll; periods that a run takes up are
 /// skipped.
-pub(super) fn every<F, Fut>(
-    registry: &Arc<Registry>,
-    record: &Arc<Record>,
-    period: Duration,
-    closure: F,
-) -> Work<()>
+pub(super) fn every<F, Fut>(end: &End, period: Duration, closure: F) -> Work<()>
 where
     F: FnMut(TaskContext) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let mut runs = Runs { registry: registry.clone(), record: record.clone(), closure, run: 0 };
+    let mut runs = Runs::new(end, closure);
     Box::pin(async move {
         let mut next = later(Instant::now(), period);
         loop {
@@ -53,18 +53,12 @@ where
 
 /// Runs `closure` whenever `clock` shows one of `times`.
 #[cfg(feature = "cron")]
-pub(super) fn cron<F, Fut>(
-    registry: &Arc<Registry>,
-    record: &Arc<Record>,
-    clock: WallClock,
-    mut times: Times,
-    closure: F,
-) -> Work<()>
+pub(super) fn cron<F, Fut>(end: &End, clock: WallClock, mut times: Times, closure: F) -> Work<()>
 where
     F: FnMut(TaskContext) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let mut runs = Runs { registry: registry.clone(), record: record.clone(), closure, run: 0 };
+    let mut runs = Runs::new(end, closure);
     Box::pin(async move {
         loop {
             while let Some(pause) = times.pause(clock.now()) {
@@ -72,23 +66,37 @@ where
                     return end;
                 }
             }
-            runs.start().await;
-            times.go_on(clock.now());
+            // It may be time already as a run ends.
+            if let Some(end) = runs.wait(std::future::ready(())).await {
+                return end;
+            }
+            let mut run = pin!(runs.start());
+            // The clock may be set during a run, and what it has shown does not come again.
+            while let Either::Right(_) = select(run.as_mut(), pin!(punctual(sleep(LOOK_AGAIN)))).await {
+                times.skip_until(clock.now());
+            }
+            times.skip_until(clock.now());
         }
     })
 }
 
-/// The first whole period after `last` that is still to come at `now`.
+/// The first whole period after `last` that has not begun before `now`.
 ///
 /// tokio's `Interval` cannot do this: it makes up for missed ticks with one at once, off the grid.
 fn following(last: Instant, period: Duration, now: Instant) -> Instant {
-    let into_period = now.saturating_duration_since(last).as_nanos() % period.as_nanos();
-    later(now, period - Duration::from_nanos(u64::try_from(into_period).unwrap_or(u64::MAX)))
+    let passed = now.saturating_duration_since(last).as_nanos();
+    if passed == 0 {
+        return later(last, period);
+    }
+    let into_period = passed % period.as_nanos();
+    let left = if into_period == 0 { 0 } else { period.as_nanos() - into_period };
+    later(now, Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX)))
 }
 
 /// The runs of one schedule.
 struct Runs<F> {
     registry: Arc<Registry>,
+    hook: Arc<Hook>,
     record: Arc<Record>,
     closure: F,
     /// The number of the latest run.
@@ -100,17 +108,25 @@ where
     F: FnMut(TaskContext) -> Fut + Send,
     Fut: Future<Output = ()> + Send,
 {
+    fn new(end: &End, closure: F) -> Self {
+        let End { registry, hook, record, .. } = end;
+        Self { registry: registry.clone(), hook: hook.clone(), record: record.clone(), closure, run: 0 }
+    }
+
     /// Waits for the time of the next run; the outcome of the task if it ends instead.
     async fn wait<R>(&mut self, tick: impl Future<Output = R>) -> Option<Outcome<()>> {
         let token = self.record.token();
         let cancelled = pin!(token.cancelled());
         let closing = pin!(self.registry.closing().cancelled());
-        match select(select(cancelled, closing), pin!(tick)).await {
+        let end = match select(select(cancelled, closing), pin!(punctual(tick))).await {
             Either::Left((Either::Left(_), _)) => Some(Outcome::Cancelled),
             // Between two runs there is nothing to cut off: a shutdown is its proper end.
             Either::Left((Either::Right(_), _)) => Some(Outcome::Completed(())),
             Either::Right(_) => None,
-        }
+        };
+        // Periods that are shorter than their runs would keep the thread to themselves.
+        consume_budget().await;
+        end
     }
 
     /// Runs the closure once; a panic ends this run only.
@@ -121,12 +137,9 @@ where
         let closure = &mut self.closure;
         let work = async move { closure(context).await };
         if let Err(payload) = AssertUnwindSafe(work).catch_unwind().await {
-            self.registry.count_panicked_run(&self.record, panic_text(payload));
-            report::failure(
-                &self.registry,
-                &super::TaskInfo { state: TaskState::Panicked, ..self.registry.info(&self.record) },
-            );
-            self.registry.reported();
+            let info = self.registry.panicked_run(&self.record, panic_text(payload));
+            report::failure(&self.hook, &info);
+            self.registry.gone();
         }
     }
 }
@@ -235,6 +248,96 @@ mod tests {
         clock.set(|day| day - HOUR * 24 - Duration::from_secs(340 * 60));
         sleep(HOUR).await;
         assert_eq!(clock.runs(), [3600, 5400 + 600], "06:00 by the new time");
+    }
+
+    /// The runs of one schedule within `total`; what `set` does to the clock, it does in a run, ten minutes after
+    /// 11:00.
+    async fn runs_of(
+        schedule: &str,
+        long: Duration,
+        total: Duration,
+        set: fn(SystemTime) -> SystemTime,
+    ) -> Vec<u64> {
+        let clock = Clock::at_ten();
+        let _task = clock.start(&Background::new(), schedule, long);
+        sleep(HOUR + Duration::from_secs(600)).await;
+        clock.set(set);
+        sleep(total - clock.began.elapsed()).await;
+        clock.runs()
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// 11:10 becomes 10:50, in a run that ends before 11:00 or after it.
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_back_during_a_run_repeats_nothing() {
+        let back = |day| day - MINUTE * 20;
+        for long in [MINUTE * 12, MINUTE * 20, MINUTE * 40] {
+            assert_eq!(runs_of(HOURLY, long, HOUR * 3, back).await, [3600, 8400], "a run of {long:?}");
+        }
+        // At 13:59 it is 12:59 again: 13:00 came during the run.
+        let clock = Clock::at_ten();
+        let _task = clock.start(&Background::new(), HOURLY, HOUR * 3 + MINUTE);
+        sleep(HOUR * 3 + MINUTE * 59).await;
+        clock.set(|day| day - HOUR);
+        sleep(HOUR * 2).await;
+        assert_eq!(clock.runs(), [3600, 3600 * 5], "next is 14:00 by the new time");
+    }
+
+    /// Over three hours are a correction: 11:10 was 06:40 in truth, and 07:00 comes next.
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_corrected_during_a_run_counts_at_once() {
+        let corrected = |day| day - MINUTE * 270;
+        let runs = runs_of(HOURLY, MINUTE * 12, HOUR * 3, corrected).await;
+        assert_eq!(runs, [3600, 3600 + 1800, 3600 * 2 + 1800]);
+        let three_hours = |day| day - HOUR * 3;
+        let runs = runs_of(HOURLY, MINUTE * 12, HOUR * 6, three_hours).await;
+        assert_eq!(runs, [3600, 3600 * 5], "three hours are none: next is 12:00 by the new time");
+    }
+
+    /// 11:10 becomes 13:10: the run has taken up 12:00 and 13:00.
+    #[tokio::test(start_paused = true)]
+    async fn times_that_are_passed_over_during_a_run_are_skipped() {
+        let forward = |day| day + HOUR * 2;
+        assert_eq!(runs_of(HOURLY, MINUTE * 12, HOUR * 3, forward).await, [3600, 7200]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_that_comes_as_a_run_ends_is_not_lost() {
+        let clock = Clock::at_ten();
+        let _task = clock.start(&Background::new(), "* * * * *", MINUTE);
+        sleep(MINUTE * 5 - Duration::from_secs(1)).await;
+        assert_eq!(clock.runs(), [60, 120, 180, 240]);
+        let clock = Clock::at_ten();
+        let _task = clock.start(&Background::new(), "* * * * *", MINUTE * 2);
+        sleep(MINUTE * 8 - Duration::from_secs(1)).await;
+        assert_eq!(clock.runs(), [60, 180, 300, 420]);
+    }
+
+    /// Though it is time for the next one.
+    #[tokio::test(start_paused = true)]
+    async fn no_run_begins_as_one_ends_once_the_schedule_is_cancelled() {
+        let clock = Clock::at_ten();
+        let background = Background::new();
+        let task = clock.start(&background, "* * * * *", MINUTE);
+        sleep(MINUTE + Duration::from_secs(30)).await;
+        task.cancel();
+        assert!(task.await.is_err());
+        assert_eq!(clock.runs(), [60]);
+    }
+
+    /// In Berlin it is 03:00 instead of 02:00 on 29 March 2026, and 02:00 instead of 03:00 on 25 October.
+    #[tokio::test(start_paused = true)]
+    async fn the_change_to_summer_time_during_a_run_is_no_correction() {
+        let hourly = "0 * * * * Europe/Berlin";
+        for day in ["2026-03-28T23:00:00Z", "2026-10-24T22:00:00Z"] {
+            let clock = Clock::at_ten();
+            let day: cronexpr::jiff::Timestamp = day.parse().expect("a time");
+            clock.set(|_| SystemTime::from(day));
+            let _task = clock.start(&Background::new(), hourly, MINUTE * 30);
+            sleep(HOUR * 4 + MINUTE).await;
+            assert_eq!(clock.runs(), [3600, 7200, 10_800, 14_400]);
+        }
     }
 
     /// Time that tokio's clock lets pass is seen on the clock, a jump is not mistaken for it.

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::CancelReason;
+use crate::{CancelReason, punctual::poll_punctual};
 
 use super::{info::TaskId, outcome::BackgroundFailure, record::Record, runtime::JoinHandle};
 
@@ -53,8 +53,8 @@ impl<T> BackgroundTask<T> {
         Self { id: record.id, running: Some((record, join)) }
     }
 
-    pub(super) fn refused(id: TaskId) -> Self {
-        Self { id, running: None }
+    pub(super) fn refused() -> Self {
+        Self { id: TaskId::next(), running: None }
     }
 
     /// The number of the task, by which the registry knows it.
@@ -100,8 +100,7 @@ impl<T> Future for BackgroundTask<T> {
             return Poll::Ready(Err(BackgroundFailure::Refused));
         };
         // The driver contains every panic; what is left is a runtime that dropped it.
-        Pin::new(join)
-            .poll(context)
+        poll_punctual(Pin::new(join), context)
             .map(|joined| joined.unwrap_or(Err(BackgroundFailure::of(record.state()))))
     }
 }

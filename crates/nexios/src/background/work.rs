@@ -7,13 +7,16 @@ use futures_util::{
     FutureExt,
     future::{Either, select},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    task::consume_budget,
+    time::{Instant, sleep, sleep_until},
+};
 
-use crate::{CancelScope, cancel::TokenSource};
+use crate::{CancelScope, cancel::TokenSource, punctual::punctual};
 
 use super::{
     context::TaskContext,
-    driver::Work,
+    driver::{End, Work},
     outcome::{Outcome, contain, panic_text},
     record::Record,
     registry::Registry,
@@ -52,7 +55,7 @@ impl<T, E: fmt::Display> Judge<Result<T, E>> for OkValue {
 
 /// A future without a context.
 pub(super) fn plain<T, Fut>(
-    _: &Arc<Record>,
+    _: &End,
     future: Fut,
 ) -> impl Future<Output = Outcome<T>> + Send + 'static + use<T, Fut>
 where
@@ -64,7 +67,7 @@ where
 
 /// A closure that is called once.
 pub(super) fn once<T, J, F, Fut>(
-    record: &Arc<Record>,
+    end: &End,
     closure: F,
 ) -> impl Future<Output = Outcome<T>> + Send + 'static + use<T, J, F, Fut>
 where
@@ -73,29 +76,23 @@ where
     F: FnOnce(TaskContext) -> Fut + Send + 'static,
     Fut: Future<Output = T> + Send + 'static,
 {
-    let context = TaskContext::new(record.clone(), 1);
+    let context = TaskContext::new(end.record.clone(), 1);
     async move { J::judge(closure(context).await) }
 }
 
 /// A closure that is called once and has so much time.
-pub(super) fn once_within<T, J, F, Fut>(record: &Arc<Record>, limit: Duration, closure: F) -> Work<T>
+pub(super) fn once_within<T, J, F, Fut>(end: &End, limit: Duration, closure: F) -> Work<T>
 where
     T: Send + 'static,
     J: Judge<T>,
     F: FnOnce(TaskContext) -> Fut + Send + 'static,
     Fut: Future<Output = T> + Send + 'static,
 {
-    limited(record, limit, once::<T, J, _, _>(record, closure))
+    limited(end, limit, once::<T, J, _, _>(end, closure))
 }
 
 /// A closure that is called again after a failure.
-pub(super) fn retried<T, J, F, Fut>(
-    registry: &Arc<Registry>,
-    record: &Arc<Record>,
-    limit: Option<Duration>,
-    retry: &Retry,
-    closure: F,
-) -> Work<T>
+pub(super) fn retried<T, J, F, Fut>(end: &End, limit: Option<Duration>, retry: &Retry, closure: F) -> Work<T>
 where
     T: Send + 'static,
     J: Judge<T>,
@@ -103,10 +100,10 @@ where
     Fut: Future<Output = T> + Send + 'static,
 {
     let delays = retry.delays();
-    let body = attempts::<T, J, _, _>(registry.clone(), record.clone(), delays, closure);
+    let body = attempts::<T, J, _, _>(end.registry.clone(), end.record.clone(), delays, closure);
     match limit {
         None => Box::pin(body),
-        Some(limit) => limited(record, limit, body),
+        Some(limit) => limited(end, limit, body),
     }
 }
 
@@ -144,9 +141,12 @@ where
         record.set_error(error);
         registry.set_retrying(&record, true);
         let token = record.token();
-        if let Either::Right(_) = select(pin!(sleep(delay)), pin!(token.cancelled())).await {
+        // The token first: a cancellation in the moment in which the wait is over begins no attempt.
+        if let Either::Left(_) = select(pin!(token.cancelled()), pin!(punctual(sleep(delay)))).await {
             return Outcome::Cancelled;
         }
+        // Attempts that fail at once, without a delay, would keep their thread and the time limit waiting.
+        consume_budget().await;
         registry.set_retrying(&record, false);
         attempt += 1;
         record.set_attempt(attempt);
@@ -154,18 +154,21 @@ where
 }
 
 /// Drops `body` at its limit, counted from its first poll.
-fn limited<T, B>(record: &Arc<Record>, limit: Duration, body: B) -> Work<T>
+fn limited<T, B>(end: &End, limit: Duration, body: B) -> Work<T>
 where
     T: Send + 'static,
     B: Future<Output = Outcome<T>> + Send + 'static,
 {
-    let record = record.clone();
+    let record = end.record.clone();
     Box::pin(async move {
         let Some(deadline) = Instant::now().checked_add(limit) else {
             // A limit beyond what the clock can tell is none.
             return body.await;
         };
-        let body = CancelScope::on_demand(record, Some(deadline)).run(body);
-        timeout_at(deadline, body).await.unwrap_or(Outcome::TimedOut)
+        let body = pin!(CancelScope::on_demand(record, Some(deadline)).run(body));
+        match select(body, pin!(punctual(sleep_until(deadline)))).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(_) => Outcome::TimedOut,
+        }
     })
 }

@@ -5,6 +5,8 @@ use std::sync::{
 
 use tokio_util::sync::CancellationToken;
 
+use crate::punctual::punctual;
+
 use super::CancelReason;
 
 /// A cancellation signal that carries its reason.
@@ -101,7 +103,7 @@ impl CancelToken {
         if let Some(reason) = self.reason() {
             return reason;
         }
-        self.node.signal.cancelled().await;
+        punctual(self.node.signal.cancelled()).await;
         self.reason().unwrap_or(CancelReason::Requested)
     }
 
@@ -123,14 +125,17 @@ impl CancelToken {
             return None;
         }
         // Fired from above. The nearest ancestor with a reason is the one that fired first.
-        let mut ancestor = self.node.parent.as_ref();
-        let mut found = None;
-        while let (None, Some(node)) = (found, ancestor) {
-            found = node.written();
-            ancestor = node.parent.as_ref();
+        let ancestors = || std::iter::successors(Some(&self.node), |node| node.parent.as_ref());
+        let found = ancestors().find_map(|node| node.written());
+        let Some(reason) = found else {
+            return Some(self.node.freeze(CancelReason::Requested));
+        };
+        // Freezing it keeps the answer stable, whatever is cancelled later. On the whole way, which fires with the
+        // same cause: if every token of a chain is asked, each step of the way is made once.
+        for node in ancestors().take_while(|node| node.written().is_none()) {
+            node.freeze(reason);
         }
-        // Freezing it here keeps the answer stable, whatever is cancelled later.
-        Some(self.node.freeze(found.unwrap_or(CancelReason::Requested)))
+        self.node.written()
     }
 }
 

@@ -44,7 +44,9 @@ impl Finalizers {
             let ended = self.stack.pop();
             let dropped = catch_unwind(AssertUnwindSafe(|| drop(ended)));
             for payload in polled.err().into_iter().chain(dropped.err()) {
-                tracing::error!(panic = message_of(&payload), "a finalizer of a task group panicked");
+                crate::log::say(|| {
+                    tracing::error!(panic = message_of(&payload), "a finalizer of a task group panicked")
+                });
                 first.get_or_insert(payload);
             }
         }
@@ -72,10 +74,12 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         let lost = std::mem::take(&mut self.0.stack);
         if !lost.is_empty() {
-            tracing::error!(
-                count = lost.len(),
-                "finalizers of a task group were lost: no runtime was left to run them, or no time"
-            );
+            crate::log::say(|| {
+                tracing::error!(
+                    count = lost.len(),
+                    "finalizers of a task group were lost: no runtime was left to run them, or no time"
+                )
+            });
         }
     }
 }

@@ -13,17 +13,19 @@ pub(super) fn drop_quietly<T>(value: T) {
 }
 
 pub(super) fn log_panic(what: &'static str, child: &Label, payload: &Payload) {
-    tracing::error!(child = %child, panic = message_of(payload), "{what}");
+    crate::log::say(|| tracing::error!(child = %child, panic = message_of(payload), "{what}"));
 }
 
 /// Logs a panic that has no single child to name.
 pub(super) fn log_panic_text(what: &'static str, payload: &Payload) {
-    tracing::error!(panic = message_of(payload), "{what}");
+    crate::log::say(|| tracing::error!(panic = message_of(payload), "{what}"));
 }
 
 /// Logs an error whose handle is gone.
 pub(super) fn log_unseen(child: &Label) {
-    tracing::warn!(%child, "a child of a task group failed and nobody looked at its error");
+    crate::log::say(
+        || tracing::warn!(%child, "a child of a task group failed and nobody looked at its error"),
+    );
 }
 
 /// The text of a panic, where it has one.

@@ -58,7 +58,9 @@ impl<E> Left<E> {
             Self::Error(error) => catch_unwind(AssertUnwindSafe(|| drop(error))),
         };
         if let Err(payload) = dropped {
-            tracing::error!(child = %label, "an aborted child of a task group panicked while it unwound");
+            crate::log::say(
+                || tracing::error!(child = %label, "an aborted child of a task group panicked while it unwound"),
+            );
             drop_quietly(payload);
         }
     }
@@ -115,7 +117,9 @@ impl<E> Unwinding<E> {
         .await;
         self.say_who_panicked();
         for (label, _) in &self.tasks {
-            tracing::warn!(child = %label, "an aborted child of a task group is still running");
+            crate::log::say(
+                || tracing::warn!(child = %label, "an aborted child of a task group is still running"),
+            );
         }
     }
 }

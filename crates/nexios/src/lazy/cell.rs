@@ -369,7 +369,9 @@ impl<T, E> Cell<T, E> {
     /// next.
     fn land(&self) {
         if catch_unwind(AssertUnwindSafe(|| self.source.landed(self))).is_err() {
-            tracing::error!(lazy = self.name(), "a key panicked as its value was put into a lazy map");
+            crate::log::say(|| {
+                tracing::error!(lazy = self.name(), "a key panicked as its value was put into a lazy map")
+            });
         }
     }
 

@@ -111,11 +111,13 @@ impl<T, E> Driver<T, E> {
             }
             Err(panic) => {
                 discard(computation);
-                tracing::error!(
-                    lazy = self.cell.name(),
-                    panic = message(&*panic),
-                    "a lazy computation panicked"
-                );
+                crate::log::say(|| {
+                    tracing::error!(
+                        lazy = self.cell.name(),
+                        panic = message(&*panic),
+                        "a lazy computation panicked"
+                    )
+                });
                 discard(panic);
                 Poll::Ready(Some(Err(LazyError::Panicked)))
             }
@@ -137,7 +139,9 @@ impl<T, E> Driver<T, E> {
                 && kind != std::mem::discriminant(&LazyError::TimedOut)
         });
         if failed && waiters == 0 {
-            tracing::warn!(lazy = self.cell.name(), "a lazy computation failed that nobody waited for");
+            crate::log::say(|| {
+                tracing::warn!(lazy = self.cell.name(), "a lazy computation failed that nobody waited for")
+            });
         }
     }
 }

@@ -250,6 +250,8 @@ impl<T, E> Flight<T, E> {
 /// Drops something of the user's whose destructor may panic, where there is nobody to take the panic.
 pub(super) fn discard<V>(value: V) {
     if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
-        tracing::error!("a destructor panicked while a lazy computation or value was dropped");
+        crate::log::say(|| {
+            tracing::error!("a destructor panicked while a lazy computation or value was dropped")
+        });
     }
 }

@@ -228,7 +228,7 @@ fn report(what: &str, payload: Box<dyn Any + Send>) {
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    tracing::warn!(what, message, "a panic in a thread pool has no caller to go to");
+    crate::log::say(|| tracing::warn!(what, message, "a panic in a thread pool has no caller to go to"));
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         // Its destructor panicked, so that of the second payload may too; a leak is the lesser evil.
         mem::forget(second);

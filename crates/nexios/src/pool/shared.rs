@@ -126,7 +126,7 @@ impl Shared {
         submitted: Submitted,
         error: &io::Error,
     ) -> Submitted {
-        tracing::warn!(pool = &*self.name, %error, "a thread pool cannot start a thread");
+        crate::log::say(|| tracing::warn!(pool = &*self.name, %error, "a thread pool cannot start a thread"));
         let mut schedule = self.lock();
         match signal {
             Signal::Start(Seat::Overflow) => match schedule.promote_to_caller(&**job) {
@@ -166,7 +166,9 @@ impl Shared {
 
     fn after_removal(self: &Arc<Self>, signal: Signal, ending: bool) {
         if let Err(error) = self.follow(signal) {
-            tracing::warn!(pool = &*self.name, %error, "a thread pool cannot start a thread");
+            crate::log::say(
+                || tracing::warn!(pool = &*self.name, %error, "a thread pool cannot start a thread"),
+            );
         }
         if ending {
             self.ended.notify_waiters();

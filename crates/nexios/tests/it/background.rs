@@ -1,6 +1,8 @@
 //! Background tasks: admission, the list, handles, cancellation.
 #![allow(clippy::unwrap_used, reason = "clippy's exception for tests does not reach their helpers")]
 
+mod busy;
+mod cost;
 mod disconnect;
 mod drain;
 mod failures;
@@ -491,14 +493,17 @@ async fn a_unique_key_is_refused_while_a_task_with_it_lives() {
 #[tokio::test(start_paused = true)]
 async fn finished_tasks_are_kept_newest_first_and_no_more_than_the_history() {
     let background = Background::builder().history(3).build();
+    let mut ids = Vec::new();
     for number in 0..6 {
-        background.spawn_future(format!("task {number}"), async {}).await.unwrap();
+        let task = background.spawn_future(format!("task {number}"), async {});
+        ids.push(task.id());
+        task.await.unwrap();
     }
     let live = background.spawn_future("live", std::future::pending::<()>()).scoped();
     let listed: Vec<_> = background.list().into_iter().map(|info| info.name).collect();
     assert_eq!(listed, ["live", "task 5", "task 4", "task 3"]);
-    assert!(background.get(nexios::TaskId(1)).is_none(), "forgotten");
-    assert!(!background.cancel(nexios::TaskId(1)));
+    assert!(background.get(ids[0]).is_none(), "forgotten");
+    assert!(!background.cancel(ids[0]));
     drop(live);
     settle().await;
     let none = Background::builder().history(0).build();
@@ -557,10 +562,53 @@ async fn dropping_the_last_clone_lets_tasks_go_on() {
 #[tokio::test(start_paused = true)]
 async fn messages_are_bounded() {
     let background = Background::new();
-    let task = background.spawn("chatty", |cx| async move { cx.message("é".repeat(100_000)) }).unwrap();
+    let long = || "é".repeat(100_000);
+    let task = background.spawn_fallible("chatty", move |cx| async move {
+        cx.message(long());
+        Err::<(), _>(long())
+    });
+    let task = task.unwrap();
+    let id = task.id();
+    assert!(task.await.unwrap().is_err());
+    let info = background.get(id).unwrap();
+    for text in [info.message.unwrap(), info.error.unwrap()] {
+        assert!((4_000..=4_096).contains(&text.len()) && text.ends_with("é…"), "{} bytes", text.len());
+    }
+    let whole = "é".repeat(2_048);
+    let said = whole.clone();
+    let task = background.spawn("exact", |cx| async move { cx.message(said) }).unwrap();
     let id = task.id();
     task.await.unwrap();
-    assert!(background.get(id).unwrap().message.unwrap().len() < 5_000);
+    assert_eq!(background.get(id).unwrap().message, Some(whole));
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_are_unique_in_the_process() {
+    let (one, other) = (Background::new(), Background::new());
+    let mut ids = Vec::new();
+    for background in [&one, &other, &one, &other] {
+        ids.push(background.spawn_future("task", async {}).id());
+    }
+    other.drain(nexios::Drain { wait: seconds(1), cancel: seconds(1) }).await;
+    ids.push(other.spawn_future("refused", async {}).id());
+    assert!(ids[0].0 > 0 && ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
+    assert!(one.get(ids[1]).is_none() && !one.cancel(ids[1]), "another registry's");
+}
+
+/// Its destructor runs where nobody expects a panic.
+#[tokio::test(start_paused = true)]
+async fn a_refused_future_whose_destructor_panics_harms_nobody() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+    let background = Background::new();
+    background.drain(nexios::Drain { wait: seconds(0), cancel: seconds(0) }).await;
+    let panics = Panics;
+    let refused = background.spawn_future("refused", async move { drop(panics) });
+    assert_eq!(refused.await, Err(BackgroundFailure::Refused));
 }
 
 #[test]

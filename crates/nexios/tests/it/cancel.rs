@@ -12,6 +12,8 @@ use nexios::{CancelReason, CancelScope, CancelToken, Interrupted, TaskGroup, Tok
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::growth::assert_linear;
+
 #[tokio::test(start_paused = true)]
 async fn a_child_fires_with_its_parent_and_with_the_parents_reason() {
     let parent = CancelToken::new();
@@ -70,18 +72,82 @@ async fn tokio_utils_token_is_the_same_signal_in_both_directions() {
     assert!(foreign.is_cancelled());
 }
 
-/// TG-062: a chain of 5,000 tokens is cancelled and dropped without a deep stack.
+const MANY: usize = 100_000;
+
+/// Tokens of which each is the child of the one before.
+fn chain(length: usize) -> Vec<CancelToken> {
+    std::iter::successors(Some(CancelToken::new()), |token| Some(token.child())).take(length).collect()
+}
+
+/// TG-062: on the small stack of a test's thread, whoever holds it and whichever end goes first.
 #[test]
 fn a_deep_chain_needs_no_deep_stack() {
-    let root = CancelToken::new();
-    let mut leaf = root.child();
-    for _ in 0..5_000 {
-        leaf = leaf.child();
+    for fired in [false, true] {
+        let fire = |chain: &[CancelToken]| {
+            if fired {
+                chain[0].cancel(CancelReason::Shutdown);
+                assert_eq!(chain.last().unwrap().reason(), Some(CancelReason::Shutdown));
+            }
+        };
+        let whole = chain(MANY);
+        fire(&whole);
+        whole.into_iter().for_each(drop);
+        let whole = chain(MANY);
+        fire(&whole);
+        whole.into_iter().rev().for_each(drop);
+        let mut whole = chain(MANY);
+        fire(&whole);
+        let leaf = whole.pop().unwrap();
+        drop(whole);
+        assert_eq!(leaf.is_cancelled(), fired);
+        drop(leaf);
     }
-    root.cancel(CancelReason::Shutdown);
-    assert_eq!(leaf.reason(), Some(CancelReason::Shutdown));
-    drop(root);
-    drop(leaf);
+}
+
+/// The same for what waits for the leaf, and for scopes that are made one in the other.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_deep_chain_is_heard() {
+    let whole = chain(MANY);
+    let waiting = tokio::spawn({
+        let scope = CancelScope::new(whole.last().unwrap().clone(), None);
+        async move { scope.run(async { CancelScope::current().unwrap().token().cancelled().await }).await }
+    });
+    tokio::task::yield_now().await;
+    whole[0].cancel(CancelReason::ClientDisconnected);
+    assert_eq!(waiting.await.unwrap(), CancelReason::ClientDisconnected);
+    let scopes: Vec<_> = whole.into_iter().map(|token| CancelScope::new(token, None)).collect();
+    drop(scopes);
+}
+
+#[test]
+fn the_cost_of_tokens_is_linear() {
+    let n = MANY / 8;
+    let children = |n| {
+        let root = CancelToken::new();
+        let children: Vec<_> = (0..n).map(|_| root.child()).collect();
+        (root, children)
+    };
+    assert_linear("making a chain", n, |n| n, |n| drop(chain(n)));
+    assert_linear("firing a chain", n, chain, |chain| chain[0].cancel(CancelReason::Shutdown));
+    assert_linear("asking all of a fired chain, the last one first", n, chain, |chain| {
+        chain[0].cancel(CancelReason::Shutdown);
+        assert!(chain.iter().rev().all(|token| token.reason() == Some(CancelReason::Shutdown)));
+    });
+    assert_linear("firing each of a chain, the last one first", n, chain, |chain| {
+        chain.iter().rev().for_each(|token| token.cancel(CancelReason::Requested));
+    });
+    assert_linear("making children", n, |n| n, |n| drop(children(n)));
+    assert_linear("firing children", n, children, |(root, children)| {
+        root.cancel(CancelReason::Shutdown);
+        assert!(children.iter().all(CancelToken::is_cancelled));
+    });
+    assert_linear("firing each child", n, children, |(_root, children)| {
+        children.iter().for_each(|child| child.cancel(CancelReason::Requested));
+    });
+    assert_linear("dropping the parent first", n, children, |(root, children)| {
+        drop(root);
+        drop(children);
+    });
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,10 @@
 mod background;
 mod cancel;
 mod group;
+mod growth;
 mod hedge;
 mod lazy;
+mod log;
 mod pool;
 mod race;
 #[rustfmt::skip]

@@ -369,7 +369,7 @@ where
         match catch_unwind(AssertUnwindSafe(|| weigh(key, value))) {
             Ok(weight) => Some((weight as u64).max(1)),
             Err(panic) => {
-                tracing::error!(lazy = self.name(), "the weigher of a lazy map panicked");
+                crate::log::say(|| tracing::error!(lazy = self.name(), "the weigher of a lazy map panicked"));
                 discard(panic);
                 None
             }

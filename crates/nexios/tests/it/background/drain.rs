@@ -344,3 +344,200 @@ async fn an_attempt_that_a_shutdown_ends_is_not_a_failure() {
     assert_eq!((info.state, info.attempt, info.error), (TaskState::Cancelled, 1, None));
     assert_eq!(background.stats().failed, 0);
 }
+
+/// The task as the one that ends its own program part.
+fn restarts(background: &Background, limits: Drain) -> nexios::BackgroundTask<DrainReport> {
+    let own = background.clone();
+    background.spawn("restart", move |_cx| async move { own.drain(limits).await }).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_a_task_awaits_does_not_wait_for_that_task() {
+    let background = Background::new();
+    let task = restarts(&background, limits(60, 5));
+    let began = Instant::now();
+    let id = task.id();
+    assert_eq!((line(&task.await.unwrap()).as_str(), began.elapsed()), (" |  |  | ", Duration::ZERO));
+    assert_eq!(background.get(id).unwrap().state, TaskState::Completed);
+    assert_idle(&background);
+}
+
+/// Nor does it cancel the task, which could not read the report then, be it a plain future or not.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_drains_ends_all_others_and_reads_the_report() {
+    for plain in [false, true] {
+        let background = Background::builder().limit(3).build();
+        let own = background.clone();
+        let restart = async move {
+            let report = own.drain(limits(2, 3)).await;
+            // It is a task like any other afterwards, with all the time it wants.
+            tokio::time::sleep(seconds(100)).await;
+            report
+        };
+        let task = match plain {
+            true => background.spawn_future("restart", restart),
+            false => background.spawn("restart", |_cx| restart).unwrap(),
+        };
+        let _task = background.spawn_future("short", tokio::time::sleep(seconds(1)));
+        let _task = background.spawn("deaf", ignores);
+        let _task = background.spawn_future("long", tokio::time::sleep(seconds(20)));
+        let _task = background.spawn_future("waiting", tokio::time::sleep(seconds(20)));
+        let began = Instant::now();
+        let report = task.await.unwrap();
+        assert_eq!(line(&report), "short |  | long,waiting | deaf");
+        assert_eq!(began.elapsed(), seconds(105));
+        assert_idle(&background);
+    }
+}
+
+/// However deep in the task: in a future beside others, in a group, in an attempt, in a scope of its own.
+#[tokio::test(start_paused = true)]
+async fn a_drain_knows_its_task_wherever_in_it_it_is_awaited() {
+    let nested = |background: Background| async move {
+        let scope = nexios::CancelScope::new(nexios::CancelToken::new(), None);
+        let group = nexios::TaskGroup::<nexios::Interrupted>::new();
+        let drain = scope.run(Box::pin(async move { background.drain(limits(60, 5)).await }));
+        let run = group.run(async {
+            let child = group
+                .spawn(async { Ok(futures_util::future::join(drain, tokio::task::yield_now()).await.0) });
+            child.await
+        });
+        line(&tokio::time::timeout(seconds(30), run).await.unwrap().unwrap())
+    };
+    let began = Instant::now();
+    let background = Background::new();
+    let own = background.clone();
+    let task = background.spawn_future("plain", nested(own));
+    assert_eq!(task.await.unwrap(), " |  |  | ");
+
+    let background = Background::new();
+    let own = background.clone();
+    let retry = nexios::Retry::exponential(Duration::ZERO, Duration::ZERO);
+    let task = background.task("retried").timeout(seconds(30)).retry(retry).spawn_fallible(move |cx| {
+        let report = (cx.attempt() == 2).then(|| nested(own.clone()));
+        async move { if let Some(report) = report { Ok(report.await) } else { Err("not yet") } }
+    });
+    assert_eq!(task.unwrap().await.unwrap().unwrap(), " |  |  | ");
+
+    let background = Background::new();
+    let own = background.clone();
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    let task = background.every("scheduled", seconds(1), move |_cx| {
+        let (report, sender) = (nested(own.clone()), sender.clone());
+        async move { sender.send(report.await).await.unwrap() }
+    });
+    assert_eq!(receiver.recv().await.unwrap(), " |  |  | ");
+    task.unwrap().await.unwrap();
+    assert_eq!(began.elapsed(), seconds(1));
+}
+
+/// Each of them twice at once, and one that gives up and is waited for again.
+#[tokio::test(start_paused = true)]
+async fn tasks_that_drain_at_once_do_not_wait_for_each_other() {
+    let background = Background::new();
+    let tasks: Vec<_> = (0..2)
+        .map(|_| {
+            let own = background.clone();
+            background.spawn_future("restart", async move {
+                let (one, other) =
+                    futures_util::future::join(own.drain(limits(60, 5)), own.drain(limits(60, 5))).await;
+                assert_eq!(line(&one), line(&other));
+                line(&one)
+            })
+        })
+        .collect();
+    let own = background.clone();
+    let gives_up = background.spawn_future("gives up", async move {
+        assert!(tokio::time::timeout(seconds(1), own.drain(limits(60, 5))).await.is_err());
+        tokio::time::sleep(seconds(3)).await;
+    });
+    let _task = background.spawn_future("short", tokio::time::sleep(seconds(2)));
+    let began = Instant::now();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), "gives up,short |  |  | ");
+        assert_eq!(began.elapsed(), seconds(4));
+    }
+    gives_up.await.unwrap();
+}
+
+/// The one outside waits for the task as for any other.
+#[tokio::test(start_paused = true)]
+async fn a_drain_from_outside_waits_for_a_task_that_drains_too() {
+    let background = Background::new();
+    let own = background.clone();
+    let task = background.spawn("restart", move |_cx| async move {
+        let report = own.drain(limits(60, 5)).await;
+        tokio::time::sleep(seconds(3)).await;
+        line(&report)
+    });
+    let _task = background.spawn_future("short", tokio::time::sleep(seconds(1)));
+    settle().await;
+    let began = Instant::now();
+    let report = background.drain(limits(60, 5)).await;
+    assert_eq!((line(&report).as_str(), began.elapsed()), ("restart,short |  |  | ", seconds(4)));
+    assert_eq!(task.unwrap().await.unwrap(), "short |  |  | ");
+
+    // It comes while the task waits, with shorter limits; the task gets what is left of the time.
+    let background = Background::new();
+    let own = background.clone();
+    let task = background.spawn("restart", move |cx| async move {
+        let report = own.drain(limits(60, 60)).await;
+        (line(&report), cx.cancelled().await)
+    });
+    let _task = background.spawn("polite", |cx| async move { cx.cancelled().await });
+    settle().await;
+    let began = Instant::now();
+    let report = background.drain(limits(1, 5)).await;
+    assert_eq!((line(&report).as_str(), began.elapsed()), ("restart,polite |  |  | ", seconds(1)));
+    assert_eq!(task.unwrap().await.unwrap(), ("polite |  |  | ".to_owned(), CancelReason::Shutdown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_may_drain_another_registry() {
+    let (one, other) = (Background::new(), Background::new());
+    let _task = other.spawn_future("other", tokio::time::sleep(seconds(1)));
+    let drained = other.clone();
+    let task = one.spawn_future("drains", async move { line(&drained.drain(limits(5, 5)).await) });
+    assert_eq!(task.await.unwrap(), "other |  |  | ");
+    assert!(one.spawn("still open", |_cx| async {}).is_ok());
+}
+
+/// The one who began it is gone, and the phases advance all the same.
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_nobody_awaits_any_more_goes_on() {
+    let background = Background::new();
+    let deaf = background.spawn("deaf", ignores).unwrap();
+    let began = Instant::now();
+    assert!(tokio::time::timeout(seconds(1), background.drain(limits(2, 2))).await.is_err());
+    assert_eq!(deaf.await, Err(BackgroundFailure::Abandoned));
+    assert_eq!(began.elapsed(), seconds(4));
+}
+
+/// The first one's runtime ends in the middle of it; another goes on with it on its own.
+#[test]
+fn a_drain_goes_on_when_its_runtime_ends() {
+    let background = Background::new();
+    let [first, second] = [(); 2].map(|()| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    });
+    let deaf = {
+        let _entered = second.enter();
+        background.spawn("deaf", ignores).unwrap()
+    };
+    let quick = Drain { wait: Duration::from_millis(50), cancel: Duration::from_millis(300) };
+    let begun = background.clone();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    first.spawn(async move {
+        let drain = std::pin::pin!(begun.drain(quick));
+        assert!(futures_util::future::poll_immediate(drain).await.is_none());
+        sender.send(()).unwrap();
+    });
+    receiver.recv().unwrap();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        drop(first);
+    });
+    let report = second.block_on(background.drain(limits(60, 60)));
+    assert_eq!(line(&report), " |  |  | deaf");
+    assert!(second.block_on(deaf).is_err());
+}

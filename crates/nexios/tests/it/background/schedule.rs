@@ -49,6 +49,25 @@ async fn runs_do_not_overlap_and_missed_periods_are_skipped() {
     assert_eq!(moments(seconds(25), seconds(105)).await, [10, 40, 70, 100]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_period_that_begins_as_a_run_ends_is_not_lost() {
+    assert_eq!(moments(seconds(10), seconds(45)).await, [10, 20, 30, 40]);
+    assert_eq!(moments(seconds(20), seconds(75)).await, [10, 30, 50, 70]);
+    assert_eq!(moments(seconds(10) + Duration::from_millis(1), seconds(55)).await, [10, 30, 50]);
+}
+
+/// The next period begins as the run ends, but there was an end before.
+#[tokio::test(start_paused = true)]
+async fn no_run_begins_as_one_ends_once_a_drain_has_begun() {
+    let background = Background::new();
+    let began = Instant::now();
+    let task = background.every("tick", seconds(10), |_cx| sleep(seconds(10))).unwrap();
+    sleep(seconds(15)).await;
+    let report = background.drain(Drain { wait: seconds(60), cancel: seconds(1) }).await;
+    assert_eq!((began.elapsed(), report.completed.len()), (seconds(20), 1));
+    task.await.unwrap();
+}
+
 /// A drain neither waits for the next run nor starts it.
 #[tokio::test(start_paused = true)]
 async fn a_schedule_stops_when_a_drain_begins() {

@@ -1,0 +1,26 @@
+//! Whose code runs on this thread.
+
+use std::cell::Cell;
+
+use crate::sync::thread_local;
+
+use super::info::TaskId;
+
+thread_local! {
+    /// The task that is being polled or dropped here.
+    static CURRENT: Cell<Option<TaskId>> = Cell::new(None);
+}
+
+/// Calls `f`, which must not panic, as code of the task `id`.
+pub(super) fn enter<R>(id: TaskId, f: impl FnOnce() -> R) -> R {
+    // A thread that ends may have lost it, and then nobody looks.
+    let outer = CURRENT.try_with(|current| current.replace(Some(id))).unwrap_or_default();
+    let result = f();
+    let _ = CURRENT.try_with(|current| current.set(outer));
+    result
+}
+
+/// The task whose code calls this, if it is one's.
+pub(super) fn task() -> Option<TaskId> {
+    CURRENT.try_with(Cell::get).ok().flatten()
+}
