@@ -52,7 +52,13 @@ use tokio::time::Instant;
 /// last waiter leaves (unless [`keep_warm`](AsyncLazyBuilder::keep_warm) or it is a background refresh), when
 /// [`set`](Self::set) makes it pointless, when a [`reset`](Self::reset) does and nobody waits, and when the
 /// `AsyncLazy` is dropped. If it is not being polled at that moment, it has been dropped when that call
-/// returns. If its runtime goes, those who wait start it again on theirs.
+/// returns (when that call is part of a destructor of another computation or lazy value, as that one has been dropped).
+/// If its runtime goes, those who wait start it again on theirs.
+///
+/// A runtime that is there but that nobody drives is another matter: a current-thread runtime runs tasks only inside
+/// its `block_on`. A computation that was started there stands still, and everybody who joins it waits without end,
+/// also on other runtimes; only a caller's own time limit helps them, or [`set`](Self::set), or that
+/// somebody drives the runtime again.
 ///
 /// # Recursion
 ///

@@ -23,6 +23,7 @@ mod background;
 mod cancel;
 #[cfg(doctest)]
 mod compile_fail;
+mod flat_drop;
 mod group;
 mod hedge;
 mod latency;

@@ -32,7 +32,7 @@ pub use builder::{Overload, ThreadPoolBuilder};
 pub use error::PoolError;
 pub use stats::{PoolDrainReport, PoolStats};
 
-use crate::{CancelScope, CancelToken};
+use crate::{CancelScope, CancelToken, punctual::punctual};
 use call::{Call, Watch};
 use shared::Shared;
 
@@ -313,7 +313,7 @@ impl ThreadPool {
     /// The pool is closed from the first poll on; dropping the future only stops waiting.
     pub async fn close(&self) {
         self.shared().close();
-        self.shared().wait_until_idle().await;
+        punctual(self.shared().wait_until_idle()).await;
     }
 
     /// Closes the pool for good, letting accepted work finish for up to `limit`.
@@ -335,7 +335,7 @@ impl ThreadPool {
         shared.drain();
         if !shared.is_idle() {
             // Whether it timed out shows in what is left.
-            let _ = tokio::time::timeout(limit, shared.wait_until_idle()).await;
+            let _ = punctual(tokio::time::timeout(limit, shared.wait_until_idle())).await;
         }
         shared.close();
         PoolDrainReport { still_running: shared.running() }

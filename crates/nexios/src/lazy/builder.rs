@@ -2,9 +2,9 @@ use std::{borrow::Cow, future::Future, marker::PhantomData, panic::Location, syn
 
 use super::{
     backoff::ErrorBackoff,
-    cell::{Cell, Settings, Source},
+    cell::{Cell, Held, Settings, Source},
     error::LazyError,
-    flight::Computation,
+    flight::{Computation, discard_flat},
 };
 
 /// Settings of an [`AsyncLazy`](crate::AsyncLazy); made by
@@ -50,11 +50,17 @@ struct Plain<F, Fut> {
 
 impl<F, Fut, T, E> Source<T, E> for Plain<F, Fut>
 where
-    F: Fn() -> Fut + Send + Sync,
+    F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<T, E>> + Send + 'static,
+    T: 'static,
+    E: 'static,
 {
     fn compute(&self, limit: Option<Duration>) -> Computation<T, E> {
         limited((self.make)(), limit)
+    }
+
+    fn discard(self: Box<Self>, held: Held<T, E>) {
+        discard_flat((self, held));
     }
 }
 
@@ -66,6 +72,7 @@ where
     Box::pin(async move {
         let outcome = match limit {
             None => future.await,
+            // tokio's own looks at its timer outside the budget that the future has spent.
             Some(limit) => tokio::time::timeout(limit, future).await.map_err(|_| LazyError::TimedOut)?,
         };
         outcome.map_err(|error| LazyError::Failed(error.into()))
@@ -77,6 +84,8 @@ impl<T, E> AsyncLazyBuilder<T, E> {
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: 'static,
+        E: 'static,
     {
         Self { source: Box::new(Plain { make: f, future: PhantomData }), settings: Settings::new(location) }
     }

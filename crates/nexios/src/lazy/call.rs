@@ -10,7 +10,7 @@ use super::{
     driver::launch,
     error::LazyError,
     flight::{Ending, Flight},
-    recursion::{Link, Wait},
+    recursion::{FlightId, Wait},
     runtime::Runtime,
 };
 
@@ -21,11 +21,11 @@ pub(super) type Answer<T, E> = Result<Arc<T>, LazyError<E>>;
 pub(super) trait Site<T, E> {
     /// Finds the cell, and what there is. The cell of a started flight stays where others find it until that
     /// ends.
-    fn enter(&self, visit: Visit<'_>) -> (Arc<Cell<T, E>>, Entrance<T, E>);
+    fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>);
 }
 
 impl<T, E> Site<T, E> for &Arc<Cell<T, E>> {
-    fn enter(&self, visit: Visit<'_>) -> (Arc<Cell<T, E>>, Entrance<T, E>) {
+    fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>) {
         let (entrance, leftover) = Cell::enter(self, visit);
         leftover.discard();
         (Arc::clone(self), entrance)
@@ -87,9 +87,9 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
     fn begin(&mut self) -> Option<Answer<T, E>> {
         let first = !std::mem::replace(&mut self.begun, true);
         let counted = first && !self.refresh;
-        let link = Link::current();
+        let caller = FlightId::current();
         let runtime = Runtime::try_current().ok();
-        let visit = Visit { refresh: self.refresh, link: link.as_deref(), can_launch: runtime.is_some() };
+        let visit = Visit { refresh: self.refresh, caller, can_launch: runtime.is_some() };
         let (cell, entrance) = self.site.enter(visit);
         let counters = &cell.counters;
         match entrance {
@@ -100,8 +100,8 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
             Entrance::Stale(value, flight) => {
                 counters.count_stale();
                 if let Some((flight, runtime)) = flight.zip(runtime) {
-                    // No starter: nobody waits for this flight, so it may well ask for who started it.
-                    launch(&cell, &flight, &runtime, None);
+                    // Nobody waits for this flight, so it may well ask for who started it.
+                    launch(&cell, &flight, &runtime);
                 }
                 Some(Ok(value))
             }
@@ -123,8 +123,8 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
                 if let Some(span) = waiter.flight.span().get() {
                     tracing::Span::current().follows_from(span.clone());
                 }
-                if let Some(link) = link {
-                    let Some(wait) = link.wait_for(waiter.flight.id()) else {
+                if let Some(caller) = caller {
+                    let Some(wait) = caller.wait_for(waiter.flight.id()) else {
                         return Some(Err(LazyError::Recursive));
                     };
                     waiter.wait = Some(wait);
@@ -138,9 +138,9 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
                 }
                 let mut waiter = Box::new(Waiter { cell, flight, key, wait: None });
                 // A new flight waits for nobody, so this closes no circle.
-                waiter.wait = link.as_ref().and_then(|link| link.wait_for(waiter.flight.id()));
+                waiter.wait = caller.and_then(|caller| caller.wait_for(waiter.flight.id()));
                 if let Some(runtime) = runtime {
-                    launch(&waiter.cell, &waiter.flight, &runtime, link);
+                    launch(&waiter.cell, &waiter.flight, &runtime);
                 }
                 if waiter.flight.is_lost() {
                     // A runtime that shuts down drops what is spawned on it; trying again would never end.

@@ -26,7 +26,7 @@ use super::{
     entry::{Entry, Freshness, Limits},
     error::LazyError,
     flight::{Computation, Ending, Flight, discard},
-    recursion::{Identity, Link, next_id},
+    recursion::{FlightId, Identity},
     shortcut::Place,
     stats::Counters,
 };
@@ -45,6 +45,17 @@ pub(super) trait Source<T, E>: Send + Sync {
 
     /// Takes note that a flight of the cell has ended; called without a lock, before its waiters are told.
     fn landed(&self, _cell: &Cell<T, E>) {}
+
+    /// Drops itself and what the cell held. Any of it may own other lazy values, which are dropped next and not inside
+    /// of it, so a chain of them may be of any length.
+    fn discard(self: Box<Self>, held: Held<T, E>);
+}
+
+/// What a cell holds in the end.
+#[derive(Debug)]
+pub(super) struct Held<T, E> {
+    _entry: Option<Arc<Entry<T>>>,
+    _error: Option<LazyError<E>>,
 }
 
 /// What a user chose for a cell.
@@ -87,7 +98,8 @@ pub(super) struct Cell<T, E> {
     /// The value that is served, with its limits.
     current: ArcSwapOption<Entry<T>>,
     state: Mutex<State<T, E>>,
-    source: Box<dyn Source<T, E>>,
+    /// There until the cell is dropped.
+    source: Option<Box<dyn Source<T, E>>>,
     settings: Arc<Settings>,
     pub(super) counters: Arc<Counters>,
     /// Tells this cell from all others of the process.
@@ -131,11 +143,11 @@ pub(super) enum Entrance<T, E> {
 
 /// Who calls, and what it may do.
 #[derive(Clone, Copy)]
-pub(super) struct Visit<'a> {
+pub(super) struct Visit {
     /// True when a value that is there does not satisfy the caller.
     pub(super) refresh: bool,
-    /// The computation that the caller is part of.
-    pub(super) link: Option<&'a Link>,
+    /// The flight whose computation the caller is part of.
+    pub(super) caller: Option<FlightId>,
     /// True when the caller can launch a flight.
     pub(super) can_launch: bool,
 }
@@ -189,15 +201,11 @@ impl<T, E> Cell<T, E> {
             place: counters.place().0,
             current: ArcSwapOption::empty(),
             state: Mutex::new(State { flight: None, failure: None }),
-            source,
+            source: Some(source),
             settings,
             counters,
             identity,
         }
-    }
-
-    pub(super) fn identity(&self) -> Identity {
-        self.identity
     }
 
     pub(super) fn name(&self) -> String {
@@ -243,23 +251,24 @@ impl<T, E> Cell<T, E> {
     }
 
     /// Finds a value, a flight to wait for, or a reason why there is neither.
-    pub(super) fn enter(&self, visit: Visit<'_>) -> (Entrance<T, E>, Leftover<T, E>) {
+    pub(super) fn enter(&self, visit: Visit) -> (Entrance<T, E>, Leftover<T, E>) {
         let mut leftover = Leftover::NOTHING;
         let entrance = self.look(visit, &mut leftover);
         (entrance, leftover)
     }
 
-    fn look(&self, visit: Visit<'_>, leftover: &mut Leftover<T, E>) -> Entrance<T, E> {
+    fn look(&self, visit: Visit, leftover: &mut Leftover<T, E>) -> Entrance<T, E> {
         let mut state = self.lock();
         let now = Instant::now();
-        let recursive = visit.link.is_some_and(|link| link.includes(self.identity));
+        // Asked only where the answer matters: it takes a lock of all computations.
+        let recursive = || visit.caller.is_some_and(|caller| caller.is_inside(self.identity));
         let entry = self.current.load_full();
         let freshness = entry.as_ref().map_or(Freshness::Expired, |entry| entry.freshness(now));
         if let Some(entry) = entry.filter(|_| !visit.refresh) {
             match freshness {
                 Freshness::Fresh => return Entrance::Fresh(Arc::clone(&entry.value)),
                 Freshness::Stale => {
-                    let allowed = visit.can_launch && !recursive;
+                    let allowed = visit.can_launch && !recursive();
                     let flight = if allowed { self.revalidate(&mut state, now, leftover) } else { None };
                     return Entrance::Stale(Arc::clone(&entry.value), flight);
                 }
@@ -269,7 +278,7 @@ impl<T, E> Cell<T, E> {
                 Freshness::Fallback | Freshness::Expired => {}
             }
         }
-        if recursive {
+        if recursive() {
             return Entrance::Recursive;
         }
         if let Some(flight) = &state.flight
@@ -285,7 +294,7 @@ impl<T, E> Cell<T, E> {
         if !visit.can_launch {
             return Entrance::NoRuntime;
         }
-        let (flight, key) = Flight::awaited(next_id(), self.settings.keep_warm);
+        let (flight, key) = Flight::awaited(FlightId::new(self.identity), self.settings.keep_warm);
         leftover.flight = state.flight.replace(Arc::clone(&flight));
         if freshness == Freshness::Expired {
             leftover.entry = self.publish(None);
@@ -305,7 +314,7 @@ impl<T, E> Cell<T, E> {
         if resting || running {
             return None;
         }
-        let flight = Flight::unattended(next_id());
+        let flight = Flight::unattended(FlightId::new(self.identity));
         leftover.flight = state.flight.replace(Arc::clone(&flight));
         Some(flight)
     }
@@ -317,7 +326,11 @@ impl<T, E> Cell<T, E> {
 
     /// Makes the computation of a flight; this is where the user's closure runs.
     pub(super) fn compute(&self) -> Computation<T, E> {
-        self.source.compute(self.settings.timeout)
+        self.source().compute(self.settings.timeout)
+    }
+
+    fn source(&self) -> &dyn Source<T, E> {
+        self.source.as_deref().expect("only the cell's destructor takes it out")
     }
 
     /// Publishes what a flight brought, if it is still the cell's, and tells its waiters; returns how many.
@@ -368,7 +381,7 @@ impl<T, E> Cell<T, E> {
     /// Tells the source that a flight has ended; whatever the user's keys do there, the waiters are told
     /// next.
     fn land(&self) {
-        if catch_unwind(AssertUnwindSafe(|| self.source.landed(self))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| self.source().landed(self))).is_err() {
             crate::log::say(|| {
                 tracing::error!(lazy = self.name(), "a key panicked as its value was put into a lazy map")
             });
@@ -425,6 +438,20 @@ impl<T, E> Cell<T, E> {
     fn lock(&self) -> MutexGuard<'_, State<T, E>> {
         // No user code runs under this lock; a poisoned state is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T, E> Drop for Cell<T, E> {
+    fn drop(&mut self) {
+        let failure = match self.state.get_mut() {
+            Ok(state) => state.failure.take(),
+            Err(poisoned) => poisoned.into_inner().failure.take(),
+        };
+        let held =
+            Held { _entry: self.current.swap(None), _error: failure.and_then(|failure| failure.error) };
+        if let Some(source) = self.source.take() {
+            source.discard(held);
+        }
     }
 }
 

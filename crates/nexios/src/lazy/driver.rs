@@ -19,17 +19,12 @@ use super::{
     cell::Cell,
     error::LazyError,
     flight::{Ending, Flight, Turn, discard},
-    recursion::Link,
     runtime::Runtime,
 };
 
-/// Starts the computation of `flight` on `runtime`; `starter` is the computation that waits for it, if any.
-pub(super) fn launch<T, E>(
-    cell: &Arc<Cell<T, E>>,
-    flight: &Arc<Flight<T, E>>,
-    runtime: &Runtime,
-    starter: Option<Arc<Link>>,
-) where
+/// Starts the computation of `flight` on `runtime`.
+pub(super) fn launch<T, E>(cell: &Arc<Cell<T, E>>, flight: &Arc<Flight<T, E>>, runtime: &Runtime)
+where
     T: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
@@ -39,7 +34,6 @@ pub(super) fn launch<T, E>(
         let _ = flight.span().set(id);
     }
     runtime.spawn(Driver {
-        link: Link::new(cell.identity(), flight.id(), starter),
         cell: Arc::clone(cell),
         flight: Arc::clone(flight),
         span,
@@ -51,8 +45,6 @@ pub(super) fn launch<T, E>(
 struct Driver<T, E> {
     cell: Arc<Cell<T, E>>,
     flight: Arc<Flight<T, E>>,
-    /// This computation and those that wait for it.
-    link: Arc<Link>,
     span: Span,
     /// When it was polled first.
     begun: Option<Instant>,
@@ -91,7 +83,9 @@ impl<T, E> Driver<T, E> {
         // Unwind safety: whatever panicked is dropped below, and never polled again.
         let polled = catch_unwind(AssertUnwindSafe(|| {
             self.span.in_scope(|| {
-                self.link.enter(|| computation.get_or_insert_with(|| self.cell.compute()).as_mut().poll(cx))
+                self.flight
+                    .id()
+                    .enter(|| computation.get_or_insert_with(|| self.cell.compute()).as_mut().poll(cx))
             })
         }));
         match polled {
@@ -100,17 +94,21 @@ impl<T, E> Driver<T, E> {
                 match returned {
                     None => Poll::Pending,
                     Some(unwanted) => {
-                        discard(unwanted);
+                        unwanted.discard();
                         Poll::Ready(None)
                     }
                 }
             }
             Ok(Poll::Ready(outcome)) => {
-                discard(computation);
+                if let Some(computation) = computation {
+                    computation.discard();
+                }
                 Poll::Ready(Some(outcome))
             }
             Err(panic) => {
-                discard(computation);
+                if let Some(computation) = computation {
+                    computation.discard();
+                }
                 crate::log::say(|| {
                     tracing::error!(
                         lazy = self.cell.name(),

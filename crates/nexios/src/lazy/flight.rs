@@ -15,15 +15,32 @@ use std::{
     pin::Pin,
     sync::{Arc, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
+    thread,
 };
 
 use futures_util::task::AtomicWaker;
 
-use super::error::LazyError;
-use crate::sync::{Mutex, MutexGuard};
+use super::{error::LazyError, recursion::FlightId};
+use crate::{
+    flat_drop::drop_flat,
+    sync::{Mutex, MutexGuard},
+};
 
 /// A computation with its time limit, ready to be polled.
-pub(super) type Computation<T, E> = Pin<Box<dyn Future<Output = Result<T, LazyError<E>>> + Send>>;
+pub(super) type Computation<T, E> = Pin<Box<dyn Compute<T, E>>>;
+
+/// The future of a computation.
+pub(super) trait Compute<T, E>: Future<Output = Result<T, LazyError<E>>> + Send {
+    /// Drops it. If it was the last to wait for another flight, that flight's computation is dropped next and not
+    /// inside of it, so a chain of computations may be of any length.
+    fn discard(self: Pin<Box<Self>>);
+}
+
+impl<T, E, F: Future<Output = Result<T, LazyError<E>>> + Send + 'static> Compute<T, E> for F {
+    fn discard(self: Pin<Box<Self>>) {
+        discard_flat(self);
+    }
+}
 
 /// What became of a flight.
 pub(super) enum Ending<T, E> {
@@ -63,7 +80,7 @@ pub(super) struct Flight<T, E> {
     /// The span that the computation runs in, for waiters to link to; written at the launch.
     span: OnceLock<tracing::span::Id>,
     /// Tells this flight from all others of the process.
-    id: u64,
+    id: FlightId,
 }
 
 enum State<T, E> {
@@ -92,16 +109,16 @@ enum Seat<T, E> {
 
 impl<T, E> Flight<T, E> {
     /// Makes a flight that goes on without anybody who waits for it.
-    pub(super) fn unattended(id: u64) -> Arc<Self> {
+    pub(super) fn unattended(id: FlightId) -> Arc<Self> {
         Self::new(id, BTreeMap::new(), true)
     }
 
     /// Makes a flight with one waiter, and returns the waiter's key; `kept` lets it go on without any.
-    pub(super) fn awaited(id: u64, kept: bool) -> (Arc<Self>, u64) {
+    pub(super) fn awaited(id: FlightId, kept: bool) -> (Arc<Self>, u64) {
         (Self::new(id, BTreeMap::from([(0, None)]), kept), 0)
     }
 
-    fn new(id: u64, waiters: BTreeMap<u64, Option<Waker>>, kept: bool) -> Arc<Self> {
+    fn new(id: FlightId, waiters: BTreeMap<u64, Option<Waker>>, kept: bool) -> Arc<Self> {
         let running = Running { waiters, next_key: 1, kept, seat: Seat::Unmade };
         Arc::new(Self {
             state: Mutex::new(State::Running(running)),
@@ -111,7 +128,7 @@ impl<T, E> Flight<T, E> {
         })
     }
 
-    pub(super) fn id(&self) -> u64 {
+    pub(super) fn id(&self) -> FlightId {
         self.id
     }
 
@@ -190,7 +207,7 @@ impl<T, E> Flight<T, E> {
     fn finish(&self, state: State<T, E>) -> usize {
         let State::Running(running) = state else { return 0 };
         if let Seat::Idle(computation) = running.seat {
-            discard(computation);
+            computation.discard();
         }
         self.driver.wake();
         let count = running.waiters.len();
@@ -249,7 +266,16 @@ impl<T, E> Flight<T, E> {
 
 /// Drops something of the user's whose destructor may panic, where there is nobody to take the panic.
 pub(super) fn discard<V>(value: V) {
-    if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
+    report(catch_unwind(AssertUnwindSafe(|| drop(value))));
+}
+
+/// As [`discard`], on a stack that does not grow when what is dropped owns more of its kind.
+pub(super) fn discard_flat<V: 'static>(value: V) {
+    report(drop_flat(value));
+}
+
+fn report(dropped: thread::Result<()>) {
+    if dropped.is_err() {
         crate::log::say(|| {
             tracing::error!("a destructor panicked while a lazy computation or value was dropped")
         });

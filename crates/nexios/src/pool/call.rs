@@ -17,13 +17,13 @@ use tokio::{
 use super::{
     Overload, PoolError,
     caller::Caller,
-    job::{Job, Outcome, contain},
+    job::{Job, Outcome, report},
     lineage,
     schedule::{Admission, Submitted},
     shared::Shared,
     work::Work,
 };
-use crate::{CancelReason, CancelScope, CancelToken};
+use crate::{CancelReason, CancelScope, CancelToken, flat_drop::drop_flat, punctual::poll_punctual};
 
 /// A call into the pool `P`, owned or borrowed.
 pub(super) struct Call<P, F, T>
@@ -178,7 +178,7 @@ where
             }
         }
         if let Some(limit) = &mut call.limit
-            && limit.as_mut().poll(cx).is_ready()
+            && poll_punctual(limit.as_mut(), cx).is_ready()
         {
             call.limit = None;
             if pool.expire(&**job) {
@@ -189,7 +189,7 @@ where
             }
         }
         if let Some(deadline) = &mut call.deadline
-            && deadline.as_mut().poll(cx).is_ready()
+            && poll_punctual(deadline.as_mut(), cx).is_ready()
         {
             call.deadline = None;
             job.head().cancel(CancelReason::Deadline);
@@ -218,11 +218,14 @@ where
         if !self.pool.borrow().cancel(&*job) {
             job.head().cancel(CancelReason::OwnerDropped);
         }
-        if std::thread::panicking() {
-            // A second panic while unwinding would end the process.
-            contain("a closure's or result's destructor", || job.abandon());
-        } else {
-            job.abandon();
+        // What the closure owns may be the call of another job, and so on.
+        if let Err(payload) = drop_flat(job.abandon()) {
+            if std::thread::panicking() {
+                // A second panic while unwinding would end the process.
+                report("a closure's or result's destructor", payload);
+            } else {
+                resume_unwind(payload);
+            }
         }
     }
 }

@@ -103,14 +103,10 @@ impl<F, T> Job<F, T> {
         }
     }
 
-    /// Notes that the caller has gone, and drops whatever is left of the job's own.
-    pub(super) fn abandon(&self) {
+    /// Notes that the caller has gone, and gives it whatever is left of the job's own to drop.
+    pub(super) fn abandon(&self) -> impl Sized + use<F, T> {
         let mut slot = self.lock();
-        let stage = mem::replace(&mut slot.stage, Stage::Gone);
-        let waker = slot.waker.take();
-        drop(slot);
-        drop(waker);
-        drop(stage);
+        (slot.waker.take(), mem::replace(&mut slot.stage, Stage::Gone))
     }
 
     /// Stores the outcome for `settle`, or gives it back if the caller has gone.
@@ -222,7 +218,7 @@ pub(super) fn contain(what: &str, run: impl FnOnce()) {
 }
 
 /// Logs a panic that no caller is left for.
-fn report(what: &str, payload: Box<dyn Any + Send>) {
+pub(super) fn report(what: &str, payload: Box<dyn Any + Send>) {
     let message = payload
         .downcast_ref::<&str>()
         .copied()

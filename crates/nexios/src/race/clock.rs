@@ -2,14 +2,11 @@
 //!
 //! It is only read when there is something to measure.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{pin::Pin, task::Context, time::Duration};
 
 use tokio::time::{Instant, Sleep};
+
+use crate::punctual::poll_punctual;
 
 pin_project_lite::pin_project! {
     #[derive(Debug, Default)]
@@ -117,6 +114,6 @@ impl Clock {
         if sleep.deadline() != instant {
             sleep.as_mut().reset(instant);
         }
-        matches!(sleep.poll(cx), Poll::Ready(()))
+        poll_punctual(sleep, cx).is_ready()
     }
 }

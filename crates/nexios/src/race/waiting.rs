@@ -2,15 +2,10 @@
 //!
 //! A race that is won at its first poll never makes it, and does not carry its room about.
 
-use std::{
-    fmt,
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::{fmt, future::Future, pin::Pin, task::Context};
 
 use super::{alarm::Alarms, clock::Clock};
-use crate::{CancelReason, CancelToken};
+use crate::{CancelReason, CancelToken, punctual::poll_punctual};
 
 type Cancelled = Pin<Box<dyn Future<Output = CancelReason> + Send>>;
 
@@ -35,7 +30,7 @@ impl Waiting {
             let token = token.clone();
             Box::pin(async move { token.cancelled().await })
         });
-        matches!(cancelled.as_mut().poll(cx), Poll::Ready(_))
+        poll_punctual(Pin::new(cancelled), cx).is_ready()
     }
 }
 

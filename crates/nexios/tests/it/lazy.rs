@@ -3,6 +3,9 @@
 // The lint's own exception for tests does not reach their helper functions.
 #![allow(clippy::unwrap_used)]
 
+mod busy;
+mod chains;
+mod costs;
 mod failures;
 mod generations;
 mod histories;

@@ -5,7 +5,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod admission;
+mod busy;
+mod chains;
 mod context;
+mod costs;
 mod ending;
 mod leaving;
 mod nesting;

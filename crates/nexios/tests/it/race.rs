@@ -24,6 +24,42 @@ pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// Code that is always ready in a cooperative way, such as a loop over a full channel.
+pub(crate) async fn busy(time: Duration) {
+    let began = std::time::Instant::now();
+    while began.elapsed() < time {
+        tokio::task::consume_budget().await;
+    }
+}
+
+/// Runs a scenario on the real clock in `block_on` of a current-thread runtime, in a task of one, and in a task of a
+/// runtime with two threads.
+pub(crate) fn everywhere<F: Future<Output = ()> + Send + 'static>(scenario: fn() -> F) {
+    let current =
+        || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it can be built");
+    current().block_on(scenario());
+    let runtime = current();
+    runtime.block_on(runtime.spawn(scenario())).expect("no panic");
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    let runtime = threads.worker_threads(2).enable_all().build().expect("it can be built");
+    runtime.block_on(runtime.spawn(scenario())).expect("no panic");
+}
+
+/// Fails if `work` with eight times as many things costs much more than eight times as much.
+///
+/// A cost that grows with the square would be 64 times as high; what is told apart has a wide berth on both sides.
+pub(crate) async fn linear(what: &str, few: usize, work: impl AsyncFn(usize) -> Duration) {
+    let mut shortest = (Duration::MAX, Duration::MAX);
+    for _ in 0..3 {
+        shortest.0 = shortest.0.min(work(few).await);
+        shortest.1 = shortest.1.min(work(8 * few).await);
+        if shortest.1 < shortest.0 * 28 {
+            return;
+        }
+    }
+    panic!("{what}: {few} take {:?}, eight times as many {:?}", shortest.0, shortest.1);
+}
+
 /// Marsaglia's xorshift64: small, seeded, the same everywhere.
 pub(crate) struct Xorshift(pub(crate) u64);
 

@@ -38,7 +38,7 @@ use crate::lazy::{
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AsyncLazyMapBuilder<K, T, E> {
     capacity: usize,
-    compute: Compute<K, T, E>,
+    compute: Box<dyn Compute<K, T, E>>,
     weigh: Option<Weigh<K, T>>,
     settings: Settings,
 }
@@ -49,6 +49,9 @@ impl<K, T, E> AsyncLazyMapBuilder<K, T, E> {
     where
         F: Fn(K) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
+        K: 'static,
+        T: 'static,
+        E: 'static,
     {
         assert!(capacity > 0, "the capacity of a lazy map is at least 1, not {capacity}");
         Self {

@@ -8,9 +8,9 @@ use std::{
 
 use super::keys::Keys;
 use crate::lazy::{
-    cell::{Cell, Source},
+    cell::{Cell, Held, Source},
     error::LazyError,
-    flight::Computation,
+    flight::{Computation, discard_flat},
 };
 
 /// A key, and the map that it is of.
@@ -38,6 +38,10 @@ where
             // The map is gone, and nobody can be waiting.
             None => Box::pin(std::future::ready(Err(LazyError::Shutdown))),
         }
+    }
+
+    fn discard(self: Box<Self>, held: Held<T, E>) {
+        discard_flat((self, held));
     }
 
     fn landed(&self, cell: &Cell<T, E>) {

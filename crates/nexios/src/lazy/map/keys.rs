@@ -32,7 +32,7 @@ use crate::{
     lazy::{
         cell::{Cell, Settings},
         entry::Entry,
-        flight::{Computation, discard},
+        flight::{Computation, discard, discard_flat},
         recursion::{Identity, next_id},
         stats::Counters,
     },
@@ -51,8 +51,27 @@ const FEWEST_A_PART: usize = 32;
 /// The most parts of a cache whose entries have weights: each part has its share of the bound for itself.
 const MOST_WEIGHTED_PARTS: usize = 4;
 
-/// Makes the computation of a key.
-pub(super) type Compute<K, T, E> = Box<dyn Fn(K, Option<Duration>) -> Computation<T, E> + Send + Sync>;
+/// Makes the computations of keys.
+pub(super) trait Compute<K, T, E>: Send + Sync {
+    /// Makes the computation of `key` with the given time limit.
+    fn compute(&self, key: K, limit: Option<Duration>) -> Computation<T, E>;
+
+    /// Drops itself. It may own another map, which is dropped next and not inside of it.
+    fn discard(self: Box<Self>);
+}
+
+impl<K, T, E, F> Compute<K, T, E> for F
+where
+    F: Fn(K, Option<Duration>) -> Computation<T, E> + Send + Sync + 'static,
+{
+    fn compute(&self, key: K, limit: Option<Duration>) -> Computation<T, E> {
+        self(key, limit)
+    }
+
+    fn discard(self: Box<Self>) {
+        discard_flat(self);
+    }
+}
 
 /// Weighs an entry.
 pub(super) type Weigh<K, T> = Box<dyn Fn(&K, &T) -> usize + Send + Sync>;
@@ -66,7 +85,8 @@ pub(crate) struct Keys<K, T, E> {
     /// Which cells are seen; the next one begins with `reset_all`.
     generation: AtomicU64,
     pub(super) hasher: RandomState,
-    compute: Compute<K, T, E>,
+    /// There until the map is dropped.
+    compute: Option<Box<dyn Compute<K, T, E>>>,
     /// `None`: every entry counts as one.
     weigh: Option<Weigh<K, T>>,
     settings: Arc<Settings>,
@@ -133,7 +153,7 @@ where
 {
     pub(super) fn new(
         capacity: usize,
-        compute: Compute<K, T, E>,
+        compute: Box<dyn Compute<K, T, E>>,
         weigh: Option<Weigh<K, T>>,
         settings: Settings,
     ) -> Self {
@@ -154,7 +174,7 @@ where
             aloft: std::array::from_fn(|_| Mutex::new(HashMap::new())),
             generation: AtomicU64::new(0),
             hasher,
-            compute,
+            compute: Some(compute),
             weigh,
             settings: Arc::new(settings),
             counters: Arc::new(Counters::new()),
@@ -303,7 +323,8 @@ where
     }
 
     pub(super) fn compute(&self, key: K, limit: Option<Duration>) -> Computation<T, E> {
-        (self.compute)(key, limit)
+        let compute = self.compute.as_deref().expect("only the map's destructor takes it out");
+        compute.compute(key, limit)
     }
 
     /// The cell of a key, and whether it is aloft; one of an older generation is for the caller to drop, after
@@ -415,6 +436,14 @@ impl<K, T, E> Keys<K, T, E> {
             let cells = std::mem::take(&mut *lock(shard));
             cells.values().for_each(|aloft| aloft.cell.close());
             discard(cells);
+        }
+    }
+}
+
+impl<K, T, E> Drop for Keys<K, T, E> {
+    fn drop(&mut self) {
+        if let Some(compute) = self.compute.take() {
+            compute.discard();
         }
     }
 }

@@ -27,7 +27,7 @@ where
     T: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    fn enter(&self, visit: Visit<'_>) -> (Arc<Cell<T, E>>, Entrance<T, E>) {
+    fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>) {
         let keys = self.keys;
         let hash = keys.hasher.hash_one(self.key);
         let mut owned = None;
