@@ -138,7 +138,8 @@ mod tasks;
 mod websocket;
 
 pub use app::{
-    AppHandle, HookOutcome, Listen, ListenAddress, NexiosApp, Phase, ServeError, ShutdownReport, run,
+    AppHandle, AppService, HookOutcome, Listen, ListenAddress, NexiosApp, Phase, ServeError, ShutdownReport,
+    run,
 };
 #[cfg(feature = "reqwest")]
 pub use deadline::WithDeadline;
