@@ -127,6 +127,7 @@ mod deadline;
 pub mod docs;
 mod extract;
 mod fallback;
+mod log;
 mod panic;
 mod problem;
 mod punctual;
@@ -137,7 +138,8 @@ mod tasks;
 mod websocket;
 
 pub use app::{
-    AppHandle, HookOutcome, Listen, ListenAddress, NexiosApp, Phase, ServeError, ShutdownReport, run,
+    AppHandle, AppService, HookOutcome, Listen, ListenAddress, NexiosApp, Phase, ServeError, ShutdownReport,
+    run,
 };
 #[cfg(feature = "reqwest")]
 pub use deadline::WithDeadline;
