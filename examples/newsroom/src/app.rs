@@ -27,7 +27,7 @@ use crate::{
     routes::{analytics as daily, dashboard, index, newsletter, protected, search, tasks, upload},
     search::Articles,
     sqlite::Sqlite,
-    uploads::UploadPlaces,
+    uploads::Uploads,
     upstream::UpstreamClient,
 };
 
@@ -41,7 +41,7 @@ const LONGEST_UPLOAD: Duration = Duration::from_secs(180);
 #[derive(Clone)]
 pub struct Newsroom {
     pub(crate) upstream: Arc<UpstreamClient>,
-    pub(crate) uploads: Arc<UploadPlaces>,
+    pub(crate) uploads: Arc<Uploads>,
     pub(crate) darkroom: Arc<Darkroom>,
     pub(crate) gallery: Arc<Gallery>,
     pub(crate) articles: Arc<Articles>,
@@ -79,7 +79,7 @@ impl Newsroom {
         };
         Newsroom {
             upstream: Arc::new(UpstreamClient::new(config.upstream.clone())),
-            uploads: Arc::new(UploadPlaces::new()),
+            uploads: Arc::new(Uploads::new()),
             darkroom: Arc::new(Darkroom::new()),
             gallery: Arc::new(Gallery::new(place.thumbnails(), writers.clone())),
             articles: Arc::new(Articles::new(
@@ -106,9 +106,10 @@ pub fn app(config: &Config) -> Router {
 /// Makes the service of parts that somebody else holds too.
 pub fn router(newsroom: Newsroom) -> Router {
     let upload = post(upload::upload).layer((
-        DefaultBodyLimit::max(upload::MOST_BYTES_READ),
+        // It has limits of its own.
+        DefaultBodyLimit::disable(),
         RouteDeadline::of(LONGEST_UPLOAD),
-        // There is nothing to clean up, and somebody may be waiting for the place.
+        // There is nothing to clean up, and somebody may be waiting for the memory.
         OnDisconnect::Immediate,
     ));
     Router::new()

@@ -4,7 +4,9 @@
 
 mod analytics;
 mod answer;
+mod arrival;
 mod binary;
+mod bombs;
 mod config;
 mod dashboard;
 mod data;
