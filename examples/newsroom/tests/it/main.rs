@@ -10,6 +10,7 @@ mod bombs;
 mod config;
 mod dashboard;
 mod data;
+mod gallery;
 mod log;
 mod mail_server;
 mod newsletter;
