@@ -14,6 +14,7 @@ mod gallery;
 mod log;
 mod mail_server;
 mod newsletter;
+mod origin;
 mod overload;
 mod pictures;
 mod protected;
