@@ -1,12 +1,29 @@
-//! The span that puts a request's id into each of its log lines.
+//! What of a request gets into each of its log lines.
 
-use axum::{body::Body, extract::Request};
+use axum::{body::Body, extract::Request, http::HeaderName};
 use tower_http::request_id::RequestId;
 use tracing::Span;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest id of a client that is believed; it is in every line of its request.
+const LONGEST_ID: usize = 128;
+/// The most characters of a path.
+const LONGEST_PATH: usize = 200;
+
+/// Forgets an id that is too long for a log; the request gets one of ours.
+pub(crate) async fn short_request_id(mut request: Request) -> Request {
+    if request.headers().get(X_REQUEST_ID).is_some_and(|id| id.len() > LONGEST_ID || id.to_str().is_err()) {
+        request.headers_mut().remove(X_REQUEST_ID);
+    }
+    request
+}
 
 /// Makes the span; the line of the access log is written inside.
 pub(crate) fn request_span(request: &Request<Body>) -> Span {
     let id = request.extensions().get::<RequestId>();
     let id = id.and_then(|id| id.header_value().to_str().ok()).unwrap_or_default();
-    tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
+    let path = request.uri().path();
+    let end = path.char_indices().nth(LONGEST_PATH).map_or(path.len(), |(at, _)| at);
+    tracing::info_span!("request", id, method = %request.method(), path = &path[..end])
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    middleware::{from_fn_with_state, map_request},
     routing::{get, post},
 };
 use nexios::{CancelToken, Overload, ThreadPool, run_in_threadpool};
@@ -16,18 +17,19 @@ use tower_http::{
 
 use crate::{
     Config,
-    access_log::request_span,
+    access_log::{request_span, short_request_id},
     analytics::Analytics,
     darkroom::Darkroom,
     data::{Place, prepare},
     gallery::Gallery,
     mail::{Mailer, Outbox},
     newsletter::Newsletters,
+    origin::{known_host, no_foreign_writes, policies},
     protected::Counters,
     routes::{analytics as daily, dashboard, index, newsletter, protected, search, tasks, upload},
     search::Articles,
     sqlite::Sqlite,
-    uploads::UploadPlaces,
+    uploads::Uploads,
     upstream::UpstreamClient,
 };
 
@@ -41,13 +43,15 @@ const LONGEST_UPLOAD: Duration = Duration::from_secs(180);
 #[derive(Clone)]
 pub struct Newsroom {
     pub(crate) upstream: Arc<UpstreamClient>,
-    pub(crate) uploads: Arc<UploadPlaces>,
+    pub(crate) uploads: Arc<Uploads>,
     pub(crate) darkroom: Arc<Darkroom>,
     pub(crate) gallery: Arc<Gallery>,
     pub(crate) articles: Arc<Articles>,
     pub(crate) newsletters: Newsletters,
     pub(crate) analytics: Arc<Analytics>,
     pub(crate) protected: Arc<Counters>,
+    /// Whether the service listens for its own machine alone.
+    pub(crate) is_local: bool,
     /// Watches over the requests; it is here because the service waits for them at its end.
     pub(crate) requests: RequestLayer,
 }
@@ -79,7 +83,7 @@ impl Newsroom {
         };
         Newsroom {
             upstream: Arc::new(UpstreamClient::new(config.upstream.clone())),
-            uploads: Arc::new(UploadPlaces::new()),
+            uploads: Arc::new(Uploads::new()),
             darkroom: Arc::new(Darkroom::new()),
             gallery: Arc::new(Gallery::new(place.thumbnails(), writers.clone())),
             articles: Arc::new(Articles::new(
@@ -89,6 +93,7 @@ impl Newsroom {
             newsletters: Newsletters::new(Sqlite::new(place.primary(), writers), mailer),
             analytics: Arc::new(Analytics::new(place.dataset())),
             protected: Arc::new(Counters::default()),
+            is_local: config.listen.ip().is_loopback(),
             requests: RequestLayer::new().shutdown(CancelToken::new()).deadline(LONGEST_REQUEST),
         }
     }
@@ -106,9 +111,10 @@ pub fn app(config: &Config) -> Router {
 /// Makes the service of parts that somebody else holds too.
 pub fn router(newsroom: Newsroom) -> Router {
     let upload = post(upload::upload).layer((
-        DefaultBodyLimit::max(upload::MOST_BYTES_READ),
+        // It has limits of its own.
+        DefaultBodyLimit::disable(),
         RouteDeadline::of(LONGEST_UPLOAD),
-        // There is nothing to clean up, and somebody may be waiting for the place.
+        // There is nothing to clean up, and somebody may be waiting for the memory.
         OnDisconnect::Immediate,
     ));
     Router::new()
@@ -126,6 +132,7 @@ pub fn router(newsroom: Newsroom) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         // Outermost first.
         .layer((
+            map_request(short_request_id),
             SetRequestIdLayer::x_request_id(MakeRequestUuid),
             PropagateRequestIdLayer::x_request_id(),
             TraceLayer::new_for_http()
@@ -133,7 +140,10 @@ pub fn router(newsroom: Newsroom) -> Router {
                 .on_request(())
                 .on_response(())
                 .on_failure(()),
+            policies(),
             newsroom.requests.clone(),
+            from_fn_with_state(newsroom.clone(), known_host),
+            no_foreign_writes(),
         ))
         .with_state(newsroom)
 }

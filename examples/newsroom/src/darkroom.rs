@@ -1,54 +1,83 @@
-//! The threads that make thumbnails, and what a client is told when they have too much to do.
+//! The threads and the memory that make thumbnails, and how long they will be busy.
 
-use std::{num::NonZero, thread::available_parallelism, time::Duration};
+mod memory;
 
-use nexios::{Overload, PoolError, PoolStats, ThreadPool};
+use std::{num::NonZero, sync::Arc, thread::available_parallelism, time::Duration};
+
+use nexios::{Overload, PoolError, ThreadPool};
 use nexios_axum::Problem;
 use serde_json::{Value, json};
 
 use crate::{
-    thumbnail::{self, PictureError},
-    uploads::{MOST_AT_ONCE, UploadPlace},
+    thumbnail::{self, Header, PictureError, Stop},
+    uploads::Upload,
 };
+use memory::Memory;
 
+/// Threads at least: one large picture leaves another one to the small ones.
+const LEAST_THREADS: usize = 2;
 /// Threads at most: on a large machine the other routes get the rest of the cores.
 const MOST_THREADS: usize = 4;
-/// How long a picture waits for a thread. Who uploads one does not mind a second, but leaves after a few.
+/// How many pictures wait for a thread.
+const QUEUE: usize = 16;
+/// How long a picture waits for memory, and then for a thread. Who uploads one does not mind a second, but leaves
+/// after a few.
 const LIMIT: Duration = Duration::from_secs(1);
+/// How long decoding one picture may take; the largest take about a second.
+const DECODING: Duration = Duration::from_secs(10);
 
-/// Few threads, and room for every picture that is in memory: what cannot be begun in time is turned away.
+/// Few threads, and memory for the pictures that they work on: what cannot be begun in time is turned away.
 pub(crate) struct Darkroom {
     threads: ThreadPool,
+    memory: Arc<Memory>,
 }
 
 impl Darkroom {
     pub(crate) fn new() -> Self {
-        let threads = available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
-        let builder = ThreadPool::builder().name("thumbnails").threads(threads).queue(MOST_AT_ONCE);
-        Darkroom { threads: builder.overload(Overload::ShedAfter(LIMIT)).build() }
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        let builder =
+            ThreadPool::builder().name("thumbnails").threads(cores.clamp(LEAST_THREADS, MOST_THREADS));
+        Darkroom {
+            threads: builder.queue(QUEUE).overload(Overload::ShedAfter(LIMIT)).build(),
+            memory: Arc::new(Memory::new()),
+        }
     }
 
-    /// Makes the thumbnail of a picture; its place in memory is free when it is done with or dropped.
-    pub(crate) async fn develop(&self, picture: Vec<u8>, place: UploadPlace) -> Result<Vec<u8>, Problem> {
+    /// Makes the thumbnail of a picture; the memory of both is free when it is done with or dropped.
+    pub(crate) async fn develop(&self, upload: Upload) -> Result<Vec<u8>, Problem> {
+        let header = Header::read(&upload.picture)?;
+        let Some(memory) = self.memory.take(header.memory(), LIMIT).await else {
+            return Err(self.too_busy());
+        };
         let developed: Result<Result<_, PictureError>, _> = self
             .threads
-            .run(move || {
-                let jpeg = thumbnail::create(&picture);
+            .run_with(move |token| {
+                let jpeg = thumbnail::create(&upload.picture, &header, &Stop::new(token, DECODING));
                 // Not before: a client that goes away leaves its picture to a thread that is busy with it.
-                drop((picture, place));
+                drop((upload, memory));
                 jpeg
             })
             .await;
         match developed {
             Ok(jpeg) => Ok(jpeg?),
             Err(PoolError::Closed) => Err(PoolError::Closed.into()),
-            Err(_) => Err(self.too_busy("There are more pictures than can be made smaller in time.")),
+            Err(_) => Err(self.too_busy()),
         }
     }
 
-    /// Turns a client away until what is ahead of it now will have been done.
-    pub(crate) fn too_busy(&self, detail: &str) -> Problem {
-        Problem::unavailable(detail, come_again(&self.threads.stats()))
+    fn too_busy(&self) -> Problem {
+        Problem::unavailable("There are more pictures than can be made smaller in time.", self.come_again())
+    }
+
+    /// How long until what is there now will have been done: as long as pictures had to wait lately, or as long as
+    /// those ahead take, whichever is more.
+    pub(crate) fn come_again(&self) -> Duration {
+        let stats = self.threads.stats();
+        // Of those beyond the queue most will be turned away as well.
+        let waiting = (stats.queued + stats.waiting + self.memory.waiting()).min(QUEUE);
+        let ahead = u32::try_from(stats.running + waiting).unwrap_or(u32::MAX);
+        let threads = u32::try_from(stats.threads).unwrap_or(u32::MAX);
+        stats.wait_p95.max(stats.run_p50.saturating_mul(ahead) / threads)
     }
 
     /// What the threads do and did, for the status page.
@@ -57,7 +86,8 @@ impl Darkroom {
         json!({
             "threads": stats.threads,
             "running": stats.running,
-            "queued": stats.queued + stats.waiting,
+            "queued": stats.queued + stats.waiting + self.memory.waiting(),
+            "memory_mb": self.memory.taken_mb(),
             "wait_p50_ms": milliseconds(stats.wait_p50),
             "wait_p95_ms": milliseconds(stats.wait_p95),
             "run_p50_ms": milliseconds(stats.run_p50),
@@ -67,13 +97,6 @@ impl Darkroom {
             "cancelled": stats.cancelled,
         })
     }
-}
-
-/// As long as pictures had to wait lately, or as long as those that are there now take, whichever is more.
-fn come_again(stats: &PoolStats) -> Duration {
-    let ahead = u32::try_from(stats.running + stats.queued + stats.waiting).unwrap_or(u32::MAX);
-    let threads = u32::try_from(stats.threads).unwrap_or(u32::MAX);
-    stats.wait_p95.max(stats.run_p50.saturating_mul(ahead) / threads)
 }
 
 fn milliseconds(time: Duration) -> f64 {

@@ -1,32 +1,45 @@
 //! The folder of thumbnails.
 
+mod shelf;
+
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{Arc, Mutex, PoisonError},
 };
 
+use axum::http::StatusCode;
 use nexios::{PoolError, ThreadPool};
 use nexios_axum::Problem;
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use shelf::Shelf;
 
 /// Thumbnails under names made from their content: the same picture is stored once, and a client's name never
-/// reaches the disk.
+/// reaches the disk. The folder is bounded: the oldest make room for new ones.
 pub(crate) struct Gallery {
-    folder: PathBuf,
+    folder: Arc<Folder>,
     threads: ThreadPool,
+}
+
+struct Folder {
+    path: PathBuf,
+    /// What is in it; looked up when it is first needed.
+    shelf: Mutex<Option<Shelf>>,
 }
 
 impl Gallery {
     pub(crate) fn new(folder: PathBuf, threads: ThreadPool) -> Self {
-        Gallery { folder, threads }
+        Gallery { folder: Arc::new(Folder { path: folder, shelf: Mutex::default() }), threads }
     }
 
     /// Stores a JPEG and returns its name.
     pub(crate) async fn store(&self, jpeg: Vec<u8>) -> Result<String, GalleryError> {
         let name = content_name(&jpeg);
-        let path = self.folder.join(&name);
-        self.threads.run(move || write_whole(&path, &jpeg)).await??;
+        let (folder, stored) = (self.folder.clone(), name.clone());
+        self.threads.run(move || folder.store(stored, &jpeg)).await??;
         Ok(name)
     }
 
@@ -35,12 +48,31 @@ impl Gallery {
         if !is_content_name(name) {
             return Ok(None);
         }
-        let path = self.folder.join(name);
+        let path = self.folder.path.join(name);
         match self.threads.run(move || fs::read(path)).await? {
             Ok(jpeg) => Ok(Some(jpeg)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl Folder {
+    /// One at a time: what is there and what is known of it change together.
+    fn store(&self, name: String, jpeg: &[u8]) -> io::Result<()> {
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let shelf = match &mut *shelf {
+            Some(shelf) => shelf,
+            empty => empty.insert(Shelf::of(&self.path)?),
+        };
+        write_whole(&self.path, &name, jpeg)?;
+        for oldest in shelf.put(name, jpeg.len() as u64) {
+            match fs::remove_file(self.path.join(oldest)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -55,16 +87,17 @@ fn is_content_name(name: &str) -> bool {
     hex.len() == 32 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// A reader must never see half a picture, so it gets its name when it is complete.
-fn write_whole(path: &Path, jpeg: &[u8]) -> io::Result<()> {
-    static WRITERS: AtomicU64 = AtomicU64::new(0);
-    if path.exists() {
+/// A reader must never see half a picture, so it gets its name when it is complete; what is not is removed.
+fn write_whole(folder: &Path, name: &str, jpeg: &[u8]) -> io::Result<()> {
+    let path = folder.join(name);
+    // One of another length was cut off when the machine was.
+    if fs::metadata(&path).is_ok_and(|file| file.len() == jpeg.len() as u64) {
         return Ok(());
     }
-    // Relaxed: only the uniqueness of the number matters.
-    let partial = path.with_extension(format!("{}.partial", WRITERS.fetch_add(1, Ordering::Relaxed)));
-    fs::write(&partial, jpeg)?;
-    fs::rename(partial, path)
+    let mut partial = NamedTempFile::with_prefix_in(shelf::PARTIAL, folder)?;
+    partial.write_all(jpeg)?;
+    partial.persist(path)?;
+    Ok(())
 }
 
 /// Why a thumbnail was not stored or loaded.
@@ -90,6 +123,12 @@ impl From<GalleryError> for Problem {
     fn from(error: GalleryError) -> Self {
         match error {
             GalleryError::Pool(error) => error.into(),
+            GalleryError::File(error)
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                tracing::error!(%error, "no room for a thumbnail");
+                Problem::new(StatusCode::INSUFFICIENT_STORAGE).detail("There is no room for the thumbnail.")
+            }
             GalleryError::File(error) => Problem::internal(&error),
         }
     }

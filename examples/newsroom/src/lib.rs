@@ -13,6 +13,7 @@ mod gallery;
 mod logging;
 mod mail;
 mod newsletter;
+mod origin;
 mod protected;
 mod routes;
 mod search;

@@ -69,6 +69,9 @@ impl Articles {
     }
 
     /// The same on the replica, attempted again when it is slow; `trial` goes before each attempt.
+    ///
+    /// That our own threads are behind is no slowness of the replica, which a further attempt could help: none is
+    /// made then, and one that was turned away is not made again.
     pub(crate) async fn search_replica<Fut>(
         &self,
         query: SearchQuery,
@@ -81,10 +84,22 @@ impl Articles {
             let (trial, query) = (trial(attempt), query.clone());
             async move {
                 trial.await?;
-                Ok(self.replica.read(move |db| full_text(db, &query)).await?)
+                if attempt.number > 1 {
+                    self.is_not_behind()?;
+                }
+                match self.replica.read(move |db| full_text(db, &query)).await.map_err(SearchError::from) {
+                    // A value, because an error would be attempted again.
+                    Err(error) if error.is_our_own() => Ok(Err(error)),
+                    hits => Ok(Ok(hits?)),
+                }
             }
         });
-        Ok(hits.await?)
+        hits.await?
+    }
+
+    /// Succeeds if work that is begun now would not wait for a thread.
+    pub(crate) fn is_not_behind(&self) -> Result<(), SearchError> {
+        if self.primary.is_behind() { Err(SearchError::Behind) } else { Ok(()) }
     }
 
     /// Reads every article, for when the full-text index is of no use; newest hits first.
@@ -119,11 +134,20 @@ fn hit(row: &rusqlite::Row<'_>) -> rusqlite::Result<Hit> {
 /// Why a source gave no hits.
 #[derive(Debug)]
 pub(crate) enum SearchError {
-    Sqlite(#[expect(dead_code, reason = "read in the log, by Debug")] SqliteError),
+    Sqlite(SqliteError),
     /// No attempt at the replica gave hits.
     Replica(#[expect(dead_code, reason = "read in the log, by Debug")] RaceError<SearchError>),
+    /// It was not asked, because the work there is waits already.
+    Behind,
     /// Somebody tries what happens when a source fails.
     Trial,
+}
+
+impl SearchError {
+    /// Whether our own threads turned the work away: another source would wait for the same ones.
+    pub(crate) fn is_our_own(&self) -> bool {
+        matches!(self, SearchError::Sqlite(SqliteError::Pool(_)))
+    }
 }
 
 impl From<SqliteError> for SearchError {

@@ -64,6 +64,12 @@ impl Sqlite {
         Ok(result.await??)
     }
 
+    /// Whether work waits for a thread, so that more of it would only make all of it later.
+    pub(crate) fn is_behind(&self) -> bool {
+        let stats = self.shared.threads.stats();
+        stats.queued + stats.waiting > 0
+    }
+
     /// Runs a change that, once begun, ends whether or not the caller waits.
     pub(crate) async fn write<T: Send + 'static>(
         &self,

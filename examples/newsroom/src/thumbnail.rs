@@ -1,41 +1,71 @@
 //! Small pictures of large ones.
 
+mod header;
 mod jpeg;
+mod stop;
 
 use std::io::Cursor;
 
 use image::{
-    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage, codecs::jpeg::JpegEncoder,
+    DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, Limits, Pixel,
+    codecs::{
+        jpeg::{JpegDecoder, JpegEncoder},
+        png::PngDecoder,
+        webp::WebPDecoder,
+    },
     imageops::FilterType,
 };
 use nexios_axum::Problem;
 
+use header::BESIDE_THE_PIXELS;
+pub(crate) use header::{Header, MOST_MEMORY};
+pub(crate) use stop::Stop;
+
 /// A thumbnail fits into a square of this side.
 const SIDE: u32 = 200;
+/// A picture is first made this large, in one cheap pass; what the thumbnail looks like is decided from there.
+const SIDE_BEFORE: u32 = 4 * SIDE;
 const QUALITY: u8 = 85;
-/// A picture of a few kilobytes can claim gigabytes, so its size is looked at before it is decoded.
-const MOST_PIXELS: u64 = 50_000_000;
 
 /// Makes a JPEG that fits 200x200, turned the way its EXIF orientation says and flattened onto white; a smaller
 /// picture keeps its size.
-pub(crate) fn create(picture: &[u8]) -> Result<Vec<u8>, PictureError> {
-    let format = image::guess_format(picture).map_err(|_| PictureError::NotAPicture)?;
-    if !matches!(format, ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP) {
-        return Err(PictureError::NotAPicture);
+///
+/// Within the memory that the header told, and not for longer than `stop` allows.
+pub(crate) fn create(picture: &[u8], header: &Header, stop: &Stop) -> Result<Vec<u8>, PictureError> {
+    stop.check()?;
+    // Given out in pieces, each of which asks whether to go on.
+    let bytes = stop.reader(Cursor::new(picture));
+    match header.format {
+        ImageFormat::Png => {
+            let mut limits = Limits::no_limits();
+            limits.max_alloc = Some(BESIDE_THE_PIXELS);
+            develop(PngDecoder::with_limits(bytes, limits)?, header, stop)
+        }
+        ImageFormat::WebP => develop(WebPDecoder::new(bytes)?, header, stop),
+        _ => {
+            jpeg::check(picture)?;
+            develop(JpegDecoder::new(bytes)?, header, stop)
+        }
     }
-    let mut decoder = ImageReader::with_format(Cursor::new(picture), format).into_decoder()?;
-    let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MOST_PIXELS {
-        return Err(PictureError::TooManyPixels { width, height });
-    }
-    if format == ImageFormat::Jpeg && !jpeg::is_complete(picture) {
-        return Err(PictureError::CutOff);
+}
+
+fn develop(mut decoder: impl ImageDecoder, header: &Header, stop: &Stop) -> Result<Vec<u8>, PictureError> {
+    // A file may say one thing to us and another to its decoder; the memory was taken for what it said to us.
+    if decoder.dimensions() != (header.width, header.height) || decoder.total_bytes() > header.memory() {
+        return Err(PictureError::Damaged);
     }
     let orientation = decoder.orientation()?;
-    let mut image = DynamicImage::ImageRgb8(flatten(DynamicImage::from_decoder(decoder)?));
-    if width > SIDE || height > SIDE {
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    stop.check()?;
+    flatten(&mut image);
+    if header.width > SIDE_BEFORE || header.height > SIDE_BEFORE {
+        image = image.thumbnail(SIDE_BEFORE, SIDE_BEFORE);
+        stop.check()?;
+    }
+    if header.width > SIDE || header.height > SIDE {
         image = image.resize(SIDE, SIDE, FilterType::Lanczos3);
     }
+    let mut image = DynamicImage::ImageRgb8(image.into_rgb8());
     image.apply_orientation(orientation);
 
     let mut jpeg = Vec::new();
@@ -43,52 +73,107 @@ pub(crate) fn create(picture: &[u8]) -> Result<Vec<u8>, PictureError> {
     Ok(jpeg)
 }
 
-/// JPEG knows no transparency, so what is transparent becomes white.
-fn flatten(image: DynamicImage) -> RgbImage {
-    if !image.color().has_alpha() {
-        return image.into_rgb8();
+/// JPEG knows no transparency, so what is transparent becomes white; in place, as there may be no room for a copy.
+fn flatten(image: &mut DynamicImage) {
+    match image {
+        DynamicImage::ImageLumaA8(image) => onto_white(image, u8::MAX),
+        DynamicImage::ImageRgba8(image) => onto_white(image, u8::MAX),
+        DynamicImage::ImageLumaA16(image) => onto_white(image, u16::MAX),
+        DynamicImage::ImageRgba16(image) => onto_white(image, u16::MAX),
+        _ => {}
     }
-    let image = image.into_rgba8();
-    let mut flat = RgbImage::new(image.width(), image.height());
-    for (to, from) in flat.pixels_mut().zip(image.pixels()) {
-        let [red, green, blue, alpha] = from.0.map(u32::from);
-        to.0 = [red, green, blue].map(|value| {
-            let blended = (value * alpha + 255 * (255 - alpha)) / 255;
-            u8::try_from(blended).unwrap_or(u8::MAX)
-        });
+}
+
+fn onto_white<P>(image: &mut ImageBuffer<P, Vec<P::Subpixel>>, white: P::Subpixel)
+where
+    P: Pixel<Subpixel: Into<u32> + TryFrom<u32>>,
+{
+    let most: u32 = white.into();
+    for pixel in image.pixels_mut() {
+        let Some((alpha, colors)) = pixel.channels_mut().split_last_mut() else { continue };
+        let opaque: u32 = (*alpha).into();
+        if opaque == most {
+            continue;
+        }
+        for color in colors {
+            let value: u32 = (*color).into();
+            let blended = (value * opaque + most * (most - opaque)) / most;
+            *color = P::Subpixel::try_from(blended).unwrap_or(white);
+        }
+        *alpha = white;
     }
-    flat
 }
 
 /// Why a picture has no thumbnail.
 #[derive(Debug)]
 pub(crate) enum PictureError {
+    Empty,
     NotAPicture,
-    TooManyPixels { width: u32, height: u32 },
+    TooManyPixels {
+        width: u32,
+        height: u32,
+    },
+    TooManyBytes {
+        width: u32,
+        height: u32,
+        decoded: u64,
+    },
+    TooManyScans,
+    /// The time for one picture is over.
+    TooSlow,
+    /// Nobody waits for the thumbnail any more.
+    GivenUp,
     CutOff,
+    /// Its header cannot be read, or says something else than the rest.
+    Damaged,
     Corrupt(ImageError),
 }
 
 impl From<ImageError> for PictureError {
     fn from(error: ImageError) -> Self {
-        PictureError::Corrupt(error)
+        match error {
+            ImageError::IoError(error) => stop::reason(error),
+            error => PictureError::Corrupt(error),
+        }
     }
 }
 
 impl From<PictureError> for Problem {
     fn from(error: PictureError) -> Self {
         match error {
+            PictureError::Empty => Problem::unsupported("The file is empty."),
             PictureError::NotAPicture => Problem::unsupported("Send a JPEG, PNG or WebP picture."),
             PictureError::TooManyPixels { width, height } => {
-                let detail =
-                    format!("The picture has {width}x{height} pixels; at most 50 million are possible.");
+                let detail = format!(
+                    "The picture has {width}x{height} pixels; at most 50 million are possible, \
+                     and 30,000 on a side."
+                );
                 Problem::unprocessable(detail)
             }
+            PictureError::TooManyBytes { width, height, decoded } => {
+                let megabytes = decoded.div_ceil(1_000_000);
+                let detail = format!(
+                    "The picture of {width}x{height} pixels takes {megabytes} MB to decode; at most 200 MB are \
+                     possible. A smaller one, or one with fewer bits a pixel, takes less."
+                );
+                Problem::unprocessable(detail)
+            }
+            PictureError::TooManyScans => {
+                Problem::unprocessable("The picture is made of too many layers (scans) to be decoded.")
+            }
+            PictureError::TooSlow => Problem::unprocessable("The picture takes too long to decode."),
+            // Heard of only if the caller goes on waiting for work that it has cancelled.
+            PictureError::GivenUp => nexios::Interrupted::Cancelled(nexios::CancelReason::Requested).into(),
             PictureError::CutOff => Problem::unprocessable("The picture is cut off before its end."),
+            PictureError::Damaged => damaged(),
             PictureError::Corrupt(error) => {
                 tracing::info!(%error, "a picture could not be decoded");
-                Problem::unprocessable("The picture is damaged or of a kind that cannot be decoded.")
+                damaged()
             }
         }
     }
+}
+
+fn damaged() -> Problem {
+    Problem::unprocessable("The picture is damaged or of a kind that cannot be decoded.")
 }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use crate::{
     Newsroom,
     analytics::{END_OF_DAY, problem},
+    origin::Origin,
 };
 
 /// `?page=/sport` asks for the sums of one page, `?refresh=1` for new ones.
@@ -27,11 +28,18 @@ pub(crate) struct Params {
 
 pub(crate) async fn daily(
     State(Newsroom { analytics, .. }): State<Newsroom>,
+    origin: Origin,
     OrProblem(Query(Params { page, refresh })): OrProblem<Query<Params>>,
 ) -> Result<Response, Problem> {
-    let sums = analytics.sums(page.as_deref(), refresh != 0).await.map_err(problem)?;
-    let headers = [(CONTENT_TYPE, "application/json".into()), (AGE, sums.age().as_secs().to_string())];
-    Ok((headers, sums.body.clone()).into_response())
+    let refresh = refresh != 0;
+    if refresh {
+        // It costs a computation, so it is not for pages of other sites, though it is a GET.
+        origin.must_be_ours()?;
+    }
+    let daily = analytics.daily(refresh).await.map_err(problem)?;
+    let body = daily.of(page.as_deref()).ok_or_else(|| Problem::not_found("There is no such page."))?;
+    let headers = [(CONTENT_TYPE, "application/json".into()), (AGE, daily.age().as_secs().to_string())];
+    Ok((headers, body).into_response())
 }
 
 pub(crate) async fn reset(State(newsroom): State<Newsroom>) -> StatusCode {

@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use crate::{
     Newsroom,
+    origin::Origin,
     protected::{Edition, Mode, RiskyError, reserve_front_page, start_press},
 };
 
@@ -27,8 +28,11 @@ pub(crate) struct Params {
 
 pub(crate) async fn protected_operation(
     State(Newsroom { protected, .. }): State<Newsroom>,
+    origin: Origin,
     OrProblem(Query(Params { mode })): OrProblem<Query<Params>>,
 ) -> Result<Json<Edition>, Problem> {
+    // It does something, so it is not for pages of other sites, though it is a GET.
+    origin.must_be_ours()?;
     protected.started();
     let group = TaskGroup::builder().name("protected operation").timeout(LIMIT).build();
     // When the request is given up it runs elsewhere, and its lines shall carry the request's id there too.

@@ -1,6 +1,9 @@
 //! `GET /search?q=rust`: three sources; the first that answers wins.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use axum::{
     Json,
@@ -44,14 +47,29 @@ pub(crate) async fn search(
     OrProblem(Query(params)): OrProblem<Query<Params>>,
 ) -> Result<Json<Found>, Problem> {
     let query = SearchQuery::parse(&params.q)?;
+    let failed = AtomicBool::new(false);
     let primary = async {
-        params.primary.play(1).await?;
-        articles.search_primary(query.clone()).await
+        let hits = async {
+            params.primary.play(1).await?;
+            articles.search_primary(query.clone()).await
+        };
+        // Relaxed: it is read by the same task.
+        hits.await.inspect_err(|_| failed.store(true, Ordering::Relaxed))
     };
-    let replica =
-        articles.search_replica(query.clone(), |attempt: Attempt| params.replica.play(attempt.number));
+    // Those two help a primary that is slow. When it is our own threads that are, they would be more of the same,
+    // unless the primary has failed.
+    let replica = async {
+        if !failed.load(Ordering::Relaxed) {
+            articles.is_not_behind()?;
+        }
+        let trial = |attempt: Attempt| params.replica.play(attempt.number);
+        articles.search_replica(query.clone(), trial).await
+    };
     let scan = async {
         params.scan.play(1).await?;
+        if !failed.load(Ordering::Relaxed) {
+            articles.is_not_behind()?;
+        }
         articles.scan(query.clone()).await
     };
 
@@ -61,7 +79,7 @@ pub(crate) async fn search(
         // Together with the replica: a primary that is well spares the service the scan.
         Candidate::new(Source::Scan.name(), scan).timeout(SCAN_LIMIT),
     ]);
-    let outcome = race.timeout(LIMIT).winner().await;
+    let outcome = race.fatal(SearchError::is_our_own).timeout(LIMIT).winner().await;
     let source = outcome.as_ref().ok().map(|winner| Source::ALL[winner.index]);
     articles.wins().count(source);
     let winner = outcome?;

@@ -4,7 +4,10 @@ use std::fmt;
 
 const LONGEST: usize = 200;
 
-/// The words of a search, at least one.
+/// Each word is one more pass over what is searched.
+const MOST_WORDS: usize = 10;
+
+/// The words of a search, at least one and each of them once.
 #[derive(Debug, Clone)]
 pub(crate) struct SearchQuery {
     terms: Vec<String>,
@@ -17,10 +20,20 @@ impl SearchQuery {
             return Err(QueryError::TooLong);
         }
         let words = text.split(|c: char| c.is_whitespace() || c.is_control());
-        let terms: Vec<_> =
-            words.filter(|word| word.contains(char::is_alphanumeric)).map(str::to_owned).collect();
+        let mut terms = Vec::new();
+        let mut parts = 0;
+        for word in words {
+            // The index takes `rock'n'roll` apart, so it is as dear as three words.
+            parts += word.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()).count();
+            if word.contains(char::is_alphanumeric) && !terms.iter().any(|term| term == word) {
+                terms.push(word.to_owned());
+            }
+        }
         if terms.is_empty() {
             return Err(QueryError::Empty);
+        }
+        if parts > MOST_WORDS {
+            return Err(QueryError::TooManyWords);
         }
         Ok(SearchQuery { terms })
     }
@@ -46,6 +59,7 @@ impl SearchQuery {
 pub(crate) enum QueryError {
     Empty,
     TooLong,
+    TooManyWords,
 }
 
 impl fmt::Display for QueryError {
@@ -53,6 +67,7 @@ impl fmt::Display for QueryError {
         match self {
             QueryError::Empty => f.write_str("`q` is what to search for: at least one letter or digit."),
             QueryError::TooLong => write!(f, "`q` has at most {LONGEST} characters."),
+            QueryError::TooManyWords => write!(f, "`q` has at most {MOST_WORDS} words."),
         }
     }
 }

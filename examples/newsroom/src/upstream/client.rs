@@ -5,10 +5,16 @@ use std::fmt;
 use axum::http::StatusCode;
 use nexios::Interrupted;
 use nexios_axum::{DeadlineHeader, Problem, WithDeadline};
-use reqwest::Url;
+use reqwest::{Response, Url, redirect::Policy};
 use serde::de::DeserializeOwned;
 
 use super::{Post, Statistics, Trial, User};
+
+/// The most bytes of an answer; those of the API have a few hundred.
+const MOST_BYTES: usize = 64 * 1024;
+
+/// The most connections that are kept to be used again.
+const MOST_IDLE: usize = 32;
 
 /// One shared client: its connections are used again.
 pub(crate) struct UpstreamClient {
@@ -18,7 +24,12 @@ pub(crate) struct UpstreamClient {
 
 impl UpstreamClient {
     pub(crate) fn new(base: Option<Url>) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .pool_max_idle_per_host(MOST_IDLE)
+            // The API has no reason to send us elsewhere, least of all to a place that only we can reach.
+            .redirect(Policy::none())
+            .build();
         UpstreamClient { http: http.expect("a client without TLS has nothing to load"), base }
     }
 
@@ -41,10 +52,22 @@ impl UpstreamClient {
         let response = call.send().await?;
         match response.status() {
             StatusCode::NOT_FOUND => Err(UpstreamError::UnknownUser),
-            status if status.is_success() => Ok(response.json().await?),
+            status if status.is_success() => Ok(serde_json::from_slice(&read(response).await?)?),
             status => Err(UpstreamError::Status(status)),
         }
     }
+}
+
+/// Reads an answer that is no larger than answers are; its time is that of the call.
+async fn read(mut response: Response) -> Result<Vec<u8>, UpstreamError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MOST_BYTES {
+            return Err(UpstreamError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// Why the upstream gave no answer that can be used.
@@ -53,7 +76,9 @@ pub(crate) enum UpstreamError {
     NotConfigured,
     UnknownUser,
     Status(StatusCode),
+    TooLarge,
     Http(reqwest::Error),
+    Json(serde_json::Error),
     Interrupted(Interrupted),
 }
 
@@ -69,13 +94,21 @@ impl From<reqwest::Error> for UpstreamError {
     }
 }
 
+impl From<serde_json::Error> for UpstreamError {
+    fn from(error: serde_json::Error) -> Self {
+        UpstreamError::Json(error)
+    }
+}
+
 impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             UpstreamError::NotConfigured => f.write_str("no upstream is configured"),
             UpstreamError::UnknownUser => f.write_str("unknown user"),
             UpstreamError::Status(status) => write!(f, "answered {status}"),
+            UpstreamError::TooLarge => write!(f, "sent more than {MOST_BYTES} bytes"),
             UpstreamError::Http(error) => write!(f, "{error:?}"),
+            UpstreamError::Json(error) => write!(f, "sent something else: {error}"),
             UpstreamError::Interrupted(interrupted) => interrupted.fmt(f),
         }
     }

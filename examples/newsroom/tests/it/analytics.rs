@@ -12,6 +12,7 @@ use tower::ServiceExt;
 
 use crate::{
     answer::Answer,
+    log,
     service::{Service, eventually, serve},
 };
 
@@ -189,33 +190,63 @@ async fn sixty_four_connections_on_a_cold_cell_compute_once() {
     let count = |name: &str| site[name].as_u64().unwrap();
     assert_eq!((count("computations"), count("misses"), count("failures")), (1, 1, 0), "{site}");
     assert_eq!(count("hits") + count("waits"), 63, "{site}");
-    assert!(site["last_ms"].is_u64() && site["age_s"].is_u64(), "{site}");
+    assert!(site["last_ms"].is_u64() && site["age_ms"].is_u64(), "{site}");
 }
 
+/// Every page is taken from the one reading that gives them all.
 #[tokio::test]
 async fn a_page_has_sums_of_its_own() {
     let service = Service::new();
-    let rows = "date,page,views,clicks,conversions\n2026-01-01,/,3,2,1\n2026-01-01,/jobs,4,0,0\n";
+    let rows = "date,page,views,clicks,conversions\n2026-01-02,/,1,1,1\n2026-01-01,/,3,2,1\n2026-01-01,/jobs,4,0,0\n";
     fs::write(service.path("large_dataset.csv"), rows).unwrap();
-    let jobs = async || service.get("/analytics/daily?page=/jobs").await.ok(200);
+    let page = async |page: &str| service.get(&format!("/analytics/daily{page}")).await.ok(200);
     let day = json!({ "date": "2026-01-01", "views": 4, "clicks": 0, "conversions": 0 });
-    assert_eq!(jobs().await, json!({ "page": "/jobs", "days": [day] }));
+    assert_eq!(page("?page=/jobs").await, json!({ "page": "/jobs", "days": [day] }));
+    let home = page("?page=/").await;
+    assert_eq!((&home["days"][0]["views"], &home["days"][1]["date"]), (&json!(3), &json!("2026-01-02")));
+    assert_eq!(page("").await["days"][0]["views"], 7);
+    assert_eq!(counters(&service).await["site"]["computations"], 1, "one reading for all of them");
+
     fs::write(service.path("large_dataset.csv"), rows.replace("jobs,4", "jobs,5")).unwrap();
-    assert_eq!(jobs().await["days"][0]["views"], 4, "kept");
-    assert_eq!(days(&service).await[0]["views"], 8, "the site knows nothing of it");
-    assert_eq!(service.get("/analytics/daily?page=/jobs&refresh=1").await.ok(200)["days"][0]["views"], 5);
-    reset(&service).await;
-    jobs().await;
-    let pages = counters(&service).await["pages"].clone();
-    assert_eq!((&pages["computations"], &pages["hits"], &pages["misses"]), (&3.into(), &1.into(), &2.into()));
+    assert_eq!(page("?page=/jobs").await["days"][0]["views"], 4, "kept");
+    assert_eq!(page("?page=/jobs&refresh=1").await["days"][0]["views"], 5);
+    assert_eq!(page("").await["days"][0]["views"], 8, "a refresh is one of all");
+    assert_eq!(counters(&service).await["site"]["computations"], 2);
 }
 
 #[tokio::test]
-async fn an_unknown_page_is_404_and_not_kept() {
+async fn an_unknown_page_is_404_and_costs_no_computation() {
     let service = Service::new();
-    service.get("/analytics/daily?page=/nowhere").await.problem(404);
-    service.get("/analytics/daily?page=/nowhere").await.problem(404);
-    assert_eq!(counters(&service).await["pages"]["computations"], 2);
+    for page in 0..200 {
+        service.get(&format!("/analytics/daily?page=/nowhere-{page}")).await.problem(404);
+    }
+    service.get("/analytics/daily?page=").await.problem(404);
+    assert_eq!(counters(&service).await["site"]["computations"], 1);
+}
+
+/// What is wrong with the data is for the log; the client learns that it is not its fault.
+#[tokio::test]
+async fn a_dataset_without_good_sums_is_500_and_the_log_names_the_row() {
+    let service = Service::new();
+    let header = "date,page,views,clicks,conversions\n";
+    let most = u64::MAX;
+    let many: String =
+        (0..100_001).map(|page| format!("2026-01-01,/{page},1,1,1\n{page},/,1,1,1\n")).collect();
+    for (rows, wrong) in [
+        ("".to_owned(), "has no rows"),
+        (header.to_owned(), "has no rows"),
+        (format!("{header}2026-01-01,/,{most},0,0\n2026-01-01,/,1,0,0\n"), "line 3"),
+        // No page has too many clicks, but the site has.
+        (format!("{header}2026-01-01,/,0,{most},0\n2026-01-02,/,0,0,0\n2026-01-01,/jobs,0,1,0\n"), "line 4"),
+        (format!("{header}2026-01-01,/,0,0,{most}0\n"), "line: 2"),
+        (format!("{header}2026-01-01,/,-1,0,0\n"), "line: 2"),
+        (format!("{header}{many}"), "more than 200000 sums"),
+    ] {
+        fs::write(service.path("large_dataset.csv"), rows).unwrap();
+        let problem = service.get("/analytics/daily").await.problem(500);
+        let lines = log::lines_with(problem["id"].as_str().unwrap());
+        assert!(lines[0]["cause"].as_str().unwrap().contains(wrong), "{wrong}: {lines:?}");
+    }
 }
 
 #[tokio::test]

@@ -46,6 +46,10 @@ pub(crate) fn start(arguments: &[&str]) -> Running {
 }
 
 impl Running {
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         let kill =
             Command::new("kill").args(["-s", signal, &self.process.id().to_string()]).status().unwrap();

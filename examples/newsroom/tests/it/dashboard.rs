@@ -1,5 +1,9 @@
 use std::{
-    sync::{Arc, Mutex},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -7,9 +11,13 @@ use axum::{
     Router,
     body::Body,
     http::{HeaderMap, Request},
+    response::Redirect,
     routing::get,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use crate::service::{Service, serve, url};
 
@@ -119,4 +127,82 @@ async fn the_first_failure_does_not_wait_for_the_slow_calls() {
     let begun = Instant::now();
     service.get("/dashboard?user_id=7").await.problem(502);
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+/// A server that answers each request with `head`, and then with `piece` again and again for as long as somebody
+/// reads; it counts how many bytes were taken.
+async fn endless(head: &'static str, piece: Vec<u8>, pause: Duration) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counter = taken.clone();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let (piece, taken) = (piece.clone(), counter.clone());
+            tokio::spawn(async move {
+                let mut request = [0; 4_096];
+                let _ = socket.read(&mut request).await;
+                let _ = socket.write_all(head.as_bytes()).await;
+                while socket.write_all(&piece).await.is_ok() {
+                    taken.fetch_add(piece.len(), Ordering::Relaxed);
+                    tokio::time::sleep(pause).await;
+                }
+            });
+        }
+    });
+    (address, taken)
+}
+
+const JSON: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n[";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_whose_answer_has_no_end_is_502_and_read_no_further() {
+    let (address, taken) = endless(JSON, vec![b' '; 64 * 1024], Duration::ZERO).await;
+    let service = Service::with(|config| config.upstream = Some(url(address)));
+    for _ in 0..4 {
+        service.get("/dashboard?user_id=7").await.problem(502);
+    }
+    // Twelve calls, and what sockets hold by themselves.
+    let taken = taken.load(Ordering::Relaxed);
+    assert!(taken < 12 * 8 * 1024 * 1024, "{taken} bytes");
+}
+
+#[tokio::test]
+async fn an_upstream_that_says_how_much_too_much_it_sends_is_502() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99999999999\r\n\r\n";
+    let (address, _) = endless(head, vec![b' '; 1_024], Duration::ZERO).await;
+    let service = Service::with(|config| config.upstream = Some(url(address)));
+    service.get("/dashboard?user_id=7").await.problem(502);
+}
+
+#[tokio::test]
+async fn an_upstream_that_drips_is_504_after_two_seconds() {
+    let (address, _) = endless(JSON, vec![b' '], Duration::from_millis(100)).await;
+    let service = Service::with(|config| config.upstream = Some(url(address)));
+    let begun = Instant::now();
+    service.get("/dashboard?user_id=7").await.problem(504);
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(10), "{took:?}");
+}
+
+#[tokio::test]
+async fn an_upstream_whose_headers_have_no_end_is_502() {
+    let header = format!("x-more: {}\r\n", "m".repeat(16 * 1024));
+    let (address, taken) = endless("HTTP/1.1 200 OK\r\n", header.into_bytes(), Duration::ZERO).await;
+    let service = Service::with(|config| config.upstream = Some(url(address)));
+    service.get("/dashboard?user_id=7").await.problem(502);
+    let taken = taken.load(Ordering::Relaxed);
+    assert!(taken < 3 * 8 * 1024 * 1024, "{taken} bytes");
+}
+
+/// Whoever can answer for the upstream must not make us ask others.
+#[tokio::test]
+async fn an_upstream_that_sends_us_elsewhere_is_502_and_not_followed() {
+    let (elsewhere, taken) = endless(JSON, vec![b' '; 1_024], Duration::ZERO).await;
+    let upstream =
+        Router::new().fallback(get(async move || Redirect::temporary(&format!("http://{elsewhere}/"))));
+    let address = serve(upstream).await;
+    let service = Service::with(|config| config.upstream = Some(url(address)));
+    service.get("/dashboard?user_id=7").await.problem(502);
+    assert_eq!(taken.load(Ordering::Relaxed), 0);
 }

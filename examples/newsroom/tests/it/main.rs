@@ -4,13 +4,17 @@
 
 mod analytics;
 mod answer;
+mod arrival;
 mod binary;
+mod bombs;
 mod config;
 mod dashboard;
 mod data;
+mod gallery;
 mod log;
 mod mail_server;
 mod newsletter;
+mod origin;
 mod overload;
 mod pictures;
 mod protected;

@@ -1,3 +1,8 @@
+use axum::http::StatusCode;
+use futures_util::future::join_all;
+use rusqlite::Connection;
+use serde_json::Value;
+
 use crate::service::{Service, serve, url};
 
 #[tokio::test]
@@ -56,6 +61,18 @@ async fn a_query_that_is_too_long_or_no_text_is_400() {
     let service = Service::new();
     service.get(&format!("/search?q={}", "a".repeat(201))).await.problem(400);
     service.get("/search?q=rust&primary=sideways").await.problem(400);
+}
+
+/// Each word is one more pass over the articles, whether a blank or something else is between them.
+#[tokio::test]
+async fn a_query_of_more_than_ten_words_is_400() {
+    let service = Service::new();
+    for between in ["%20", ",", "-"] {
+        let words = |count: usize| vec!["a"; count].join(between);
+        let problem = service.get(&format!("/search?q={}", words(11))).await.problem(400);
+        assert!(problem["detail"].as_str().unwrap().contains("10 words"), "{problem}");
+        service.get(&format!("/search?q={}", words(10))).await.ok(200);
+    }
 }
 
 #[tokio::test]
@@ -210,4 +227,44 @@ async fn second_attempts_at_a_slow_replica_stay_within_their_budget() {
             "calls": 12, "hedges_started": 10, "hedges_won": 0, "hedges_wasted": 10, "hedges_suppressed": 2,
         })
     );
+}
+
+/// Keeps every read of a database waiting: all threads become busy, and nothing is wrong with anything else.
+fn lock(service: &Service, name: &str) -> Connection {
+    let lock = Connection::open(service.path(name)).unwrap();
+    lock.pragma_update(None, "journal_mode", "DELETE").unwrap();
+    lock.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    lock
+}
+
+/// More searches at once than there are threads; returns the answers' statuses, and what is said of the replica.
+async fn forty_searches(service: &Service, trial: &str) -> (Vec<StatusCode>, Value) {
+    let uri = format!("/search?q=rust{trial}");
+    let answers = join_all((0..40).map(|_| service.get(&uri))).await;
+    let status = service.get("/tasks/status").await.ok(200);
+    (answers.into_iter().map(|answer| answer.status).collect(), status["search"]["replica_reads"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_that_our_own_threads_turn_away_is_503_and_tried_nowhere_else() {
+    let service = Service::new();
+    let lock = lock(&service, "newsroom.db");
+    let (answers, reads) = forty_searches(&service, "").await;
+    drop(lock);
+    // Eight wait for the database, and are too slow; the others are told after a second that they cannot wait.
+    assert!(answers.iter().filter(|status| **status == 503).count() >= 32, "{answers:?}");
+    assert_eq!((&reads["calls"], &reads["hedges_started"]), (&0.into(), &0.into()), "{reads}");
+    assert_eq!(service.get("/search?q=rust").await.ok(200)["served_by"], "primary", "afterwards");
+}
+
+/// A budget of second attempts that is used up stays used up when the first ones are turned away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_of_the_replica_that_our_own_threads_turn_away_is_not_attempted_again() {
+    let service = Service::new();
+    let lock = lock(&service, "replica.db");
+    let (answers, reads) = forty_searches(&service, "&primary=fail&scan=fail").await;
+    drop(lock);
+    assert!(answers.iter().filter(|status| **status == 503).count() >= 32, "{answers:?}");
+    assert_eq!(reads["calls"], 40);
+    assert!(reads["hedges_started"].as_u64().unwrap() <= 12, "ten at first, then one in twenty: {reads}");
 }

@@ -1,13 +1,6 @@
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
-use axum::{
-    body::{Body, Bytes},
-    http::Request,
-};
-use futures_util::{StreamExt, stream};
 use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage};
-use tokio::{task::JoinHandle, time::Instant};
-use tower::ServiceExt;
 
 use crate::{
     answer::Answer,
@@ -29,12 +22,12 @@ pub(crate) fn form(field: &str, content: &[u8]) -> Vec<u8> {
     [head.as_bytes(), content, b"\r\n--frontier--\r\n"].concat()
 }
 
-async fn upload(service: &Service, picture: &[u8]) -> Answer {
+pub(crate) async fn upload(service: &Service, picture: &[u8]) -> Answer {
     service.post("/upload", FORM, form("image", picture)).await
 }
 
 /// Uploads a picture and gets its thumbnail.
-async fn thumbnail(service: &Service, picture: &[u8]) -> RgbImage {
+pub(crate) async fn thumbnail(service: &Service, picture: &[u8]) -> RgbImage {
     let answer = upload(service, picture).await.ok(200);
     let jpeg = service.get(answer["thumbnail_url"].as_str().unwrap()).await;
     assert_eq!(jpeg.status, 200);
@@ -251,39 +244,14 @@ async fn many_uploads_at_once_are_all_served_in_the_end() {
     served.await.unwrap();
 }
 
+/// What a browser sends when nobody has chosen a file.
 #[tokio::test]
-async fn an_upload_that_finds_no_place_is_503_and_the_next_ones_are_served() {
+async fn a_form_without_a_file_says_so() {
     let service = Service::new();
-    // Sixteen clients that begin and never go on.
-    let stuck: Vec<_> = (0..16).map(|_| begin(&service)).collect();
-    tokio::task::yield_now().await;
-    let picture = encode(&red_and_blue(300, 300), ImageFormat::Png);
-    tokio::time::pause();
-    let refused = upload(&service, &picture).await;
-    tokio::time::resume();
-    refused.problem(503);
-    // Nobody waits for a thread: it is the clients that are slow.
-    assert_eq!(refused.header("retry-after"), Some("1"));
-
-    stuck[0].abort();
-    upload(&service, &picture).await.ok(200);
-    stuck.iter().for_each(JoinHandle::abort);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_upload_that_does_not_arrive_in_two_minutes_is_408() {
-    let service = Service::new();
-    let begun = Instant::now();
-    begin(&service).await.unwrap().problem(408);
-    assert_eq!(begun.elapsed().as_secs(), 120);
-}
-
-/// Begins an upload that never goes on.
-fn begin(service: &Service) -> JoinHandle<Answer> {
-    let start = Bytes::from_static(b"--frontier\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n");
-    let body = stream::once(async { Ok::<_, Infallible>(start) }).chain(stream::pending());
-    let request =
-        Request::post("/upload").header("content-type", FORM).body(Body::from_stream(body)).unwrap();
-    let app = service.app.clone();
-    tokio::spawn(async move { Answer::read(app.oneshot(request).await.unwrap()).await })
+    let form = "--frontier\r\nContent-Disposition: form-data; name=\"image\"; filename=\"\"\r\n\
+                Content-Type: application/octet-stream\r\n\r\n\r\n--frontier--\r\n";
+    let problem = service.post("/upload", FORM, form).await.problem(400);
+    assert_eq!(problem["detail"], "No picture was chosen.");
+    // A file that has nothing in it is another thing.
+    assert_eq!(upload(&service, b"").await.problem(415)["detail"], "The file is empty.");
 }
