@@ -8,7 +8,7 @@ use lettre::{
 };
 use serde::Deserialize;
 
-use super::Subscriber;
+use super::subscriber::Subscriber;
 
 const LONGEST_SUBJECT: usize = 200;
 const LONGEST_BODY: usize = 100_000;
