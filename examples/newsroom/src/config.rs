@@ -61,7 +61,13 @@ pub struct Config {
     pub smtp_url: Option<SmtpServer>,
 
     /// How many seconds the mail server may take for one mail
-    #[arg(long, env = "NEWSROOM_SMTP_LIMIT", value_name = "SECONDS", value_parser = value::limit, default_value = "10")]
+    #[arg(
+        long,
+        env = "NEWSROOM_SMTP_LIMIT",
+        value_name = "SECONDS",
+        value_parser = value::limit,
+        default_value = "10"
+    )]
     pub smtp_limit: Duration,
 
     /// How many seconds after a mail was refused for now, or the server was not there, the next attempt comes; the

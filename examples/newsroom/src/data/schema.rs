@@ -14,6 +14,7 @@ pub(super) fn bring_up_to_date(db: &Transaction<'_>) -> anyhow::Result<()> {
     for step in &STEPS[version..] {
         db.execute_batch(step)?;
     }
+    // Written even if it says so already: a database that cannot be written is found now.
     db.pragma_update(None, "user_version", STEPS.len())?;
     Ok(())
 }

@@ -24,6 +24,7 @@ pub(crate) struct Letter {
 
 /// The same, unchecked.
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `subject` and `body`")]
 struct Draft {
     subject: String,
     body: String,

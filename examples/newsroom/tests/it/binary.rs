@@ -11,7 +11,7 @@ use newsroom::prepare;
 use reqwest::Url;
 use tempfile::TempDir;
 
-use crate::{config::SETTINGS, service::empty};
+use crate::{config::SETTINGS, service::empty, shutdown::post_letter};
 
 pub(crate) struct Running {
     process: Child,
@@ -146,15 +146,24 @@ async fn ctrl_c_and_sigterm_stop_it_cleanly() {
 }
 
 #[tokio::test]
-async fn a_json_log_is_json_in_every_line() {
+async fn a_json_log_is_json_in_every_line_with_numbers_as_numbers() {
     let running = start(&["--log", "json"]);
     get(&running.url, "/search?q=rust").await;
+    post_letter(&running).await;
     let log = running.stop("TERM").await.log;
     let lines: Vec<serde_json::Value> =
         log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-    let answered = lines.iter().find(|line| line["message"] == "answered").expect(&log);
-    assert_eq!(answered["status"], 200);
-    assert_eq!(answered["span"]["path"], "/search");
+    for line in &lines {
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(line[field].is_string(), "{field}: {line}");
+        }
+    }
+    let line = |message: &str| lines.iter().find(|line| line["message"] == message).expect(&log);
+    assert_eq!(line("answered")["status"], 200);
+    assert_eq!(line("answered")["span"]["path"], "/search");
+    let sent = line("newsletter sent");
+    let counts = ["sent", "failed", "in_doubt", "left"].map(|count| sent[count].as_u64().expect(&log));
+    assert_eq!(counts, [12, 0, 0, 0], "{log}");
 }
 
 #[test]

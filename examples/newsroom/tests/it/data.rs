@@ -100,6 +100,12 @@ fn spoil(path: &Path, how: &str) {
             // In the middle of a row, too.
             fs::write(path, &whole[..whole.len() / 2 - 3]).unwrap();
         }
+        "a hole" => {
+            let mut whole = fs::read(path).unwrap();
+            let middle = whole.len() / 2 / 4096 * 4096;
+            whole[middle..middle + 4096].fill(0);
+            fs::write(path, whole).unwrap();
+        }
         "a folder" => {
             fs::remove_file(path).unwrap();
             fs::create_dir(path).unwrap();
@@ -114,7 +120,7 @@ fn spoil(path: &Path, how: &str) {
 
 #[test]
 fn a_file_that_cannot_be_used_is_refused_with_its_name_and_what_to_do_and_left_as_it_is() {
-    let kinds = ["garbage", "empty", "half of it", "a folder", "another database"];
+    let kinds = ["garbage", "empty", "half of it", "a hole", "a folder", "another database"];
     for file in ["newsroom.db", "replica.db", "large_dataset.csv"] {
         for how in kinds {
             let (config, _folder) = empty();

@@ -191,6 +191,16 @@ async fn the_list_of_newsletters_tells_how_each_ended() {
 }
 
 #[tokio::test]
+async fn a_body_of_another_kind_is_told_what_a_letter_is_in_words_of_the_client() {
+    let service = Service::new();
+    for body in [r#""hello""#, "7", "null"] {
+        let problem = service.post("/send-newsletter", JSON, body).await.problem(422).to_string();
+        assert!(problem.contains("an object with `subject` and `body`"), "{problem}");
+        assert!(!problem.contains("struct"), "{problem}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_no_letter_is_refused() {
     let service = Service::new();
     let long = "x".repeat(201);
