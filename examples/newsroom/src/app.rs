@@ -64,10 +64,6 @@ impl std::fmt::Debug for Newsroom {
 
 impl Newsroom {
     /// Wires up the service; files and connections are opened when they are first used.
-    ///
-    /// # Panics
-    ///
-    /// With a mail server configured, outside a tokio runtime.
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let place = Place::new(&config.data);
@@ -78,7 +74,7 @@ impl Newsroom {
         let writers = ThreadPool::builder().name("files").threads(4).queue(256).build();
 
         let mailer = match &config.smtp_url {
-            Some(server) => Mailer::smtp(server),
+            Some(server) => Mailer::Smtp { server: server.clone(), limit: config.smtp_limit },
             None => Mailer::Outbox(Outbox::new(place.outbox(), writers.clone())),
         };
         Newsroom {
@@ -90,7 +86,11 @@ impl Newsroom {
                 Sqlite::read_only(place.primary(), readers.clone()),
                 Sqlite::read_only(place.replica(), readers),
             )),
-            newsletters: Newsletters::new(Sqlite::new(place.primary(), writers), mailer),
+            newsletters: Newsletters::new(
+                Sqlite::new(place.primary(), writers),
+                mailer,
+                config.smtp_retry_after,
+            ),
             analytics: Arc::new(Analytics::new(place.dataset())),
             protected: Arc::new(Counters::default()),
             is_local: config.listen.ip().is_loopback(),
@@ -100,10 +100,6 @@ impl Newsroom {
 }
 
 /// Makes the whole service; its data must be there, see [`prepare`](crate::prepare).
-///
-/// # Panics
-///
-/// As [`Newsroom::new`].
 pub fn app(config: &Config) -> Router {
     router(Newsroom::new(config))
 }
@@ -124,6 +120,7 @@ pub fn router(newsroom: Newsroom) -> Router {
         .route("/thumbnails/{name}", get(upload::thumbnail))
         .route("/search", get(search::search))
         .route("/send-newsletter", post(newsletter::send_newsletter))
+        .route("/newsletters", get(newsletter::newsletters))
         .route("/analytics/daily", get(daily::daily))
         .route("/analytics/reset", post(daily::reset))
         .route("/protected-operation", get(protected::protected_operation))
@@ -151,15 +148,21 @@ pub fn router(newsroom: Newsroom) -> Router {
 /// Makes the service with its begin and its end: data before the first client, nothing lost after the last.
 pub fn service(newsroom: Newsroom, config: &Config) -> NexiosApp {
     let (requests, preparing, daily) = (newsroom.requests.clone(), config.clone(), newsroom.clone());
+    let newsletters = newsroom.newsletters.clone();
     NexiosApp::new(router(newsroom))
         .requests_of(&requests)
         .accepting(config.accepting)
         .shutdown_limit(config.shutdown_limit)
         .on_startup("prepare data", async move || {
-            for line in run_in_threadpool(move || prepare(&preparing)).await? {
+            // With its causes: the service says no more than what the error itself does.
+            let prepared = run_in_threadpool(move || prepare(&preparing)).await;
+            for line in prepared.map_err(|error| format!("{error:#}"))? {
                 tracing::info!("{line}");
             }
-            anyhow::Ok(())
+            Ok::<_, String>(())
+        })
+        .on_startup("find interrupted newsletters", async move || {
+            newsletters.find_interrupted().await.map_err(|error| error.to_string())
         })
         .on_startup("refresh analytics daily", async move || daily.refresh_analytics_daily())
 }

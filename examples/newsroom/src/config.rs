@@ -1,41 +1,105 @@
 //! What can be set, by flags or by the environment.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+mod secret;
+mod value;
+
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use reqwest::Url;
 
 use crate::SmtpServer;
+use secret::Secret;
 
 /// The nexios demo service: seven routes on real input.
 ///
-/// On first start it creates its data (a large CSV file and two SQLite databases) in the data folder.
+/// On first start it creates its data (a large CSV file and two SQLite databases) in the data folder, which belongs to
+/// one running service at a time.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "newsroom", version)]
+#[command(
+    name = "newsroom",
+    version,
+    after_long_help = "Exit codes: 0 after a clean end, 1 when it did not start, 2 for options it cannot read, 70 \
+                       when work had to be given up at the end."
+)]
 pub struct Config {
-    /// Where the service listens; with port 0 the system chooses one, and the real address is printed
-    #[arg(long, env = "NEWSROOM_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
+    /// Where the service listens: a host or an IP address, and a port. With port 0 the system chooses one, and the
+    /// real address is printed
+    #[arg(
+        long,
+        env = "NEWSROOM_LISTEN",
+        value_name = "HOST:PORT",
+        value_parser = value::listen,
+        default_value = "127.0.0.1:8080"
+    )]
+    pub listen: String,
 
     /// The folder of the data, created on first start
     #[arg(long, env = "NEWSROOM_DATA", value_name = "FOLDER", default_value = "newsroom-data")]
     pub data: PathBuf,
 
-    /// The API the dashboard asks; by default the service serves one itself on a loopback port
-    #[arg(long, env = "NEWSROOM_UPSTREAM", value_name = "URL")]
+    /// The API the dashboard asks, such as http://localhost:9000; by default the service serves one itself on a
+    /// loopback port
+    #[arg(
+        long,
+        env = "NEWSROOM_UPSTREAM",
+        hide_env_values = true,
+        value_name = "URL",
+        value_parser = Secret::new(value::upstream)
+    )]
     pub upstream: Option<Url>,
 
-    /// The mail server of newsletters, such as smtp://localhost:1025; by default mails become files in the outbox
-    #[arg(long, env = "NEWSROOM_SMTP_URL", value_name = "URL")]
+    /// The mail server of newsletters, such as smtp://localhost:1025 or smtp://user:password@relay; by default mails
+    /// become files in the outbox
+    #[arg(
+        long,
+        env = "NEWSROOM_SMTP_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        value_parser = Secret::new(str::parse::<SmtpServer>)
+    )]
     pub smtp_url: Option<SmtpServer>,
+
+    /// How many seconds the mail server may take for one mail
+    #[arg(
+        long,
+        env = "NEWSROOM_SMTP_LIMIT",
+        value_name = "SECONDS",
+        value_parser = value::limit,
+        default_value = "10"
+    )]
+    pub smtp_limit: Duration,
+
+    /// How many seconds after a mail was refused for now, or the server was not there, the next attempt comes; the
+    /// one after that, the last, takes twice as long
+    #[arg(
+        long,
+        env = "NEWSROOM_SMTP_RETRY_AFTER",
+        value_name = "SECONDS",
+        value_parser = value::seconds,
+        default_value = "2"
+    )]
+    pub smtp_retry_after: Duration,
 
     /// How many seconds new connections are still accepted after the signal to stop, until load balancers have
     /// noticed that readiness fails
-    #[arg(long, env = "NEWSROOM_ACCEPTING", value_name = "SECONDS", value_parser = seconds, default_value = "2")]
+    #[arg(
+        long,
+        env = "NEWSROOM_ACCEPTING",
+        value_name = "SECONDS",
+        value_parser = value::seconds,
+        default_value = "2"
+    )]
     pub accepting: Duration,
 
     /// How many seconds the whole end may take: what is left a few seconds before it is cancelled
-    #[arg(long, env = "NEWSROOM_SHUTDOWN_LIMIT", value_name = "SECONDS", value_parser = seconds, default_value = "30")]
+    #[arg(
+        long,
+        env = "NEWSROOM_SHUTDOWN_LIMIT",
+        value_name = "SECONDS",
+        value_parser = value::seconds,
+        default_value = "30"
+    )]
     pub shutdown_limit: Duration,
 
     /// How the log looks; what it tells is set by RUST_LOG
@@ -45,12 +109,6 @@ pub struct Config {
     /// How much data the first start creates.
     #[arg(skip)]
     pub sizes: Sizes,
-}
-
-/// Reads `2` or `0.5`.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 /// The look of log lines.

@@ -24,7 +24,7 @@ mod upstream;
 
 pub use app::{Newsroom, app, router, service};
 pub use config::{Config, LogFormat, Sizes};
-pub use data::prepare;
+pub use data::{OwnFolder, prepare};
 pub use logging::{init_logging, subscriber};
 pub use mail::{SmtpServer, SmtpUrlError};
 pub use upstream::upstream;

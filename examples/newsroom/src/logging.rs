@@ -1,7 +1,14 @@
 //! The log: to standard error, for people or for machines.
+//!
+//! The service outlives it. A standard error that cannot be written, as its disk is full or its reader gone, costs
+//! the lines and nothing else.
 
-use std::io;
+use std::{
+    env, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
+use anyhow::{Context, bail};
 use tracing::Subscriber;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
@@ -11,20 +18,61 @@ use crate::LogFormat;
 ///
 /// # Errors
 ///
-/// The log goes somewhere else already.
-pub fn init_logging(format: LogFormat) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing::subscriber::set_global_default(subscriber(format, filter, io::stderr))
+/// `RUST_LOG` cannot be read, or the log goes somewhere else already.
+pub fn init_logging(format: LogFormat) -> anyhow::Result<()> {
+    let filter = match env::var("RUST_LOG") {
+        Ok(text) if !text.trim().is_empty() => EnvFilter::builder().parse(&text).with_context(|| {
+            format!("RUST_LOG={text:?} is no filter, write `info` or `info,nexios=debug`")
+        })?,
+        Ok(_) | Err(env::VarError::NotPresent) => EnvFilter::new("info"),
+        Err(env::VarError::NotUnicode(_)) => bail!("RUST_LOG is no text"),
+    };
+    Ok(tracing::subscriber::set_global_default(subscriber(format, filter, io::stderr))?)
 }
 
 /// Makes a log that goes to `writer`; each line carries the id of its request.
+///
+/// What `writer` refuses is lost in silence.
 pub fn subscriber<W>(format: LogFormat, filter: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        // It would say so with `eprintln!`, which panics where standard error cannot be written: in requests and
+        // destructors.
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => Box::new(log.with_ansi(false).finish()),
         LogFormat::Json => Box::new(log.json().flatten_event(true).with_span_list(false).finish()),
+    }
+}
+
+/// Logs from a destructor, whatever the subscriber: a panic of it while another one unwinds would end the process.
+pub(crate) fn in_a_destructor(log: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(log));
+}
+
+/// Here because the guard is not to be seen from outside, but by a process that lives.
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::in_a_destructor;
+
+    #[test]
+    fn a_log_that_panics_in_a_destructor_while_a_panic_unwinds_does_not_end_the_process() {
+        struct Last;
+        impl Drop for Last {
+            fn drop(&mut self) {
+                in_a_destructor(|| panic!("the log"));
+            }
+        }
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let _last = Last;
+            panic!("the work");
+        }));
+        assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"the work"));
     }
 }

@@ -1,55 +1,121 @@
 //! Where mails go: files in the outbox, or a mail server.
 
+mod bounded;
 mod outbox;
+mod server;
 mod smtp;
 
-use std::{fmt, io};
+use std::{error::Error, fmt, io, time::Duration};
 
 use lettre::Message;
-use nexios::PoolError;
+use nexios::{CancelToken, PoolError};
 
 pub(crate) use outbox::Outbox;
-use smtp::Smtp;
-pub use smtp::{SmtpServer, SmtpUrlError};
+pub use server::{SmtpServer, SmtpUrlError};
+pub(crate) use smtp::NoServer;
 
 /// Sends mails.
 pub(crate) enum Mailer {
     Outbox(Outbox),
-    Smtp(Smtp),
+    Smtp {
+        server: SmtpServer,
+        /// How long one mail may take.
+        limit: Duration,
+    },
 }
 
 impl Mailer {
-    pub(crate) fn smtp(server: &SmtpServer) -> Self {
-        Mailer::Smtp(server.connect())
-    }
-
-    /// Sends one mail; `name` is its file name in the outbox.
-    pub(crate) async fn send(&self, name: String, message: Message) -> Result<(), MailError> {
+    /// Makes a sender for the mails of one newsletter; it connects with the first of them.
+    pub(crate) fn postman(&self) -> Postman<'_> {
         match self {
-            Mailer::Outbox(outbox) => outbox.write(name, message).await,
-            Mailer::Smtp(smtp) => smtp.send(message).await,
+            Mailer::Outbox(outbox) => Postman::Outbox(outbox),
+            Mailer::Smtp { server, limit } => Postman::Smtp(smtp::Session::new(server, *limit)),
         }
     }
 }
 
-/// Why a mail was not sent.
+/// Sends mails, one after the other.
+pub(crate) enum Postman<'a> {
+    Outbox(&'a Outbox),
+    Smtp(smtp::Session<'a>),
+}
+
+impl Postman<'_> {
+    /// Sends one mail; `name` is its file name in the outbox.
+    ///
+    /// It ends soon after `stop` fires, whatever the mail server does, and knows what became of the mail.
+    pub(crate) async fn send(
+        &mut self,
+        name: String,
+        message: Message,
+        stop: &CancelToken,
+    ) -> Result<(), MailError> {
+        match self {
+            Postman::Outbox(outbox) => outbox.write(name, message).await,
+            Postman::Smtp(session) => session.send(&message, stop).await,
+        }
+    }
+
+    /// Says goodbye, for a moment at most.
+    pub(crate) async fn leave(self) {
+        if let Postman::Smtp(session) = self {
+            session.quit().await;
+        }
+    }
+}
+
+/// Why a mail was not sent, or may not have been.
 #[derive(Debug)]
 pub(crate) enum MailError {
-    /// The server answered, and refused this mail.
+    /// The mail cannot be addressed.
+    Address(Box<dyn Error + Send + Sync>),
+    /// The server will never take this mail.
     Refused(lettre::transport::smtp::Error),
-    /// No server answered: the next mail will fare no better.
-    Unreachable(lettre::transport::smtp::Error),
+    /// The server does not take this mail now.
+    Deferred(lettre::transport::smtp::Error),
+    /// The server does not know addresses of that alphabet.
+    NotAscii,
+    /// No server took part: the mail did not go out, and the next one will fare no better.
+    NoServer(NoServer),
+    /// The text went out and nobody said what became of it.
+    InDoubt(Box<dyn Error + Send + Sync>),
+    /// The sender was told to stop, and the mail did not go out.
+    Stopped,
     /// The outbox could not be written.
     File(io::Error),
     /// The threads for files are closed or full.
     Pool(PoolError),
 }
 
+impl MailError {
+    /// What anybody may know: no address, no path, nothing that the server said.
+    pub(crate) fn in_short(&self) -> String {
+        match self {
+            MailError::Address(_) => "has a bad address".to_owned(),
+            MailError::Refused(error) | MailError::Deferred(error) => match error.status() {
+                Some(code) => format!("was refused with {code}"),
+                None => "was refused".to_owned(),
+            },
+            MailError::NotAscii => "has an address that the mail server cannot read".to_owned(),
+            MailError::NoServer(server) => format!("was not sent: {}", server.in_short()),
+            MailError::InDoubt(_) => "is in doubt".to_owned(),
+            MailError::Stopped => "was stopped".to_owned(),
+            MailError::File(_) => "could not be written to the outbox".to_owned(),
+            MailError::Pool(_) => "found no thread to write it".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for MailError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            MailError::Address(error) => write!(f, "bad address: {error}"),
             MailError::Refused(error) => write!(f, "refused: {error}"),
-            MailError::Unreachable(error) => write!(f, "mail server unreachable: {error}"),
+            MailError::Deferred(error) => write!(f, "refused for now: {error}"),
+            MailError::NotAscii => f.write_str("refused: the mail server knows no address of that alphabet"),
+            MailError::NoServer(error) => error.fmt(f),
+            MailError::InDoubt(error) => write!(f, "in doubt: the text went out, then {error}"),
+            MailError::Stopped => f.write_str("stopped"),
             MailError::File(error) => write!(f, "outbox: {error}"),
             MailError::Pool(error) => write!(f, "outbox: {error}"),
         }

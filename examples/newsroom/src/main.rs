@@ -2,9 +2,9 @@
 
 use std::{future::IntoFuture, io::Write, net::Ipv4Addr, process::ExitCode};
 
-use anyhow::Context;
+use anyhow::{Context, Error};
 use clap::Parser;
-use newsroom::{Config, Newsroom};
+use newsroom::{Config, Newsroom, OwnFolder};
 use nexios_axum::ShutdownReport;
 use reqwest::Url;
 use tokio::net::TcpListener;
@@ -16,8 +16,10 @@ fn main() -> ExitCode {
 async fn serve(mut config: Config) -> anyhow::Result<ShutdownReport> {
     newsroom::init_logging(config.log)?;
     // Bound before the data is made: a port in use is known at once.
-    let listener =
-        TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
+    let listen = config.listen.as_str();
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
+    // Until the service has ended.
+    let _own = OwnFolder::take(&config.data)?;
     if config.upstream.is_none() {
         config.upstream = Some(serve_upstream(&config).await?);
     }
@@ -25,7 +27,8 @@ async fn serve(mut config: Config) -> anyhow::Result<ShutdownReport> {
         // Who started it may have closed its output.
         let _ = writeln!(std::io::stdout(), "listening on {address}");
     });
-    Ok(service.serve(listener).await?)
+    // The message alone: it has its causes in it, and their chain would say them again.
+    service.serve(listener).await.map_err(Error::msg)
 }
 
 /// Serves the API behind the dashboard on a loopback port until the process ends, and returns its address.

@@ -2,206 +2,152 @@
 //!
 //! # Invariants
 //!
-//! 1. A delivery is claimed in the database before its mail is sent, and never claimed twice: nobody gets a
-//!    newsletter twice, whatever is cancelled, killed or started again.
-//! 2. Between two subscribers the task looks at its token; what was claimed is finished.
-//! 3. What the task and the log say is what went out. One mail at most is in doubt, and only when the task is cut
-//!    off or the database fails in its middle; it is said, and its delivery stays `sending`.
+//! 1. A delivery is claimed in the database before its mail is sent. A claim is given back only when the mail
+//!    certainly did not go out; nobody gets a newsletter twice, whatever is cancelled, killed or started again.
+//! 2. What the task, the log and the database say is what went out. A mail whose end nobody knows is in doubt: it
+//!    is neither sent nor failed, and not tried again.
+//! 3. A newsletter that reached nobody has failed.
+//! 4. A newsletter that was cut off, by the end of the service or a kill, stays `sending` in the database, and the
+//!    next service on the same data finds it.
 
 mod deliveries;
 mod letter;
+mod register;
+mod sending;
+mod subscriber;
+mod tally;
 
-use std::{fmt, sync::Arc};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use nexios::TaskContext;
+use nexios::{CancelReason, TaskContext};
+use serde_json::{Value, json};
 
 use crate::{
-    mail::{MailError, Mailer},
+    mail::Mailer,
     sqlite::{Sqlite, SqliteError},
 };
-use deliveries::{Deliveries, Subscriber};
+use deliveries::Deliveries;
 pub(crate) use letter::Letter;
+pub(crate) use register::Newsletter;
+use register::{Ended, Register};
+use sending::{SendError, Sending};
+use tally::Tally;
 
-/// So many subscribers are in memory at a time.
-const PAGE: usize = 500;
-/// After so many mails in a row that found no mail server, the rest are not tried.
-const HOPELESS: u32 = 10;
-
-/// Sends newsletters.
+/// Sends newsletters, and knows what became of them.
 #[derive(Clone)]
 pub(crate) struct Newsletters {
+    register: Register,
     deliveries: Deliveries,
     mailer: Arc<Mailer>,
+    /// How long after a failure that may pass the next attempt comes, doubled each time.
+    retry_after: Duration,
+    /// What earlier services left behind, as it was at the start of this one.
+    interrupted: Arc<OnceLock<Vec<Newsletter>>>,
 }
 
 impl Newsletters {
-    pub(crate) fn new(db: Sqlite, mailer: Mailer) -> Self {
-        Newsletters { deliveries: Deliveries::new(db), mailer: Arc::new(mailer) }
+    pub(crate) fn new(db: Sqlite, mailer: Mailer, retry_after: Duration) -> Self {
+        Newsletters {
+            register: Register::new(db.clone()),
+            deliveries: Deliveries::new(db),
+            mailer: Arc::new(mailer),
+            retry_after,
+            interrupted: Arc::default(),
+        }
     }
 
     /// Mails every subscriber; a failed address is logged and the next one tried.
     pub(crate) async fn send(self, letter: Letter, task: TaskContext) -> Result<(), SendError> {
-        let mut tally = Tally::new(task.clone());
-        match self.send_to_all(letter, &task, &mut tally).await {
-            Ok(()) => {
-                tally.ended(tally.to_string());
-                tracing::info!(%tally, "newsletter sent");
-                Ok(())
-            }
-            // A query that is stopped in its middle fails too, but not of itself.
-            Err(cause) if task.is_cancelled() => {
-                tally.ended(format!("stopped: {tally}"));
-                tracing::warn!(%tally, ?cause, "newsletter stopped");
-                Err(SendError::Stopped)
-            }
+        let (newsletter, total) = match self.register.enter(letter.clone()).await {
+            Ok(entered) => entered,
             Err(cause) => {
-                tally.ended(format!("failed: {tally}"));
-                tracing::error!(%tally, ?cause, "newsletter failed");
-                Err(cause)
+                tracing::error!(?cause, "newsletter failed");
+                return Err(cause.into());
             }
-        }
-    }
-
-    async fn send_to_all(
-        &self,
-        letter: Letter,
-        task: &TaskContext,
-        tally: &mut Tally,
-    ) -> Result<(), SendError> {
-        tally.total = self.deliveries.subscribers().await?;
-        let newsletter = self.deliveries.record(letter.clone()).await?;
-        let mut last = 0;
-        let mut unreachable = 0;
-        loop {
-            let page = self.deliveries.subscribers_after(last, PAGE).await?;
-            let Some(end) = page.last() else { return Ok(()) };
-            last = end.id;
-            for subscriber in page {
-                if task.is_cancelled() {
-                    return Err(SendError::Stopped);
-                }
-                tally.begins();
-                let delivery = self.deliver(newsletter, &letter, subscriber).await?;
-                tally.ends(&delivery);
-                unreachable = if matches!(delivery, Delivery::Unreachable) { unreachable + 1 } else { 0 };
-                if unreachable == HOPELESS {
-                    return Err(SendError::NoMailServer);
-                }
-            }
-        }
-    }
-
-    async fn deliver(
-        &self,
-        newsletter: u64,
-        letter: &Letter,
-        subscriber: Subscriber,
-    ) -> Result<Delivery, SendError> {
-        let id = subscriber.id;
-        self.deliveries.claim(newsletter, id).await?;
-        let failure = match letter.to(&subscriber) {
-            Err(error) => Some((Delivery::Failed, error.to_string())),
-            Ok(mail) => match self.mailer.send(format!("newsletter-{newsletter}/{id}"), mail).await {
-                Ok(()) => None,
-                Err(error @ MailError::Unreachable(_)) => Some((Delivery::Unreachable, error.to_string())),
-                Err(error) => Some((Delivery::Failed, error.to_string())),
-            },
         };
-        let Some((delivery, error)) = failure else {
-            self.deliveries.sent(newsletter, id).await?;
-            return Ok(Delivery::Sent);
+        let mut tally = Tally::new(task.clone(), newsletter, total);
+        let sending = Sending {
+            letter: &letter,
+            deliveries: &self.deliveries,
+            postman: self.mailer.postman(),
+            retry_after: self.retry_after,
+            task: &task,
+            tally: &mut tally,
+            last_reason: String::new(),
         };
-        tracing::warn!(newsletter, subscriber = id, address = %subscriber.email, %error, "not mailed");
-        self.deliveries.failed(newsletter, id, error).await?;
-        Ok(delivery)
-    }
-}
-
-/// How one delivery ended.
-enum Delivery {
-    Sent,
-    Failed,
-    Unreachable,
-}
-
-/// How many got the newsletter, told to the task after every mail, so that it is known whatever becomes of it.
-struct Tally {
-    task: TaskContext,
-    total: u64,
-    sent: u64,
-    failed: u64,
-    /// Whether a mail was begun whose end is not known.
-    on_its_way: bool,
-    ended: bool,
-}
-
-impl Tally {
-    fn new(task: TaskContext) -> Self {
-        Tally { task, total: 0, sent: 0, failed: 0, on_its_way: false, ended: false }
-    }
-
-    fn begins(&mut self) {
-        self.on_its_way = true;
-        self.tell();
-    }
-
-    fn ends(&mut self, delivery: &Delivery) {
-        match delivery {
-            Delivery::Sent => self.sent += 1,
-            Delivery::Failed | Delivery::Unreachable => self.failed += 1,
+        let end = match sending.run().await {
+            // A query that is stopped in its middle fails too, but not of itself.
+            Err(_) if task.is_cancelled() => Err(SendError::Stopped),
+            end => end,
+        };
+        let ended = match end {
+            Ok(()) => Some(Ended::Completed),
+            // It shall be found at the next start.
+            Err(SendError::Stopped) if task.token().reason() == Some(CancelReason::Shutdown) => None,
+            Err(SendError::Stopped) => Some(Ended::Stopped),
+            Err(_) => Some(Ended::Failed),
+        };
+        if let Some(ended) = ended
+            && let Err(error) = self.register.close(newsletter, ended).await
+        {
+            tracing::error!(newsletter, ?error, "the end of a newsletter is not in the database");
         }
-        self.on_its_way = false;
-        self.tell();
+        tally.close();
+        say(&end, &tally, &task);
+        end
     }
 
-    fn tell(&self) {
-        self.task.progress(self.sent + self.failed, self.total);
-        self.task.message(self.to_string());
-    }
-
-    fn ended(&mut self, message: String) {
-        self.ended = true;
-        self.task.message(message);
-    }
-}
-
-impl Drop for Tally {
-    /// A newsletter that is cut off has no other moment to say how far it came.
-    fn drop(&mut self) {
-        if !self.ended {
-            tracing::error!(tally = %self, "newsletter cut off");
+    /// Names the newsletters that earlier services did not come to end, in the log and from then on in the lists.
+    pub(crate) async fn find_interrupted(&self) -> Result<(), SqliteError> {
+        for found in self.register.interrupt().await? {
+            let Newsletter { id, subject, sent, failed, in_doubt, .. } = &found;
+            let (left, summary) = (found.left(), found.summary());
+            tracing::warn!(
+                newsletter = id,
+                subject,
+                sent,
+                failed,
+                in_doubt,
+                left,
+                "newsletter {id} was cut off by the end of an earlier service; {summary}"
+            );
         }
+        let interrupted = self.register.newest_interrupted().await?;
+        // Set before: the service was started twice, and the first start has found them.
+        let _ = self.interrupted.set(interrupted);
+        Ok(())
+    }
+
+    /// The newest newsletters, newest first.
+    pub(crate) async fn list(&self) -> Result<Vec<Newsletter>, SqliteError> {
+        self.register.newest().await
+    }
+
+    /// What earlier services left behind, for the status page.
+    pub(crate) fn snapshot(&self) -> Value {
+        json!({ "interrupted": self.interrupted.get().map_or(&[][..], Vec::as_slice) })
     }
 }
 
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} sent, {} failed", self.sent, self.failed)?;
-        if self.on_its_way { f.write_str(", 1 on its way") } else { Ok(()) }
-    }
-}
-
-/// Why a newsletter did not reach the end of the list.
-#[derive(Debug)]
-pub(crate) enum SendError {
-    Stopped,
-    NoMailServer,
-    Sqlite(#[expect(dead_code, reason = "read in the log, by Debug")] SqliteError),
-}
-
-impl From<SqliteError> for SendError {
-    fn from(error: SqliteError) -> Self {
-        SendError::Sqlite(error)
-    }
-}
-
-impl fmt::Display for SendError {
-    /// Shown on the status page, so it names no address and no path.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SendError::Stopped => f.write_str("the newsletter was stopped"),
-            SendError::NoMailServer => f.write_str("the mail server cannot be reached"),
-            SendError::Sqlite(_) => f.write_str("the database failed"),
+/// Says how a newsletter ended, to the task and to the log.
+fn say(end: &Result<(), SendError>, tally: &Tally, task: &TaskContext) {
+    let Tally { newsletter, sent, failed, in_doubt, .. } = *tally;
+    let left = tally.left();
+    match end {
+        Ok(()) => {
+            task.message(tally.to_string());
+            tracing::info!(%tally, newsletter, sent, failed, in_doubt, left, "newsletter sent");
+        }
+        Err(SendError::Stopped) => {
+            task.message(format!("stopped: {tally}, {left} left"));
+            tracing::warn!(%tally, newsletter, sent, failed, in_doubt, left, "newsletter stopped");
+        }
+        Err(cause) => {
+            task.message(format!("failed: {tally}, {left} left"));
+            tracing::error!(%tally, newsletter, sent, failed, in_doubt, left, ?cause, "newsletter failed");
         }
     }
 }

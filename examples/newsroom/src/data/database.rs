@@ -1,11 +1,12 @@
-//! `newsroom.db`: users, posts, statistics, articles to search and subscribers.
+//! `newsroom.db`: users, posts, statistics, articles to search and subscribers; and its replica.
 
 use std::path::Path;
 
+use anyhow::ensure;
 use fastrand::Rng;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OpenFlags, Transaction, params};
 
-use super::{Progress, prose};
+use super::{Progress, prose, schema::bring_up_to_date};
 use crate::Sizes;
 
 const SEED: u64 = 7;
@@ -22,7 +23,7 @@ pub(crate) fn create(path: &Path, sizes: Sizes, progress: &Progress) -> anyhow::
 
     let mut random = Rng::with_seed(SEED);
     let transaction = connection.transaction()?;
-    transaction.execute_batch(include_str!("schema.sql"))?;
+    bring_up_to_date(&transaction)?;
     users(&transaction, sizes.users, &mut random, progress)?;
     articles(&transaction, sizes.articles, &mut random, progress)?;
     subscribers(&transaction, sizes.subscribers, &mut random, progress)?;
@@ -32,6 +33,53 @@ pub(crate) fn create(path: &Path, sizes: Sizes, progress: &Progress) -> anyhow::
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.close().map_err(|(_, error)| error)?;
     Ok(())
+}
+
+/// What is read of each table; a database of something else has other ones.
+const PRIMARY: [&str; 5] = [
+    "SELECT id, name, email, joined FROM users",
+    "SELECT id, user_id, title, published FROM posts",
+    "SELECT user_id, posts, views, followers FROM statistics",
+    "SELECT id, name, email FROM subscribers",
+    "SELECT newsletter_id, subscriber_id, state, error, updated FROM deliveries",
+];
+const ARTICLES: [&str; 2] =
+    ["SELECT id, title, body, published FROM articles", "SELECT rowid, title, body FROM articles_text"];
+const NEWSLETTERS: &str =
+    "SELECT id, subject, body, created, state, total, sent, failed, in_doubt FROM newsletters";
+
+/// Checks `newsroom.db`, and brings an older one up to date.
+pub(crate) fn check_primary(path: &Path) -> anyhow::Result<()> {
+    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    whole(&connection)?;
+    // First, or an empty database would be taken for one that needs nothing but its tables.
+    readable(&connection, &ARTICLES)?;
+    readable(&connection, &PRIMARY)?;
+    let transaction = connection.transaction()?;
+    bring_up_to_date(&transaction)?;
+    readable(&transaction, &[NEWSLETTERS])?;
+    Ok(transaction.commit()?)
+}
+
+pub(crate) fn check_replica(path: &Path) -> anyhow::Result<()> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    whole(&connection)?;
+    Ok(readable(&connection, &ARTICLES)?)
+}
+
+fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+}
+
+/// Finds what was cut off or overwritten, without a look into every index.
+fn whole(db: &Connection) -> anyhow::Result<()> {
+    let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    ensure!(verdict == "ok", "{verdict}");
+    Ok(())
+}
+
+fn readable(db: &Connection, queries: &[&str]) -> rusqlite::Result<()> {
+    queries.iter().try_for_each(|query| db.prepare(query).map(drop))
 }
 
 /// Copies a database to a new file.

@@ -2,11 +2,12 @@
 
 use std::{
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
     time::Instant,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 
 use super::Progress;
 
@@ -46,17 +47,23 @@ impl Place {
         self.file("outbox")
     }
 
-    /// Creates a file that is not there yet, in `total` steps, and says what it did.
+    /// Checks a file, or creates one that is not there yet, in so many steps; says what it made.
     ///
-    /// The file gets its name only when it is complete and on the disk.
-    pub(crate) fn create(
+    /// A file gets its name only when it is complete and on the disk.
+    pub(crate) fn prepare(
         &self,
         name: &str,
-        what: &str,
-        total: u64,
+        check: impl FnOnce(&Path) -> anyhow::Result<()>,
+        (what, total): (&str, u64),
         write: impl FnOnce(&Path, &Progress) -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<String>> {
-        if self.file(name).exists() {
+        let path = self.file(name);
+        if path.exists() {
+            if let Err(error) = readable(&path).and_then(|()| check(&path)) {
+                let path = path.display();
+                // Without its sources: SQLite's say the same again.
+                bail!("{path} cannot be used: {error}; move it away to have it made anew, or mend it");
+            }
             return Ok(None);
         }
         let (begun, progress) = (Instant::now(), Progress::new(name, total));
@@ -67,17 +74,33 @@ impl Place {
 
     fn write_whole(&self, name: &str, write: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let partial = format!("{name}.partial");
-        // What an interrupted start left behind; SQLite keeps its journals beside its file.
-        for ending in ["", "-journal", "-wal", "-shm"] {
-            let leftover = self.file(&format!("{partial}{ending}"));
-            if leftover.exists() {
-                fs::remove_file(leftover)?;
-            }
-        }
+        // What an interrupted start left behind.
+        self.remove(&partial)?;
+        self.remove_journals(&partial)?;
         let partial = self.file(&partial);
         write(&partial)?;
         File::open(&partial)?.sync_all()?;
+        // SQLite would take what belonged to a database that was moved away for the new one's.
+        self.remove_journals(name)?;
         fs::rename(&partial, self.file(name))?;
         Ok(())
     }
+
+    /// Removes what SQLite keeps beside its file.
+    fn remove_journals(&self, name: &str) -> io::Result<()> {
+        ["-journal", "-wal", "-shm"].iter().try_for_each(|ending| self.remove(&format!("{name}{ending}")))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.file(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+}
+
+/// SQLite does not say why it cannot open a file.
+fn readable(path: &Path) -> anyhow::Result<()> {
+    ensure!(File::open(path)?.metadata()?.is_file(), "it is no file");
+    Ok(())
 }

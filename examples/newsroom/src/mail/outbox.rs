@@ -1,6 +1,9 @@
 //! Mails as files, one folder for each newsletter.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use lettre::Message;
 use nexios::ThreadPool;
@@ -27,9 +30,12 @@ impl Outbox {
     }
 }
 
-fn write(path: &std::path::Path, message: &Message) -> io::Result<()> {
+/// A mail that was cut off, by a full disk or the end of the process, is none: it gets its name when it is complete.
+fn write(path: &Path, message: &Message) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    fs::write(path, message.formatted())
+    let partial = path.with_extension("partial");
+    fs::write(&partial, message.formatted())?;
+    fs::rename(partial, path)
 }

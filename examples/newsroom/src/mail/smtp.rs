@@ -1,83 +1,210 @@
 //! Mails by SMTP.
+//!
+//! The conversation is held here and not by lettre's transport, for two reasons. Only who sends the text knows
+//! whether a mail that was cut off is in doubt. And the transport's pool takes back a connection whose
+//! conversation was dropped in its middle: the next mail would read the answers to this one.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{error::Error, fmt, io, time::Duration};
 
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
-    transport::smtp::{AsyncSmtpTransportBuilder, authentication::Credentials},
+    Address, Message,
+    address::Envelope,
+    transport::smtp::{
+        Error as SmtpError,
+        authentication::DEFAULT_MECHANISMS,
+        client::AsyncSmtpConnection,
+        commands::{Data, Mail, Rcpt, Rset},
+        extension::{ClientId, Extension, MailParameter},
+    },
 };
-use percent_encoding::percent_decode_str;
-use reqwest::Url;
+use nexios::CancelToken;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 
-use super::MailError;
+use super::{MailError, bounded::BoundedLines, server::SmtpServer};
 
-/// How long a mail server may take for one answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-const DEFAULT_PORT: u16 = 25;
+/// How long a server that has the text may still answer after the stop. A server that is well does within
+/// this, and the mail is not in doubt.
+const LAST_WORD: Duration = Duration::from_millis(500);
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(1);
 
-/// A mail server: `smtp://[user:password@]host[:port]`, port 25 by default.
-///
-/// The demo carries no TLS: name a server on this machine or in the same network, such as a relay or a
-/// mail catcher.
-#[derive(Clone)]
-pub struct SmtpServer(AsyncSmtpTransportBuilder);
-
-impl SmtpServer {
-    /// Makes the connections' pool, so it must be called on a runtime; connects with the first mail.
-    pub(crate) fn connect(&self) -> Smtp {
-        Smtp(self.0.clone().timeout(Some(PATIENCE)).build())
-    }
+/// A conversation with a mail server about one mail after the other.
+pub(crate) struct Session<'a> {
+    server: &'a SmtpServer,
+    /// How long one mail may take.
+    limit: Duration,
+    /// Open, and between two mails. Whoever uses it takes it out, so that one left in the middle of a mail is closed.
+    idle: Option<AsyncSmtpConnection>,
 }
 
-impl FromStr for SmtpServer {
-    type Err = SmtpUrlError;
+impl<'a> Session<'a> {
+    pub(crate) fn new(server: &'a SmtpServer, limit: Duration) -> Self {
+        Session { server, limit, idle: None }
+    }
 
-    fn from_str(text: &str) -> Result<Self, SmtpUrlError> {
-        let url = Url::parse(text).map_err(|_| SmtpUrlError)?;
-        let host = url.host_str().filter(|_| url.scheme() == "smtp").ok_or(SmtpUrlError)?;
-        // An IPv6 address has brackets in a URL and none elsewhere.
-        let host = host.trim_matches(['[', ']']);
-        let port = url.port().unwrap_or(DEFAULT_PORT);
-        let mut server = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host).port(port);
-        if let Some(password) = url.password() {
-            server = server.credentials(Credentials::new(decode(url.username()), decode(password)));
+    /// Sends one mail, within the limit and until soon after `stop` fires.
+    pub(crate) async fn send(&mut self, message: &Message, stop: &CancelToken) -> Result<(), MailError> {
+        let deadline = Instant::now() + self.limit;
+        let stopped = async {
+            let _reason = stop.cancelled().await;
+        };
+        // Until its text goes out, a mail that is cut off was not sent.
+        let mut connection = match within(deadline, stopped, self.offer(message.envelope())).await {
+            Ok(offered) => offered?,
+            Err(Cut::Late) => return Err(MailError::NoServer(NoServer::Silent)),
+            Err(Cut::Stopped) => return Err(MailError::Stopped),
+        };
+        let stopped = async {
+            stop.cancelled().await;
+            sleep(LAST_WORD).await;
+        };
+        let text = message.formatted();
+        match within(deadline, stopped, connection.message(&text)).await {
+            Ok(Ok(_)) => {
+                self.idle = Some(connection);
+                Ok(())
+            }
+            Ok(Err(error)) if error.status().is_some() => {
+                self.idle = Some(connection);
+                Err(refusal(error))
+            }
+            Ok(Err(error)) => Err(MailError::InDoubt(error.into())),
+            Err(Cut::Late) => Err(MailError::InDoubt("the mail server did not answer in time".into())),
+            Err(Cut::Stopped) => Err(MailError::InDoubt("the newsletter was stopped".into())),
         }
-        Ok(SmtpServer(server))
+    }
+
+    /// Says goodbye, if there is somebody to hear it.
+    pub(crate) async fn quit(self) {
+        if let Some(mut connection) = self.idle {
+            // A server that hangs up without its own goodbye has lost nothing.
+            let _ = timeout(GOODBYE, connection.quit()).await;
+        }
+    }
+
+    /// Goes as far as the server's word that it takes the text.
+    async fn offer(&mut self, envelope: &Envelope) -> Result<AsyncSmtpConnection, MailError> {
+        let mut connection = self.connection().await.map_err(MailError::NoServer)?;
+        let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
+        let mut parameters = Vec::new();
+        if !envelope.from().is_none_or(is_ascii) || !envelope.to().iter().all(is_ascii) {
+            if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
+                self.idle = Some(connection);
+                return Err(MailError::NotAscii);
+            }
+            parameters.push(MailParameter::SmtpUtfEight);
+        }
+        let offered = async {
+            connection.command(Mail::new(envelope.from().cloned(), parameters)).await?;
+            for recipient in envelope.to() {
+                connection.command(Rcpt::new(recipient.clone(), Vec::new())).await?;
+            }
+            connection.command(Data).await
+        };
+        match offered.await {
+            Ok(_) => Ok(connection),
+            Err(error) if error.status().is_some() => {
+                self.idle = Some(connection);
+                Err(refusal(error))
+            }
+            Err(error) => Err(MailError::NoServer(NoServer::Smtp(error))),
+        }
+    }
+
+    /// The open connection, if it still is one, or else a new one.
+    async fn connection(&mut self) -> Result<AsyncSmtpConnection, NoServer> {
+        if let Some(mut connection) = self.idle.take()
+            && connection.command(Rset).await.is_ok()
+        {
+            return Ok(connection);
+        }
+        let SmtpServer { host, port, credentials } = self.server;
+        let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(NoServer::Connect)?;
+        let stream = Box::new(BoundedLines::new(stream));
+        let mut connection =
+            AsyncSmtpConnection::connect_with_transport(stream, &ClientId::default()).await?;
+        if let Some(credentials) = credentials {
+            connection.auth(DEFAULT_MECHANISMS, credentials).await?;
+        }
+        Ok(connection)
     }
 }
 
-fn decode(text: &str) -> String {
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
+/// An answer that says no.
+fn refusal(error: SmtpError) -> MailError {
+    if error.is_transient() { MailError::Deferred(error) } else { MailError::Refused(error) }
 }
 
-impl fmt::Debug for SmtpServer {
-    /// Says nothing: the address may hold a password.
+/// Why work was not waited for any longer.
+enum Cut {
+    Late,
+    Stopped,
+}
+
+async fn within<T>(
+    deadline: Instant,
+    stopped: impl Future<Output = ()>,
+    work: impl Future<Output = T>,
+) -> Result<T, Cut> {
+    tokio::select! {
+        // The limits first: a server that never pauses would use up the turn before they are looked at.
+        biased;
+        () = sleep_until(deadline) => Err(Cut::Late),
+        () = stopped => Err(Cut::Stopped),
+        end = work => Ok(end),
+    }
+}
+
+/// Why there is no mail server to send with.
+#[derive(Debug)]
+pub(crate) enum NoServer {
+    /// There is none at the address.
+    Connect(io::Error),
+    /// It turned us away, hung up or does not speak SMTP.
+    Smtp(SmtpError),
+    /// It did not answer in time.
+    Silent,
+}
+
+impl NoServer {
+    /// What anybody may know: no address, nothing that the server said.
+    pub(crate) fn in_short(&self) -> String {
+        match self {
+            NoServer::Connect(_) => "the mail server cannot be reached".to_owned(),
+            NoServer::Smtp(error) => match error.status() {
+                Some(code) => format!("the mail server turned the service away with {code}"),
+                None => "the conversation with the mail server broke off".to_owned(),
+            },
+            NoServer::Silent => "the mail server does not answer".to_owned(),
+        }
+    }
+}
+
+impl From<SmtpError> for NoServer {
+    fn from(error: SmtpError) -> Self {
+        NoServer::Smtp(error)
+    }
+}
+
+impl fmt::Display for NoServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SmtpServer")
+        f.write_str(&self.in_short())?;
+        match self.source() {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
     }
 }
 
-/// The text names no mail server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SmtpUrlError;
-
-impl fmt::Display for SmtpUrlError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a mail server looks like smtp://user:password@host:port (without TLS)")
-    }
-}
-
-impl std::error::Error for SmtpUrlError {}
-
-/// Connections to a mail server.
-pub(crate) struct Smtp(AsyncSmtpTransport<Tokio1Executor>);
-
-impl Smtp {
-    pub(crate) async fn send(&self, message: Message) -> Result<(), MailError> {
-        match self.0.send(message).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.status().is_some() => Err(MailError::Refused(error)),
-            Err(error) => Err(MailError::Unreachable(error)),
+impl Error for NoServer {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            NoServer::Connect(error) => Some(error),
+            NoServer::Smtp(error) => Some(error),
+            NoServer::Silent => None,
         }
     }
 }

@@ -1,13 +1,27 @@
 //! Who got which newsletter, in SQLite.
 
-use super::Letter;
+use super::subscriber::Subscriber;
 use crate::sqlite::{Sqlite, SqliteError};
 
-#[derive(Debug)]
-pub(crate) struct Subscriber {
-    pub(crate) id: u64,
-    pub(crate) name: String,
-    pub(crate) email: String,
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Sent,
+    Failed,
+    InDoubt,
+    /// Refused for now, to be tried again.
+    Deferred,
+}
+
+impl Fate {
+    pub(crate) fn state(self) -> &'static str {
+        match self {
+            Fate::Sent => "sent",
+            Fate::Failed => "failed",
+            Fate::InDoubt => "in doubt",
+            Fate::Deferred => "deferred",
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -18,10 +32,7 @@ impl Deliveries {
         Deliveries(db)
     }
 
-    pub(crate) async fn subscribers(&self) -> Result<u64, SqliteError> {
-        self.0.read(|db| db.query_row("SELECT count(*) FROM subscribers", [], |row| row.get(0))).await
-    }
-
+    /// Subscribers in the order of their ids, those after `last`.
     pub(crate) async fn subscribers_after(
         &self,
         last: u64,
@@ -31,61 +42,78 @@ impl Deliveries {
             let mut query = db.prepare_cached(
                 "SELECT id, name, email FROM subscribers WHERE id > ?1 ORDER BY id LIMIT ?2",
             )?;
-            let rows = query.query_map((last, most), |row| {
-                Ok(Subscriber { id: row.get(0)?, name: row.get(1)?, email: row.get(2)? })
-            })?;
-            rows.collect()
+            query.query_map((last, most), Subscriber::of)?.collect()
         });
         page.await
     }
 
-    /// Stores a newsletter and returns its id.
-    pub(crate) async fn record(&self, letter: Letter) -> Result<u64, SqliteError> {
-        let id = self.0.write(move |db| {
-            let insert = "INSERT INTO newsletters (subject, body) VALUES (?1, ?2) RETURNING id";
-            db.query_row(insert, (letter.subject, letter.body), |row| row.get(0))
+    /// The same, of those whose delivery is deferred.
+    pub(crate) async fn deferred_after(
+        &self,
+        newsletter: u64,
+        last: u64,
+        most: usize,
+    ) -> Result<Vec<Subscriber>, SqliteError> {
+        let page = self.0.read(move |db| {
+            let mut query = db.prepare_cached(
+                "SELECT id, name, email FROM deliveries JOIN subscribers ON id = subscriber_id
+                 WHERE newsletter_id = ?1 AND subscriber_id > ?2 AND state = 'deferred'
+                 ORDER BY subscriber_id LIMIT ?3",
+            )?;
+            query.query_map((newsletter, last, most), Subscriber::of)?.collect()
         });
-        id.await
+        page.await
     }
 
     /// Makes the delivery ours; it is an error when it already was somebody's.
     pub(crate) async fn claim(&self, newsletter: u64, subscriber: u64) -> Result<(), SqliteError> {
         let claim = self.0.write(move |db| {
+            // No row comes back when there is one that may not be taken.
             let mut insert = db.prepare_cached(
-                "INSERT INTO deliveries (newsletter_id, subscriber_id, state) VALUES (?1, ?2, 'sending')",
+                "INSERT INTO deliveries (newsletter_id, subscriber_id, state) VALUES (?1, ?2, 'sending')
+                 ON CONFLICT DO UPDATE SET state = 'sending', error = NULL, updated = CURRENT_TIMESTAMP
+                 WHERE state = 'deferred' RETURNING TRUE",
             )?;
-            insert.execute((newsletter, subscriber))
+            insert.query_row((newsletter, subscriber), |_| Ok(()))
         });
-        claim.await.map(drop)
+        claim.await
     }
 
-    pub(crate) async fn sent(&self, newsletter: u64, subscriber: u64) -> Result<(), SqliteError> {
-        self.end(newsletter, subscriber, "sent", None).await
+    /// Gives the claim back: the mail did not go out.
+    pub(crate) async fn release(&self, newsletter: u64, subscriber: u64) -> Result<(), SqliteError> {
+        let release = self.0.write(move |db| {
+            let mut delete = db.prepare_cached(
+                "DELETE FROM deliveries WHERE newsletter_id = ?1 AND subscriber_id = ?2 AND state = 'sending'",
+            )?;
+            delete.execute((newsletter, subscriber))
+        });
+        release.await.map(drop)
     }
 
-    pub(crate) async fn failed(
+    /// Writes down what became of the delivery, and counts it.
+    pub(crate) async fn settle(
         &self,
         newsletter: u64,
         subscriber: u64,
-        error: String,
-    ) -> Result<(), SqliteError> {
-        self.end(newsletter, subscriber, "failed", Some(error)).await
-    }
-
-    async fn end(
-        &self,
-        newsletter: u64,
-        subscriber: u64,
-        state: &'static str,
+        fate: Fate,
         error: Option<String>,
     ) -> Result<(), SqliteError> {
-        let end = self.0.write(move |db| {
-            let mut update = db.prepare_cached(
-                "UPDATE deliveries SET state = ?3, error = ?4, updated = CURRENT_TIMESTAMP
-                 WHERE newsletter_id = ?1 AND subscriber_id = ?2",
-            )?;
-            update.execute((newsletter, subscriber, state, error))
+        let settle = self.0.write(move |db| {
+            let change = db.transaction()?;
+            change
+                .prepare_cached(
+                    "UPDATE deliveries SET state = ?3, error = ?4, updated = CURRENT_TIMESTAMP
+                     WHERE newsletter_id = ?1 AND subscriber_id = ?2",
+                )?
+                .execute((newsletter, subscriber, fate.state(), error))?;
+            change
+                .prepare_cached(
+                    "UPDATE newsletters SET sent = sent + (?2 = 'sent'), failed = failed + (?2 = 'failed'),
+                     in_doubt = in_doubt + (?2 = 'in doubt') WHERE id = ?1",
+                )?
+                .execute((newsletter, fate.state()))?;
+            change.commit()
         });
-        end.await.map(drop)
+        settle.await
     }
 }

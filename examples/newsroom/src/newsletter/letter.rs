@@ -8,7 +8,7 @@ use lettre::{
 };
 use serde::Deserialize;
 
-use super::Subscriber;
+use super::subscriber::Subscriber;
 
 const LONGEST_SUBJECT: usize = 200;
 const LONGEST_BODY: usize = 100_000;
@@ -24,6 +24,7 @@ pub(crate) struct Letter {
 
 /// The same, unchecked.
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `subject` and `body`")]
 struct Draft {
     subject: String,
     body: String,

@@ -1,11 +1,14 @@
-//! `POST /send-newsletter`: work that outlives its request.
+//! `POST /send-newsletter`: work that outlives its request; `GET /newsletters`: what became of it.
 
 use axum::{Json, extract::State, http::StatusCode};
 use nexios::Background;
 use nexios_axum::{OrProblem, Problem};
 use serde::Serialize;
 
-use crate::{Newsroom, newsletter::Letter};
+use crate::{
+    Newsroom,
+    newsletter::{Letter, Newsletter},
+};
 
 #[derive(Serialize)]
 pub(crate) struct Started {
@@ -21,4 +24,16 @@ pub(crate) async fn send_newsletter(
         Background::global().spawn_fallible("send newsletter", |task| newsletters.send(letter, task))?;
     let started = Started { status: "Newsletter sending started", task_id: task.id().0 };
     Ok((StatusCode::ACCEPTED, Json(started)))
+}
+
+#[derive(Serialize)]
+pub(crate) struct List {
+    newsletters: Vec<Newsletter>,
+}
+
+/// The newest fifty, those of earlier services among them.
+pub(crate) async fn newsletters(
+    State(Newsroom { newsletters, .. }): State<Newsroom>,
+) -> Result<Json<List>, Problem> {
+    Ok(Json(List { newsletters: newsletters.list().await? }))
 }

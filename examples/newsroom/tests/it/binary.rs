@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -10,7 +11,7 @@ use newsroom::prepare;
 use reqwest::Url;
 use tempfile::TempDir;
 
-use crate::service::empty;
+use crate::{config::SETTINGS, service::empty, shutdown::post_letter};
 
 pub(crate) struct Running {
     process: Child,
@@ -32,22 +33,49 @@ pub(crate) struct End {
 pub(crate) fn start(arguments: &[&str]) -> Running {
     let (config, folder) = empty();
     prepare(&config).unwrap();
-    let mut process = Command::new(env!("CARGO_BIN_EXE_newsroom"))
-        .args(["--listen", "127.0.0.1:0", "--data", config.data.to_str().unwrap(), "--accepting", "0"])
+    start_in(folder, Stdio::piped(), arguments)
+}
+
+/// Starts it on data that is there, and with its log going elsewhere.
+pub(crate) fn start_in(folder: TempDir, log: Stdio, arguments: &[&str]) -> Running {
+    let mut process = command(&folder.path().join("data"))
         .args(arguments)
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(log)
         .spawn()
         .unwrap();
     let mut line = String::new();
     BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let url = line.trim().strip_prefix("listening on ").unwrap().parse().unwrap();
+    let url = line.trim().strip_prefix("listening on ").expect(&line).parse().unwrap();
     Running { process, url, folder }
 }
 
+/// The service on a port of the system's choice.
+pub(crate) fn command(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_newsroom"));
+    command.env("NEWSROOM_LISTEN", "127.0.0.1:0").env("NEWSROOM_ACCEPTING", "0").arg("--data").arg(data);
+    command
+}
+
+/// How a start ends that has to fail.
+pub(crate) fn refused(mut command: Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
+    assert_eq!(output.stdout, b"", "it does not say that it listens");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
 impl Running {
-    pub(crate) fn process_id(&self) -> u32 {
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Nobody reads the log any more.
+    pub(crate) fn close_log(&mut self) {
+        drop(self.process.stderr.take());
     }
 
     pub(crate) fn signal(&self, signal: &str) {
@@ -67,7 +95,9 @@ impl Running {
         let waiting = move || {
             let begun = Instant::now();
             let mut log = String::new();
-            self.process.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+            if let Some(mut stderr) = self.process.stderr.take() {
+                stderr.read_to_string(&mut log).unwrap();
+            }
             let code = self.process.wait().unwrap().code();
             End { code, took: begun.elapsed(), log, folder: self.folder }
         };
@@ -116,32 +146,112 @@ async fn ctrl_c_and_sigterm_stop_it_cleanly() {
 }
 
 #[tokio::test]
-async fn a_json_log_is_json_in_every_line() {
+async fn a_json_log_is_json_in_every_line_with_numbers_as_numbers() {
     let running = start(&["--log", "json"]);
     get(&running.url, "/search?q=rust").await;
+    post_letter(&running).await;
     let log = running.stop("TERM").await.log;
     let lines: Vec<serde_json::Value> =
         log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-    let answered = lines.iter().find(|line| line["message"] == "answered").expect(&log);
-    assert_eq!(answered["status"], 200);
-    assert_eq!(answered["span"]["path"], "/search");
+    for line in &lines {
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(line[field].is_string(), "{field}: {line}");
+        }
+    }
+    let line = |message: &str| lines.iter().find(|line| line["message"] == message).expect(&log);
+    assert_eq!(line("answered")["status"], 200);
+    assert_eq!(line("answered")["span"]["path"], "/search");
+    let sent = line("newsletter sent");
+    let counts = ["sent", "failed", "in_doubt", "left"].map(|count| sent[count].as_u64().expect(&log));
+    assert_eq!(counts, [12, 0, 0, 0], "{log}");
 }
 
 #[test]
-fn help_tells_every_setting() {
-    let help = Command::new(env!("CARGO_BIN_EXE_newsroom")).arg("--help").output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    for flag in ["--listen", "--data", "--upstream", "--smtp-url", "--accepting", "--shutdown-limit", "--log"]
-    {
-        assert!(help.contains(flag), "{help}");
+fn help_tells_every_setting_and_no_password_of_the_environment() {
+    for help in ["--help", "-h"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_newsroom"))
+            .arg(help)
+            .env("NEWSROOM_SMTP_URL", "smtp://ada:letmein@localhost")
+            .env("NEWSROOM_UPSTREAM", "http://ada:letmein@localhost")
+            .output();
+        let help = String::from_utf8(output.unwrap().stdout).unwrap();
+        for flag in SETTINGS {
+            assert!(help.contains(&format!("--{flag}")), "{flag}: {help}");
+        }
+        assert!(!help.contains("letmein"), "{help}");
     }
 }
 
+/// By flag or by the environment, said once and on its own: no password, no half of a start.
 #[test]
-fn a_port_in_use_is_an_error_that_names_it() {
+fn a_setting_that_cannot_be_used_is_refused_with_what_would_be_right() {
+    let data = tempfile::tempdir().unwrap();
+    for (setting, value, right) in [
+        ("listen", "localhost", "localhost:8080"),
+        ("listen", ":8080", "0.0.0.0:8080"),
+        ("listen", "::1:8080", "[::1]:8080"),
+        ("listen", "localhost:http", "localhost:8080"),
+        ("listen", "localhost:80800", "from 0 to 65535"),
+        ("listen", "http://localhost:8080", "localhost:8080"),
+        ("upstream", "ftp://localhost", "http://host:port"),
+        ("upstream", "https://localhost", "http://host:port"),
+        ("upstream", "localhost:9000", "http://host:port"),
+        ("upstream", "http://ada:letmein@localhost", "without a login"),
+        ("upstream", "http://localhost?key=letmein", "http://host:port"),
+        ("upstream", "http://", "http://host:port"),
+        ("smtp-url", "smtp://ada@localhost", "smtp://user:password@host:port"),
+        ("smtp-url", "smtp://:letmein@localhost", "smtp://user:password@host:port"),
+        ("smtp-url", "smtps://ada:letmein@localhost", "no TLS"),
+        ("smtp-url", "http://ada:letmein@localhost", "smtp://host:port"),
+        ("smtp-url", "smtp://ada:letmein@localhost:99999", "smtp://host:port"),
+        ("smtp-url", "smtp://ada:letmein@localhost?tls=required", "smtp://host:port"),
+        ("smtp-limit", "0", "no time"),
+        ("smtp-limit", "soon", "such as 2"),
+        ("smtp-retry-after", "-1", "such as 2"),
+        ("accepting", "1e30", "such as 2"),
+        ("accepting", "NaN", "such as 2"),
+        ("shutdown-limit", "1e18", "such as 2"),
+        ("shutdown-limit", "", "such as 2"),
+        ("log", "xml", "text, json"),
+    ] {
+        let (mut by_flag, mut by_variable) = (command(data.path()), command(data.path()));
+        by_flag.arg(format!("--{setting}={value}"));
+        by_variable.env(format!("NEWSROOM_{}", setting.to_uppercase().replace('-', "_")), value);
+        for command in [by_flag, by_variable] {
+            let (code, said) = refused(command);
+            assert_eq!(code, Some(2), "{setting}={value}: {said}");
+            assert!(said.contains(right) && said.contains(setting), "{setting}={value}: {said}");
+            assert_eq!(said.matches("error: ").count(), 1, "{setting}={value}: {said}");
+            assert!(!said.contains("letmein"), "{setting}={value}: {said}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0, "nothing was begun");
+}
+
+#[tokio::test]
+async fn a_host_name_can_be_listened_on() {
+    let running = start(&["--listen", "localhost:0"]);
+    assert_eq!(get(&running.url, "/livez").await.status(), 200);
+    let end = running.stop("TERM").await;
+    assert_eq!(end.code, Some(0), "{end:?}");
+}
+
+#[test]
+fn a_log_filter_that_cannot_be_read_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = command(data.path());
+    command.env("RUST_LOG", "info,newsroom=loud");
+    let (code, said) = refused(command);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("RUST_LOG") && said.contains("info,nexios=debug"), "{said}");
+}
+
+#[test]
+fn a_port_in_use_is_an_error_that_names_it_once() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = Command::new(env!("CARGO_BIN_EXE_newsroom")).args(["--listen", &address]).output().unwrap();
-    assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains(&address));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_newsroom"));
+    command.args(["--listen", &address]);
+    let (code, said) = refused(command);
+    assert_eq!((code, said.matches(&address).count()), (Some(1), 1), "{said}");
 }

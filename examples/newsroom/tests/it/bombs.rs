@@ -69,7 +69,7 @@ async fn send(client: &Client, running: &Running, picture: &[u8]) -> (StatusCode
 
 /// The most memory that the process ever had, in megabytes.
 fn peak(running: &Running) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.process_id())).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1_000
 }

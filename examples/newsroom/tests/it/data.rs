@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use newsroom::prepare;
 use rusqlite::Connection;
@@ -86,4 +86,123 @@ fn a_folder_that_cannot_be_made_is_an_error_that_names_it() {
     config.data = folder.path().join("file/data");
     let error = prepare(&config).unwrap_err();
     assert!(format!("{error:#}").contains("file/data"), "{error:#}");
+}
+
+/// What somebody may find in the place of a file.
+fn spoil(path: &Path, how: &str) {
+    match how {
+        "garbage" => {
+            fs::write(path, "no such thing, but long enough for a header of any kind".repeat(100)).unwrap();
+        }
+        "empty" => fs::write(path, "").unwrap(),
+        "half of it" => {
+            let whole = fs::read(path).unwrap();
+            // In the middle of a row, too.
+            fs::write(path, &whole[..whole.len() / 2 - 3]).unwrap();
+        }
+        "a hole" => {
+            let mut whole = fs::read(path).unwrap();
+            let middle = whole.len() / 2 / 4096 * 4096;
+            whole[middle..middle + 4096].fill(0);
+            fs::write(path, whole).unwrap();
+        }
+        "a folder" => {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+        }
+        "another database" => {
+            fs::remove_file(path).unwrap();
+            Connection::open(path).unwrap().execute_batch("CREATE TABLE cats (name TEXT)").unwrap();
+        }
+        _ => unreachable!("{how}"),
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_refused_with_its_name_and_what_to_do_and_left_as_it_is() {
+    let kinds = ["garbage", "empty", "half of it", "a hole", "a folder", "another database"];
+    for file in ["newsroom.db", "replica.db", "large_dataset.csv"] {
+        for how in kinds {
+            let (config, _folder) = empty();
+            prepare(&config).unwrap();
+            let path = config.data.join(file);
+            spoil(&path, how);
+            let before = path.is_file().then(|| fs::read(&path).unwrap());
+            let error = format!("{:#}", prepare(&config).expect_err(&format!("{file}: {how}")));
+            assert!(error.contains(path.to_str().unwrap()), "{file}, {how}: {error}");
+            assert!(error.contains("move it away"), "{file}, {how}: {error}");
+            assert_eq!(path.is_file().then(|| fs::read(&path).unwrap()), before, "{file}, {how}");
+            // As the error says.
+            fs::rename(&path, path.with_extension("bad")).unwrap();
+            assert_eq!(prepare(&config).unwrap().len(), 1, "{file}, {how}");
+            assert!(prepare(&config).unwrap().is_empty(), "{file}, {how}");
+        }
+    }
+}
+
+#[test]
+fn a_dataset_with_a_bad_row_is_refused_with_the_line_and_the_column() {
+    let head = "date,page,views,clicks,conversions";
+    for (rows, cause) in [
+        ("2025-01-01,/,1,1,1\n2025-01-01,/,many,1,1\n", "line 3: views is no number"),
+        ("2025-01-01,/,1,1,-1\n", "line 2: conversions is no number"),
+        ("2025-01-01,/,1,1,18446744073709551616\n", "line 2: conversions is no number"),
+        ("2025-01-01,/,1\n", "line: 2"),
+        ("", "no rows"),
+    ] {
+        let (config, _folder) = empty();
+        prepare(&config).unwrap();
+        fs::write(config.data.join("large_dataset.csv"), format!("{head}\n{rows}")).unwrap();
+        let error = format!("{:#}", prepare(&config).unwrap_err());
+        assert!(error.contains(cause), "{rows:?}: {error}");
+    }
+}
+
+/// After a crash SQLite's journals are still there; they belong to the database that was moved away.
+#[test]
+fn a_database_made_anew_has_nothing_of_the_old_ones_journals() {
+    let (config, _folder) = empty();
+    prepare(&config).unwrap();
+    let path = config.data.join("newsroom.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute("DELETE FROM subscribers", []).unwrap();
+    let journal = fs::read(config.data.join("newsroom.db-wal")).unwrap();
+    drop(old);
+    fs::rename(&path, config.data.join("old.db")).unwrap();
+    fs::write(config.data.join("newsroom.db-wal"), journal).unwrap();
+    assert_eq!(prepare(&config).unwrap().len(), 1);
+    let db = Connection::open(&path).unwrap();
+    let subscribers: u64 = db.query_row("SELECT count(*) FROM subscribers", [], |row| row.get(0)).unwrap();
+    assert_eq!(subscribers, 12);
+}
+
+#[test]
+fn an_older_database_is_brought_up_to_date_and_keeps_what_it_has() {
+    let (config, _folder) = empty();
+    fs::create_dir_all(&config.data).unwrap();
+    let db = Connection::open(config.data.join("newsroom.db")).unwrap();
+    db.execute_batch(include_str!("../../src/data/schema/1_first.sql")).unwrap();
+    db.execute_batch(
+        "INSERT INTO subscribers VALUES (1, 'Ada', 'ada@example.org'), (2, 'Bob', 'bob@example.org');
+         INSERT INTO newsletters (subject, body) VALUES ('whole', 'x'), ('half', 'x');
+         INSERT INTO deliveries (newsletter_id, subscriber_id, state) VALUES (1, 1, 'sent'), (1, 2, 'failed');
+         INSERT INTO deliveries (newsletter_id, subscriber_id, state) VALUES (2, 1, 'sent'), (2, 2, 'sending');",
+    )
+    .unwrap();
+    prepare(&config).unwrap();
+    prepare(&config).unwrap();
+    let newsletters: String = db
+        .query_row(
+            "SELECT group_concat(concat_ws(' ', subject, state, total, sent, failed, in_doubt), '; ')
+             FROM (SELECT * FROM newsletters ORDER BY id)",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(newsletters, "whole completed 2 1 1 0; half sending 2 1 0 0");
+    let deliveries: u64 = db.query_row("SELECT count(*) FROM deliveries", [], |row| row.get(0)).unwrap();
+    assert_eq!(deliveries, 4);
+    db.pragma_update(None, "user_version", 3).unwrap();
+    let error = format!("{:#}", prepare(&config).unwrap_err());
+    assert!(error.contains("a newer version"), "{error}");
 }

@@ -9,13 +9,13 @@ use crate::{
 
 const JSON: &str = "application/json";
 
-async fn send(service: &Service, subject: &str) -> Value {
+pub(crate) async fn send(service: &Service, subject: &str) -> Value {
     let letter = json!({ "subject": subject, "body": "Grüße.\n.\nA dot stood alone." }).to_string();
     service.post("/send-newsletter", JSON, letter).await.ok(202)
 }
 
 /// Sends a newsletter and returns its task when it has ended.
-async fn sent(service: &Service, subject: &str) -> Value {
+pub(crate) async fn sent(service: &Service, subject: &str) -> Value {
     let task = send(service, subject).await["task_id"].as_u64().unwrap();
     service.ended(task).await
 }
@@ -24,7 +24,7 @@ fn break_address(db: &Connection, id: u64) {
     db.execute("UPDATE subscribers SET email = 'not an address' WHERE id = ?1", [id]).unwrap();
 }
 
-fn deliveries(db: &Connection, state: &str) -> u64 {
+pub(crate) fn deliveries(db: &Connection, state: &str) -> u64 {
     db.query_row("SELECT count(*) FROM deliveries WHERE state = ?1", [state], |row| row.get(0)).unwrap()
 }
 
@@ -147,17 +147,57 @@ async fn an_address_that_the_mail_server_refuses_is_failed_and_the_rest_go_out()
 }
 
 #[tokio::test]
-async fn a_mail_server_that_is_down_fails_the_task_after_ten_tries() {
-    let server = MailServer::start(|_| false).await;
-    let mut nobody = server.address;
+async fn a_mail_server_that_is_down_fails_the_task_after_three_tries_and_no_address_has_failed() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    nobody.set_port(listener.local_addr().unwrap().port());
+    let nobody = listener.local_addr().unwrap();
     drop(listener);
-    let service = Service::with(|config| config.smtp_url = Some(format!("smtp://{nobody}").parse().unwrap()));
+    let service = Service::with(|config| {
+        config.smtp_url = Some(format!("smtp://{nobody}").parse().unwrap());
+        config.smtp_retry_after = std::time::Duration::from_millis(20);
+    });
     let task = sent(&service, "nobody there").await;
     assert_eq!(task["state"], "failed", "{task}");
     assert_eq!(task["error"], "the mail server cannot be reached");
-    assert_eq!(deliveries(&service.database(), "failed"), 10);
+    assert_eq!(task["message"], "failed: 0 sent, 0 failed, 12 left");
+    let rows: u64 =
+        service.database().query_row("SELECT count(*) FROM deliveries", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 0);
+}
+
+#[tokio::test]
+async fn an_outbox_that_cannot_be_written_fails_the_task_with_the_reason() {
+    let service = Service::new();
+    std::fs::remove_dir(service.path("outbox")).unwrap();
+    std::fs::write(service.path("outbox"), "no folder").unwrap();
+    let task = sent(&service, "no outbox").await;
+    assert_eq!(task["state"], "failed", "{task}");
+    let error = "nobody is known to have got it: 12 failed, the last could not be written to the outbox";
+    assert_eq!(task["error"], error);
+}
+
+#[tokio::test]
+async fn the_list_of_newsletters_tells_how_each_ended() {
+    let service = Service::new();
+    sent(&service, "all good").await;
+    service.database().execute("UPDATE subscribers SET email = 'none ' || id", []).unwrap();
+    sent(&service, "all bad").await;
+    let list = service.get("/newsletters").await.ok(200);
+    let ends: Vec<_> = list["newsletters"].as_array().unwrap().iter().map(|one| &one["summary"]).collect();
+    assert_eq!(
+        ends,
+        ["failed: 0 sent, 0 in doubt, 0 left, 12 failed", "completed: 12 sent, 0 in doubt, 0 left"]
+    );
+    assert_eq!(list["newsletters"][1]["subject"], "all good");
+}
+
+#[tokio::test]
+async fn a_body_of_another_kind_is_told_what_a_letter_is_in_words_of_the_client() {
+    let service = Service::new();
+    for body in [r#""hello""#, "7", "null"] {
+        let problem = service.post("/send-newsletter", JSON, body).await.problem(422).to_string();
+        assert!(problem.contains("an object with `subject` and `body`"), "{problem}");
+        assert!(!problem.contains("struct"), "{problem}");
+    }
 }
 
 #[tokio::test]

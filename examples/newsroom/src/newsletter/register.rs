@@ -1,0 +1,168 @@
+//! Newsletters and how they ended, in SQLite.
+
+use rusqlite::{Connection, Row};
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use super::letter::Letter;
+use crate::sqlite::{Sqlite, SqliteError};
+
+/// So many newsletters are in a list at most.
+const LISTED: usize = 50;
+const COLUMNS: &str = "id, subject, state, created, total, sent, failed, in_doubt";
+
+/// A newsletter, and how far it came.
+#[derive(Debug)]
+pub(crate) struct Newsletter {
+    pub(crate) id: u64,
+    pub(crate) subject: String,
+    state: String,
+    created: String,
+    total: u64,
+    pub(crate) sent: u64,
+    pub(crate) failed: u64,
+    pub(crate) in_doubt: u64,
+}
+
+impl Newsletter {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Newsletter {
+            id: row.get(0)?,
+            subject: row.get(1)?,
+            state: row.get(2)?,
+            created: row.get(3)?,
+            total: row.get(4)?,
+            sent: row.get(5)?,
+            failed: row.get(6)?,
+            in_doubt: row.get(7)?,
+        })
+    }
+
+    /// How many certainly did not get it and may still.
+    pub(crate) fn left(&self) -> u64 {
+        self.total.saturating_sub(self.sent + self.failed + self.in_doubt)
+    }
+
+    /// As in `interrupted: 3 sent, 1 in doubt, 8 left`.
+    pub(crate) fn summary(&self) -> String {
+        let Newsletter { state, sent, failed, in_doubt, .. } = self;
+        let failed = if *failed > 0 { format!(", {failed} failed") } else { String::new() };
+        format!("{state}: {sent} sent, {in_doubt} in doubt, {} left{failed}", self.left())
+    }
+}
+
+impl Serialize for Newsletter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Newsletter", 10)?;
+        fields.serialize_field("id", &self.id)?;
+        fields.serialize_field("subject", &self.subject)?;
+        fields.serialize_field("created", &self.created)?;
+        fields.serialize_field("state", &self.state)?;
+        fields.serialize_field("total", &self.total)?;
+        fields.serialize_field("sent", &self.sent)?;
+        fields.serialize_field("failed", &self.failed)?;
+        fields.serialize_field("in_doubt", &self.in_doubt)?;
+        fields.serialize_field("left", &self.left())?;
+        fields.serialize_field("summary", &self.summary())?;
+        fields.end()
+    }
+}
+
+/// How a newsletter ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ended {
+    Completed,
+    Failed,
+    Stopped,
+    /// It did not; its service did.
+    Interrupted,
+}
+
+impl Ended {
+    fn state(self) -> &'static str {
+        match self {
+            Ended::Completed => "completed",
+            Ended::Failed => "failed",
+            Ended::Stopped => "stopped",
+            Ended::Interrupted => "interrupted",
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Register(Sqlite);
+
+impl Register {
+    pub(crate) fn new(db: Sqlite) -> Self {
+        Register(db)
+    }
+
+    /// Stores a newsletter; returns its id, and how many shall get it.
+    pub(crate) async fn enter(&self, letter: Letter) -> Result<(u64, u64), SqliteError> {
+        let entered = self.0.write(move |db| {
+            let insert = "INSERT INTO newsletters (subject, body, total)
+                          SELECT ?1, ?2, count(*) FROM subscribers RETURNING id, total";
+            db.query_row(insert, (letter.subject, letter.body), |row| Ok((row.get(0)?, row.get(1)?)))
+        });
+        entered.await
+    }
+
+    /// Writes down the end of a newsletter. A delivery that is still `sending` is in doubt from then on.
+    pub(crate) async fn close(&self, newsletter: u64, ended: Ended) -> Result<(), SqliteError> {
+        let closed = self.0.write(move |db| {
+            let change = db.transaction()?;
+            close(&change, newsletter, ended)?;
+            change.commit()
+        });
+        closed.await
+    }
+
+    /// Closes the newsletters that nobody is sending any more, and returns them.
+    pub(crate) async fn interrupt(&self) -> Result<Vec<Newsletter>, SqliteError> {
+        let interrupted = self.0.write(|db| {
+            let change = db.transaction()?;
+            let mut found = Vec::new();
+            let ids: Vec<u64> = {
+                let mut sending = change.prepare("SELECT id FROM newsletters WHERE state = 'sending'")?;
+                sending.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?
+            };
+            for id in ids {
+                close(&change, id, Ended::Interrupted)?;
+                let one = format!("SELECT {COLUMNS} FROM newsletters WHERE id = ?1");
+                found.push(change.query_row(&one, [id], Newsletter::of)?);
+            }
+            change.commit()?;
+            Ok(found)
+        });
+        interrupted.await
+    }
+
+    pub(crate) async fn newest(&self) -> Result<Vec<Newsletter>, SqliteError> {
+        self.list("TRUE").await
+    }
+
+    pub(crate) async fn newest_interrupted(&self) -> Result<Vec<Newsletter>, SqliteError> {
+        self.list("state = 'interrupted'").await
+    }
+
+    async fn list(&self, which: &'static str) -> Result<Vec<Newsletter>, SqliteError> {
+        let list = self.0.read(move |db| {
+            let query =
+                format!("SELECT {COLUMNS} FROM newsletters WHERE {which} ORDER BY id DESC LIMIT {LISTED}");
+            db.prepare_cached(&query)?.query_map([], Newsletter::of)?.collect()
+        });
+        list.await
+    }
+}
+
+fn close(db: &Connection, newsletter: u64, ended: Ended) -> rusqlite::Result<()> {
+    let in_doubt = db.execute(
+        "UPDATE deliveries SET state = 'in doubt', error = 'cut off', updated = CURRENT_TIMESTAMP
+         WHERE newsletter_id = ?1 AND state = 'sending'",
+        [newsletter],
+    )?;
+    db.execute(
+        "UPDATE newsletters SET state = ?2, in_doubt = in_doubt + ?3 WHERE id = ?1",
+        (newsletter, ended.state(), in_doubt),
+    )?;
+    Ok(())
+}
