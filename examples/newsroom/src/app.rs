@@ -24,7 +24,7 @@ use crate::{
     gallery::Gallery,
     mail::{Mailer, Outbox},
     newsletter::Newsletters,
-    origin::{known_host, no_foreign_writes, policies},
+    origin::{known_host, listens_for_this_machine, no_foreign_writes, policies},
     protected::Counters,
     routes::{analytics as daily, dashboard, index, newsletter, protected, search, tasks, upload},
     search::Articles,
@@ -93,7 +93,7 @@ impl Newsroom {
             ),
             analytics: Arc::new(Analytics::new(place.dataset())),
             protected: Arc::new(Counters::default()),
-            is_local: config.listen.ip().is_loopback(),
+            is_local: listens_for_this_machine(&config.listen),
             requests: RequestLayer::new().shutdown(CancelToken::new()).deadline(LONGEST_REQUEST),
         }
     }

@@ -105,6 +105,14 @@ fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     uri.authority().cloned().or_else(|| headers.get(HOST)?.to_str().ok()?.parse().ok())
 }
 
+/// Whether only this machine can reach what listens on `listen`, a host and a port.
+pub(crate) fn listens_for_this_machine(listen: &str) -> bool {
+    let host = listen.rsplit_once(':').map_or(listen, |(host, _port)| host);
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    bare.parse::<IpAddr>().map_or(name == "localhost", |address| address.is_loopback())
+}
+
 fn is_local(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let name = host.trim_end_matches('.').to_ascii_lowercase();
