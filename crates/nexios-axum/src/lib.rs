@@ -127,6 +127,7 @@ mod deadline;
 pub mod docs;
 mod extract;
 mod fallback;
+mod log;
 mod panic;
 mod problem;
 mod punctual;
