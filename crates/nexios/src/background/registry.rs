@@ -269,7 +269,12 @@ impl Registry {
 
     /// A live or a finished task.
     pub(super) fn get(&self, id: TaskId) -> Option<TaskInfo> {
-        self.find(id).map(|record| record.info(&self.clock.look()))
+        self.find(id).map(|record| self.info(&record))
+    }
+
+    /// What is to be seen of `record` now.
+    pub(super) fn info(&self, record: &Record) -> TaskInfo {
+        record.info(&self.clock.look())
     }
 
     /// A live or a finished task, to be told something.

@@ -75,6 +75,11 @@ impl Clock {
         }
     }
 
+    /// The deadline, or the end of the grace period.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
     /// Takes the timer out to be polled outside the lock; none if there is nothing to wait for.
     pub(super) fn take_timer(&mut self, signals: &Arc<Signals>) -> Option<Timer> {
         let due = self.due?;
