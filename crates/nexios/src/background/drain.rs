@@ -288,8 +288,8 @@ impl Draining {
     async fn run(&self) {
         loop {
             self.phases().await;
-            self.wait_for_leftovers().await;
-            if self.finish() {
+            let leftovers = self.leftovers().await;
+            if self.finish(leftovers) {
                 return;
             }
         }
@@ -389,20 +389,21 @@ impl Draining {
         move |record| !callers.contains_key(&record.id)
     }
 
-    async fn wait_for_leftovers(&self) {
-        while self.of_the_process && !residue::names().is_empty() {
+    /// Waits for what task groups left behind; returns the names of what outlives the drain.
+    async fn leftovers(&self) -> Vec<Cow<'static, str>> {
+        loop {
             let changed = self.registry.changes();
+            let names = if self.of_the_process { residue::names() } else { Vec::new() };
             let limit = self.state().limits.end();
-            if now() >= limit {
-                return;
+            if names.is_empty() || now() >= limit {
+                return names;
             }
             select(pin!(punctual(residue::wait_until_empty(limit))), pin!(changed)).await;
         }
     }
 
     /// Makes the report and ends the drain; false if somebody has come who wants to wait for more.
-    fn finish(&self) -> bool {
-        let leftovers = if self.of_the_process { residue::names() } else { Vec::new() };
+    fn finish(&self, leftovers: Vec<Cow<'static, str>>) -> bool {
         let mut state = self.state();
         if !self.may_end(&state, self.registry.live()) {
             return false;

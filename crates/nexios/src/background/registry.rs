@@ -168,7 +168,7 @@ impl Registry {
         let mut failure = None;
         if state.is_failure() {
             tasks.ending += 1;
-            failure = Some(TaskInfo { state, elapsed, ..record.info(&self.clock.look()) });
+            failure = Some(TaskInfo { state, elapsed, ..self.info(record) });
         }
         let forgotten = tasks.end(record, state, elapsed, self.bounds.history);
         let promoted = tasks.promote(self.bounds.limit);
@@ -201,7 +201,7 @@ impl Registry {
         tasks.totals.panicked += 1;
         tasks.ending += 1;
         drop(tasks);
-        TaskInfo { state: TaskState::Panicked, ..record.info(&self.clock.look()) }
+        TaskInfo { state: TaskState::Panicked, ..self.info(record) }
     }
 
     /// Says that the hook of a failure has returned, or that the future of a task that a drain had ended is
@@ -268,13 +268,13 @@ impl Registry {
     }
 
     /// A live or a finished task.
-    pub(super) fn get(&self, id: TaskId) -> Option<TaskInfo> {
-        self.find(id).map(|record| record.info(&self.clock.look()))
+    pub(super) fn record(&self, id: TaskId) -> Option<Arc<Record>> {
+        self.lock().shown.get(&id).cloned()
     }
 
-    /// A live or a finished task, to be told something.
-    pub(super) fn find(&self, id: TaskId) -> Option<Arc<Record>> {
-        self.lock().shown.get(&id).cloned()
+    /// What is to be seen of `record` now.
+    pub(super) fn info(&self, record: &Record) -> TaskInfo {
+        record.info(&self.clock.look())
     }
 
     pub(super) fn stats(&self) -> BackgroundStats {

@@ -251,7 +251,7 @@ impl<T, E> Flight<T, E> {
 pub(super) fn discard<V>(value: V) {
     if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
         crate::log::say(|| {
-            tracing::error!("a destructor panicked while a lazy computation or value was dropped")
+            tracing::error!("a destructor panicked while a lazy computation or value was dropped");
         });
     }
 }
