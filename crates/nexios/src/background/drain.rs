@@ -178,32 +178,17 @@ impl Drains {
     fn join(&self, registry: &Arc<Registry>, drain: Drain) -> Waiter {
         let now = now();
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(draining) = latest.upgrade() {
-            let mut state = draining.state();
-            if !state.over {
-                state.limits.shorten(now, drain);
-                drop(state);
-                return Waiter::new(draining);
+        loop {
+            let draining = latest.upgrade().unwrap_or_else(|| {
+                Arc::new(Draining::new(registry, self.of_the_process, Limits::new(now, drain)))
+            });
+            *latest = Arc::downgrade(&draining);
+            if let Some(waiter) = draining.enter(now, drain) {
+                return waiter;
             }
+            // It is over, and somebody still reads its report.
+            *latest = Weak::new();
         }
-        let state = State {
-            limits: Limits::new(now, drain),
-            callers: BTreeMap::new(),
-            outside: false,
-            goes_on: false,
-            over: false,
-        };
-        let draining = Arc::new(Draining {
-            registry: registry.clone(),
-            of_the_process: self.of_the_process,
-            members: registry.close(),
-            state: Mutex::new(state),
-            report: OnceLock::new(),
-            report_for_members: OnceLock::new(),
-            told: Notify::new(),
-        });
-        *latest = Arc::downgrade(&draining);
-        Waiter::new(draining)
     }
 }
 
@@ -215,17 +200,6 @@ struct Waiter {
 }
 
 impl Waiter {
-    fn new(draining: Arc<Draining>) -> Self {
-        let member = current::task().and_then(|id| draining.member(id));
-        let mut state = draining.state();
-        match &member {
-            Some(member) => *state.callers.entry(member.id).or_default() += 1,
-            None => state.outside = true,
-        }
-        drop(state);
-        Self { draining, member }
-    }
-
     fn report(&self) -> Option<&DrainReport> {
         let early = self.member.as_ref().and_then(|_| self.draining.report_for_members.get());
         early.or_else(|| self.draining.report.get())
@@ -267,6 +241,36 @@ impl Draining {
     fn state(&self) -> MutexGuard<'_, State> {
         // No code of the user's runs under this lock; a poisoned one is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the registry.
+    fn new(registry: &Arc<Registry>, of_the_process: bool, limits: Limits) -> Self {
+        let state = State { limits, callers: BTreeMap::new(), outside: false, goes_on: false, over: false };
+        Self {
+            registry: registry.clone(),
+            of_the_process,
+            members: registry.close(),
+            state: Mutex::new(state),
+            report: OnceLock::new(),
+            report_for_members: OnceLock::new(),
+            told: Notify::new(),
+        }
+    }
+
+    /// Joins it, unless it is over: in one step with its end, so that nobody gets a report that was made before he came.
+    fn enter(self: Arc<Self>, now: Instant, drain: Drain) -> Option<Waiter> {
+        let member = current::task().and_then(|id| self.member(id));
+        let mut state = self.state();
+        if state.over {
+            return None;
+        }
+        state.limits.shorten(now, drain);
+        match &member {
+            Some(member) => *state.callers.entry(member.id).or_default() += 1,
+            None => state.outside = true,
+        }
+        drop(state);
+        Some(Waiter { draining: self, member })
     }
 
     fn member(&self, id: TaskId) -> Option<Arc<Record>> {
