@@ -36,7 +36,7 @@ use builder::Settings;
 use drain::Drains;
 use record::OnCancel;
 use registry::{Bounds, Registry};
-use report::Hook;
+use report::{Function, Hook};
 
 pub use builder::{RetryTaskBuilder, TaskBuilder};
 pub use context::TaskContext;
@@ -214,8 +214,8 @@ impl Background {
 
     /// Runs `closure` every `period`, first after one period, until cancelled or shut down.
     ///
-    /// Runs never overlap and do not drift: they begin at whole periods after the start, and periods that a
-    /// run takes up are skipped. The schedule is one live task; its attempt is the number of the run. A run
+    /// Runs never overlap and do not drift: they begin at whole periods after the start. Periods that begin during a
+    /// run are skipped, one that begins just as it ends is not. The schedule is one live task; its attempt is the number of the run. A run
     /// that panics is logged and counted, and the next one begins in its time. When a drain begins, the
     /// schedule ends after the run it is in.
     ///
@@ -266,16 +266,16 @@ impl Background {
     /// `*`, or else either.
     ///
     /// Runs never overlap. They begin within milliseconds of their time and do not drift, as each is computed
-    /// from the clock; times that a run takes up are skipped. Everything else is as with [`every`](Self::every).
+    /// from the clock; times that come during a run are skipped. Everything else is as with [`every`](Self::every).
     ///
     /// **Daylight saving**, by the rules of cronexpr: a time that the clocks skip does not come that day, a time
     /// they repeat comes twice. At `"30 2 * * * Europe/Berlin"` nothing runs on the last Sunday of March, and
     /// two runs begin an hour apart on the last Sunday of October. UTC has neither.
     ///
     /// **When the clock is set**, or the machine was suspended, a schedule finds out within a minute. If times
-    /// were passed over, it runs once for all of them. A clock that is set back does not repeat times that were
-    /// there before, unless by more than three hours: that is a correction, and the new time counts at once (the
-    /// rule of Debian's cron). A paused tokio clock moves the time of day too, so tests need not wait.
+    /// were passed over, it runs once for all of them, or not at all if a run was going on. A clock that is set back,
+    /// between two runs or during one, does not repeat times that were there before, unless by more than three
+    /// hours: that is a correction, and the new time counts at once (the rule of Debian's cron). A paused tokio clock moves the time of day too, so tests need not wait.
     ///
     /// Zones are read from the system (`/usr/share/zoneinfo`); UTC and offsets like `+02:00` need no file.
     ///
@@ -346,8 +346,8 @@ impl Background {
     /// Calls `hook` about every task that fails, panics or reaches its time limit, instead of the hook
     /// before it.
     ///
-    /// It is called once for each, in the task, after the state is final and before the handle resolves. A
-    /// panic in it is logged and goes no further.
+    /// It is called once for each, in the task, after the state is final and before the handle resolves; also for each
+    /// run of a schedule that panics, whose task goes on. A panic in it is logged and goes no further.
     pub fn on_error(&self, hook: impl Fn(&TaskInfo) + Send + Sync + 'static) {
         self.hook.set(Arc::new(hook));
     }
@@ -361,13 +361,13 @@ impl Background {
     /// One task, live or finished, unless the history has forgotten it.
     #[must_use]
     pub fn get(&self, id: TaskId) -> Option<TaskInfo> {
-        self.registry.get(id)
+        self.registry.record(id).map(|record| self.registry.info(&record))
     }
 
     /// One task, to be looked at for as long as the returned value is kept; none if it is not known.
     #[must_use]
     pub fn watch(&self, id: TaskId) -> Option<TaskWatch> {
-        let record = self.registry.find(id)?;
+        let record = self.registry.record(id)?;
         Some(TaskWatch::new(self.registry.clone(), record))
     }
 
@@ -375,7 +375,7 @@ impl Background {
     /// not known.
     #[expect(clippy::must_use_candidate, reason = "the answer is rarely needed")]
     pub fn cancel(&self, id: TaskId) -> bool {
-        self.registry.find(id).is_some_and(|record| record.cancel(CancelReason::Requested))
+        self.registry.record(id).is_some_and(|record| record.cancel(CancelReason::Requested))
     }
 
     /// Counts of what waits, runs and has ended.
@@ -436,7 +436,7 @@ impl fmt::Debug for Background {
 #[must_use = "a builder makes nothing until `build` is called"]
 pub struct BackgroundBuilder {
     bounds: Bounds,
-    hook: Option<Arc<dyn Fn(&TaskInfo) + Send + Sync>>,
+    hook: Option<Function>,
 }
 
 impl BackgroundBuilder {

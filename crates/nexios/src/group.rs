@@ -395,7 +395,7 @@ impl<E> Drop for TaskGroup<'_, E> {
         } else if forgotten {
             crate::log::say(|| {
                 tracing::warn!(group = ?self.shared.settings.name, made_at = %self.made_at, children = live,
-                "a task group was dropped before anybody awaited it or one of its children")
+                "a task group was dropped before anybody awaited it or one of its children");
             });
         }
         if let Some(payload) = self.shared.end_now() {

@@ -174,7 +174,7 @@ impl Policy {
         if cause == Cause::Due && self.budget.as_ref().is_some_and(|budget| !budget.take()) {
             self.counters.suppressed();
             crate::log::say(|| {
-                tracing::debug!(attempt = index + 1, "hedge suppressed: its budget is used up")
+                tracing::debug!(attempt = index + 1, "hedge suppressed: its budget is used up");
             });
             return false;
         }

@@ -153,11 +153,6 @@ pub(crate) fn names() -> Vec<Name> {
     live().entries.values().map(|entry| entry.name.clone()).collect()
 }
 
-/// Whether there is no leftover.
-pub(crate) fn is_empty() -> bool {
-    live().entries.is_empty()
-}
-
 /// Waits until there is no leftover or `limit` has passed; true when there is none.
 pub(crate) async fn wait_until_empty(limit: Instant) -> bool {
     wait_until(limit, |live| live.entries.is_empty()).await

@@ -78,7 +78,7 @@ impl TaskContext {
         self.token().cancelled().await
     }
 
-    /// Whether the task is cancelled. Takes no lock.
+    /// Whether the task is cancelled. Cheap enough to be asked in every turn of a loop.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.record.is_cancelled()

@@ -7,6 +7,7 @@ use crate::sync::thread_local;
 use super::info::TaskId;
 
 thread_local! {
+    #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
     /// The task that is being polled or dropped here.
     static CURRENT: Cell<Option<TaskId>> = Cell::new(None);
 }

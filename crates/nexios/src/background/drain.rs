@@ -181,32 +181,17 @@ impl Drains {
     fn join(&self, registry: &Arc<Registry>, drain: Drain) -> Waiter {
         let now = now();
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(draining) = latest.upgrade() {
-            let mut state = draining.state();
-            if !state.over {
-                state.limits.shorten(now, drain);
-                drop(state);
-                return Waiter::new(draining);
+        loop {
+            let draining = latest.upgrade().unwrap_or_else(|| {
+                Arc::new(Draining::new(registry, self.of_the_process, Limits::new(now, drain)))
+            });
+            *latest = Arc::downgrade(&draining);
+            if let Some(waiter) = draining.enter(now, drain) {
+                return waiter;
             }
+            // It is over, and somebody still reads its report.
+            *latest = Weak::new();
         }
-        let state = State {
-            limits: Limits::new(now, drain),
-            callers: BTreeMap::new(),
-            outside: false,
-            goes_on: false,
-            over: false,
-        };
-        let draining = Arc::new(Draining {
-            registry: registry.clone(),
-            of_the_process: self.of_the_process,
-            members: registry.close(),
-            state: Mutex::new(state),
-            report: OnceLock::new(),
-            report_for_members: OnceLock::new(),
-            told: Notify::new(),
-        });
-        *latest = Arc::downgrade(&draining);
-        Waiter::new(draining)
     }
 }
 
@@ -218,17 +203,6 @@ struct Waiter {
 }
 
 impl Waiter {
-    fn new(draining: Arc<Draining>) -> Self {
-        let member = current::task().and_then(|id| draining.member(id));
-        let mut state = draining.state();
-        match &member {
-            Some(member) => *state.callers.entry(member.id).or_default() += 1,
-            None => state.outside = true,
-        }
-        drop(state);
-        Self { draining, member }
-    }
-
     fn report(&self) -> Option<&DrainReport> {
         let early = self.member.as_ref().and_then(|_| self.draining.report_for_members.get());
         early.or_else(|| self.draining.report.get())
@@ -272,6 +246,36 @@ impl Draining {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Closes the registry.
+    fn new(registry: &Arc<Registry>, of_the_process: bool, limits: Limits) -> Self {
+        let state = State { limits, callers: BTreeMap::new(), outside: false, goes_on: false, over: false };
+        Self {
+            registry: registry.clone(),
+            of_the_process,
+            members: registry.close(),
+            state: Mutex::new(state),
+            report: OnceLock::new(),
+            report_for_members: OnceLock::new(),
+            told: Notify::new(),
+        }
+    }
+
+    /// Joins it, unless it is over: in one step with its end, so that nobody gets a report that was made before he came.
+    fn enter(self: Arc<Self>, now: Instant, drain: Drain) -> Option<Waiter> {
+        let member = current::task().and_then(|id| self.member(id));
+        let mut state = self.state();
+        if state.over {
+            return None;
+        }
+        state.limits.shorten(now, drain);
+        match &member {
+            Some(member) => *state.callers.entry(member.id).or_default() += 1,
+            None => state.outside = true,
+        }
+        drop(state);
+        Some(Waiter { draining: self, member })
+    }
+
     fn member(&self, id: TaskId) -> Option<Arc<Record>> {
         let place = self.members.binary_search_by_key(&id, |record| record.id).ok()?;
         self.members.get(place).cloned()
@@ -291,8 +295,8 @@ impl Draining {
     async fn run(&self) {
         loop {
             self.phases().await;
-            self.wait_for_leftovers().await;
-            if self.finish() {
+            let leftovers = self.leftovers().await;
+            if self.finish(leftovers) {
                 return;
             }
         }
@@ -392,20 +396,21 @@ impl Draining {
         move |record| !callers.contains_key(&record.id)
     }
 
-    async fn wait_for_leftovers(&self) {
-        while self.of_the_process && !residue::is_empty() {
+    /// Waits for what task groups left behind; returns the names of what outlives the drain.
+    async fn leftovers(&self) -> Vec<Cow<'static, str>> {
+        loop {
             let changed = self.registry.changes();
+            let names = if self.of_the_process { residue::names() } else { Vec::new() };
             let limit = self.state().limits.end();
-            if now() >= limit {
-                return;
+            if names.is_empty() || now() >= limit {
+                return names;
             }
             select(pin!(punctual(residue::wait_until_empty(limit))), pin!(changed)).await;
         }
     }
 
     /// Makes the report and ends the drain; false if somebody has come who wants to wait for more.
-    fn finish(&self) -> bool {
-        let leftovers = if self.of_the_process { residue::names() } else { Vec::new() };
+    fn finish(&self, leftovers: Vec<Cow<'static, str>>) -> bool {
         let mut state = self.state();
         if !self.may_end(&state, self.registry.live()) {
             return false;

@@ -149,7 +149,7 @@ pub struct BackgroundStats {
     pub timed_out: u64,
     /// Tasks that were cut off.
     pub abandoned: u64,
-    /// Tasks that were not admitted.
+    /// Tasks that were not admitted: too many were live, their key was taken, or a drain had begun.
     pub refused: u64,
 }
 

@@ -13,8 +13,9 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fmt,
+    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -72,13 +73,13 @@ pub(super) struct Registry {
 
 struct Tasks {
     /// Live tasks and finished ones, by number.
-    shown: BTreeMap<TaskId, Arc<Record>>,
+    shown: HashMap<TaskId, Arc<Record>, BuildHasherDefault<TaskIdHasher>>,
     /// Tasks without a slot, by number; the first starts next.
     waiting: BTreeMap<TaskId, Arc<Record>>,
     /// How many tasks hold a slot.
     running: usize,
-    /// Finished tasks in the order of their ends.
-    finished: VecDeque<Arc<Record>>,
+    /// The numbers of finished tasks in the order of their ends.
+    finished: VecDeque<TaskId>,
     /// The keys of live tasks.
     keys: HashSet<Arc<str>>,
     /// Totals since the start; `queued` and `running` in it are not kept up.
@@ -95,7 +96,7 @@ impl Registry {
             bounds,
             clock: WallClock::system(),
             tasks: Mutex::new(Tasks {
-                shown: BTreeMap::new(),
+                shown: HashMap::default(),
                 waiting: BTreeMap::new(),
                 running: 0,
                 finished: VecDeque::new(),
@@ -168,7 +169,7 @@ impl Registry {
         let mut failure = None;
         if state.is_failure() {
             tasks.ending += 1;
-            failure = Some(TaskInfo { state, elapsed, ..record.info(&self.clock.look()) });
+            failure = Some(TaskInfo { state, elapsed, ..self.info(record) });
         }
         let forgotten = tasks.end(record, state, elapsed, self.bounds.history);
         let promoted = tasks.promote(self.bounds.limit);
@@ -201,7 +202,7 @@ impl Registry {
         tasks.totals.panicked += 1;
         tasks.ending += 1;
         drop(tasks);
-        TaskInfo { state: TaskState::Panicked, ..record.info(&self.clock.look()) }
+        TaskInfo { state: TaskState::Panicked, ..self.info(record) }
     }
 
     /// Says that the hook of a failure has returned, or that the future of a task that a drain had ended is
@@ -215,7 +216,7 @@ impl Registry {
     pub(super) fn close(&self) -> Vec<Arc<Record>> {
         let mut tasks = self.lock();
         tasks.closed = true;
-        tasks.shown.values().filter(|record| !record.state().is_final()).cloned().collect()
+        tasks.live_records()
     }
 
     /// Ends, in the name of a drain, the live ones of `members` that `choose` picks, and returns them to be woken.
@@ -256,9 +257,9 @@ impl Registry {
     /// Live tasks in the order of their numbers, then finished ones, newest first.
     pub(super) fn list(&self) -> Vec<TaskInfo> {
         let tasks = self.lock();
-        let live: Vec<_> =
-            tasks.shown.values().filter(|record| !record.state().is_final()).cloned().collect();
-        let finished: Vec<_> = tasks.finished.iter().rev().cloned().collect();
+        let live = tasks.live_records();
+        let finished: Vec<_> =
+            tasks.finished.iter().rev().filter_map(|id| tasks.shown.get(id)).cloned().collect();
         drop(tasks);
         let day = self.clock.look();
         // What ends meanwhile has ended last.
@@ -268,18 +269,13 @@ impl Registry {
     }
 
     /// A live or a finished task.
-    pub(super) fn get(&self, id: TaskId) -> Option<TaskInfo> {
-        self.find(id).map(|record| self.info(&record))
+    pub(super) fn record(&self, id: TaskId) -> Option<Arc<Record>> {
+        self.lock().shown.get(&id).cloned()
     }
 
     /// What is to be seen of `record` now.
     pub(super) fn info(&self, record: &Record) -> TaskInfo {
         record.info(&self.clock.look())
-    }
-
-    /// A live or a finished task, to be told something.
-    pub(super) fn find(&self, id: TaskId) -> Option<Arc<Record>> {
-        self.lock().shown.get(&id).cloned()
     }
 
     pub(super) fn stats(&self) -> BackgroundStats {
@@ -302,6 +298,26 @@ impl Registry {
     /// Fires when the registry is closed.
     pub(super) fn closing(&self) -> &CancelToken {
         &self.closing
+    }
+}
+
+/// Spreads numbers, which count up and which nobody else chooses, over a table.
+#[derive(Default)]
+struct TaskIdHasher(u64);
+
+impl Hasher for TaskIdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // 2 to the 64, divided by the golden ratio (Knuth, The Art of Computer Programming, 6.4). Turned, as the table
+        // looks at the upper and at the lower bits.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -330,12 +346,20 @@ impl Tasks {
         }
         record.set_ended(state, elapsed);
         self.totals.count(state);
-        self.finished.push_back(record.clone());
+        self.finished.push_back(record.id);
         if self.finished.len() <= history {
             return None;
         }
         let oldest = self.finished.pop_front()?;
-        self.shown.remove(&oldest.id)
+        self.shown.remove(&oldest)
+    }
+
+    /// The live tasks in the order of their numbers.
+    fn live_records(&self) -> Vec<Arc<Record>> {
+        let mut live: Vec<_> =
+            self.shown.values().filter(|record| !record.state().is_final()).cloned().collect();
+        live.sort_unstable_by_key(|record| record.id);
+        live
     }
 
     /// Gives a free slot to the task that has waited longest; the caller wakes it.

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// A function that is told about every task that failed.
-type Function = Arc<dyn Fn(&TaskInfo) + Send + Sync>;
+pub(super) type Function = Arc<dyn Fn(&TaskInfo) + Send + Sync>;
 
 /// Where the function of the user's is kept, which may be changed at any time.
 #[derive(Default)]

@@ -9,10 +9,7 @@ use futures_util::{
 };
 #[cfg(feature = "cron")]
 use tokio::time::sleep;
-use tokio::{
-    task::consume_budget,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 use crate::{cancel::TokenSource, punctual::punctual};
 
@@ -118,15 +115,12 @@ where
         let token = self.record.token();
         let cancelled = pin!(token.cancelled());
         let closing = pin!(self.registry.closing().cancelled());
-        let end = match select(select(cancelled, closing), pin!(punctual(tick))).await {
+        match select(select(cancelled, closing), pin!(punctual(tick))).await {
             Either::Left((Either::Left(_), _)) => Some(Outcome::Cancelled),
             // Between two runs there is nothing to cut off: a shutdown is its proper end.
             Either::Left((Either::Right(_), _)) => Some(Outcome::Completed(())),
             Either::Right(_) => None,
-        };
-        // Periods that are shorter than their runs would keep the thread to themselves.
-        consume_budget().await;
-        end
+        }
     }
 
     /// Runs the closure once; a panic ends this run only.

@@ -45,7 +45,7 @@ impl Finalizers {
             let dropped = catch_unwind(AssertUnwindSafe(|| drop(ended)));
             for payload in polled.err().into_iter().chain(dropped.err()) {
                 crate::log::say(|| {
-                    tracing::error!(panic = message_of(&payload), "a finalizer of a task group panicked")
+                    tracing::error!(panic = message_of(&payload), "a finalizer of a task group panicked");
                 });
                 first.get_or_insert(payload);
             }
@@ -78,7 +78,7 @@ impl Drop for Unfinished {
                 tracing::error!(
                     count = lost.len(),
                     "finalizers of a task group were lost: no runtime was left to run them, or no time"
-                )
+                );
             });
         }
     }

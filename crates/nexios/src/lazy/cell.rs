@@ -383,7 +383,7 @@ impl<T, E> Cell<T, E> {
     fn land(&self) {
         if catch_unwind(AssertUnwindSafe(|| self.source().landed(self))).is_err() {
             crate::log::say(|| {
-                tracing::error!(lazy = self.name(), "a key panicked as its value was put into a lazy map")
+                tracing::error!(lazy = self.name(), "a key panicked as its value was put into a lazy map");
             });
         }
     }

@@ -114,7 +114,7 @@ impl<T, E> Driver<T, E> {
                         lazy = self.cell.name(),
                         panic = message(&*panic),
                         "a lazy computation panicked"
-                    )
+                    );
                 });
                 discard(panic);
                 Poll::Ready(Some(Err(LazyError::Panicked)))
@@ -138,7 +138,7 @@ impl<T, E> Driver<T, E> {
         });
         if failed && waiters == 0 {
             crate::log::say(|| {
-                tracing::warn!(lazy = self.cell.name(), "a lazy computation failed that nobody waited for")
+                tracing::warn!(lazy = self.cell.name(), "a lazy computation failed that nobody waited for");
             });
         }
     }

@@ -277,7 +277,7 @@ pub(super) fn discard_flat<V: 'static>(value: V) {
 fn report(dropped: thread::Result<()>) {
     if dropped.is_err() {
         crate::log::say(|| {
-            tracing::error!("a destructor panicked while a lazy computation or value was dropped")
+            tracing::error!("a destructor panicked while a lazy computation or value was dropped");
         });
     }
 }

@@ -16,7 +16,7 @@ const LEAST: Duration = Duration::from_micros(200);
 /// What this thread has used of a processor: others on the machine do not count.
 fn used() -> Duration {
     let used = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(used.tv_sec.unsigned_abs(), u32::try_from(used.tv_nsec).unwrap())
+    Duration::from_secs(used.tv_sec.unsigned_abs()) + Duration::from_nanos(used.tv_nsec.unsigned_abs())
 }
 
 fn fastest<P>(n: usize, prepare: &dyn Fn(usize) -> P, work: &dyn Fn(P)) -> Duration {
@@ -26,7 +26,7 @@ fn fastest<P>(n: usize, prepare: &dyn Fn(usize) -> P, work: &dyn Fn(P)) -> Durat
         work(prepared);
         used() - before
     };
-    (0..ROUNDS).map(round).min().unwrap()
+    (0..ROUNDS).map(round).fold(Duration::MAX, Duration::min)
 }
 
 /// Fails if `work`, which runs on this thread, costs much more than eight times as much for `8 * n` as for `n`.

@@ -243,7 +243,58 @@ fn a_slot_that_gets_free_is_not_lost() {
     });
 }
 
-/// A listing looks at the tasks in parts, while they end and their records are used again.
+/// Alone, or while somebody outside drains too, who then waits for it.
+#[test]
+fn a_task_that_drains_its_own_registry_does_not_wait_for_itself() {
+    fn model(outside: bool) {
+        let background = registry(2);
+        let own = background.clone();
+        let (told, report) = channel();
+        let restart = background.spawn("restart", move |_cx| async move {
+            told.send(own.drain(PATIENT).await);
+            step().await;
+        });
+        let (restart, quick) = (restart.ok().expect("room"), background.spawn("quick", |_cx| step()));
+        if outside {
+            let report = drain(&background, PATIENT).join().expect("no panic");
+            assert_eq!(report.completed.len(), ended(&report), "{report:?}");
+            assert_eq!(background.stats().running, 0, "it has waited for the task");
+        }
+        let report = block_on(report);
+        assert_eq!(report.completed.len(), ended(&report));
+        assert!(report.completed.iter().all(|name| name == "quick"), "{report:?}");
+        assert_eq!(state_of(&background, restart), TaskState::Completed);
+        let quick = quick.ok().map(|task| state_of(&background, task));
+        assert!(quick.is_none_or(|state| state == TaskState::Completed));
+        nothing_is_left(&background, 1 + usize::from(quick.is_some()));
+    }
+    check(|| model(false));
+    check(|| model(true));
+}
+
+/// Both are members, and both wait for the third.
+#[test]
+fn two_tasks_that_drain_their_registry_at_once_get_the_same_report() {
+    check(|| {
+        let background = registry(3);
+        let (go, started) = channel();
+        let third = background.spawn("third", |_cx| started).ok().expect("room");
+        let tasks: Vec<_> = (0..2)
+            .map_while(|_| {
+                let own = background.clone();
+                background.spawn("restart", move |_cx| async move { own.drain(PATIENT).await }).ok()
+            })
+            .collect();
+        go.send(());
+        let reports: Vec<_> =
+            tasks.into_iter().map(|task| block_on(task).expect("it is not cut off")).collect();
+        assert!(reports.iter().all(|report| report.cancelled.is_empty() && report.abandoned.is_empty()));
+        assert_eq!(state_of(&background, third), TaskState::Completed);
+        nothing_is_left(&background, 1 + reports.len());
+    });
+}
+
+/// A listing looks at the tasks while they end and are forgotten.
 #[test]
 fn a_listing_shows_every_task_once() {
     check(|| {

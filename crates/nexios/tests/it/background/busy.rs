@@ -168,6 +168,18 @@ fn attempts_that_fail_at_once_leave_others_their_turn() {
     });
 }
 
+/// On a clock that stands still no delay lets others go on.
+#[tokio::test(start_paused = true)]
+async fn attempts_without_a_delay_leave_others_their_turn() {
+    let background = Background::new();
+    let retry = Retry::exponential(Duration::ZERO, Duration::ZERO).attempts(u32::MAX);
+    let endless = background.task("endless").retry(retry);
+    let endless = endless.spawn_fallible(|_cx| async { Err::<(), _>("down") }).unwrap();
+    tokio::task::yield_now().await;
+    endless.cancel();
+    assert_eq!(endless.await, Err(BackgroundFailure::Cancelled));
+}
+
 #[test]
 fn a_schedule_with_a_period_too_short_leaves_others_their_turn() {
     everywhere(|| async {
