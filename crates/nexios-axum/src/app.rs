@@ -1,28 +1,37 @@
 //! The life of a service, from its first hook to its exit code.
 
 mod accept;
+mod answer;
 mod connection;
 mod connections;
+mod control;
+mod downcast;
+mod error;
 mod handle;
 mod health;
 mod hooks;
 pub(crate) mod life;
 mod limits;
 mod listener;
+mod names;
 mod phase;
+mod places;
 pub(crate) mod register;
 mod report;
 mod run;
 mod serve;
+mod service;
 mod shutdown;
 mod signals;
+mod socket;
 mod watchdog;
 
-use std::{borrow::Cow, fmt, future::Future, sync::Arc, time::Duration};
+use std::{borrow::Cow, convert::Infallible, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, extract::Request, response::IntoResponse, routing::Route};
 use nexios::{Background, CancelToken};
-use tokio::sync::Semaphore;
+use tower_layer::Layer;
+use tower_service::Service;
 
 use crate::{RequestLayer, Requests};
 use health::HealthPaths;
@@ -30,12 +39,14 @@ use hooks::Hook;
 use life::Life;
 use limits::Limits;
 
+pub use error::ServeError;
 pub use handle::AppHandle;
 pub use hooks::HookOutcome;
 pub use listener::{Listen, ListenAddress};
 pub use phase::Phase;
-pub use report::{ServeError, ShutdownReport};
+pub use report::ShutdownReport;
 pub use run::run;
+pub use service::AppService;
 
 /// Who watches over the requests.
 enum AppRequests {
@@ -45,10 +56,19 @@ enum AppRequests {
     Router(Requests, CancelToken),
 }
 
+/// Puts one of the user's layers around the router.
+type Outer = Box<dyn FnOnce(Router) -> Router + Send>;
+
+/// Ends the service when it ends.
+type StopOn = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Who wants to know where the service listens.
 type Told = Box<dyn FnOnce(&ListenAddress) + Send>;
 
 /// A service: a router, what runs before and after it, and an end that loses nothing.
+///
+/// Each request passes the layers of [`outer`](Self::outer), the [`RequestLayer`] and the router with its own
+/// layers, in this order.
 ///
 /// On SIGTERM or SIGINT readiness fails while new connections are still accepted for a moment; then the
 /// listener closes, streams are told to end, and requests and background tasks are waited for side by side;
@@ -75,6 +95,7 @@ type Told = Box<dyn FnOnce(&ListenAddress) + Send>;
 #[must_use = "a service does nothing until it is served"]
 pub struct NexiosApp {
     router: Router,
+    outer: Vec<Outer>,
     startup: Vec<Hook>,
     shutdown: Vec<Hook>,
     backgrounds: Vec<Background>,
@@ -82,7 +103,10 @@ pub struct NexiosApp {
     limits: Limits,
     health: HealthPaths,
     signals: bool,
+    stop_on: Vec<StopOn>,
+    strict: bool,
     connections: usize,
+    connections_per_peer: Option<usize>,
     head: Duration,
     silence: Duration,
     listening: Option<Told>,
@@ -90,10 +114,14 @@ pub struct NexiosApp {
 }
 
 impl NexiosApp {
-    /// Begins with a router whose state is complete.
-    pub fn new(router: Router) -> Self {
+    /// Begins with a router whose state is complete, or another [service](AppService).
+    ///
+    /// A service that is no `Router` knows its routes only inside, so the log names its requests by their paths. What it
+    /// has in the place of a health route is not reached.
+    pub fn new<Kind>(service: impl AppService<Kind>) -> Self {
         NexiosApp {
-            router,
+            router: service.into_router(),
+            outer: Vec::new(),
             startup: Vec::new(),
             shutdown: Vec::new(),
             backgrounds: Vec::new(),
@@ -101,7 +129,10 @@ impl NexiosApp {
             limits: Limits::default(),
             health: HealthPaths::default(),
             signals: true,
+            stop_on: Vec::new(),
+            strict: false,
             connections: 10_000,
+            connections_per_peer: None,
             head: Duration::from_secs(30),
             silence: Duration::from_secs(60),
             listening: None,
@@ -144,6 +175,46 @@ impl NexiosApp {
     /// besides a registry of their own gives the global one too.
     pub fn background(mut self, background: Background) -> Self {
         self.backgrounds.push(background);
+        self
+    }
+
+    /// Puts a layer around everything that answers, the [`RequestLayer`] included; the last one given is the
+    /// outermost.
+    ///
+    /// Outside belongs what every answer needs, also the 504 of a deadline, the 500 of a panic and the 503 of the
+    /// shutdown: CORS, without which a page on another origin cannot read them, request ids, tracing, and
+    /// compression. Inside, on the router, belongs what a request must not escape: time limits, limits of
+    /// concurrency and of bodies, authentication. Health routes are outside of both.
+    ///
+    /// As with [`Router::layer`], the routes are known already, so a layer that changes the path belongs around the
+    /// router that is given to [`new`](Self::new).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tower::layer::util::Identity;
+    /// # struct CorsLayer;
+    /// # impl CorsLayer { fn permissive() -> Identity { Identity::new() } }
+    /// # struct TraceLayer;
+    /// # impl TraceLayer { fn new_for_http() -> Identity { Identity::new() } }
+    /// use axum::{Router, routing::get};
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// // `CorsLayer` and `TraceLayer` are tower-http's.
+    /// let app = NexiosApp::new(Router::new().route("/", get(async || "hello")))
+    ///     .outer(CorsLayer::permissive())
+    ///     .outer(TraceLayer::new_for_http());
+    /// # drop(app);
+    /// ```
+    pub fn outer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Route> + Clone + Send + Sync + 'static,
+        L::Service: Service<Request> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request>>::Response: IntoResponse + 'static,
+        <L::Service as Service<Request>>::Error: Into<Infallible> + 'static,
+        <L::Service as Service<Request>>::Future: Send + 'static,
+    {
+        self.outer.push(Box::new(|router| router.layer(layer)));
         self
     }
 
@@ -218,10 +289,14 @@ impl NexiosApp {
         self
     }
 
-    /// How many connections may be open; further clients wait in the system's queue. Default: 10,000.
+    /// How many connections may be open. Default: 10,000.
     ///
-    /// The system's limit of open files is often lower. It is not run into twice: when it is reached, the
-    /// service waits, for 10 ms to 1 s, before it accepts again.
+    /// When all places are taken, those that have been idle for the longest are closed for new clients. When none is
+    /// idle, 64 more are let in at a time, which have an answer about the health of the service and a 503 for
+    /// everything else.
+    ///
+    /// The system's limit of open files is often lower. When it is reached, idle connections are closed too, and
+    /// the service waits, for 10 ms to 1 s, before it accepts again.
     ///
     /// # Panics
     ///
@@ -229,12 +304,32 @@ impl NexiosApp {
     #[track_caller]
     pub fn connections(mut self, most: usize) -> Self {
         assert!(most > 0, "connections({most}): at least one client must be able to come");
-        self.connections = most.min(Semaphore::MAX_PERMITS);
+        self.connections = most;
+        self
+    }
+
+    /// How many of the [`connections`](Self::connections) one peer may have open, an address or a network of IPv6
+    /// (/64). Default: three quarters; addresses of the machine itself are not counted.
+    ///
+    /// Behind a proxy all clients have its address, so there the default leaves a quarter unused: say as many as
+    /// `connections` then, and have the proxy limit its clients. Beyond the limit a peer's own idle connections are
+    /// closed; when it has none, it is told about the health of the service only, as beyond `connections`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `most` is zero.
+    #[track_caller]
+    pub fn connections_per_peer(mut self, most: usize) -> Self {
+        assert!(most > 0, "connections_per_peer({most}): at least one client must be able to come");
+        self.connections_per_peer = Some(most);
         self
     }
 
     /// How long a client may take for the head of a request, and so how long an idle connection is kept.
     /// Default: 30 s.
+    ///
+    /// An HTTP/2 connection without a request is idle too, whether it answers pings or not; it is kept for a second at
+    /// least, and its client is told before it ends.
     ///
     /// Behind a load balancer that keeps connections it should be longer than the balancer's own limit.
     pub fn head_limit(mut self, time: Duration) -> Self {
@@ -242,11 +337,13 @@ impl NexiosApp {
         self
     }
 
-    /// How long a TCP peer may acknowledge nothing before its connection, and with it its request, ends.
+    /// How long a peer may acknowledge nothing before its connection, and with it its request, ends.
     /// Default: 60 s.
     ///
-    /// It finds peers that are gone without a word, by keep-alive and on Linux by the user timeout. HTTP/2
-    /// clients are also asked every 20 s whether they are there.
+    /// It finds TCP peers that are gone without a word, by keep-alive (at most 9 hours of silence, the system's limit)
+    /// and on Linux by the user timeout (at most 25 days). HTTP/2 clients are also asked every 20 s whether they
+    /// are there. A client that is there and takes no byte of an answer for so long is cut off as well: the connection
+    /// with HTTP/1, the one answer with HTTP/2. While the service ends it has 5 s.
     pub fn dead_peer_limit(mut self, time: Duration) -> Self {
         self.silence = time;
         self
@@ -258,7 +355,36 @@ impl NexiosApp {
         self
     }
 
-    /// Calls `tell` with the real address once, as soon as the service is ready.
+    /// Ends the service when this future does, as [`AppHandle::stop`] would; each call adds one.
+    ///
+    /// It runs as a task of its own from the begin of [`serve`](Self::serve) on, and is dropped with it. It does not
+    /// hurry an end that is under way. A panic ends the service as well.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn lost_leadership() {}
+    /// use axum::Router;
+    /// use nexios_axum::{NexiosApp, run};
+    ///
+    /// run(async { NexiosApp::new(Router::new()).stop_on(lost_leadership()).serve("127.0.0.1:8080").await });
+    /// ```
+    pub fn stop_on<F>(mut self, end: F) -> Self
+    where
+        F: Future + Send + 'static,
+    {
+        self.stop_on.push(Box::pin(async { drop(end.await) }));
+        self
+    }
+
+    /// Makes answers that were [cut off](crate::ShutdownReport::cut_off) at the end a failure: the report is not
+    /// clean, and the exit code 70. Default: they are only reported.
+    pub fn fail_on_cut_off(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// Calls `tell` with the real address once, as soon as the service is ready. A panic of it is logged.
     pub fn on_listening(mut self, tell: impl FnOnce(&ListenAddress) + Send + 'static) -> Self {
         self.listening = Some(Box::new(tell));
         self

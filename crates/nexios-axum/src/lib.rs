@@ -141,7 +141,8 @@ mod websocket;
 
 pub use answer::OwnAnswer;
 pub use app::{
-    AppHandle, HookOutcome, Listen, ListenAddress, NexiosApp, Phase, ServeError, ShutdownReport, run,
+    AppHandle, AppService, HookOutcome, Listen, ListenAddress, NexiosApp, Phase, ServeError, ShutdownReport,
+    run,
 };
 #[cfg(feature = "reqwest")]
 pub use deadline::WithDeadline;

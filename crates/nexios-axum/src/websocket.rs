@@ -8,6 +8,7 @@ use nexios::{CancelScope, CancelToken};
 use crate::{
     ServiceLife,
     app::{life::Life, register::Entry},
+    punctual::punctual,
 };
 
 /// A socket that the shutdown waits for, from [`ServiceLife::track`] to the end of [`run`](Self::run).
@@ -64,7 +65,7 @@ impl ServiceLife {
     /// ```
     pub fn track(&self, name: impl Into<Cow<'static, str>>) -> TrackedSocket {
         let entry = self.life.sockets.enter(name.into());
-        TrackedSocket { life: self.life.clone(), entry }
+        TrackedSocket { life: Arc::clone(&self.life), entry }
     }
 }
 
@@ -88,7 +89,7 @@ impl TrackedSocket {
         let work = scope.run(work(life.closing.clone()));
         async move {
             let _entry = entry;
-            let (work, aborted) = (pin!(work), pin!(life.aborting.cancelled()));
+            let (work, aborted) = (pin!(work), pin!(punctual(life.aborting.cancelled())));
             select(aborted, work).await;
         }
     }

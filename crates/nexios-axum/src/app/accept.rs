@@ -1,89 +1,187 @@
 //! The loop that lets clients in.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    collections::VecDeque,
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use axum::{extract::ConnectInfo, http::Extensions, serve::Listener};
+use tokio::{
+    net::TcpStream,
+    task::coop::consume_budget,
+    time::{Instant, sleep},
+};
 
 use super::{
     connection::Server,
-    listener::{Accepted, Bound, notice_dead_peers},
+    control::{Control, Order},
+    listener::accept,
+    places::{Place, Places, Scarce},
+    socket::{Socket, notice_dead_peers},
 };
+use crate::{log::log, punctual::punctual};
 
 /// How long to wait after the system would not give us a connection: the first time, and at most.
 const PAUSE: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 
+/// So many clients may have been in the system's queue when the door closes. More come as fast as they are let in.
+const LAST_CLIENTS: usize = 4_096;
+
+/// So many connections beyond the limit are open at a time. Each is there for one question about the health of the
+/// service, so the oldest one that has to go for a new one has had its answer, or does not want it.
+const BEYOND: usize = 64;
+
+/// A search among all connections that finds none idle is not made again before: clients come faster than it goes.
+const SEARCH_AGAIN: Duration = Duration::from_millis(10);
+
 /// The door of a service.
 pub(crate) struct Door {
     pub(crate) server: Arc<Server>,
-    /// One permit for each connection that may still come.
-    pub(crate) places: Arc<Semaphore>,
+    /// One for each connection that may come.
+    pub(crate) places: Arc<Places>,
     /// How long a TCP peer may acknowledge nothing.
     pub(crate) silence: Duration,
+    /// The connections beyond the limit, oldest first.
+    beyond: VecDeque<Weak<Control>>,
+    /// Whether the last client found no place.
+    full: bool,
+    /// When a search among all connections last found none that was idle.
+    all_busy: Option<Instant>,
 }
 
 impl Door {
-    /// Lets clients in until the service closes; the listener closes with it.
-    pub(crate) async fn stand_open(self, listener: Bound) {
-        let closing = self.server.life.closing.clone();
-        // Clients first: whoever has come until then is let in.
-        tokio::select! {
-            biased;
-            () = self.accept(&listener) => {}
-            _ = closing.cancelled() => {}
-        }
+    pub(crate) fn new(server: Arc<Server>, places: Arc<Places>, silence: Duration) -> Self {
+        Door { server, places, silence, beyond: VecDeque::new(), full: false, all_busy: None }
     }
 
-    async fn accept(&self, listener: &Bound) {
-        let mut pause = PAUSE[0];
-        let mut full = false;
-        loop {
-            if self.places.available_permits() == 0 && !std::mem::replace(&mut full, true) {
-                tracing::warn!("as many connections are open as may be; the next ones wait");
-            }
-            // The semaphore is never closed.
-            let Ok(place) = self.places.clone().acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok(accepted) => {
-                    (pause, full) = (PAUSE[0], full && self.places.available_permits() == 0);
-                    self.let_in(accepted, place);
+    /// Lets clients in until the service closes; the listener closes with it.
+    pub(crate) async fn stand_open<L>(mut self, mut listener: L)
+    where
+        L: Listener<Addr: Clone + fmt::Debug + Send + Sync + 'static>,
+    {
+        let closing = self.server.life.closing.clone();
+        let mut closed = pin!(punctual(closing.cancelled()));
+        let (mut pause, mut last_clients) = (PAUSE[0], LAST_CLIENTS);
+        while last_clients > 0 {
+            // Clients first: whoever has come until then is let in.
+            let accepted = tokio::select! {
+                biased;
+                accepted = accept(&mut listener) => accepted,
+                _ = &mut closed => return,
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    pause = PAUSE[0];
+                    self.let_in(stream, address);
                 }
                 Err(error) if is_the_client(&error) => {}
                 // Too many open files, most of the time: trying again at once would only burn the processor.
                 Err(error) => {
-                    tracing::error!(%error, ?pause, "cannot accept connections");
-                    tokio::time::sleep(pause).await;
+                    log(|| tracing::error!(%error, ?pause, "cannot accept connections"));
+                    self.server.life.connections.close_idle(None);
+                    tokio::select! {
+                        biased;
+                        _ = &mut closed => return,
+                        () = punctual(sleep(pause)) => {}
+                    }
                     pause = (pause * 2).min(PAUSE[1]);
                 }
+            }
+            if closing.is_cancelled() {
+                last_clients -= 1;
+            }
+            // A listener that always has somebody and does not count would keep the shutdown from its turn.
+            consume_budget().await;
+        }
+    }
+
+    fn let_in<S, A>(&mut self, stream: S, address: A)
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        A: Clone + fmt::Debug + Send + Sync + 'static,
+    {
+        let mut name = format!("{address:?}");
+        let mut peer = Extensions::new();
+        if let Some(tcp) = (&stream as &dyn Any).downcast_ref::<TcpStream>() {
+            // One that fails leaves the others as they are.
+            let options = [tcp.set_nodelay(true), notice_dead_peers(tcp, self.silence)];
+            for error in options.into_iter().filter_map(Result::err) {
+                log(|| tracing::debug!(%error, peer = %name, "socket options"));
+            }
+        }
+        #[cfg(unix)]
+        if let Some(unix) = (&stream as &dyn Any).downcast_ref::<tokio::net::UnixStream>() {
+            let process = unix.peer_cred().ok();
+            name = match process.and_then(|process| process.pid()) {
+                Some(pid) => format!("process {pid}"),
+                None => "a process".to_owned(),
+            };
+            if let Some(process) = process {
+                peer.insert(ConnectInfo(process));
+            }
+        }
+        let from = (&address as &dyn Any).downcast_ref::<SocketAddr>().map(SocketAddr::ip);
+        peer.insert(ConnectInfo(address));
+
+        let place = self.place(from);
+        let beyond = place.is_none();
+        let open = self.server.life.connections.enter(name, place);
+        if beyond {
+            open.control.tell(Order::Close);
+            self.beyond.push_back(Arc::downgrade(&open.control));
+            self.make_room_beyond();
+        }
+        let server = self.server.clone();
+        tokio::spawn(server.connection(Socket::new(stream), peer, open, beyond));
+    }
+
+    /// A place for a connection from this address, if need be one of those that are idle; none if all are busy.
+    fn place(&mut self, from: Option<IpAddr>) -> Option<Place> {
+        loop {
+            let peer = match self.places.take(from) {
+                Ok(place) => {
+                    self.full = false;
+                    return Some(place);
+                }
+                Err(Scarce::Places) => None,
+                Err(Scarce::PlacesOf(peer)) => Some(peer),
+            };
+            // Each round frees a place of the kind that there was none of.
+            if !self.close_idle(peer) {
+                if !std::mem::replace(&mut self.full, true) {
+                    let most = if peer.is_some() { "one peer has" } else { "there are" };
+                    log(|| {
+                        tracing::warn!(
+                            ?peer,
+                            "{most} as many busy connections as may be; more are only told about health"
+                        )
+                    });
+                }
+                return None;
             }
         }
     }
 
-    fn let_in(&self, accepted: Accepted, place: OwnedSemaphorePermit) {
-        let server = self.server.clone();
-        match accepted {
-            Accepted::Tcp(stream, peer) => {
-                let options =
-                    stream.set_nodelay(true).and_then(|()| notice_dead_peers(&stream, self.silence));
-                if let Err(error) = options {
-                    tracing::debug!(%error, %peer, "socket options");
-                }
-                let open = server.life.connections.enter(server.life.clone(), peer.to_string());
-                tokio::spawn(async move {
-                    let _place = place;
-                    server.connection(stream, Some(peer), open).await;
-                });
-            }
-            #[cfg(unix)]
-            Accepted::Unix(stream, peer) => {
-                let name = peer.and_then(|peer| peer.pid()).map(|pid| format!("process {pid}"));
-                let open = server
-                    .life
-                    .connections
-                    .enter(server.life.clone(), name.unwrap_or_else(|| "a process".to_owned()));
-                tokio::spawn(async move {
-                    let _place = place;
-                    server.connection(stream, peer, open).await;
-                });
+    fn close_idle(&mut self, peer: Option<IpAddr>) -> bool {
+        if self.all_busy.is_some_and(|searched| searched.elapsed() < SEARCH_AGAIN) {
+            return false;
+        }
+        let closed = self.server.life.connections.close_idle(peer);
+        self.all_busy = (!closed).then(Instant::now);
+        closed
+    }
+
+    /// Keeps those beyond the limit within theirs.
+    fn make_room_beyond(&mut self) {
+        self.beyond.retain(|control| control.strong_count() > 0);
+        while self.beyond.len() > BEYOND {
+            if let Some(control) = self.beyond.pop_front().and_then(|oldest| oldest.upgrade()) {
+                control.tell(Order::Abort);
             }
         }
     }

@@ -1,23 +1,19 @@
 //! One connection, from its first byte to its last.
 
 use std::{
-    convert::Infallible,
     future::{Future, poll_fn},
-    io,
-    pin::{Pin, pin},
+    pin::pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::Poll,
     time::Duration,
 };
 
 use axum::{
     Router,
-    body::{Body, Bytes, HttpBody},
-    extract::ConnectInfo,
-    http::{HeaderValue, Request, Response, StatusCode, Version, header},
+    http::{Extensions, Request},
 };
 use hyper::{
-    body::{Frame, Incoming, SizeHint},
+    body::{Body, Incoming},
     service::service_fn,
 };
 use hyper_util::{
@@ -25,45 +21,91 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     time::Instant,
 };
-use tower_service::Service;
 
 use super::{
-    connections::{Control, OpenConnection, Order, RequestInFlight},
-    life::{LIFE, Life},
+    answer::{answer, until_cut},
+    connections::OpenConnection,
+    control::{Control, Order},
+    life::Life,
+    socket::{Socket, Watched, gone},
 };
+use crate::{ServiceLife, log::log, punctual::poll_punctual};
 
 /// How often an HTTP/2 client is asked whether it is there, and how long it may take to answer.
 const HTTP2_KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// An HTTP/2 connection may be idle for so long at least: it takes more round trips to make a new one, and its client
+/// hears of the end by a message.
+const LEAST_HTTP2_IDLENESS: Duration = Duration::from_secs(1);
+
+/// How long an HTTP/2 client may take to hear of the end.
+const LAST_MESSAGE: Duration = Duration::from_millis(500);
+
+/// How long a client may take for a byte of its answer while the service ends.
+const LAST_READ: Duration = Duration::from_secs(5);
+
+/// How long a connection beyond the limit may take for the head of its request.
+const HEAD_BEYOND: Duration = Duration::from_secs(2);
 
 /// What the connections of one service share.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) life: Arc<Life>,
+    /// For those that have a place.
     router: Router,
-    protocol: auto::Builder<Spawn>,
+    /// For those beyond the limit.
+    health: Router,
     /// How long a client may take for the head of a request.
     head: Duration,
+    /// How long a client may take no byte of an answer.
+    unread: Duration,
 }
 
-/// Spawns the requests of HTTP/2 connections, each in the life of the service.
+/// Spawns the requests of one HTTP/2 connection.
 #[derive(Debug, Clone)]
-struct Spawn(Arc<Life>);
+struct Spawn(Arc<Control>);
 
 impl<F> hyper::rt::Executor<F> for Spawn
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    fn execute(&self, request: F) {
-        tokio::spawn(LIFE.scope(self.0.clone(), request));
+    fn execute(&self, task: F) {
+        match self.0.take_spawning() {
+            Some(flight) => drop(tokio::spawn(until_cut(task, flight))),
+            // An upgrade.
+            None => drop(tokio::spawn(task)),
+        }
     }
 }
 
+/// What the clock says of a connection.
+enum Look {
+    /// Nothing is late before.
+    Again(Instant),
+    /// The client is asked to open another connection.
+    SayGoodbye,
+    /// It has been idle for too long, or its client does not read.
+    End,
+}
+
 impl Server {
-    pub(crate) fn new(life: Arc<Life>, router: Router, head: Duration) -> Self {
-        let mut protocol = auto::Builder::new(Spawn(life.clone()));
+    pub(crate) fn new(
+        life: Arc<Life>,
+        router: Router,
+        health: Router,
+        head: Duration,
+        unread: Duration,
+    ) -> Self {
+        // A year is for ever, and no overflow.
+        let [head, unread] = [head, unread].map(|limit| limit.min(Duration::from_secs(365 * 86_400)));
+        Server { life, router, health, head, unread }
+    }
+
+    fn protocol(&self, control: &Arc<Control>) -> auto::Builder<Spawn> {
+        let mut protocol = auto::Builder::new(Spawn(control.clone()));
         // Hyper's own limit starts a timer for every request; ours looks when the time has come.
         protocol.http1().header_read_timeout(None);
         protocol
@@ -73,158 +115,132 @@ impl Server {
             .keep_alive_timeout(HTTP2_KEEP_ALIVE)
             // WebSockets over HTTP/2.
             .enable_connect_protocol();
-        // A year is for ever, and no overflow.
-        let head = head.min(Duration::from_secs(365 * 86_400));
-        Server { life, router, protocol, head }
+        protocol
     }
 
-    /// Serves one connection until it ends, or is told to.
-    pub(crate) async fn connection<S, P>(self: Arc<Self>, stream: S, peer: Option<P>, open: OpenConnection)
-    where
+    /// Serves one connection until it ends, or is told to; `peer` goes with each request. One `beyond` the limit is
+    /// answered about the health of the service only, and once.
+    pub(crate) async fn connection<S>(
+        self: Arc<Self>,
+        stream: Socket<S>,
+        mut peer: Extensions,
+        open: OpenConnection,
+        beyond: bool,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        P: Clone + Send + Sync + 'static,
     {
         let control = &open.control;
+        let tcp = stream.tcp();
         let stream = TokioIo::new(Watched { stream, control: control.clone() });
+        let life = ServiceLife::new(self.life.clone());
+        peer.insert(life.clone());
+        let router = if beyond { &self.health } else { &self.router };
         let service = service_fn(|mut request: Request<Incoming>| {
-            let in_flight = control.begin(request.method(), request.uri(), request.version());
-            if let Some(peer) = &peer {
-                request.extensions_mut().insert(ConnectInfo(peer.clone()));
-            }
-            answer(self.router.clone(), request, in_flight)
+            let complete = request.body().is_end_stream();
+            let in_flight = control.begin(request.method(), request.uri(), request.version(), complete);
+            request.extensions_mut().extend(peer.clone());
+            answer(router.clone(), request, in_flight, life.life.clone())
         });
-        let mut connection = pin!(self.protocol.serve_connection_with_upgrades(stream, service));
-        let mut head_limit = pin!(tokio::time::sleep(self.head));
-        let mut told = false;
+        let protocol = self.protocol(control);
+        let mut connection = pin!(protocol.serve_connection_with_upgrades(stream, service));
+        let head = if beyond { self.head.min(HEAD_BEYOND) } else { self.head };
+        let mut clock = pin!(tokio::time::sleep(head));
+        let mut hurried = false;
+        let mut goodbye = None;
+        // The end of the peer, and the request in flight for which it is watched.
+        let (mut end_of_peer, mut watched) = (pin!(None), None);
         let serve = poll_fn(|cx| {
             // Before the look at the order, so that an order in between wakes us again.
             control.register(cx.waker());
             loop {
                 if let Poll::Ready(end) = connection.as_mut().poll(cx) {
                     if let Err(error) = end {
-                        tracing::debug!(error, "connection ended");
+                        log(|| tracing::debug!(error, "connection ended"));
                     }
                     return Poll::Ready(());
                 }
-                if head_limit.as_mut().poll(cx).is_ready() {
-                    let Some(next) = self.head_limit(control) else { return Poll::Ready(()) };
-                    head_limit.as_mut().reset(next);
-                    continue;
+                if let Some(tcp) = &tcp {
+                    let current = control.current();
+                    if current != watched {
+                        watched = current;
+                        end_of_peer.set(current.map(|(_, complete)| gone(tcp.clone(), complete)));
+                    }
+                    if let Some(end) = end_of_peer.as_mut().as_pin_mut()
+                        && poll_punctual(end, cx).is_ready()
+                    {
+                        log(|| tracing::debug!("the peer has gone before its answer"));
+                        return Poll::Ready(());
+                    }
                 }
                 let order = control.order();
+                if order >= Order::DropIdle && !std::mem::replace(&mut hurried, true) {
+                    clock.as_mut().reset(Instant::now());
+                }
+                if poll_punctual(clock.as_mut(), cx).is_ready() {
+                    match self.look(control, head, goodbye) {
+                        Look::Again(at) => clock.as_mut().reset(at),
+                        Look::SayGoodbye => {
+                            control.tell(Order::Close);
+                            clock.as_mut().reset(Instant::now() + LAST_MESSAGE);
+                        }
+                        Look::End => return Poll::Ready(()),
+                    }
+                    continue;
+                }
                 let drain = order == Order::Drain && control.is_http2();
-                if !told && (drain || order >= Order::Close && control.has_begun()) {
-                    told = true;
+                if goodbye.is_none() && (drain || order >= Order::Close && control.has_begun()) {
+                    let now = Instant::now();
+                    goodbye = Some(now);
                     connection.as_mut().graceful_shutdown();
+                    if control.is_http2() {
+                        clock.as_mut().reset(now + LAST_MESSAGE);
+                    }
                     continue;
                 }
                 let end = order == Order::Abort || order == Order::DropIdle && control.is_idle();
                 return if end { Poll::Ready(()) } else { Poll::Pending };
             }
         });
-        LIFE.scope(self.life.clone(), serve).await;
+        serve.await;
     }
 
-    /// When to look again for a client that takes too long for a head; none if it has.
-    fn head_limit(&self, control: &Control) -> Option<Instant> {
+    /// Looks whether the client is late with something; `goodbye` is when it was told of the end.
+    fn look(&self, control: &Control, head: Duration, goodbye: Option<Instant>) -> Look {
         let now = Instant::now();
-        match control.idle_since() {
-            // An HTTP/2 client answers pings instead, from its first request on.
-            Some(since) if control.is_idle() && !control.is_http2() => {
-                Some(since + self.head).filter(|limit| *limit > now)
+        let hurried = control.order() >= Order::DropIdle;
+        let unread = if hurried { self.unread.min(LAST_READ) } else { self.unread };
+        let ending = self.life.is_ending();
+        let mut next = now + head.min(unread);
+        if let Some(since) = control.blocked_since() {
+            if since + unread <= now {
+                if ending {
+                    self.life.connections.note_cut(vec![control.unread_response()]);
+                }
+                return Look::End;
             }
-            _ => Some(now + self.head),
+            next = next.min(since + unread);
         }
-    }
-}
-
-async fn answer(
-    mut router: Router,
-    request: Request<Incoming>,
-    in_flight: RequestInFlight,
-) -> Result<Response<AnswerBody>, Infallible> {
-    let http1 = request.version() < Version::HTTP_2;
-    let mut response = router.call(request).await?;
-    // An upgrade says `connection: upgrade`, and leaves the connection anyway.
-    if http1 && in_flight.control.life.is_ending() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(response.map(|body| AnswerBody { body, _in_flight: in_flight }))
-}
-
-/// A response body that keeps its request in flight.
-struct AnswerBody {
-    body: Body,
-    _in_flight: RequestInFlight,
-}
-
-impl HttpBody for AnswerBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A stream that tells whether its peer reads what it is sent.
-struct Watched<S> {
-    stream: S,
-    control: Arc<Control>,
-}
-
-impl<S> Watched<S> {
-    fn seen<T>(&self, written: Poll<T>) -> Poll<T> {
-        self.control.set_blocked(written.is_pending());
-        written
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.seen(written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
-        self.seen(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let (cut, due) = control.cut_unread(unread, now);
+        if !cut.is_empty() {
+            if ending {
+                self.life.connections.note_cut(cut);
+            }
+            // It may be that not even the end of them can be sent, so the connection ends when it is idle.
+            return Look::SayGoodbye;
+        }
+        next = due.map_or(next, |due| next.min(due));
+        if let Some(since) = control.idle_since() {
+            let http2 = control.is_http2();
+            let limit = match goodbye {
+                Some(told) if http2 => since.max(told) + LAST_MESSAGE,
+                _ if http2 => since + head.max(LEAST_HTTP2_IDLENESS),
+                _ => since + head,
+            };
+            if limit <= now {
+                return if http2 && goodbye.is_none() { Look::SayGoodbye } else { Look::End };
+            }
+            next = next.min(limit);
+        }
+        Look::Again(next)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{life::Life, listener::ListenAddress, phase::Phase};
+use crate::punctual::punctual;
 
 /// Watches a service and ends it, from wherever it is needed; clones are the same.
 ///
@@ -66,7 +67,7 @@ impl AppHandle {
     /// Safe: it only looks.
     pub async fn reached(&self, phase: Phase) {
         // Cannot fail: the sender is ours.
-        let _ = self.life.phases().wait_for(|now| *now >= phase).await;
+        let _ = punctual(self.life.phases().wait_for(|now| *now >= phase)).await;
     }
 
     /// How many connections are open, WebSockets not counted.

@@ -12,6 +12,9 @@ use axum::{
 use super::{life::Life, phase::Phase};
 use crate::Problem;
 
+/// When to ask again.
+const A_SECOND: Duration = Duration::from_secs(1);
+
 /// Where the two routes are; `None` for one that is not wanted.
 #[derive(Debug)]
 pub(crate) struct HealthPaths {
@@ -26,6 +29,12 @@ impl Default for HealthPaths {
 }
 
 impl HealthPaths {
+    /// The routes alone; all else is too much for now.
+    pub(crate) fn alone(&self, life: &Arc<Life>) -> Router {
+        let busy = || std::future::ready(Problem::unavailable("Too many connections are open.", A_SECOND));
+        self.add_to(Router::new().fallback(busy), life)
+    }
+
     /// Adds the routes to a router, outside all layers it has so far.
     #[track_caller]
     pub(crate) fn add_to(&self, mut router: Router, life: &Arc<Life>) -> Router {
@@ -44,7 +53,7 @@ fn readiness(phase: Phase) -> Response {
     match phase {
         Phase::Ready => fresh("ready"),
         phase => {
-            let problem = Problem::unavailable("The service takes no work now.", Duration::from_secs(1));
+            let problem = Problem::unavailable("The service takes no work now.", A_SECOND);
             fresh(problem.with("phase", phase.as_str()))
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     sync::{
-        Arc, OnceLock,
+        OnceLock,
         atomic::{AtomicU8, Ordering},
     },
 };
@@ -11,12 +11,9 @@ use std::{
 use nexios::CancelToken;
 use tokio::sync::watch;
 
-use super::{connections::Connections, listener::ListenAddress, phase::Phase, register::Register};
-
-tokio::task_local! {
-    /// The life of the service whose connection this is; cheaper than an extension of every request.
-    pub(crate) static LIFE: Arc<Life>;
-}
+use super::{
+    connections::Connections, control::Unfinished, listener::ListenAddress, phase::Phase, register::Register,
+};
 
 /// Shared by the service, its handle, its connections and its handlers.
 #[derive(Debug)]
@@ -94,11 +91,22 @@ impl Life {
         self.stops.subscribe()
     }
 
-    /// The names of requests and sockets that have not ended.
-    pub(crate) fn unfinished(&self) -> Vec<String> {
-        let mut names = self.connections.unfinished();
-        names.extend(self.sockets.values().iter().map(|name| format!("socket {name}")));
-        names
+    /// Asks for the end, unless somebody has already.
+    pub(crate) fn stop_once(&self, cause: &'static str) {
+        self.stops.send_if_modified(|stops| {
+            let first = stops.count == 0;
+            if first {
+                *stops = Stops { count: 1, cause: Some(cause) };
+            }
+            first
+        });
+    }
+
+    /// The requests, streams and sockets that have not ended.
+    pub(crate) fn unfinished(&self) -> Unfinished {
+        let mut unfinished = self.connections.unfinished();
+        unfinished.work.extend(self.sockets.values().iter().map(|name| format!("socket {name}")));
+        unfinished
     }
 
     pub(crate) fn set_address(&self, address: ListenAddress) {

@@ -1,94 +1,154 @@
 //! Where a service listens.
 
 use std::{
+    any::Any,
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    panic::AssertUnwindSafe,
     path::PathBuf,
-    time::Duration,
 };
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use axum::serve::Listener;
+use futures_util::FutureExt;
+use tokio::net::{TcpListener, ToSocketAddrs};
 #[cfg(unix)]
-use tokio::net::{UnixListener, UnixStream, unix::UCred};
+use tokio::net::{UnixListener, unix};
+
+use super::downcast::try_downcast;
 
 /// What [`NexiosApp::serve`](crate::NexiosApp::serve) listens on: an address, or a listener that is bound already.
 ///
 /// An address is a `SocketAddr`, a text such as `"127.0.0.1:8080"` or `"localhost:0"`, or a pair of host and
 /// port; it is bound after the startup hooks. A listener is tokio's or the standard library's, for TCP or a
-/// Unix socket; clients of a bound one wait in the system's queue until the startup hooks have ended.
-pub trait Listen: Send + private::Sealed {
+/// Unix socket, or any other that implements [`axum::serve::Listener`]: one with
+/// [`tap_io`](axum::serve::ListenerExt::tap_io), one that speaks TLS, one of a type of your own. Clients of a bound
+/// one wait in the system's queue until the startup hooks have ended.
+///
+/// `TCP_NODELAY` and what [`dead_peer_limit`](crate::NexiosApp::dead_peer_limit) sets are options of TCP: connections
+/// that are a `TcpStream` have them, whatever listener they come from. A wrapper, such as a stream of TLS, sets them
+/// itself before it wraps. Handlers find the peer in `ConnectInfo` of the listener's address type.
+///
+/// The type parameter only keeps these kinds apart, and is always inferred.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, serve::ListenerExt};
+/// use nexios_axum::NexiosApp;
+/// use tokio::net::TcpListener;
+///
+/// let listener = TcpListener::bind("127.0.0.1:0").await?.tap_io(|stream| {
+///     let _ = stream.set_nodelay(false);
+/// });
+/// let app = NexiosApp::new(Router::new()).background(nexios::Background::new());
+/// # let app = app.accepting(std::time::Duration::ZERO);
+/// let handle = app.handle();
+/// let service = tokio::spawn(app.serve(listener));
+/// handle.ready().await;
+/// handle.stop();
+/// service.await??;
+/// # Ok(())
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`NexiosApp` cannot listen on `{Self}`",
+    note = "it takes addresses such as \"127.0.0.1:8080\", bound listeners of tokio and std, and `axum::serve::Listener`s"
+)]
+pub trait Listen<Kind>: Send + private::Sealed<Kind> {
+    #[doc(hidden)]
+    type Listener: Listener<Addr: Clone + fmt::Debug + Send + Sync + 'static>;
     #[doc(hidden)]
     fn describe(&self) -> String;
     #[doc(hidden)]
-    fn listen(self) -> impl Future<Output = io::Result<Bound>> + Send;
+    fn listen(self) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 }
 
 mod private {
-    pub trait Sealed {}
+    pub trait Sealed<Kind> {}
 }
 
-/// A listener that can accept.
+/// Something to be bound, or of the standard library.
 #[doc(hidden)]
 #[derive(Debug)]
-pub enum Bound {
-    Tcp(TcpListener),
-    #[cfg(unix)]
-    Unix(UnixListener),
-}
+pub enum Binds {}
 
-/// A connection and who is at its other end.
-pub(crate) enum Accepted {
-    Tcp(TcpStream, SocketAddr),
-    #[cfg(unix)]
-    Unix(UnixStream, Option<UCred>),
-}
+/// Something that accepts.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Accepts {}
 
-impl Bound {
-    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
-        match self {
-            Bound::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                Ok(Accepted::Tcp(stream, peer))
-            }
-            #[cfg(unix)]
-            Bound::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                let peer = stream.peer_cred().ok();
-                Ok(Accepted::Unix(stream, peer))
-            }
-        }
+impl<L> private::Sealed<Accepts> for L where L: Listener<Addr: Clone + fmt::Debug + Send + Sync + 'static> {}
+
+impl<L> Listen<Accepts> for L
+where
+    L: Listener<Addr: Clone + fmt::Debug + Send + Sync + 'static>,
+{
+    type Listener = L;
+
+    fn describe(&self) -> String {
+        self.local_addr().map(|address| format!("{address:?}")).unwrap_or_default()
     }
 
-    pub(crate) fn address(&self) -> io::Result<ListenAddress> {
-        match self {
-            Bound::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
-            #[cfg(unix)]
-            Bound::Unix(listener) => {
-                let address = listener.local_addr()?;
-                Ok(ListenAddress::Unix(address.as_pathname().map(PathBuf::from)))
-            }
-        }
+    async fn listen(self) -> io::Result<L> {
+        Ok(self)
     }
+}
+
+/// Waits for the next client.
+///
+/// axum's own accept says nothing of an error and waits a second after it, so it is asked only of types that we do not
+/// know. A panic of such a one is an error like others.
+pub(crate) async fn accept<L>(listener: &mut L) -> io::Result<(L::Io, L::Addr)>
+where
+    L: Listener<Addr: 'static>,
+{
+    let impossible = || io::Error::other("the listener accepts another type than its own");
+    if let Some(tcp) = (&*listener as &dyn Any).downcast_ref::<TcpListener>() {
+        let accepted = tcp.accept().await?;
+        return try_downcast(accepted).map_err(|_| impossible());
+    }
+    #[cfg(unix)]
+    if let Some(unix) = (&*listener as &dyn Any).downcast_ref::<UnixListener>() {
+        let accepted = unix.accept().await?;
+        return try_downcast(accepted).map_err(|_| impossible());
+    }
+    let accepted = AssertUnwindSafe(listener.accept()).catch_unwind().await;
+    accepted.map_err(|_| io::Error::other("the listener panicked"))
 }
 
 /// The address a service listens on, with the port the system chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListenAddress {
-    /// TCP.
+    /// TCP, with or without something around it.
     Tcp(SocketAddr),
     /// A Unix socket, with its path unless it has none.
     Unix(Option<PathBuf>),
+    /// An address of another kind, as its type says it in `Debug`.
+    Other(String),
 }
 
 impl ListenAddress {
-    /// The TCP address; none for a Unix socket.
+    pub(crate) fn of<A: fmt::Debug + 'static>(address: &A) -> Self {
+        let known = address as &dyn Any;
+        if let Some(address) = known.downcast_ref::<SocketAddr>() {
+            return ListenAddress::Tcp(*address);
+        }
+        #[cfg(unix)]
+        if let Some(address) = known.downcast_ref::<unix::SocketAddr>() {
+            return ListenAddress::Unix(address.as_pathname().map(PathBuf::from));
+        }
+        ListenAddress::Other(format!("{address:?}"))
+    }
+
+    /// The TCP address; none for all others.
     #[must_use]
     pub fn tcp(&self) -> Option<SocketAddr> {
         match self {
             ListenAddress::Tcp(address) => Some(*address),
-            ListenAddress::Unix(_) => None,
+            ListenAddress::Unix(_) | ListenAddress::Other(_) => None,
         }
     }
 }
@@ -100,43 +160,25 @@ impl fmt::Display for ListenAddress {
             ListenAddress::Tcp(address) => write!(f, "http://{address}"),
             ListenAddress::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
             ListenAddress::Unix(None) => f.write_str("unix:"),
+            ListenAddress::Other(address) => f.write_str(address),
         }
     }
 }
 
-/// Makes the system notice a TCP peer that is gone without a word: one that acknowledges nothing for `limit`.
-///
-/// Keep-alive finds the one that was silent, the user timeout the one that we were sending to.
-pub(crate) fn notice_dead_peers(stream: &TcpStream, limit: Duration) -> io::Result<()> {
-    let socket = SockRef::from(stream);
-    // Half of the time of silence, then three questions in the other half.
-    let keepalive = TcpKeepalive::new().with_time(at_least_a_second(limit / 2));
-    #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "freebsd"))]
-    let keepalive = keepalive.with_interval(at_least_a_second(limit / 6)).with_retries(3);
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_user_timeout(Some(limit))?;
-    Ok(())
-}
-
-/// The system counts keep-alive in whole seconds and refuses zero.
-fn at_least_a_second(time: Duration) -> Duration {
-    time.max(Duration::from_secs(1))
-}
-
-async fn bind(address: impl ToSocketAddrs) -> io::Result<Bound> {
-    TcpListener::bind(address).await.map(Bound::Tcp)
+async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
 }
 
 macro_rules! listen_on_address {
     ($($address:ty, |$this:ident| $text:expr;)*) => {$(
-        impl private::Sealed for $address {}
-        impl Listen for $address {
+        impl private::Sealed<Binds> for $address {}
+        impl Listen<Binds> for $address {
+            type Listener = TcpListener;
             fn describe(&self) -> String {
                 let $this = self;
                 $text
             }
-            async fn listen(self) -> io::Result<Bound> {
+            async fn listen(self) -> io::Result<TcpListener> {
                 bind(self).await
             }
         }
@@ -147,69 +189,45 @@ listen_on_address! {
     SocketAddr, |address| address.to_string();
     &str, |address| (*address).to_owned();
     (IpAddr, u16), |address| SocketAddr::from(*address).to_string();
+    (Ipv4Addr, u16), |address| SocketAddr::from(*address).to_string();
+    (Ipv6Addr, u16), |address| SocketAddr::from(*address).to_string();
     (&str, u16), |address| format!("{}:{}", address.0, address.1);
+    (String, u16), |address| format!("{}:{}", address.0, address.1);
 }
 
-impl private::Sealed for String {}
-impl Listen for String {
+impl private::Sealed<Binds> for String {}
+impl Listen<Binds> for String {
+    type Listener = TcpListener;
+
     fn describe(&self) -> String {
         self.clone()
     }
-    async fn listen(self) -> io::Result<Bound> {
+
+    async fn listen(self) -> io::Result<TcpListener> {
         bind(self.as_str()).await
     }
 }
 
-macro_rules! listen_on_listener {
-    ($($(#[$meta:meta])* $listener:ty, |$this:ident| $bound:expr;)*) => {$(
+macro_rules! listen_on_std {
+    ($($(#[$meta:meta])* $listener:ty => $bound:ty;)*) => {$(
         $(#[$meta])*
-        impl private::Sealed for $listener {}
+        impl private::Sealed<Binds> for $listener {}
         $(#[$meta])*
-        impl Listen for $listener {
+        impl Listen<Binds> for $listener {
+            type Listener = $bound;
             fn describe(&self) -> String {
                 self.local_addr().map(|address| format!("{address:?}")).unwrap_or_default()
             }
-            async fn listen(self) -> io::Result<Bound> {
-                let $this = self;
-                $bound
+            async fn listen(self) -> io::Result<$bound> {
+                self.set_nonblocking(true)?;
+                <$bound>::from_std(self)
             }
         }
     )*};
 }
 
-listen_on_listener! {
-    TcpListener, |listener| Ok(Bound::Tcp(listener));
-    std::net::TcpListener, |listener| {
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener).map(Bound::Tcp)
-    };
+listen_on_std! {
+    std::net::TcpListener => TcpListener;
     #[cfg(unix)]
-    UnixListener, |listener| Ok(Bound::Unix(listener));
-    #[cfg(unix)]
-    std::os::unix::net::UnixListener, |listener| {
-        listener.set_nonblocking(true)?;
-        UnixListener::from_std(listener).map(Bound::Unix)
-    };
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_dead_peer_is_noticed_within_the_limit_whether_silent_or_not() -> io::Result<()> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let stream = TcpStream::connect(listener.local_addr()?).await?;
-        notice_dead_peers(&stream, Duration::from_secs(60))?;
-        let socket = SockRef::from(&stream);
-        assert!(socket.keepalive()?);
-        let (time, interval) = (socket.tcp_keepalive_time()?, socket.tcp_keepalive_interval()?);
-        assert_eq!((time, interval), (Duration::from_secs(30), Duration::from_secs(10)));
-        assert_eq!(time + interval * socket.tcp_keepalive_retries()?, Duration::from_secs(60));
-        assert_eq!(socket.tcp_user_timeout()?, Some(Duration::from_secs(60)));
-        // The system counts in seconds, and takes no zero.
-        notice_dead_peers(&stream, Duration::from_millis(100))?;
-        assert_eq!(socket.tcp_keepalive_time()?, Duration::from_secs(1));
-        Ok(())
-    }
+    std::os::unix::net::UnixListener => UnixListener;
 }

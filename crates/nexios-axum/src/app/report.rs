@@ -2,14 +2,14 @@
 
 use std::{
     borrow::Cow,
-    fmt, io,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use nexios::DrainReport;
 
-use super::hooks::BoxError;
+use super::names::counted;
+use crate::log::log;
 
 /// The exit code of a process that had to give up work: `EX_SOFTWARE` of sysexits.h.
 pub(crate) const ABANDONED: u8 = 70;
@@ -30,12 +30,20 @@ pub struct ShutdownReport {
     pub cancelled: Vec<Cow<'static, str>>,
     /// What was cut off or failed to clean up: requests, sockets, tasks, closures on thread pools, hooks.
     pub abandoned: Vec<String>,
+    /// Answers that were cut off on their way although their handlers had done all they had to: streams without
+    /// an end of their own, which [`ServiceLife::until_closing`](crate::ServiceLife::until_closing) gives
+    /// them, and answers that their clients did not read.
+    ///
+    /// No failure, unless [`fail_on_cut_off`](crate::NexiosApp::fail_on_cut_off) says so.
+    pub cut_off: Vec<String>,
     /// When all must be over.
     pub(super) end: Instant,
+    /// Whether answers that were cut off are a failure.
+    strict: bool,
 }
 
 impl ShutdownReport {
-    pub(super) fn new(cause: &'static str) -> Self {
+    pub(super) fn new(cause: &'static str, strict: bool) -> Self {
         ShutdownReport {
             cause,
             elapsed: Duration::ZERO,
@@ -43,7 +51,9 @@ impl ShutdownReport {
             failed: Vec::new(),
             cancelled: Vec::new(),
             abandoned: Vec::new(),
+            cut_off: Vec::new(),
             end: Instant::now(),
+            strict,
         }
     }
 
@@ -63,75 +73,33 @@ impl ShutdownReport {
         }
     }
 
-    /// Whether no work was given up.
+    /// Whether no work was given up, and no answer cut off if that counts.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.abandoned.is_empty()
+        self.abandoned.is_empty() && !(self.strict && !self.cut_off.is_empty())
     }
 
-    /// The exit code of the process: 0 after a clean end, 70 if work was given up.
+    /// The exit code of the process: 0 after a [clean](Self::is_clean) end, else 70.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         if self.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(ABANDONED) }
     }
 
     pub(super) fn log(&self) {
-        let ShutdownReport { cause, elapsed, completed, failed, cancelled, abandoned, .. } = self;
-        tracing::info!(cause, ?elapsed, ?completed, ?failed, ?cancelled, "stopped");
-        if !self.is_clean() {
-            tracing::error!(count = abandoned.len(), abandoned = ?first(abandoned), "work was given up");
+        let ShutdownReport { cause, elapsed, completed, failed, cancelled, abandoned, cut_off, .. } = self;
+        log(|| {
+            let [completed, failed, cancelled] = [completed, failed, cancelled].map(|names| counted(names));
+            tracing::info!(cause, ?elapsed, ?completed, ?failed, ?cancelled, "stopped");
+        });
+        if !cut_off.is_empty() {
+            let names = counted(cut_off);
+            log(|| {
+                tracing::warn!(count = cut_off.len(), cut_off = ?names, "answers were cut off: see `ServiceLife::until_closing`");
+            });
         }
-    }
-}
-
-/// So many names as fit a line of the log.
-pub(super) fn first(names: &[String]) -> &[String] {
-    &names[..names.len().min(64)]
-}
-
-/// Why a service did not come to serve.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// A startup hook failed or panicked.
-    Startup {
-        /// The name of the hook.
-        hook: Cow<'static, str>,
-        /// What it said.
-        cause: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The address cannot be listened on.
-    Listen {
-        /// The address.
-        address: String,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// The system lets nobody listen for signals.
-    Signals(io::Error),
-}
-
-impl ServeError {
-    pub(super) fn startup(hook: Cow<'static, str>, cause: BoxError) -> Self {
-        ServeError::Startup { hook, cause }
-    }
-}
-
-impl fmt::Display for ServeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ServeError::Startup { hook, cause } => write!(f, "startup hook {hook:?} failed: {cause}"),
-            ServeError::Listen { address, cause } => write!(f, "cannot listen on {address}: {cause}"),
-            ServeError::Signals(cause) => write!(f, "cannot listen for signals: {cause}"),
-        }
-    }
-}
-
-impl std::error::Error for ServeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            ServeError::Startup { cause, .. } => Some(cause.as_ref()),
-            ServeError::Listen { cause, .. } | ServeError::Signals(cause) => Some(cause),
+        if !abandoned.is_empty() {
+            let names = counted(abandoned);
+            log(|| tracing::error!(count = abandoned.len(), abandoned = ?names, "work was given up"));
         }
     }
 }

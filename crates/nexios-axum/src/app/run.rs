@@ -13,6 +13,7 @@ use super::{
     report::{ABANDONED, ShutdownReport},
     watchdog,
 };
+use crate::log::log;
 
 /// How long the threads of the runtime may take to end after the service has.
 const LAST_THREADS: Duration = Duration::from_secs(1);
@@ -71,7 +72,7 @@ pub fn run<E: fmt::Display>(service: impl Future<Output = Result<ShutdownReport,
             if asked.elapsed() < patience {
                 return report.exit_code();
             }
-            tracing::error!("threads of the runtime are held by blocking code and were given up");
+            log(|| tracing::error!("threads of the runtime are held by blocking code and were given up"));
             ExitCode::from(ABANDONED)
         }
     }

@@ -1,33 +1,43 @@
 //! The service at work: start, serve, end.
 
-use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::pending,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
+use axum::serve::Listener;
 use futures_util::future::join;
 use nexios::{Background, CancelReason};
-use tokio::sync::{Semaphore, watch};
+use tokio::{sync::watch, task::JoinSet};
 
 use super::{
-    AppRequests, NexiosApp,
+    AppRequests, NexiosApp, StopOn,
     accept::Door,
     connection::Server,
-    connections::Order,
+    control::Order,
+    error::ServeError,
     hooks::Hook,
     life::{Life, Stops},
     limits::Limits,
-    listener::{Bound, Listen, ListenAddress},
+    listener::{Listen, ListenAddress},
     phase::Phase,
-    report::{ServeError, ShutdownReport},
+    places::Places,
+    report::ShutdownReport,
     shutdown::{Shutdown, Watched},
     signals::Signals,
     watchdog,
 };
-use crate::RequestLayer;
+use crate::{RequestLayer, log::log, punctual::punctual};
 
 impl NexiosApp {
-    /// Serves until a signal or [`AppHandle::stop`](crate::AppHandle::stop), then ends in order.
+    /// Serves until a signal, [`AppHandle::stop`](crate::AppHandle::stop) or [`stop_on`](Self::stop_on), then ends
+    /// in order.
     ///
     /// Handlers find the client's address in `ConnectInfo<SocketAddr>`, or `ConnectInfo<UCred>` (tokio's) for a
-    /// Unix socket. HTTP/1 and HTTP/2 without TLS are spoken.
+    /// Unix socket. HTTP/1 and HTTP/2 are spoken, without TLS unless the [listener](Listen) does that.
     ///
     /// # Errors
     ///
@@ -42,14 +52,14 @@ impl NexiosApp {
     /// # Cancel safety
     ///
     /// Dropping the future closes the listener and all connections at once; background tasks go on.
-    pub async fn serve(self, listen: impl Listen) -> Result<ShutdownReport, ServeError> {
+    pub async fn serve<Kind>(mut self, listen: impl Listen<Kind>) -> Result<ShutdownReport, ServeError> {
         let life = self.life.clone();
         let _end = EndOnDrop(life.clone());
         watchdog::guard(&life, self.limits, self.signals);
         let signals = self.signals.then(Signals::listen).transpose().map_err(ServeError::Signals)?;
         tokio::select! {
             biased;
-            never = obey(signals, &life) => match never {},
+            never = obey(signals, std::mem::take(&mut self.stop_on), &life) => match never {},
             end = self.live(listen) => {
                 if let Ok(report) = &end {
                     report.log();
@@ -59,7 +69,7 @@ impl NexiosApp {
         }
     }
 
-    async fn live(mut self, listen: impl Listen) -> Result<ShutdownReport, ServeError> {
+    async fn live<Kind>(mut self, listen: impl Listen<Kind>) -> Result<ShutdownReport, ServeError> {
         if self.backgrounds.is_empty() {
             self.backgrounds.push(Background::global().clone());
         }
@@ -85,6 +95,7 @@ impl NexiosApp {
             stopped(&mut stops).await;
             self.into_shutdown(requests).run(hooks, stops).await
         };
+        // Both have others' code in their turns, and all of ours that ends them is punctual.
         let ((), report) = join(door.stand_open(listener), end).await;
         Ok(report)
     }
@@ -115,47 +126,75 @@ impl NexiosApp {
 
     /// Lets clients in from now on.
     fn open(&mut self, address: ListenAddress) -> Door {
-        let router = self.health.add_to(std::mem::take(&mut self.router), &self.life);
-        let server = Arc::new(Server::new(self.life.clone(), router, self.head));
-        tracing::info!(%address, "listening");
+        let mut router = std::mem::take(&mut self.router);
+        for outer in self.outer.drain(..) {
+            router = outer(router);
+        }
+        let router = self.health.add_to(router, &self.life);
+        let health = self.health.alone(&self.life);
+        let server = Server::new(self.life.clone(), router, health, self.head, self.silence);
+        log(|| tracing::info!(%address, "listening"));
         self.life.set_address(address.clone());
         self.life.enter(Phase::Ready);
-        if let Some(tell) = self.listening.take() {
-            tell(&address);
+        if let Some(tell) = self.listening.take()
+            && catch_unwind(AssertUnwindSafe(|| tell(&address))).is_err()
+        {
+            log(|| tracing::error!("`on_listening` panicked"));
         }
-        Door { server, places: Arc::new(Semaphore::new(self.connections)), silence: self.silence }
+        let places = Places::new(self.connections, self.connections_per_peer);
+        Door::new(Arc::new(server), places, self.silence)
     }
 
     fn into_shutdown(self, requests: Watched) -> Shutdown {
-        Shutdown { life: self.life, limits: self.limits, requests, backgrounds: self.backgrounds }
+        let NexiosApp { life, limits, backgrounds, strict, .. } = self;
+        Shutdown { life, limits, requests, backgrounds, strict }
     }
 }
 
-/// Stops the service with each signal.
-async fn obey(signals: Option<Signals>, life: &Life) -> Infallible {
-    let Some(mut signals) = signals else { return pending().await };
+/// Stops the service with each signal, and with the first of these futures.
+async fn obey(mut signals: Option<Signals>, stop_on: Vec<StopOn>, life: &Life) -> Infallible {
+    // Tasks, so that none of them is polled beside what they end; the set aborts them when it is dropped.
+    let mut futures: JoinSet<()> = stop_on.into_iter().collect();
     loop {
-        life.stop(signals.next().await);
+        tokio::select! {
+            signal = punctual(next(&mut signals)) => life.stop(signal),
+            Some(end) = punctual(futures.join_next()) => {
+                if end.is_err() {
+                    log(|| tracing::error!("a future of `stop_on` panicked"));
+                }
+                life.stop_once("a future of `stop_on` ended");
+            }
+        }
+    }
+}
+
+async fn next(signals: &mut Option<Signals>) -> &'static str {
+    match signals {
+        Some(signals) => signals.next().await,
+        None => pending().await,
     }
 }
 
 /// Waits until somebody has asked for the end.
 async fn stopped(stops: &mut watch::Receiver<Stops>) {
     // Never an error: the sender lives as long as the service.
-    let _ = stops.wait_for(|stops| stops.count > 0).await;
+    let _ = punctual(stops.wait_for(|stops| stops.count > 0)).await;
 }
 
 /// Runs the hooks, then opens the listener.
-async fn start(hooks: Vec<Hook>, listen: impl Listen) -> Result<(Bound, ListenAddress), ServeError> {
+async fn start<Kind, L: Listen<Kind>>(
+    hooks: Vec<Hook>,
+    listen: L,
+) -> Result<(L::Listener, ListenAddress), ServeError> {
     for hook in hooks {
         let name = hook.name.clone();
-        tracing::info!(hook = %name, "starting");
+        log(|| tracing::info!(hook = %name, "starting"));
         hook.run().await.map_err(|cause| ServeError::startup(name, cause))?;
     }
     let asked = listen.describe();
     let listening = async {
         let listener = listen.listen().await?;
-        let address = listener.address()?;
+        let address = ListenAddress::of(&listener.local_addr()?);
         Ok((listener, address))
     };
     listening.await.map_err(|cause| ServeError::Listen { address: asked, cause })

@@ -21,14 +21,15 @@ use tokio::{
 };
 
 use super::{
-    connections::Order,
+    control::{Order, Unfinished},
     hooks::Hook,
     life::{Life, Stops},
     limits::{Limits, Schedule},
+    names::counted,
     phase::Phase,
-    report::{ShutdownReport, first},
+    report::ShutdownReport,
 };
-use crate::Requests;
+use crate::{Requests, log::log, punctual::punctual};
 
 /// How long a client that has begun to send a head, or has just connected, may take for it after the close.
 const LAST_HEAD: Duration = Duration::from_millis(500);
@@ -45,6 +46,8 @@ pub(crate) struct Shutdown {
     pub(crate) limits: Limits,
     pub(crate) requests: Watched,
     pub(crate) backgrounds: Vec<Background>,
+    /// Whether answers that were cut off make the end a bad one.
+    pub(crate) strict: bool,
 }
 
 /// The requests, and the token that ends them.
@@ -68,11 +71,11 @@ impl Pace {
                 biased;
                 () = &mut work => return true,
                 // Never an error: the sender lives as long as the service.
-                Ok(()) = self.stops.changed() => {
-                    tracing::warn!("asked to stop once more: the next phase begins now");
+                Ok(()) = punctual(self.stops.changed()) => {
+                    log(|| tracing::warn!("asked to stop once more: the next phase begins now"));
                     self.schedule.hurry(Instant::now());
                 }
-                () = sleep_until(limit(&self.schedule)) => return false,
+                () = punctual(sleep_until(limit(&self.schedule))) => return false,
             }
         }
     }
@@ -87,9 +90,9 @@ impl Shutdown {
         let mut pace = Pace { schedule: Schedule::new(self.limits, begun), stops };
         // Those that came together with the first one.
         (1..count).for_each(|_| pace.schedule.hurry(begun));
-        let mut report = ShutdownReport::new(cause);
+        let mut report = ShutdownReport::new(cause, self.strict);
         let accepting = pace.schedule.close - begun;
-        tracing::info!(cause, ?accepting, total = ?self.limits.total, "draining");
+        log(|| tracing::info!(cause, ?accepting, total = ?self.limits.total, "draining"));
         self.life.enter(Phase::Draining);
         self.life.connections.tell(Order::Drain);
         pace.within(|schedule| schedule.close, pending()).await;
@@ -104,12 +107,14 @@ impl Shutdown {
 
     async fn end_work(&self, pace: &mut Pace, report: &mut ShutdownReport) {
         let life = &self.life;
-        tracing::info!(connections = life.connections.len(), sockets = life.sockets.len(), "closing");
+        log(|| {
+            tracing::info!(connections = life.connections.len(), sockets = life.sockets.len(), "closing");
+        });
         life.enter(Phase::Closing);
         life.closing.cancel(CancelReason::Shutdown);
         life.connections.tell(Order::Close);
         let drained = self.drain(&pace.schedule);
-        let mut work = pin!(self.work(drained.clone()));
+        let mut work = pin!(punctual(self.work(drained.clone())));
         let last_head = Instant::now() + LAST_HEAD;
         let mut done = pace.within(|schedule| schedule.cancel.min(last_head), work.as_mut()).await;
         if !done {
@@ -117,8 +122,11 @@ impl Shutdown {
             done = pace.within(|schedule| schedule.cancel, work.as_mut()).await;
         }
         if !done {
-            let unfinished = life.unfinished();
-            tracing::warn!(count = unfinished.len(), unfinished = ?first(&unfinished), "cancelling");
+            log(|| {
+                let Unfinished { mut work, mut streams } = life.unfinished();
+                work.append(&mut streams);
+                tracing::warn!(count = work.len(), unfinished = ?counted(&work), "cancelling");
+            });
             life.enter(Phase::Cancelling);
             life.cancelling.cancel(CancelReason::Shutdown);
             self.requests.cancelling.cancel(CancelReason::Shutdown);
@@ -126,13 +134,15 @@ impl Shutdown {
             done = pace.within(|schedule| schedule.abort, work.as_mut()).await;
         }
         if !done {
-            report.abandoned = life.unfinished();
+            let left = life.unfinished();
+            (report.abandoned, report.cut_off) = (left.work, left.streams);
             life.aborting.cancel(CancelReason::Shutdown);
             life.connections.tell(Order::Abort);
             self.requests.requests.abort_rescued();
             self.hasten_drain(Instant::now());
-            let _ = timeout(UNWIND, work).await;
+            let _ = punctual(timeout(UNWIND, work)).await;
         }
+        report.cut_off.extend(life.connections.take_cut());
         report.abandoned.extend(self.requests.requests.take_cut_off());
         report.add_drain(drained.borrow().as_ref());
     }
@@ -205,8 +215,8 @@ async fn run_hooks(hooks: Vec<Hook>, pace: &mut Pace, report: &mut ShutdownRepor
         let ended = pace.within(share, async { end = hook.run().await }).await;
         match end {
             Ok(()) if ended => continue,
-            Ok(()) => tracing::error!(hook = %name, "shutdown hook did not end in its time"),
-            Err(error) => tracing::error!(hook = %name, %error, "shutdown hook failed"),
+            Ok(()) => log(|| tracing::error!(hook = %name, "shutdown hook did not end in its time")),
+            Err(error) => log(|| tracing::error!(hook = %name, %error, "shutdown hook failed")),
         }
         report.abandoned.push(format!("shutdown hook {name}"));
     }

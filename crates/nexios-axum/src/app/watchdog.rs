@@ -20,10 +20,12 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     life::Life,
     limits::{Limits, Schedule},
+    names::counted,
     phase::Phase,
-    report::{ABANDONED, first},
+    report::ABANDONED,
     signals::Signals,
 };
+use crate::log::log;
 
 /// Whether the process is ours to end.
 static ARMED: AtomicBool = AtomicBool::new(false);
@@ -52,11 +54,11 @@ pub(super) fn guard(life: &Arc<Life>, limits: Limits, signals: bool) {
     };
     let guard = thread::Builder::new().name("nexios-watchdog".to_owned()).spawn(move || {
         if let Err(error) = guard() {
-            tracing::warn!(%error, "no watchdog");
+            log(|| tracing::warn!(%error, "no watchdog"));
         }
     });
     if let Err(error) = guard {
-        tracing::warn!(%error, "no watchdog");
+        log(|| tracing::warn!(%error, "no watchdog"));
     }
 }
 
@@ -95,12 +97,16 @@ async fn next(signals: &mut Option<Signals>) {
 }
 
 fn end_process(life: &Life) -> ! {
-    let abandoned = life.unfinished();
-    let log = move || {
-        tracing::error!(abandoned = ?first(&abandoned), "the runtime is held by blocking code; work was given up");
+    let mut abandoned = life.unfinished();
+    abandoned.work.append(&mut abandoned.streams);
+    let line = move || {
+        log(|| {
+            let abandoned = counted(&abandoned.work);
+            tracing::error!(?abandoned, "the runtime is held by blocking code; work was given up");
+        });
     };
     // Detached: it may never end.
-    drop(thread::Builder::new().spawn(log));
+    drop(thread::Builder::new().spawn(line));
     thread::sleep(LAST_LINE);
     process::exit(i32::from(ABANDONED))
 }

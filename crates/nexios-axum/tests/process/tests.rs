@@ -18,6 +18,9 @@ macro_rules! tests {
 /// The limit of all scenarios but the patient one, and what starting `kill` and noticing the end may take.
 const TOTAL: u64 = 1_500 + 400;
 
+/// What comes sooner is a repeat of the signal before.
+const NO_REPEAT: u64 = 150;
+
 fn pause(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(milliseconds));
 }
@@ -63,7 +66,21 @@ tests! {
             pause(5);
         }
         assert_eq!((get(address, "/readyz").0, get(address, "/livez").0, get(address, "/").0), (503, 200, 200));
+        pause(NO_REPEAT);
         service.stop("TERM").expect(0, 1_000);
+    }
+
+    /// As `timeout` does: to the process, and to its group.
+    fn a_signal_that_comes_twice_within_milliseconds_is_one() {
+        for _ in 0..4 {
+            let mut service = Service::start("plain");
+            let address = service.address();
+            assert_eq!(get(address, "/work").1, "started");
+            let begun = Instant::now();
+            service.signals("TERM", 2);
+            let end = service.ended(begun).expect(0, TOTAL).logged("completed=[\"import\"]");
+            assert!(!end.log.contains("asked to stop once more"), "{end:#?}");
+        }
     }
 
     fn a_second_signal_skips_the_waits_and_cancels_and_a_third_gives_up() {
@@ -76,8 +93,10 @@ tests! {
         while get(address, "/readyz").0 == 200 {
             pause(5);
         }
+        pause(NO_REPEAT);
         service.signal("INT");
         assert_eq!(answer(stuck).0, 503);
+        pause(NO_REPEAT);
         service.signal("TERM");
         let end = service.ended(begun).expect(70, 5_000).logged("asked to stop once more");
         end.logged("\"task newsletter\"");
@@ -102,7 +121,6 @@ tests! {
         let end = service.stop("TERM").expect(70, TOTAL).logged("work was given up");
         assert_eq!(end.output, "goodbye\n", "the hooks have their time");
         for name in [
-            "\"request GET /events\"",
             "\"socket feed\"",
             "\"request GET /stuck\"",
             "\"request GET /closure\"",
@@ -112,6 +130,8 @@ tests! {
             let list = end.log.lines().find(|line| line.contains("work was given up")).unwrap();
             assert!(list.contains(name), "{name} is missing: {list}");
         }
+        let list = end.log.lines().find(|line| line.contains("answers were cut off")).unwrap();
+        assert!(list.contains("\"stream GET /events\""), "{list}");
         assert_eq!((answer(stuck).0, answer(closure).0), (503, 503));
         let mut ticks = String::new();
         events.read_to_string(&mut ticks).unwrap();

@@ -49,16 +49,20 @@ async fn a_stream_with_the_life_of_the_service_ends_in_order_when_it_closes() {
 }
 
 #[tokio::test]
-async fn a_stream_without_it_is_cut_off_within_the_bound_and_named() {
-    let running = start(app(events())).await;
-    let mut client = running.client().await;
-    client.begin("/endless").await;
-    client.until(b"data: 3").await;
-    let report = running.stop().await;
-    assert_eq!(report.abandoned, ["request GET /endless"]);
-    assert!(report.elapsed < ms(2_200), "{report:?}");
-    let rest = String::from_utf8(client.rest().await).unwrap();
-    assert!(!rest.ends_with("\r\n0\r\n\r\n"), "a body that was cut off must not look complete: {rest}");
+async fn a_stream_without_it_is_cut_off_within_the_bound_named_and_no_failure_unless_asked() {
+    for strict in [false, true] {
+        let app = app(events());
+        let running = start(if strict { app.fail_on_cut_off() } else { app }).await;
+        let mut client = running.client().await;
+        client.begin("/endless").await;
+        client.until(b"data: 3").await;
+        let report = running.stop().await;
+        assert_eq!((&report.cut_off, report.abandoned.len()), (&vec!["stream GET /endless".to_owned()], 0));
+        assert_eq!(report.is_clean(), !strict);
+        assert!(report.elapsed < ms(2_200), "{report:?}");
+        let rest = String::from_utf8(client.rest().await).unwrap();
+        assert!(!rest.ends_with("\r\n0\r\n\r\n"), "a body that was cut off must not look complete: {rest}");
+    }
 }
 
 #[tokio::test]

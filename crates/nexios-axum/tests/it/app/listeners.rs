@@ -10,7 +10,7 @@ fn who() -> Router {
     Router::new().route("/", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()))
 }
 
-async fn client_of(app: NexiosApp, listen: impl nexios_axum::Listen + 'static) {
+async fn client_of<Kind: 'static>(app: NexiosApp, listen: impl nexios_axum::Listen<Kind> + 'static) {
     let handle = app.handle();
     let service = tokio::spawn(app.serve(listen));
     let address = soon(handle.ready()).await.unwrap();

@@ -1,0 +1,140 @@
+//! One request through the router, and its answer on the way out.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes, HttpBody},
+    http::{HeaderValue, Request, Response, StatusCode, Version, header},
+};
+use hyper::body::{Frame, Incoming, SizeHint};
+use tower_service::Service;
+
+use super::{
+    control::{Flight, InFlight, Order},
+    life::Life,
+};
+
+/// HTTP/2 is given an answer in pieces of its frames, so that each tells when it has left.
+const PIECE: usize = 16_384;
+
+/// Answers a request; `life` is counted by its connection.
+pub(crate) async fn answer(
+    mut router: Router,
+    request: Request<Incoming>,
+    in_flight: InFlight,
+    life: Arc<Arc<Life>>,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let http2 = request.version() == Version::HTTP_2;
+    let mut response = router.call(request).await?;
+    // An upgrade says `connection: upgrade`, and leaves the connection anyway.
+    let closes = life.is_ending() || in_flight.order() >= Order::Close;
+    if !http2 && closes && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    in_flight.answered(response.body().size_hint().exact().is_none());
+    Ok(response.map(|body| AnswerBody { body, in_flight: Arc::new(in_flight), http2, rest: Bytes::new() }))
+}
+
+/// The task of an HTTP/2 request, until its answer is cut off.
+pub(crate) async fn until_cut(request: impl Future, flight: Arc<Flight>) {
+    let mut request = pin!(request);
+    std::future::poll_fn(|cx| {
+        // Before the look, so that a cut in between wakes us again.
+        flight.register(cx.waker());
+        if flight.is_cut() { Poll::Ready(()) } else { request.as_mut().poll(cx).map(drop) }
+    })
+    .await;
+}
+
+/// A response body that keeps its request in flight.
+pub(crate) struct AnswerBody {
+    body: Body,
+    in_flight: Arc<InFlight>,
+    /// HTTP/1 writes what it is given, and the socket tells when the client does not read. HTTP/2 may not write
+    /// before the client lets it, which only the answer itself can tell.
+    http2: bool,
+    /// What the body has given and is not handed over yet.
+    rest: Bytes,
+}
+
+impl AnswerBody {
+    /// Hands the next piece of the rest over.
+    fn piece(&mut self) -> Frame<Bytes> {
+        let bytes = self.rest.split_to(self.rest.len().min(PIECE));
+        self.in_flight.hand_over();
+        Frame::data(Bytes::from_owner(Unsent { bytes, in_flight: self.in_flight.clone() }))
+    }
+}
+
+impl HttpBody for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if !self.http2 {
+            return Pin::new(&mut self.body).poll_frame(cx);
+        }
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(self.piece())));
+        }
+        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Pending => {
+                self.in_flight.source_waits();
+                return Poll::Pending;
+            }
+            end => return end,
+        };
+        match frame.into_data() {
+            Ok(data) if data.is_empty() => Poll::Ready(Some(Ok(Frame::data(data)))),
+            Ok(data) => {
+                self.rest = data;
+                Poll::Ready(Some(Ok(self.piece())))
+            }
+            Err(trailers) => Poll::Ready(Some(Ok(trailers))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        if rest > 0 {
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper.saturating_add(rest));
+            }
+            hint.set_lower(hint.lower().saturating_add(rest));
+        }
+        hint
+    }
+}
+
+/// A piece of an answer, dropped when it has left.
+struct Unsent {
+    bytes: Bytes,
+    in_flight: Arc<InFlight>,
+}
+
+impl AsRef<[u8]> for Unsent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.in_flight.sent();
+    }
+}
