@@ -26,6 +26,7 @@ use axum::response::Response;
 use nexios::{Background, CancelToken};
 use tower_layer::Layer;
 
+pub(crate) use access::never_begun;
 pub use client::TrustedProxies;
 pub use future::RequestFuture;
 pub(crate) use missing::warn_once;

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use axum::http::Method;
+
 use super::state::RequestState;
 use crate::log::log;
 
@@ -57,6 +59,21 @@ pub(super) fn client_gone(state: &RequestState) {
         duration_ms = milliseconds(state.elapsed()),
         "client went away"
     );
+}
+
+/// The client went away before anybody had begun with its request, which no layer can see: the server had read the head,
+/// and found in the same turn that there is nobody to answer.
+pub(crate) fn never_begun(method: &Method, path: &str, after: Duration) {
+    log(|| {
+        tracing::info!(
+            target: "nexios_axum::access",
+            method = method.as_str(),
+            path,
+            status = CLIENT_CLOSED_REQUEST,
+            duration_ms = milliseconds(after),
+            "client went away before its request was begun"
+        );
+    });
 }
 
 /// A handler that should have been rescued was dropped.
