@@ -7,10 +7,11 @@ use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 use axum::body::Bytes;
 use nexios::{AsyncLazy, LazyError, LazyStats, run_in_threadpool};
 use nexios_axum::Problem;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use sums::DatasetError;
+use sums::{DatasetError, Day};
 
 /// The soft limit: numbers of a day are looked at for a day.
 const FRESH_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -112,12 +113,15 @@ async fn compute(dataset: PathBuf) -> Result<Daily, AnalyticsError> {
     Ok(Daily { site, pages, completed: Instant::now() })
 }
 
-fn encode(page: Option<&str>, days: Vec<sums::Day<'_>>) -> Result<Bytes, AnalyticsError> {
-    let mut body = json!({ "days": days });
-    if let Some(page) = page {
-        body["page"] = page.into();
-    }
-    Ok(serde_json::to_vec(&body)?.into())
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<&'a str>,
+    days: Vec<Day<'a>>,
+}
+
+fn encode(page: Option<&str>, days: Vec<Day<'_>>) -> Result<Bytes, AnalyticsError> {
+    Ok(serde_json::to_vec(&Body { page, days })?.into())
 }
 
 /// Why there are no sums.

@@ -26,6 +26,10 @@ async fn the_page_tries_every_route_and_needs_nothing_from_elsewhere() {
         assert!(html.contains(&format!("action=\"{route}\"")), "{route} is not on the page");
     }
     assert!(html.contains("data-live=\"/tasks/events\""), "no live progress");
+    // Whoever comes here has no task to cancel yet.
+    assert!(!html.contains("data-path value"), "a task is chosen beforehand");
+    // A button with a name, such as that of a refresh, is part of what its form says.
+    assert!(html.contains("new FormData(form, button)"));
     assert!(!html.contains("http://") && !html.contains("https://"), "the page loads something");
 }
 
