@@ -1,6 +1,7 @@
 //! A service on real sockets, and a client that writes its bytes by hand.
 
 mod background;
+mod busy;
 mod clients;
 mod connections;
 mod http2;
