@@ -4,12 +4,14 @@ mod background;
 mod busy;
 mod clients;
 mod connections;
+mod crowd;
 mod http2;
 mod listeners;
 mod progress;
 mod shutdown;
 mod start;
 mod stuck;
+mod unread;
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
