@@ -11,6 +11,7 @@ use std::{
 };
 
 use axum::{extract::ConnectInfo, http::Extensions, serve::Listener};
+use futures_util::future::{Either, select};
 use tokio::{
     net::TcpStream,
     task::coop::consume_budget,
@@ -69,10 +70,9 @@ impl Door {
         let (mut pause, mut last_clients) = (PAUSE[0], LAST_CLIENTS);
         while last_clients > 0 {
             // Clients first: whoever has come until then is let in.
-            let accepted = tokio::select! {
-                biased;
-                accepted = accept(&mut listener) => accepted,
-                _ = &mut closed => return,
+            let accepted = match select(pin!(accept(&mut listener)), closed.as_mut()).await {
+                Either::Left((accepted, _)) => accepted,
+                Either::Right(_) => return,
             };
             match accepted {
                 Ok((stream, address)) => {
@@ -84,10 +84,8 @@ impl Door {
                 Err(error) => {
                     log(|| tracing::error!(%error, ?pause, "cannot accept connections"));
                     self.server.life.connections.close_idle(None);
-                    tokio::select! {
-                        biased;
-                        _ = &mut closed => return,
-                        () = punctual(sleep(pause)) => {}
+                    if let Either::Left(_) = select(closed.as_mut(), pin!(punctual(sleep(pause)))).await {
+                        return;
                     }
                     pause = (pause * 2).min(PAUSE[1]);
                 }

@@ -144,7 +144,7 @@ impl Server {
         let protocol = self.protocol(control);
         let mut connection = pin!(protocol.serve_connection_with_upgrades(stream, service));
         let head = if beyond { self.head.min(HEAD_BEYOND) } else { self.head };
-        let mut clock = pin!(tokio::time::sleep(head));
+        let mut clock = pin!(tokio::time::sleep(head.min(self.unread)));
         let mut hurried = false;
         let mut goodbye = None;
         // The end of the peer, and the request in flight for which it is watched.

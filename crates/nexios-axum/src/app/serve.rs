@@ -4,14 +4,18 @@ use std::{
     convert::Infallible,
     future::pending,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
 use axum::serve::Listener;
-use futures_util::future::join;
+use futures_util::future::{Either, join, select};
 use nexios::{Background, CancelReason};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
 
 use super::{
     AppRequests, NexiosApp, StopOn,
@@ -57,16 +61,15 @@ impl NexiosApp {
         let _end = EndOnDrop(life.clone());
         watchdog::guard(&life, self.limits, self.signals);
         let signals = self.signals.then(Signals::listen).transpose().map_err(ServeError::Signals)?;
-        tokio::select! {
-            biased;
-            never = obey(signals, std::mem::take(&mut self.stop_on), &life) => match never {},
-            end = self.live(listen) => {
-                if let Ok(report) = &end {
-                    report.log();
-                }
-                end
-            }
+        let obey = pin!(obey(signals, std::mem::take(&mut self.stop_on), &life));
+        let end = match select(obey, pin!(self.live(listen))).await {
+            Either::Left((never, _)) => match never {},
+            Either::Right((end, _)) => end,
+        };
+        if let Ok(report) = &end {
+            report.log();
         }
+        end
     }
 
     async fn live<Kind>(mut self, listen: impl Listen<Kind>) -> Result<ShutdownReport, ServeError> {
@@ -75,10 +78,9 @@ impl NexiosApp {
         }
         let mut stops = self.life.stops();
         let startup = std::mem::take(&mut self.startup);
-        let started = tokio::select! {
-            biased;
-            () = stopped(&mut stops) => Ok(None),
-            started = start(startup, listen) => started.map(Some),
+        let started = match select(pin!(stopped(&mut stops)), pin!(start(startup, listen))).await {
+            Either::Left(_) => Ok(None),
+            Either::Right((started, _)) => started.map(Some),
         };
         let requests = self.watch_requests();
         let (listener, address) = match started {
@@ -156,15 +158,22 @@ async fn obey(mut signals: Option<Signals>, stop_on: Vec<StopOn>, life: &Life) -
     // Tasks, so that none of them is polled beside what they end; the set aborts them when it is dropped.
     let mut futures: JoinSet<()> = stop_on.into_iter().collect();
     loop {
-        tokio::select! {
-            signal = punctual(next(&mut signals)) => life.stop(signal),
-            Some(end) = punctual(futures.join_next()) => {
+        match select(pin!(punctual(next(&mut signals))), pin!(punctual(next_end(&mut futures)))).await {
+            Either::Left((signal, _)) => life.stop(signal),
+            Either::Right((end, _)) => {
                 if end.is_err() {
                     log(|| tracing::error!("a future of `stop_on` panicked"));
                 }
                 life.stop_once("a future of `stop_on` ended");
             }
         }
+    }
+}
+
+async fn next_end(futures: &mut JoinSet<()>) -> Result<(), JoinError> {
+    match futures.join_next().await {
+        Some(end) => end,
+        None => pending().await,
     }
 }
 

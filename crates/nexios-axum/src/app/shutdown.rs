@@ -13,11 +13,11 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{join, join_all, join3};
+use futures_util::future::{Either, join, join_all, join3, select};
 use nexios::{Background, CancelReason, CancelToken, Drain, DrainReport};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -67,15 +67,15 @@ impl Pace {
     async fn within(&mut self, limit: impl Fn(&Schedule) -> Instant, work: impl Future<Output = ()>) -> bool {
         let mut work = pin!(work);
         loop {
-            tokio::select! {
-                biased;
-                () = &mut work => return true,
-                // Never an error: the sender lives as long as the service.
-                Ok(()) = punctual(self.stops.changed()) => {
+            let ours = pin!(punctual(timeout_at(limit(&self.schedule), self.stops.changed())));
+            match select(work.as_mut(), ours).await {
+                Either::Left(_) => return true,
+                Either::Right((Ok(Ok(())), _)) => {
                     log(|| tracing::warn!("asked to stop once more: the next phase begins now"));
                     self.schedule.hurry(Instant::now());
                 }
-                () = punctual(sleep_until(limit(&self.schedule))) => return false,
+                // The limit; no error of the channel, as the sender lives as long as the service.
+                Either::Right(_) => return false,
             }
         }
     }

@@ -1,14 +1,17 @@
 //! A service on real sockets, and a client that writes its bytes by hand.
 
 mod background;
+mod busy;
 mod clients;
 mod connections;
+mod crowd;
 mod http2;
 mod listeners;
 mod progress;
 mod shutdown;
 mod start;
 mod stuck;
+mod unread;
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
