@@ -27,9 +27,6 @@ use crate::{
     race::{Cause, Driver, Outcome, Start},
 };
 
-/// The most attempts of one call.
-const MOST_ATTEMPTS: usize = 10;
-
 /// A policy for one operation that is safe to repeat: attempt it again when it is slow or fails.
 ///
 /// The first attempt to succeed wins and the others are dropped, so the operation must be idempotent and
@@ -77,6 +74,26 @@ struct Policy {
     /// `None`: no budget, every hedge may start.
     budget: Option<Budget>,
     counters: Counters,
+}
+
+impl HedgeBuilder {
+    /// Makes the policy.
+    #[must_use]
+    pub fn build(self) -> Hedge {
+        let pace = match self.delay {
+            Delay::Percentile(share) => Some(Pace::new(share, self.warm_up)),
+            _ => None,
+        };
+        Hedge {
+            policy: Arc::new(Policy {
+                max_attempts: self.max_attempts,
+                delay: self.delay,
+                pace,
+                budget: self.budget.map(Budget::new),
+                counters: Counters::default(),
+            }),
+        }
+    }
 }
 
 impl Hedge {

@@ -1,14 +1,11 @@
 //! Races: several ways to one value, the first success wins.
 
-mod alarm;
 mod candidate;
 mod clock;
 mod contender;
 mod driver;
 mod failure;
-mod lineup;
 mod rules;
-mod waiting;
 mod winner;
 
 use std::{
@@ -80,6 +77,8 @@ use crate::CancelScope;
 /// # Cancel safety
 ///
 /// See [`Race::winner`].
+// Always: as `Driver::new`.
+#[inline(always)]
 pub fn run_until_first_complete<'env, T, E>(
     candidates: impl IntoIterator<Item = Candidate<'env, T, E>>,
 ) -> Race<'env, T, E> {
@@ -94,7 +93,9 @@ pub fn run_until_first_complete<'env, T, E>(
 ///   have failed, the next starts at once, and later delays count from that start.
 /// * An error, a timeout, a refused value are failures. Of what happens in one instant, a success counts
 ///   before anything else; of several successes, the one lowest in the list.
-/// * A candidate is polled when it starts and when it was woken, not when another one was.
+/// * A wake-up polls every candidate that runs, the lowest in the list first (after code that is always ready has used up the
+///   task's turn, the next turn begins with another one). That is meant for two to ten candidates; to watch
+///   hundreds of futures take a [`TaskGroup`](crate::TaskGroup).
 /// * The losers and all timers are dropped before the value is returned.
 ///
 /// A race made inside a [`CancelScope`] ends with it: its running candidates are reported as
@@ -154,20 +155,9 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
         self
     }
 
-    /// Makes a panic a failure of its candidate: [`Failure::Panicked`]. Default: it ends the race and
-    /// resumes in the caller.
-    ///
-    /// Use it when a candidate is code that you do not trust. It must not leave state behind that others
-    /// share, see [`UnwindSafe`](std::panic::UnwindSafe).
-    pub fn panic_is_failure(mut self) -> Self {
-        self.driver.rules_mut().panic_is_failure = true;
-        self
-    }
-
     /// Runs the race and tells who won.
     ///
-    /// The winner's time counts from the first poll of the future returned here, which is that of the race
-    /// unless the race itself was polled before.
+    /// The winner's time counts from the first poll of the race.
     ///
     /// # Examples
     ///
@@ -204,7 +194,7 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     /// far is lost, as far as they are not cancel safe themselves.
     pub async fn winner(mut self) -> Result<Winner<T>, RaceError<E>> {
         let driver = &mut self.driver;
-        let began = Instant::now();
+        let began = driver.began().unwrap_or_else(Instant::now);
         match poll_fn(|cx| driver.poll(cx, |_, _, _| true)).await {
             Outcome::Won { index, name, value } => {
                 Ok(Winner { value, name, index, elapsed: began.elapsed(), started: driver.started() })

@@ -7,10 +7,13 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{MOST_ATTEMPTS, pace::Pace};
+use super::pace::Pace;
 use crate::race::{Contender, Plan, Start};
 
-const NAMES: [&str; MOST_ATTEMPTS] = [
+/// The most attempts of one call.
+pub(super) const MOST_ATTEMPTS: usize = NAMES.len();
+
+const NAMES: [&str; 10] = [
     "attempt 1",
     "attempt 2",
     "attempt 3",

@@ -1,6 +1,6 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use super::{Budget, Counters, Hedge, MOST_ATTEMPTS, Pace, Policy};
+use super::attempt::MOST_ATTEMPTS;
 
 /// When the next attempt starts while the ones before it are still running.
 ///
@@ -26,10 +26,10 @@ pub enum Delay {
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct HedgeBuilder {
-    max_attempts: usize,
-    delay: Delay,
-    budget: Option<f64>,
-    warm_up: u64,
+    pub(super) max_attempts: usize,
+    pub(super) delay: Delay,
+    pub(super) budget: Option<f64>,
+    pub(super) warm_up: u64,
 }
 
 impl Default for HedgeBuilder {
@@ -82,23 +82,5 @@ impl HedgeBuilder {
     pub fn warm_up(mut self, answers: u64) -> Self {
         self.warm_up = answers;
         self
-    }
-
-    /// Makes the policy.
-    #[must_use]
-    pub fn build(self) -> Hedge {
-        let pace = match self.delay {
-            Delay::Percentile(share) => Some(Pace::new(share, self.warm_up)),
-            _ => None,
-        };
-        Hedge {
-            policy: Arc::new(Policy {
-                max_attempts: self.max_attempts,
-                delay: self.delay,
-                pace,
-                budget: self.budget.map(Budget::new),
-                counters: Counters::default(),
-            }),
-        }
     }
 }

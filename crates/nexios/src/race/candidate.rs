@@ -23,37 +23,32 @@ pub struct Candidate<'env, T, E> {
 
 pin_project_lite::pin_project! {
     struct Planned<F> {
-        name: Cow<'static, str>,
-        plan: Plan,
+        label: Label,
         #[pin]
         future: F,
     }
 }
 
+/// What was said about a candidate.
+struct Label {
+    name: Cow<'static, str>,
+    plan: Plan,
+}
+
 /// A planned future of any type.
 trait Erased<T, E> {
-    fn name(&self) -> &str;
-    fn take_name(self: Pin<&mut Self>) -> Cow<'static, str>;
-    fn plan(&self) -> &Plan;
-    fn plan_mut(self: Pin<&mut Self>) -> &mut Plan;
+    fn label(&self) -> &Label;
+    fn label_mut(self: Pin<&mut Self>) -> &mut Label;
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>>;
 }
 
 impl<T, E, F: Future<Output = Result<T, E>>> Erased<T, E> for Planned<F> {
-    fn name(&self) -> &str {
-        &self.name
+    fn label(&self) -> &Label {
+        &self.label
     }
 
-    fn take_name(self: Pin<&mut Self>) -> Cow<'static, str> {
-        mem::take(self.project().name)
-    }
-
-    fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    fn plan_mut(self: Pin<&mut Self>) -> &mut Plan {
-        self.project().plan
+    fn label_mut(self: Pin<&mut Self>) -> &mut Label {
+        self.project().label
     }
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
@@ -68,7 +63,7 @@ impl<'env, T, E> Candidate<'env, T, E> {
         future: impl Future<Output = Result<T, E>> + Send + 'env,
     ) -> Self {
         let plan = Plan { start: Start::Together, limit: None };
-        Self { boxed: Box::pin(Planned { name: name.into(), plan, future }) }
+        Self { boxed: Box::pin(Planned { label: Label { name: name.into(), plan }, future }) }
     }
 
     /// Starts it this long after the previous one in the list actually started.
@@ -77,7 +72,7 @@ impl<'env, T, E> Candidate<'env, T, E> {
     /// [RFC 8305](https://www.rfc-editor.org/rfc/rfc8305#section-5) ("happy eyeballs"). Default: no delay.
     /// Of `after` and [`on_failure`](Self::on_failure) the last call counts.
     pub fn after(mut self, delay: Duration) -> Self {
-        self.boxed.as_mut().plan_mut().start = Start::After(delay);
+        self.boxed.as_mut().label_mut().plan.start = Start::After(delay);
         self
     }
 
@@ -85,24 +80,24 @@ impl<'env, T, E> Candidate<'env, T, E> {
     ///
     /// Running into the limit is a failure: [`Failure::TimedOut`](crate::Failure::TimedOut).
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.boxed.as_mut().plan_mut().limit = Some(limit);
+        self.boxed.as_mut().label_mut().plan.limit = Some(limit);
         self
     }
 
     /// Starts it only when all earlier ones have failed.
     pub fn on_failure(mut self) -> Self {
-        self.boxed.as_mut().plan_mut().start = Start::OnFailure;
+        self.boxed.as_mut().label_mut().plan.start = Start::OnFailure;
         self
     }
 }
 
 impl<T, E> Contender<T, E> for Candidate<'_, T, E> {
     fn plan(&self) -> &Plan {
-        self.boxed.plan()
+        &self.boxed.label().plan
     }
 
     fn take_name(&mut self, _index: usize) -> Cow<'static, str> {
-        self.boxed.as_mut().take_name()
+        mem::take(&mut self.boxed.as_mut().label_mut().name)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
@@ -112,9 +107,9 @@ impl<T, E> Contender<T, E> for Candidate<'_, T, E> {
 
 impl<T, E> fmt::Debug for Candidate<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { start, limit } = self.boxed.plan();
+        let Label { name, plan: Plan { start, limit } } = self.boxed.label();
         f.debug_struct("Candidate")
-            .field("name", &self.boxed.name())
+            .field("name", name)
             .field("start", start)
             .field("timeout", limit)
             .finish_non_exhaustive()

@@ -1,38 +1,39 @@
-//! The state machine of a race: starts the contenders in the order of the list, polls those that were woken,
-//! and decides.
+//! The state machine of a race: starts the contenders in the order of the list, polls those that run, and decides.
 //!
 //! # Invariants
 //!
 //! 1. Contenders start in list order: all before `next` have started, none from `next` on.
-//! 2. A poll of the race polls every woken contender, lowest index first, before it decides; so a success
-//!    beats whatever else happens in the same instant, and among successes the lowest index wins.
-//! 3. A contender is polled when it starts and after its own alarm rang, never otherwise.
+//! 2. A poll of the race polls every contender that runs, once, before it decides; so a success beats whatever else
+//!    happens in the same instant, and among successes the lowest index wins.
+//! 3. The lowest index is polled first, unless the last poll of the race used up the task's cooperative budget: then
+//!    another contender has the first turn, so nobody who is always ready keeps the others from theirs.
 //! 4. Before the outcome is returned, or a panic resumed, every future and timer of the race is dropped.
-//! 5. Without times the clock is never read and no timer is made, so no runtime is needed.
+//! 5. Without times no timer is made, so no runtime is needed.
 
 use std::{
     borrow::Cow,
-    fmt, mem,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    fmt,
+    future::Future,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::task::waker_ref;
-use tokio::time::Instant;
+use smallvec::SmallVec;
+use tokio::{task::coop::has_budget_remaining, time::Instant};
 
 use super::{
-    Failure, RaceError,
-    alarm::Alarm,
     clock::{Clock, End},
     contender::{Contender, Plan, Start},
-    lineup::Lineup,
-    rules::{Rules, panic_message},
-    waiting::Waiting,
+    failure::{Failure, RaceError},
+    rules::Rules,
 };
-use crate::{CancelReason, CancelScope, CancelToken};
+use crate::{CancelReason, CancelScope, CancelToken, punctual::poll_punctual};
+
+/// So many places lie in the race itself, without an allocation.
+const FEW: usize = 4;
 
 /// Why a contender starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,31 +50,74 @@ pub(crate) enum Outcome<T> {
     Lost { limit_hit: bool },
 }
 
-/// One race under way.
+/// One race under way. It is moved about before it is polled, and most races are won at once: so it is small.
 pub(crate) struct Driver<'env, C, T, E> {
-    /// Those that have not ended.
-    lineup: Lineup<C>,
-    /// The first contender that has not started.
+    /// Those that have not ended, each in its place; empty when the race is over.
+    places: SmallVec<[Option<C>; FEW]>,
+    /// The first contender that has not started; to start is to be polled.
     next: usize,
-    /// How many contenders are running.
-    running: usize,
-    /// How many contenders were polled, which are the first of the list; less than `next` when the first
-    /// finisher of a poll decides.
-    polled: usize,
     stage: Stage,
-    /// Whether the next contender was refused its start and has to wait until nobody runs.
-    held_back: bool,
     /// Set by an outcome that ends the race without a winner.
     decided: bool,
-    /// Whether there is something to measure.
-    timed: bool,
-    /// `None`: the defaults.
-    rules: Option<Box<Rules<'env, T, E>>>,
     /// The token of the surrounding scope.
     token: Option<CancelToken>,
+    /// What a race needs only when it has rules, has to wait or to measure, or has seen a failure.
+    rest: Option<Box<Rest<'env, T, E>>>,
+}
+
+struct Rest<'env, T, E> {
+    rules: Rules<'env, T, E>,
+    /// `None`: there is nothing to measure.
+    clock: Option<Clock>,
+    /// When the race was polled first; known once it had to wait or to measure.
+    began: Option<Instant>,
+    /// Waits for the token of the scope.
+    cancelled: Option<Pin<Box<dyn Future<Output = CancelReason> + Send>>>,
+    /// Who is polled first in the next poll of the race.
+    turn: usize,
+    /// Whether the next contender was refused its start and has to wait until nobody runs.
+    held_back: bool,
     /// Those that have ended, in the order of their ends: index, name, why.
     ended: Vec<(usize, Cow<'static, str>, Failure<E>)>,
-    waiting: Option<Pin<Box<Waiting>>>,
+}
+
+impl<T, E> Default for Rest<'_, T, E> {
+    fn default() -> Self {
+        Self {
+            rules: Rules::default(),
+            clock: None,
+            began: None,
+            cancelled: None,
+            turn: 0,
+            held_back: false,
+            ended: Vec::new(),
+        }
+    }
+}
+
+impl<T, E> Rest<'_, T, E> {
+    /// Whether the next contender is due by its delay; `follows` if the one before it starts right now.
+    fn is_due(&mut self, delay: Duration, follows: bool, now: &mut Option<Instant>) -> bool {
+        let now = *now.get_or_insert_with(Instant::now);
+        let clock = self.clock.get_or_insert_default();
+        if follows {
+            // A delay beyond the end of the clock never ends.
+            clock.due = now.checked_add(delay);
+        }
+        clock.due.is_some_and(|due| due <= now)
+    }
+
+    /// Notes that a contender starts.
+    fn started(&mut self, index: usize, limit: Option<Duration>, now: &mut Option<Instant>) {
+        self.held_back = false;
+        if let Some(clock) = &mut self.clock {
+            clock.due = None;
+        }
+        if let Some(limit) = limit {
+            let now = *now.get_or_insert_with(Instant::now);
+            self.clock.get_or_insert_default().limit(index, limit, now);
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,77 +129,73 @@ enum Stage {
 
 impl<'env, C, T, E> Driver<'env, C, T, E> {
     /// Lines the contenders up for a race that ends with `scope`.
+    // Always: the list is then made where the caller keeps it, a fifth of the whole race of three.
+    #[inline(always)]
     pub(crate) fn new(contenders: impl IntoIterator<Item = C>, scope: Option<CancelScope>) -> Self {
-        let lineup: Lineup<C> = contenders.into_iter().collect();
-        let (mut token, mut waiting) = (None, None);
+        let mut places = SmallVec::new();
+        for contender in contenders {
+            places.push(Some(contender));
+        }
+        let mut driver = Self { places, next: 0, stage: Stage::New, decided: false, token: None, rest: None };
         if let Some(scope) = scope {
-            token = Some(scope.token());
-            waiting = scope.deadline().map(|deadline| {
-                let mut waiting = Box::pin(Waiting::new(lineup.places().len()));
-                waiting.as_mut().project().clock.set_deadline(deadline);
-                waiting
-            });
+            driver.token = Some(scope.token());
+            if let Some(deadline) = scope.deadline() {
+                driver.clock().deadline = Some(deadline);
+            }
         }
-        Self {
-            lineup,
-            next: 0,
-            running: 0,
-            polled: 0,
-            stage: Stage::New,
-            held_back: false,
-            decided: false,
-            timed: waiting.is_some(),
-            rules: None,
-            token,
-            ended: Vec::new(),
-            waiting,
-        }
+        driver
     }
 
     pub(super) fn rules_mut(&mut self) -> &mut Rules<'env, T, E> {
-        self.rules.get_or_insert_default()
+        &mut self.rest().rules
     }
 
     pub(super) fn set_timeout(&mut self, limit: Duration) {
-        self.clock().set_timeout(limit);
+        self.clock().timeout = Some(limit);
     }
 
-    fn first_completed(&self) -> bool {
-        self.rules.as_ref().is_some_and(|rules| rules.first_completed)
-    }
-
-    fn discard(&self, value: T) {
-        if let Some(rules) = &self.rules {
-            rules.discard(value);
-        }
+    /// When the race was polled first, if it was and had to wait.
+    pub(super) fn began(&self) -> Option<Instant> {
+        self.rest.as_ref()?.began
     }
 
     /// How many contenders were polled.
     pub(super) fn started(&self) -> usize {
-        self.polled
+        self.next
+    }
+
+    fn rest(&mut self) -> &mut Rest<'env, T, E> {
+        self.rest.get_or_insert_default()
+    }
+
+    fn rules(&self) -> Option<&Rules<'env, T, E>> {
+        self.rest.as_ref().map(|rest| &rest.rules)
     }
 
     /// The clock of a race that has something to measure.
-    fn clock(&mut self) -> Pin<&mut Clock> {
-        self.timed = true;
-        self.waiting().project().clock
+    fn clock(&mut self) -> &mut Clock {
+        self.rest().clock.get_or_insert_default()
     }
 
-    fn waiting(&mut self) -> Pin<&mut Waiting> {
-        let contenders = self.lineup.places().len();
-        self.waiting.get_or_insert_with(|| Box::pin(Waiting::new(contenders))).as_mut()
+    fn first_completed(&self) -> bool {
+        self.rules().is_some_and(|rules| rules.first_completed)
+    }
+
+    fn discard(&self, value: T) {
+        if let Some(rules) = self.rules() {
+            rules.discard(value);
+        }
     }
 
     /// Drops every contender and the timer.
+    #[inline]
     fn clear(&mut self) {
         self.stage = Stage::Over;
-        if let Some(waiting) = &self.waiting {
-            waiting.alarms.forget();
+        drop(mem::take(&mut self.places));
+        if let Some(rest) = &mut self.rest {
+            rest.clock = None;
+            rest.cancelled = None;
         }
-        for place in self.lineup.places_mut() {
-            *place = None;
-        }
-        self.waiting = None;
     }
 }
 
@@ -165,63 +205,63 @@ impl<C: fmt::Debug, T, E> Driver<'_, C, T, E> {
         &self,
         output: &'s mut fmt::DebugStruct<'a, 'b>,
     ) -> &'s mut fmt::DebugStruct<'a, 'b> {
-        let (running, waiting) = self.lineup.places().split_at(self.next);
+        let (running, waiting) = self.places.split_at(self.next.min(self.places.len()));
         output
             .field("running", &running.iter().flatten().collect::<Vec<_>>())
             .field("waiting", &waiting.iter().flatten().collect::<Vec<_>>())
-            .field("rules", &self.rules)
+            .field("rules", &self.rules())
             .field("token", &self.token)
-            .field("clock", &self.waiting)
+            .field("clock", &self.rest.as_ref().and_then(|rest| rest.clock.as_ref()))
     }
 }
 
-impl<C, T, E> Driver<'_, C, T, E>
-where
-    C: Contender<T, E>,
-{
+impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
     /// Drives the race. `begin` lets a contender start, or says no when it must not before all others have
     /// failed.
     ///
     /// # Panics
     ///
     /// With the panic of a contender or rule, after everything was dropped; and when the race is over.
+    #[inline]
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         mut begin: impl FnMut(usize, &mut C, Cause) -> bool,
     ) -> Poll<Outcome<T>> {
-        match catch_unwind(AssertUnwindSafe(|| self.step(cx, &mut begin))) {
-            Ok(outcome) => outcome,
-            Err(panic) => {
-                self.clear();
-                resume_unwind(panic)
-            }
-        }
+        let unwinding = Unwinding(self);
+        let polled = unwinding.0.step(cx, &mut begin);
+        // Nothing unwinds.
+        mem::forget(unwinding);
+        polled
     }
 
     /// What became of every contender of a race that is lost.
     pub(crate) fn error(&mut self, limit_hit: bool) -> RaceError<E> {
-        let mut ended = mem::take(&mut self.ended);
+        let mut ended = mem::take(&mut self.rest().ended);
         ended.sort_unstable_by_key(|(index, ..)| *index);
         RaceError::new(ended.into_iter().map(|(_, name, failure)| (name, failure)).collect(), limit_hit)
     }
 
+    #[inline]
     fn step(
         &mut self,
         cx: &mut Context<'_>,
         begin: &mut impl FnMut(usize, &mut C, Cause) -> bool,
     ) -> Poll<Outcome<T>> {
+        let mut winner = None;
         match self.stage {
             Stage::New => self.begin(),
-            Stage::Running => {}
+            Stage::Running => self.poll_running(cx, &mut winner),
             Stage::Over => panic!("a race that is over was polled again"),
         }
         loop {
-            if let Some((index, name, value)) = self.poll_woken() {
+            if let Some((index, value)) = winner {
+                let name =
+                    self.places[index].as_mut().map(|winner| winner.take_name(index)).unwrap_or_default();
                 self.clear();
                 return Poll::Ready(Outcome::Won { index, name, value });
             }
-            let now = self.timed.then(Instant::now);
+            let now = self.now();
             if let Some(now) = now.filter(|_| !self.decided) {
                 self.expire(now);
             }
@@ -232,248 +272,208 @@ where
                 let timeout = reason == CancelReason::Deadline;
                 return self.lose(timeout, || if timeout { Failure::TimedOut } else { Failure::Cancelled });
             }
-            if self.start_due(now, begin) {
+            // Starting comes after all other decisions, so that nothing is polled once it is over. Those that have
+            // started may have failed at once, so it is all looked at again.
+            if self.start_due(now, begin, cx, &mut winner) {
                 continue;
             }
-            let over = self.end_of_time().filter(|end| now.is_some_and(|now| end.at <= now));
-            if self.running == 0 && (over.is_none() || self.next == self.lineup.places().len()) {
+            let over = self.end().filter(|end| now.is_some_and(|now| end.at <= now));
+            if !self.is_running() && (over.is_none() || self.next == self.places.len()) {
                 return self.lose(false, || Failure::Cancelled);
             }
             if let Some(end) = over {
                 return self
                     .lose(true, || if end.inherited { Failure::TimedOut } else { Failure::Cancelled });
             }
-            if self.watch(cx) {
-                cx.waker().wake_by_ref();
-            }
+            self.wait(cx);
             return Poll::Pending;
         }
     }
 
+    /// Whether anybody runs.
+    fn is_running(&self) -> bool {
+        self.places.iter().take(self.next).any(Option::is_some)
+    }
+
     fn begin(&mut self) {
         self.stage = Stage::Running;
-        if self.timed {
-            self.clock().begin(Instant::now());
+        if self.rest.as_ref().is_some_and(|rest| rest.clock.is_some()) {
+            let now = Instant::now();
+            self.rest().began = Some(now);
+            self.clock().begin(now);
         }
     }
 
+    /// The time, if there is something to measure.
+    fn now(&self) -> Option<Instant> {
+        let timed = self.rest.as_ref().is_some_and(|rest| rest.clock.is_some());
+        timed.then(Instant::now)
+    }
+
     /// When the race is over, whatever happens.
-    fn end_of_time(&self) -> Option<End> {
-        self.waiting.as_ref()?.clock.end()
+    fn end(&self) -> Option<End> {
+        self.rest.as_ref()?.clock.as_ref()?.end
     }
 
     /// Ends the race without a winner; what was running failed as `failure` says.
+    #[cold]
     fn lose(&mut self, limit_hit: bool, failure: impl Fn() -> Failure<E>) -> Poll<Outcome<T>> {
-        for index in 0..self.lineup.places().len() {
-            let failure = if index < self.polled { failure() } else { Failure::NotStarted };
+        for index in 0..self.places.len() {
+            let failure = if index < self.next { failure() } else { Failure::NotStarted };
             self.fail(index, failure);
         }
         self.clear();
         Poll::Ready(Outcome::Lost { limit_hit })
     }
 
-    /// Drops a contender, if it has not ended before, and gives its name.
-    fn drop_contender(&mut self, index: usize) -> Option<Cow<'static, str>> {
-        let mut contender = self.lineup.places_mut()[index].take()?;
+    /// Drops a contender and notes why it did not win, if it has not ended before.
+    #[cold]
+    fn fail(&mut self, index: usize, failure: Failure<E>) {
+        let Some(mut contender) = self.places[index].take() else { return };
         let name = contender.take_name(index);
         drop(contender);
-        if let Some(waiting) = &mut self.waiting {
-            let waiting = waiting.as_mut().project();
-            waiting.alarms.retire(index);
-            waiting.clock.forget_limit(index);
+        let rest = self.rest();
+        if let Some(clock) = &mut rest.clock {
+            clock.forget_limit(index);
         }
-        Some(name)
+        rest.ended.push((index, name, failure));
     }
 
-    /// Notes why a contender did not win and drops it, if it has not ended before.
-    fn fail(&mut self, index: usize, failure: Failure<E>) {
-        if let Some(name) = self.drop_contender(index) {
-            self.ended.push((index, name, failure));
-        }
-    }
-
-    /// Polls every contender that is due for a poll, and returns the winner if there is one.
-    fn poll_woken(&mut self) -> Option<(usize, Cow<'static, str>, T)> {
-        let mut winner = None;
-        // An alarm that one contender did not need is the next one's.
-        let mut spare = None;
-        for index in 0..self.next {
-            let Some(result) = self.poll_contender(index, &mut spare) else {
-                continue;
-            };
-            self.running -= 1;
-            let failure = match result {
-                Ok(Ok(value)) if winner.is_some() => {
-                    self.discard(value);
-                    Failure::Cancelled
-                }
-                Ok(Ok(value)) if self.rules.as_ref().is_none_or(|rules| rules.accepts(&value)) => {
-                    let name = self.drop_contender(index).unwrap_or_default();
-                    winner = Some((index, name, value));
-                    if self.first_completed() {
-                        break;
-                    }
-                    continue;
-                }
-                Ok(Ok(value)) => {
-                    self.discard(value);
-                    Failure::Refused
-                }
-                Ok(Err(error)) => {
-                    self.decided |= self.rules.as_ref().is_some_and(|rules| rules.is_fatal(&error));
-                    Failure::Failed(error)
-                }
-                Err(message) => Failure::Panicked(message),
-            };
-            if winner.is_none() {
-                self.fail(index, failure);
-            } else {
-                self.drop_contender(index);
-            }
-            if self.first_completed() {
-                self.decided = true;
+    /// Polls everyone that runs.
+    fn poll_running(&mut self, cx: &mut Context<'_>, winner: &mut Option<(usize, T)>) {
+        let turn = self.rest.as_ref().map_or(0, |rest| rest.turn);
+        let mut first_finisher = usize::MAX;
+        for index in (turn..self.next).chain(0..turn) {
+            let Some(contender) = &mut self.places[index] else { continue };
+            let Poll::Ready(result) = contender.poll(cx) else { continue };
+            first_finisher = first_finisher.min(index);
+            // Out of order, one that is lower may have finished as well.
+            if self.finish(index, result, winner) && turn == 0 {
                 break;
             }
         }
-        if let Some(spare) = spare {
-            Alarm::keep(spare);
+        if self.first_completed()
+            && let Some((_, late)) = winner.take_if(|(index, _)| *index > first_finisher)
+        {
+            self.discard(late);
         }
-        winner
     }
 
-    /// Polls a contender if it is running and due; `None` while it has no outcome, `Err` for a panic's message.
-    fn poll_contender(
-        &mut self,
-        index: usize,
-        spare: &mut Option<Arc<Alarm>>,
-    ) -> Option<Result<Result<T, E>, String>> {
-        let contender = self.lineup.places_mut()[index].as_mut()?;
-        let first = index >= self.polled;
-        let mut made = None;
-        let alarm = if first {
-            self.polled = index + 1;
-            made.insert(spare.take().unwrap_or_else(Alarm::take))
-        } else {
-            let alarm = self.waiting.as_ref()?.alarms.get(index)?;
-            if !alarm.take_woken() {
-                return None;
-            }
-            alarm
-        };
-        let outcome = {
-            let waker = waker_ref(alarm);
-            let mut cx = Context::from_waker(&waker);
-            if self.rules.as_ref().is_some_and(|rules| rules.panic_is_failure) {
-                match catch_unwind(AssertUnwindSafe(|| contender.poll(&mut cx))) {
-                    Ok(outcome) => outcome.map(Ok),
-                    Err(panic) => Poll::Ready(Err(panic_message(&*panic))),
+    /// Judges what a contender has returned; true when the first to finish decides.
+    #[inline]
+    fn finish(&mut self, index: usize, result: Result<T, E>, winner: &mut Option<(usize, T)>) -> bool {
+        match result {
+            Ok(value) if winner.as_ref().is_some_and(|(lower, _)| *lower < index) => self.discard(value),
+            Ok(value) if self.rules().is_none_or(|rules| rules.accepts(&value)) => {
+                if let Some((_, higher)) = winner.replace((index, value)) {
+                    self.discard(higher);
                 }
-            } else {
-                contender.poll(&mut cx).map(Ok)
             }
-        };
-        if let Poll::Ready(outcome) = outcome {
-            *spare = made.filter(Alarm::is_reusable);
-            return Some(outcome);
+            Ok(value) => {
+                self.discard(value);
+                self.fail(index, Failure::Refused);
+            }
+            Err(error) => {
+                self.decided |= self.rules().is_some_and(|rules| rules.is_fatal(&error));
+                self.fail(index, Failure::Failed(error));
+            }
         }
-        let unheard = Alarm::is_unheard(alarm);
-        match made {
-            Some(alarm) if unheard => *spare = Some(alarm),
-            Some(alarm) => self.waiting().project().alarms.set(index, alarm),
-            None if unheard => self.waiting().project().alarms.retire(index),
-            None => {}
-        }
-        None
+        let decides = self.first_completed();
+        self.decided |= decides;
+        decides
     }
 
     /// Ends the contenders whose own limit has come.
     fn expire(&mut self, now: Instant) {
         while let Some(index) = self.clock().take_expired(now) {
             self.fail(index, Failure::TimedOut);
-            self.running -= 1;
             self.decided |= self.first_completed();
         }
     }
 
-    /// Starts what may start now; true if anything did.
+    /// Starts what may start now, which is to poll it; true if anything did.
+    #[inline]
     fn start_due(
         &mut self,
         mut now: Option<Instant>,
         begin: &mut impl FnMut(usize, &mut C, Cause) -> bool,
+        cx: &mut Context<'_>,
+        winner: &mut Option<(usize, T)>,
     ) -> bool {
         // Once the end has passed nothing new starts; the first contender is always given one poll.
-        let too_late = now.zip(self.end_of_time()).is_some_and(|(now, end)| end.at < now);
+        let too_late = now.zip(self.end()).is_some_and(|(now, end)| end.at < now);
         if too_late && self.next > 0 {
             return false;
         }
-        let before = self.next;
-        while let Some(Some(contender)) = self.lineup.places().get(self.next) {
-            let Plan { start, limit } = *contender.plan();
-            let cause = if self.running == 0 {
+        let (before, nobody_runs) = (self.next, !self.is_running());
+        while let Some(Some(contender)) = self.places.get_mut(self.next) {
+            let index = self.next;
+            let &Plan { start, limit } = contender.plan();
+            // Those that start in one go are judged together, so only the first of them starts for a failure.
+            let cause = if index == before && nobody_runs {
                 Cause::Failover
-            } else if !self.held_back && self.is_due(start, self.next > before, &mut now) {
-                Cause::Due
             } else {
-                break;
+                let due = match start {
+                    Start::Together => true,
+                    Start::After(delay) => {
+                        self.rest.get_or_insert_default().is_due(delay, index > before, &mut now)
+                    }
+                    Start::OnFailure => false,
+                };
+                if !due || self.rest.as_ref().is_some_and(|rest| rest.held_back) {
+                    break;
+                }
+                Cause::Due
             };
-            let Some(Some(contender)) = self.lineup.places_mut().get_mut(self.next) else { break };
-            if !begin(self.next, contender, cause) {
-                self.held_back = true;
+            if !begin(index, contender, cause) {
+                self.rest().held_back = true;
                 break;
             }
-            if let Some(limit) = limit {
-                let (index, now) = (self.next, *now.get_or_insert_with(Instant::now));
-                self.clock().limit(index, limit, now);
+            if limit.is_some() || self.rest.is_some() {
+                self.rest.get_or_insert_default().started(index, limit, &mut now);
             }
-            self.held_back = false;
-            self.running += 1;
             self.next += 1;
+            if let Poll::Ready(result) = contender.poll(cx)
+                && self.finish(index, result, winner)
+            {
+                break;
+            }
         }
         self.next > before
     }
 
-    /// Whether the next contender may start while others are running; `follows` if the one before it starts
-    /// right now.
-    fn is_due(&mut self, start: Start, follows: bool, now: &mut Option<Instant>) -> bool {
-        match start {
-            Start::Together => true,
-            Start::After(delay) => {
-                let now = *now.get_or_insert_with(Instant::now);
-                let mut clock = self.clock();
-                if follows {
-                    clock.as_mut().started(now);
-                }
-                clock.due(delay).is_some_and(|due| due <= now)
-            }
-            Start::OnFailure => false,
-        }
-    }
-
-    /// Arranges the wake-ups; true when one of them was due before it was arranged.
-    fn watch(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Arranges what has the race polled again besides its contenders.
+    fn wait(&mut self, cx: &mut Context<'_>) {
+        let rest = self.rest.get_or_insert_default();
+        rest.began.get_or_insert_with(Instant::now);
         let mut again = false;
-        if let Some(token) = self.token.clone() {
-            again |= self.waiting().watch_token(&token, cx);
+        if let Some(token) = &self.token {
+            let cancelled = rest.cancelled.get_or_insert_with(|| {
+                let token = token.clone();
+                Box::pin(async move { token.cancelled().await })
+            });
+            again |= poll_punctual(Pin::new(cancelled), cx).is_ready();
         }
-        if self.timed {
-            let due = self.next_due();
-            let mut clock = self.clock();
-            if let Some(instant) = clock.next_instant(due) {
-                again |= clock.as_mut().watch(instant, cx);
-            }
+        if let Some(clock) = &mut rest.clock {
+            again |= clock.watch(rest.held_back, cx);
         }
-        if let Some(waiting) = &self.waiting {
-            again |= waiting.alarms.watch(cx.waker());
+        // Fired or due since it was looked at.
+        if again {
+            cx.waker().wake_by_ref();
         }
-        again
+        // Somebody of us, or a neighbour, is always ready: whoever came last in this poll found nothing left.
+        rest.turn = if has_budget_remaining() { 0 } else { (rest.turn + 1) % self.next };
     }
+}
 
-    /// When the next contender starts while others are running, if that is a matter of time.
-    fn next_due(&self) -> Option<Instant> {
-        let next = self.lineup.places().get(self.next)?.as_ref()?;
-        match next.plan().start {
-            Start::After(delay) if !self.held_back => self.waiting.as_ref()?.clock.due(delay),
-            _ => None,
+/// Drops everything of a race whose poll unwinds.
+struct Unwinding<'d, 'env, C, T, E>(&'d mut Driver<'env, C, T, E>);
+
+impl<C, T, E> Drop for Unwinding<'_, '_, C, T, E> {
+    fn drop(&mut self) {
+        // A second panic while unwinding would end the process.
+        if catch_unwind(AssertUnwindSafe(|| self.0.clear())).is_err() {
+            tracing::error!("a destructor panicked while a race was dropped for a panic");
         }
     }
 }

@@ -16,9 +16,6 @@ pub enum Failure<E> {
     Cancelled,
     /// It was never polled.
     NotStarted,
-    /// It panicked with this message, in a race with
-    /// [`panic_is_failure`](crate::Race::panic_is_failure).
-    Panicked(String),
 }
 
 impl<E> Failure<E> {
@@ -30,7 +27,6 @@ impl<E> Failure<E> {
             Self::Refused => "was refused",
             Self::Cancelled => "was cancelled",
             Self::NotStarted => "was not started",
-            Self::Panicked(_) => "panicked",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How a race judges what its candidates return.
 
-use std::{any::Any, fmt};
+use std::fmt;
 
 type Predicate<'env, V> = Box<dyn Fn(&V) -> bool + Send + 'env>;
 
@@ -14,8 +14,6 @@ pub(super) struct Rules<'env, T, E> {
     pub(super) discard: Option<Box<dyn Fn(T) + Send + 'env>>,
     /// Whether the first finisher decides, success or not.
     pub(super) first_completed: bool,
-    /// Whether a panic is a failure of its candidate only.
-    pub(super) panic_is_failure: bool,
 }
 
 impl<T, E> Rules<'_, T, E> {
@@ -36,7 +34,7 @@ impl<T, E> Rules<'_, T, E> {
 
 impl<T, E> Default for Rules<'_, T, E> {
     fn default() -> Self {
-        Self { accept: None, fatal: None, discard: None, first_completed: false, panic_is_failure: false }
+        Self { accept: None, fatal: None, discard: None, first_completed: false }
     }
 }
 
@@ -47,18 +45,6 @@ impl<T, E> fmt::Debug for Rules<'_, T, E> {
             .field("fatal", &self.fatal.is_some())
             .field("on_discard", &self.discard.is_some())
             .field("first_completed", &self.first_completed)
-            .field("panic_is_failure", &self.panic_is_failure)
             .finish()
-    }
-}
-
-/// The text of a panic, as far as it has one.
-pub(super) fn panic_message(payload: &(dyn Any + Send)) -> String {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "panic without a message".to_owned()
     }
 }

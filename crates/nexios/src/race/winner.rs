@@ -10,7 +10,7 @@ pub struct Winner<T> {
     pub name: Cow<'static, str>,
     /// The winner's place in the list, from zero.
     pub index: usize,
-    /// From the first poll of [`winner`](crate::Race::winner) to the end of the race.
+    /// From the race's first poll to its end.
     pub elapsed: Duration,
     /// How many candidates were polled at least once, the winner among them.
     pub started: usize,

@@ -1,6 +1,7 @@
 //! Hedges: when attempts start, what the budget allows, what the percentile learns.
 
 mod budget;
+mod busy;
 mod percentile;
 mod policy;
 mod tail;

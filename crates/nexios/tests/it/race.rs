@@ -1,5 +1,6 @@
 //! Races: first success, staggering, failover, limits.
 
+mod busy;
 mod decisions;
 mod endings;
 mod model;

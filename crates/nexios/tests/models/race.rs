@@ -1,9 +1,6 @@
 //! Candidates that are woken from other threads.
 
-use std::{
-    future::{Future, pending, poll_fn},
-    pin::Pin,
-};
+use std::future::pending;
 
 use nexios::{Candidate, run_until_first_complete};
 use shuttle::{future::block_on, thread};
@@ -64,32 +61,5 @@ fn a_race_that_moves_to_another_thread_is_woken_there() {
         };
         assert_eq!(value, 1);
         sender.join().expect("no panic");
-    });
-}
-
-/// Alarms are used again by later races of a thread, while late wakes of earlier ones are still under way.
-#[test]
-fn a_late_wake_of_one_race_does_no_harm_to_the_next() {
-    check(|| {
-        let ((late, to_late), (value, to_value)) = (channel::<u8>(), channel());
-        let late = thread::spawn(move || late.send(1));
-        let value = thread::spawn(move || value.send(2));
-        let first = run_until_first_complete([
-            Candidate::new("late", async move { Ok::<u8, u8>(to_late.await) }),
-            Candidate::new("at once", async { Ok(0) }),
-        ]);
-        assert!(block_on(first).is_ok());
-        // Polled when it starts, and once for its one wake.
-        let mut polls = 0;
-        let mut receive = to_value;
-        let counted = poll_fn(move |cx| {
-            polls += 1;
-            assert!(polls <= 2, "polled without having been woken");
-            Pin::new(&mut receive).poll(cx).map(Ok::<u8, u8>)
-        });
-        let second = run_until_first_complete([Candidate::new("value", counted)]);
-        assert_eq!(block_on(second).expect("it succeeds"), 2);
-        late.join().expect("no panic");
-        value.join().expect("no panic");
     });
 }
