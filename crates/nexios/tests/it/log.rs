@@ -13,20 +13,30 @@ use nexios::{AsyncLazy, Background, BackgroundFailure, Drain, Interrupted, Retry
 use tokio::{runtime::Builder, task::yield_now, time::sleep};
 use tracing::{Dispatch, Event, Metadata, Subscriber, span, subscriber::DefaultGuard};
 
-/// Panics at every event, and if `spans` at all that spans do.
+/// What a subscriber panics at besides events.
+#[derive(Clone, Copy, PartialEq)]
+enum Spans {
+    Never,
+    /// When they are made.
+    Made,
+    /// When they are entered, left or closed.
+    Used,
+}
+
+/// Panics at every event.
 #[derive(Clone)]
 struct Broken {
-    spans: bool,
+    spans: Spans,
     panics: Arc<AtomicUsize>,
 }
 
 impl Broken {
     /// Is the subscriber of this thread from now on; counts its panics.
-    fn install(spans: bool) -> (Arc<AtomicUsize>, DefaultGuard) {
+    fn install(spans: Spans) -> (Arc<AtomicUsize>, DefaultGuard) {
         /// With a single dispatcher alive, tracing asks only the current thread's whether a callsite is of
         /// interest, and remembers a "no" from the thread of another test; with several it asks them all.
         static KEPT: LazyLock<[Dispatch; 2]> = LazyLock::new(|| {
-            [(); 2].map(|()| Dispatch::new(Broken { spans: false, panics: Arc::default() }))
+            [(); 2].map(|()| Dispatch::new(Broken { spans: Spans::Never, panics: Arc::default() }))
         });
         LazyLock::force(&KEPT);
         let panics = Arc::new(AtomicUsize::new(0));
@@ -39,8 +49,8 @@ impl Broken {
         panic!("failed printing to stderr");
     }
 
-    fn fail_in_a_span(&self) {
-        if self.spans {
+    fn fail_in_a_span(&self, spans: Spans) {
+        if self.spans == spans {
             self.fail();
         }
     }
@@ -52,6 +62,7 @@ impl Subscriber for Broken {
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        self.fail_in_a_span(Spans::Made);
         span::Id::from_u64(1)
     }
 
@@ -59,15 +70,15 @@ impl Subscriber for Broken {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn enter(&self, _: &span::Id) {
-        self.fail_in_a_span();
+        self.fail_in_a_span(Spans::Used);
     }
 
     fn exit(&self, _: &span::Id) {
-        self.fail_in_a_span();
+        self.fail_in_a_span(Spans::Used);
     }
 
     fn try_close(&self, _: span::Id) -> bool {
-        self.fail_in_a_span();
+        self.fail_in_a_span(Spans::Used);
         true
     }
 
@@ -82,7 +93,7 @@ const fn seconds(seconds: u64) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn background_tasks_end_in_the_right_state_whatever_the_subscriber_does() {
-    for spans in [false, true] {
+    for spans in [Spans::Never, Spans::Made, Spans::Used] {
         let (panics, guard) = Broken::install(spans);
         let told = Arc::new(AtomicUsize::new(0));
         let background = Background::builder()
@@ -132,7 +143,7 @@ async fn background_tasks_end_in_the_right_state_whatever_the_subscriber_does() 
 /// Dropped by their runtime, and that while a panic unwinds: one more panic there would abort the process.
 #[test]
 fn tasks_that_are_cut_off_while_a_panic_unwinds_end_as_well() {
-    for spans in [false, true] {
+    for spans in [Spans::Never, Spans::Made, Spans::Used] {
         let (panics, guard) = Broken::install(spans);
         let background = Background::new();
         let ended = catch_unwind(AssertUnwindSafe(|| {
@@ -154,7 +165,7 @@ fn tasks_that_are_cut_off_while_a_panic_unwinds_end_as_well() {
 
 #[tokio::test(start_paused = true)]
 async fn groups_and_lazy_values_end_whatever_the_subscriber_does() {
-    let (panics, _guard) = Broken::install(false);
+    let (panics, _guard) = Broken::install(Spans::Never);
     // Dropped before anybody awaited it.
     let group = TaskGroup::<Interrupted>::new();
     drop(group.spawn(std::future::pending::<Result<(), _>>()));
@@ -175,7 +186,7 @@ async fn groups_and_lazy_values_end_whatever_the_subscriber_does() {
 /// Nobody is left to run it, and a panic unwinds.
 #[test]
 fn a_finalizer_is_lost_without_a_second_panic_while_one_unwinds() {
-    let (panics, _guard) = Broken::install(false);
+    let (panics, _guard) = Broken::install(Spans::Never);
     let caught = catch_unwind(AssertUnwindSafe(|| {
         let group = TaskGroup::<Interrupted>::new();
         group.defer(std::future::pending());
