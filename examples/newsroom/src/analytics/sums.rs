@@ -67,7 +67,7 @@ pub(super) fn read(dataset: &Path, token: &CancelToken) -> Result<Sums, DatasetE
                 *totals = totals.plus(&row).ok_or(DatasetError::TooLarge { line })?;
             }
         }
-        if line % ROWS_A_LOOK == 0 && token.is_cancelled() {
+        if line.is_multiple_of(ROWS_A_LOOK) && token.is_cancelled() {
             return Err(DatasetError::GivenUp);
         }
         if kept > MOST_SUMS {
