@@ -118,6 +118,10 @@ pub(crate) enum PictureError {
         height: u32,
         decoded: u64,
     },
+    /// The tables of so much data could take any amount of memory.
+    TooManyLosslessBytes {
+        most: u64,
+    },
     TooManyScans,
     /// The time for one picture is over.
     TooSlow,
@@ -155,6 +159,14 @@ impl From<PictureError> for Problem {
                 let detail = format!(
                     "The picture of {width}x{height} pixels takes {megabytes} MB to decode; at most 200 MB are \
                      possible. A smaller one, or one with fewer bits a pixel, takes less."
+                );
+                Problem::unprocessable(detail)
+            }
+            PictureError::TooManyLosslessBytes { most } => {
+                let detail = format!(
+                    "A WebP of that size has at most {} kB that are compressed without loss. Send it as a PNG, \
+                     or compressed with loss.",
+                    most / 1_000
                 );
                 Problem::unprocessable(detail)
             }

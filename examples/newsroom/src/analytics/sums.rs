@@ -2,10 +2,14 @@
 
 use std::{collections::HashMap, fmt, path::Path};
 
+use nexios::CancelToken;
 use serde::{Deserialize, Serialize};
 
 /// The most sums that are kept: those of 500 pages for a year.
 const MOST_SUMS: usize = 200_000;
+
+/// The token is looked at once in so many rows.
+const ROWS_A_LOOK: u64 = 1_000;
 
 #[derive(Deserialize)]
 struct Row<'a> {
@@ -41,8 +45,8 @@ pub(super) struct Day<'a> {
     totals: Totals,
 }
 
-/// Reads a dataset to its end.
-pub(super) fn read(dataset: &Path) -> Result<Sums, DatasetError> {
+/// Reads a dataset to its end, or until nobody wants to know any more.
+pub(super) fn read(dataset: &Path, token: &CancelToken) -> Result<Sums, DatasetError> {
     let mut csv = csv::Reader::from_path(dataset)?;
     let headers = csv.headers()?.clone();
     let mut record = csv::StringRecord::new();
@@ -62,6 +66,9 @@ pub(super) fn read(dataset: &Path) -> Result<Sums, DatasetError> {
             if let Some(totals) = days.get_mut(row.date) {
                 *totals = totals.plus(&row).ok_or(DatasetError::TooLarge { line })?;
             }
+        }
+        if line.is_multiple_of(ROWS_A_LOOK) && token.is_cancelled() {
+            return Err(DatasetError::GivenUp);
         }
         if kept > MOST_SUMS {
             return Err(DatasetError::TooMany { line });
@@ -103,6 +110,8 @@ fn in_order(days: &Days) -> Vec<Day<'_>> {
 pub(crate) enum DatasetError {
     /// It cannot be read, or is no table of such rows.
     Csv(csv::Error),
+    /// Nobody waits for the sums.
+    GivenUp,
     /// It has no rows.
     Empty,
     /// With the row in this line a sum is more than can be counted.
@@ -122,6 +131,7 @@ impl fmt::Display for DatasetError {
         f.write_str("the dataset ")?;
         match self {
             DatasetError::Csv(error) => write!(f, "cannot be read: {error}"),
+            DatasetError::GivenUp => f.write_str("was not read to its end"),
             DatasetError::Empty => f.write_str("has no rows"),
             DatasetError::TooLarge { line } => {
                 write!(f, "has a sum that is more than can be counted, with the row in line {line}")

@@ -42,9 +42,9 @@ pub(crate) async fn daily(
     Ok((headers, body).into_response())
 }
 
-pub(crate) async fn reset(State(newsroom): State<Newsroom>) -> StatusCode {
-    newsroom.analytics.reset();
-    StatusCode::NO_CONTENT
+pub(crate) async fn reset(State(newsroom): State<Newsroom>) -> Result<StatusCode, Problem> {
+    newsroom.analytics.reset()?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 impl Newsroom {

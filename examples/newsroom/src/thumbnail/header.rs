@@ -23,8 +23,7 @@ pub(super) const BESIDE_THE_PIXELS: u64 = 8_000_000;
 /// A lossless WebP may have 65,536 sets of tables of 20 kB, and a set may have no more than 56 bytes in the file.
 const TABLES_OF_A_LOSSLESS_BYTE: u64 = 366;
 
-/// The most that is taken for one picture; who needs more than the rest, as the tables of a large lossless WebP
-/// might, gets it alone.
+/// The most memory that is taken for one picture.
 pub(crate) const MOST_MEMORY: u64 = 256_000_000;
 
 /// The kind, the size and the cost of a picture.
@@ -59,7 +58,11 @@ impl Header {
         if decoded > MOST_DECODED {
             return Err(PictureError::TooManyBytes { width, height, decoded });
         }
-        let memory = (decoded + beside + BESIDE_THE_PIXELS).min(MOST_MEMORY);
+        let memory = decoded + beside + BESIDE_THE_PIXELS;
+        if memory > MOST_MEMORY {
+            let most = (MOST_MEMORY - BESIDE_THE_PIXELS - decoded) / TABLES_OF_A_LOSSLESS_BYTE;
+            return Err(PictureError::TooManyLosslessBytes { most });
+        }
         Ok(Header { format, width, height, memory })
     }
 
@@ -120,17 +123,34 @@ fn webp(picture: &[u8]) -> Option<Claim> {
     Some(Claim { width, height, quarter_bytes_of_a_pixel, beside })
 }
 
-/// How many bytes of a WebP are or may be compressed without loss, which includes the transparency of a lossy one.
+/// How many bytes of a WebP are compressed without loss, which includes the transparency of a lossy one.
 fn lossless_bytes(picture: &[u8]) -> u64 {
-    let (mut lossless, mut rest) = (0, picture.get(12..).unwrap_or_default());
-    for _ in 0..MOST_CHUNKS {
-        let Some(([n1, n2, n3, n4, s1, s2, s3, s4], _)) = rest.split_first_chunk() else { break };
-        let size = u32::from_le_bytes([*s1, *s2, *s3, *s4]);
-        if matches!(&[*n1, *n2, *n3, *n4], b"VP8L" | b"ALPH" | b"ANMF") {
-            lossless += u64::from(size);
+    let mut lossless = 0;
+    for (index, (name, size, content)) in chunks(picture.get(12..).unwrap_or_default()).enumerate() {
+        match name {
+            // Whatever is behind so many may be anything.
+            _ if index == MOST_CHUNKS => return lossless + content.len() as u64,
+            b"VP8L" | b"ALPH" => lossless += size,
+            // A film: its first picture is the one that counts, behind what is said of it.
+            b"ANMF" => {
+                let first = chunks(content.get(16..).unwrap_or_default()).take(MOST_CHUNKS);
+                let bytes = first.filter(|(name, ..)| matches!(*name, b"VP8L" | b"ALPH"));
+                return lossless + bytes.map(|(_, size, _)| size).sum::<u64>();
+            }
+            _ => {}
         }
-        let next = usize::try_from(u64::from(size) + 8 + u64::from(size % 2)).unwrap_or(usize::MAX);
-        rest = rest.get(next..).unwrap_or_default();
     }
     lossless
+}
+
+/// The chunks of a WebP: the name, the size that it claims, and all that follows.
+fn chunks(mut rest: &[u8]) -> impl Iterator<Item = (&[u8; 4], u64, &[u8])> {
+    let next = move || {
+        let (name, after) = rest.split_first_chunk::<4>()?;
+        let (size, content) = after.split_first_chunk::<4>()?;
+        let size = u64::from(u32::from_le_bytes(*size));
+        rest = usize::try_from(size + size % 2).ok().and_then(|size| content.get(size..)).unwrap_or_default();
+        Some((name, size, content))
+    };
+    std::iter::from_fn(next)
 }

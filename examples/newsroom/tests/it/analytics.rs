@@ -1,6 +1,8 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -247,6 +249,54 @@ async fn a_dataset_without_good_sums_is_500_and_the_log_names_the_row() {
         let lines = log::lines_with(problem["id"].as_str().unwrap());
         assert!(lines[0]["cause"].as_str().unwrap().contains(wrong), "{wrong}: {lines:?}");
     }
+}
+
+/// Who asks for sums and forgets them in turns does not make everybody else wait for a reading each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resets_are_refused_while_a_reading_waits_for_another() {
+    let service = Arc::new(Service::new());
+    let rows = "2026-01-01,/,1,1,1\n".repeat(400_000);
+    let dataset = format!("date,page,views,clicks,conversions\n{rows}");
+    fs::write(service.path("large_dataset.csv"), dataset).unwrap();
+    let mut reads = Vec::new();
+    let mut refused = 0;
+    for _ in 0..20 {
+        let reset = service.post("/analytics/reset", "text/plain", "").await;
+        if reset.status != 204 {
+            reset.problem(503);
+            assert!(reset.header("retry-after").is_some());
+            refused += 1;
+        }
+        let reader = service.clone();
+        reads.push(tokio::spawn(async move { days(&reader).await }));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for read in reads {
+        assert_eq!(read.await.unwrap()[0]["views"], 400_000);
+    }
+    let computations = counters(&service).await["site"]["computations"].as_u64().unwrap();
+    assert!(refused >= 5 && computations <= 15, "{refused} refused, {computations} computations");
+    reset(&service).await;
+}
+
+/// A client that does not wait leaves no reading behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reading_that_nobody_waits_for_stops() {
+    let service = Service::new();
+    let fifo = service.path("large_dataset.csv");
+    fs::remove_file(&fifo).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    // A reading that has no end of its own.
+    let (ends, ended) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut rows = fs::File::create(&fifo).unwrap();
+        writeln!(rows, "date,page,views,clicks,conversions").unwrap();
+        while writeln!(rows, "2026-01-01,/,1,1,1").is_ok() {}
+        ends.send(())
+    });
+    let asked = tokio::time::timeout(Duration::from_millis(300), service.get("/analytics/daily"));
+    assert!(asked.await.is_err());
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it goes on").unwrap();
 }
 
 #[tokio::test]

@@ -61,6 +61,42 @@ fn profile_bomb() -> Vec<u8> {
     black_png(10, 10, 8, RGB, &[profile])
 }
 
+/// A lossless WebP of 16 pixels with 65,536 sets of tables to decompress them by: 4 MB that become 1.3 GB.
+fn tables_bomb() -> Vec<u8> {
+    let number =
+        |value: u32, bits: usize| (0..bits).map(move |bit| value >> bit & 1 == 1).collect::<Vec<_>>();
+    let only = |symbol| [number(0b101, 3), number(symbol, 8)].concat();
+    // A table for codes of 1 to 10 bits: how long the codes of these lengths are, and the lengths.
+    let order = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10];
+    let length_codes = order.iter().flat_map(|length| {
+        number(
+            match length {
+                5..=10 => 3,
+                1..=4 => 4,
+                _ => 0,
+            },
+            3,
+        )
+    });
+    let mut table = number(10 << 1, 5);
+    table.extend(length_codes);
+    table.extend([number(0b0011, 4), number(9, 4)].concat());
+    for length in [1_u32, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10] {
+        let (code, bits) = if length >= 5 { (length - 5, 3) } else { (0b1100 + length - 1, 4) };
+        table.extend((0..bits).rev().map(|bit| code >> bit & 1 == 1));
+    }
+    // The size, no transformations, and one pixel that says how many sets there are.
+    let mut bits = [number(0x2f, 8), number(3, 14), number(3, 14), number(0, 6), number(1, 1)].concat();
+    bits.extend([number(0, 4), only(255), only(255), only(0), only(0), only(0)].concat());
+    (0..65_536 * 5).for_each(|_| bits.extend(&table));
+    bits.extend([false; 800]);
+    let byte = |bits: &[bool]| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit));
+    let mut coded: Vec<u8> = bits.chunks(8).map(byte).collect();
+    coded.resize(coded.len().next_multiple_of(2), 0);
+    let length = u32::try_from(coded.len()).unwrap();
+    [&b"RIFF"[..], &(length + 12).to_le_bytes(), b"WEBPVP8L", &length.to_le_bytes(), &coded].concat()
+}
+
 async fn send(client: &Client, running: &Running, picture: &[u8]) -> (StatusCode, Value) {
     let request = client.post(running.url.join("upload").unwrap()).header("content-type", FORM);
     let answer = request.body(form("image", picture)).send().await.unwrap();
@@ -85,9 +121,10 @@ async fn bombs_take_no_memory_and_leave_honest_uploads_alone() {
         ("tall", black_png(1, 25_000_000, 8, GRAY, &[])),
         ("deep", black_png(7_000, 7_000, 16, RGBA, &[])),
         ("profile", profile_bomb()),
+        ("tables", tables_bomb()),
     ];
     for (name, bomb) in &bombs {
-        assert!(bomb.len() < 2_000_000, "{name} is small to send: {}", bomb.len());
+        assert!(bomb.len() < 5_000_000, "{name} is small to send: {}", bomb.len());
         let sent = join_all((0..6).map(|_| send(&client, &running, bomb)));
         let others = async {
             for _ in 0..5 {
@@ -161,6 +198,15 @@ async fn a_picture_that_takes_too_much_memory_is_422_and_told_how_much() {
     let problem = upload(&service, &jpeg).await.problem(422);
     assert!(problem["detail"].as_str().unwrap().contains("MB to decode"), "{problem}");
     assert!(problem["detail"].as_str().unwrap().contains("7000x6000"), "{problem}");
+}
+
+/// As much as the tables of a picture could take.
+#[tokio::test]
+async fn a_large_lossless_webp_is_422_and_told_what_to_do() {
+    let service = Service::new();
+    upload(&service, &encode(&colourful(400, 400), ImageFormat::WebP)).await.ok(200);
+    let problem = upload(&service, &encode(&colourful(600, 600), ImageFormat::WebP)).await.problem(422);
+    assert!(problem["detail"].as_str().unwrap().contains("kB that are compressed without loss"), "{problem}");
 }
 
 /// Each scan is a pass over all pixels, and has next to no bytes.
