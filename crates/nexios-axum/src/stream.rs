@@ -63,6 +63,7 @@ use crate::{Phase, app::life::Life, punctual::punctual};
 #[derive(Debug, Clone)]
 pub struct ServiceLife {
     /// Counted by the connection, so that requests of different connections do not count references together.
+    #[expect(clippy::redundant_allocation, reason = "a count of its own for each connection")]
     pub(crate) life: Arc<Arc<Life>>,
 }
 

@@ -157,7 +157,7 @@ impl Door {
                         tracing::warn!(
                             ?peer,
                             "{most} as many busy connections as may be; more are only told about health"
-                        )
+                        );
                     });
                 }
                 return None;

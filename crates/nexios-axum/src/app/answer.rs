@@ -25,6 +25,7 @@ use super::{
 const PIECE: usize = 16_384;
 
 /// Answers a request; `life` is counted by its connection.
+#[expect(clippy::redundant_allocation, reason = "a count of its own for each connection")]
 pub(crate) async fn answer(
     mut router: Router,
     request: Request<Incoming>,
