@@ -4,11 +4,9 @@ mod header;
 mod outbound;
 #[cfg(feature = "reqwest")]
 mod reqwest;
-mod route;
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
-use axum::{extract::FromRequestParts, http::request::Parts};
 use nexios::CancelScope;
 use tokio::time::Instant;
 
@@ -16,9 +14,6 @@ pub use header::DeadlineHeader;
 pub use outbound::HandedOn;
 #[cfg(feature = "reqwest")]
 pub use reqwest::WithDeadline;
-pub use route::{RouteDeadline, RouteDeadlineService};
-
-use crate::request::RequestState;
 
 /// The instant by which a request should have an answer, if there is one.
 ///
@@ -54,15 +49,16 @@ pub enum DeadlineSource {
     Server,
     /// The client, by this header.
     Client(DeadlineHeader),
-    /// The current [`CancelScope`], which may belong to a background task.
+    /// The current [`CancelScope`], which may belong to a background task, or a group in it.
     Scope,
 }
 
 impl Deadline {
-    /// The deadline of the current [`CancelScope`], for code that is far from the handler's arguments.
+    /// The deadline of the code that asks, for what is far from the handler's arguments: the earlier of the current
+    /// [`CancelScope`]'s and of the time limits of the task groups around it.
     #[must_use]
     pub fn current() -> Self {
-        let at = CancelScope::current().and_then(|scope| scope.deadline());
+        let at = CancelScope::current_deadline();
         Deadline { at, source: at.map(|_| DeadlineSource::Scope) }
     }
 
@@ -94,19 +90,5 @@ impl Deadline {
     #[must_use]
     pub fn is_expired(&self) -> bool {
         self.remaining() == Some(Duration::ZERO)
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Deadline {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(_parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(match RequestState::current() {
-            Some(state) => state.deadline(),
-            None => {
-                crate::extract::warn_once("Deadline");
-                Deadline::current()
-            }
-        })
     }
 }

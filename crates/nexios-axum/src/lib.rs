@@ -122,7 +122,9 @@
 //! }
 //! ```
 
+mod answer;
 mod app;
+mod broken_body;
 mod deadline;
 pub mod docs;
 mod extract;
@@ -137,19 +139,21 @@ mod stream;
 mod tasks;
 mod websocket;
 
+pub use answer::OwnAnswer;
 pub use app::{
     AppHandle, AppService, HookOutcome, Listen, ListenAddress, NexiosApp, Phase, ServeError, ShutdownReport,
     run,
 };
 #[cfg(feature = "reqwest")]
 pub use deadline::WithDeadline;
-pub use deadline::{Deadline, DeadlineHeader, DeadlineSource, HandedOn, RouteDeadline, RouteDeadlineService};
+pub use deadline::{Deadline, DeadlineHeader, DeadlineSource, HandedOn};
 pub use extract::{BackgroundTasks, OrProblem, RequestGroup, RequestToken};
 pub use fallback::{method_not_allowed, not_found};
 pub use panic::panic_response;
 pub use problem::Problem;
 pub use request::{
     OnDisconnect, OnDisconnectService, RequestFuture, RequestLayer, RequestService, RequestStats, Requests,
+    RouteDeadline, RouteDeadlineService, TrustedProxies,
 };
 pub use shed::{ShedLayer, ShedService, Threshold};
 pub use stream::{ServiceLife, until_cancelled};

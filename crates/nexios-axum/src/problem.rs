@@ -3,6 +3,7 @@
 mod from_nexios;
 mod from_rejection;
 mod incident;
+mod wording;
 
 use std::{fmt, time::Duration};
 
@@ -11,6 +12,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value};
+
+use crate::log::log;
+
+/// What a client is told whose request broke off, or is no HTTP any more half-way.
+const BROKEN_BODY: &str = "The body of the request ended too early, or cannot be read.";
 
 /// Answers a failed request with `application/problem+json` (RFC 9457).
 ///
@@ -99,7 +105,7 @@ impl Problem {
     /// Makes a 500 for a fault of our own: logs the cause and gives the body only the id of the log line.
     pub fn internal(cause: &dyn fmt::Display) -> Self {
         let id = incident::next_id();
-        tracing::error!(incident = %id, cause = %cause, "request failed");
+        log(|| tracing::error!(incident = %id, cause = %cause, "request failed"));
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR)
             .detail("The fault is ours and has been logged.")
             .with("id", id)
@@ -166,6 +172,18 @@ impl Problem {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.parts.status
+    }
+
+    /// Returns the explanation that [`detail`](Self::detail) has set.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        self.parts.detail.as_deref()
+    }
+
+    /// Returns a member that [`with`](Self::with) has added, such as the `id` of a fault of our own.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Value> {
+        self.parts.members.get(name)
     }
 }
 

@@ -6,25 +6,39 @@
 
 mod access;
 mod body;
+mod client;
 mod future;
+mod missing;
 mod policy;
 mod requests;
 mod rescue;
+mod route_deadline;
+mod route_policy;
 mod service;
+mod settings;
+mod span;
 mod state;
+mod upload;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use axum::response::Response;
 use nexios::{Background, CancelToken};
 use tower_layer::Layer;
 
+pub(crate) use access::never_begun;
+pub use client::TrustedProxies;
 pub use future::RequestFuture;
-pub use policy::{OnDisconnect, OnDisconnectService};
+pub(crate) use missing::warn_once;
+pub use policy::OnDisconnect;
 pub use requests::{RequestStats, Requests};
+pub use route_deadline::{RouteDeadline, RouteDeadlineService};
+pub use route_policy::OnDisconnectService;
 pub use service::RequestService;
 pub(crate) use state::RequestState;
 
-use crate::DeadlineHeader;
+use crate::{DeadlineHeader, OwnAnswer};
+use settings::{Settings, Shared};
 
 /// Gives every request an owner: a token, a deadline, a policy for its end and a line in the log.
 ///
@@ -70,42 +84,11 @@ pub struct RequestLayer {
     shared: Arc<Shared>,
 }
 
-/// What all requests of a layer share.
-#[derive(Clone)]
-pub(crate) struct Shared {
-    settings: Settings,
-    requests: Requests,
-}
-
-/// What the builder methods set.
-#[derive(Clone)]
-pub(crate) struct Settings {
-    /// Ends every request when it fires.
-    shutdown: Option<CancelToken>,
-    /// What the extractor `BackgroundTasks` gives; None means the global one.
-    background: Option<Background>,
-    /// The server's own limit for the time to the head of the answer.
-    deadline: Option<Duration>,
-    /// The client's ways to shorten it.
-    headers: Arc<[DeadlineHeader]>,
-    /// How long a rescued handler may go on after its token has fired.
-    grace: Duration,
-    /// Most handlers rescued at a time.
-    rescue_limit: usize,
-}
-
 impl RequestLayer {
     /// Starts with: no shutdown token, [`Background::global`], no deadline of the server's own, all three
     /// [`DeadlineHeader`]s, a grace of 2 s, at most 1,024 rescued handlers.
     pub fn new() -> Self {
-        let settings = Settings {
-            shutdown: None,
-            background: None,
-            deadline: None,
-            headers: DeadlineHeader::ALL.into(),
-            grace: Duration::from_secs(2),
-            rescue_limit: 1_024,
-        };
+        let settings = Settings::default();
         RequestLayer { shared: Arc::new(Shared { settings, requests: Requests::new() }) }
     }
 
@@ -146,12 +129,43 @@ impl RequestLayer {
     ///
     /// A route sets its own with [`OnDisconnect::Cooperative`].
     pub fn grace(self, grace: Duration) -> Self {
-        self.set(|settings| settings.grace = grace)
+        self.set(|settings| settings.grace = Some(grace))
     }
 
     /// Rescues at most `limit` handlers at a time; beyond it they are dropped at once. Default: 1,024.
     pub fn rescue_limit(self, limit: usize) -> Self {
         self.set(|settings| settings.rescue_limit = limit)
+    }
+
+    /// Says which proxies are believed when they name the client in `x-forwarded-for`, which is then the `client`
+    /// of the access log. Default: [`TrustedProxies::none`], the client is the peer of the connection.
+    pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
+        self.set(|settings| settings.proxies = proxies)
+    }
+
+    /// Lets the app show the answers that are given in place of a handler's: 504 at the deadline, 503 for the shutdown and
+    /// of a [`ShedLayer`](crate::ShedLayer), 500 after a panic. Default: problems.
+    ///
+    /// Where `render` returns [`None`], or panics, the client gets the problem. Otherwise it gets what was returned,
+    /// with the status of the problem, and its `Retry-After` and `connection` unless the app sets its own. gRPC calls, known
+    /// by their content type, are always answered in gRPC's own way; see [`docs::errors`](crate::docs::errors).
+    ///
+    /// # Examples
+    ///
+    /// A page for browsers, problems for everybody else:
+    ///
+    /// ```
+    /// use axum::response::{Html, IntoResponse};
+    /// use nexios_axum::RequestLayer;
+    ///
+    /// let layer = RequestLayer::new().render(|answer| {
+    ///     let accept = answer.headers().get("accept")?.to_str().ok()?;
+    ///     let text = answer.problem().text().unwrap_or("Something went wrong.");
+    ///     accept.contains("text/html").then(|| Html(format!("<h1>Sorry</h1><p>{text}</p>")).into_response())
+    /// });
+    /// ```
+    pub fn render(self, render: impl Fn(&OwnAnswer<'_>) -> Option<Response> + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.render = Some(Arc::new(render)))
     }
 
     pub(crate) fn shutdown_token(&self) -> Option<CancelToken> {
@@ -183,7 +197,7 @@ impl fmt::Debug for RequestLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestLayer")
             .field("deadline", &self.shared.settings.deadline)
-            .field("grace", &self.shared.settings.grace)
+            .field("grace", &self.shared.settings.grace())
             .field("rescue_limit", &self.shared.settings.rescue_limit)
             .field("requests", &self.shared.requests)
             .finish_non_exhaustive()

@@ -20,7 +20,7 @@ use nexios::{PoolStats, ThreadPool};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Deadline, Problem, request::RequestState};
+use crate::{Deadline, Problem, answer::Asker, log::log, request::RequestState};
 
 /// Answers 503 with `Retry-After` while the pools that a route needs are behind.
 ///
@@ -114,8 +114,9 @@ impl Shared {
             refused.then(|| {
                 // Relaxed: see `ShedLayer::shed`.
                 self.shed.fetch_add(1, Ordering::Relaxed);
-                let waiting = waiting(&stats);
-                tracing::debug!(pool = pool.name(), waiting, wait_p50 = ?stats.wait_p50, "request shed");
+                let (waiting, wait_p50_ms) = (waiting(&stats), stats.wait_p50.as_millis());
+                let wait_p50_ms = u64::try_from(wait_p50_ms).unwrap_or(u64::MAX);
+                log(|| tracing::debug!(pool = pool.name(), waiting, wait_p50_ms, "request shed"));
                 stats.wait_p50
             })
         })
@@ -162,14 +163,16 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let deadline = match RequestState::current() {
-            Some(state) => state.deadline(),
-            None => Deadline::current(),
-        };
+        let state = RequestState::current();
+        let deadline = state.as_ref().map_or_else(Deadline::current, |state| state.deadline());
         match self.shared.refuses(&deadline) {
             Some(wait) => {
                 let problem = Problem::unavailable("The service has more work than it can do.", wait);
-                Box::pin(async move { Ok(problem.into_response()) })
+                let response = match state {
+                    Some(state) => state.answer(problem),
+                    None => Asker::of(&request, None).answer(problem, None),
+                };
+                Box::pin(async move { Ok(response) })
             }
             None => {
                 let response = self.inner.call(request);

@@ -1,6 +1,8 @@
 //! Routes that show and cancel background tasks.
 
 mod events;
+mod feed;
+mod guard;
 mod view;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -13,8 +15,10 @@ use axum::{
 };
 use nexios::{Background, TaskId};
 use serde_json::Value;
+use tower_http::csrf::CsrfLayer;
 
 use crate::{OrProblem, Problem};
+use feed::Feed;
 use view::{Status, TaskView};
 
 /// Makes the routes that show and cancel the tasks of one registry.
@@ -22,12 +26,26 @@ use view::{Status, TaskView};
 /// | route | answer |
 /// |---|---|
 /// | `GET /tasks/status` | `{"active_tasks":n,"tasks":[{"id","name","state","done","total","elapsed_ms","error"}]}` |
-/// | `GET /tasks/events` | server-sent events: one `task` with such a task for each change, looked for every 250 ms |
+/// | `GET /tasks/events` | server-sent events: one `task` with such a task for each live one and for each change, looked for every 250 ms; 503 beyond [`streams`](TaskRoutes::streams) |
 /// | `GET /tasks/{id}` | one such task, or 404 |
-/// | `POST /tasks/{id}/cancel` | 202 and the task as it is now; 404 unknown, 409 already ended |
+/// | `POST /tasks/{id}/cancel` | 202 and the task as it is now, as often as asked; 404 unknown, 409 already ended |
 ///
-/// They tell names and errors of tasks: put them where only those come who may know. [`TaskRoutes`] adds
-/// fields of your own.
+/// A stream of events tells the end of every task that it showed.
+///
+/// # Who can use them
+///
+/// Whoever can reach them: there is no authentication in them, and they tell names, messages and errors of tasks. Put them
+/// where only those come who may know, or a layer of your own around them.
+///
+/// A visitor's browser is no way in for the pages of other sites. Cancelling is refused with 403 to a request that a
+/// page of another origin has made, known by `Sec-Fetch-Site` and `Origin` (Go's and tower-http's scheme; programs that
+/// send neither are let in). A client on the same machine is refused with 403 if it asks for a host by a name of
+/// the public DNS, as it does when a page has made its own name point there; addresses, `localhost` and other names
+/// without a dot are let in, and a proxy on the same machine that passes the public name on needs [`host`](TaskRoutes::host). That check needs to know the
+/// peer: [`NexiosApp`](crate::NexiosApp) tells it, `axum::serve` does with `into_make_service_with_connect_info`. No
+/// answer can be framed.
+///
+/// [`TaskRoutes`] has the settings, and adds fields of your own.
 ///
 /// # Examples
 ///
@@ -42,7 +60,7 @@ pub fn task_routes(background: Background) -> Router {
     TaskRoutes::new(background).into_router()
 }
 
-/// Builds the task routes with more fields in `GET /tasks/status`.
+/// Builds the task routes, with more fields in `GET /tasks/status` and other limits than [`task_routes`] has.
 ///
 /// # Examples
 ///
@@ -57,14 +75,25 @@ pub fn task_routes(background: Background) -> Router {
 pub struct TaskRoutes {
     background: Background,
     fields: BTreeMap<String, Field>,
+    streams: usize,
+    hosts: Vec<String>,
+    csrf: CsrfLayer,
+}
+
+/// What the handlers share.
+struct Served {
+    background: Background,
+    fields: BTreeMap<String, Field>,
+    feed: Arc<Feed>,
 }
 
 type Field = Box<dyn Fn() -> Value + Send + Sync>;
 
 impl TaskRoutes {
-    /// Starts with the tasks of `background` and no more fields.
+    /// Starts with the tasks of `background`, no more fields, and at most 256 streams of events.
     pub fn new(background: Background) -> Self {
-        TaskRoutes { background, fields: BTreeMap::new() }
+        let (fields, hosts, csrf) = (BTreeMap::new(), Vec::new(), CsrfLayer::new());
+        TaskRoutes { background, fields, streams: 256, hosts, csrf }
     }
 
     /// Adds a field to the status, read anew for every answer; `active_tasks` and `tasks` cannot be replaced.
@@ -77,43 +106,78 @@ impl TaskRoutes {
         self
     }
 
+    /// Lets at most `limit` clients follow the events at a time; the next one gets 503 with `Retry-After`. Default: 256.
+    pub fn streams(mut self, limit: usize) -> Self {
+        self.streams = limit;
+        self
+    }
+
+    /// Names a host under which clients on the same machine, such as a proxy, ask for the service. Default: none but
+    /// addresses, names without a dot such as `localhost`, and names that end in `.localhost`.
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        self.hosts.push(name.into().to_ascii_lowercase());
+        self
+    }
+
+    /// Lets the pages of another origin, such as `https://console.example`, cancel tasks. Default: none.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `origin` is not a scheme and a host, with a port if it is not the scheme's own, as browsers send it.
+    #[track_caller]
+    pub fn trusted_origin(mut self, origin: &str) -> Self {
+        self.csrf = match self.csrf.add_trusted_origin(origin) {
+            Ok(csrf) => csrf,
+            Err(error) => panic!("trusted_origin({origin:?}): {error}"),
+        };
+        self
+    }
+
     /// Makes the routes.
     pub fn into_router(self) -> Router {
-        Router::new()
+        let TaskRoutes { background, fields, streams, hosts, csrf } = self;
+        let feed = Arc::new(Feed::new(background.clone(), streams));
+        let router = Router::new()
             .route("/tasks/status", get(status))
             .route("/tasks/events", get(events::events))
             .route("/tasks/{id}", get(task))
             .route("/tasks/{id}/cancel", post(cancel))
-            .with_state(Arc::new(self))
+            .with_state(Arc::new(Served { background, fields, feed }));
+        guard::around(router, hosts.into(), csrf)
     }
 }
 
 impl fmt::Debug for TaskRoutes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskRoutes").field("fields", &self.fields.keys()).finish_non_exhaustive()
+        f.debug_struct("TaskRoutes")
+            .field("fields", &self.fields.keys())
+            .field("streams", &self.streams)
+            .field("hosts", &self.hosts)
+            .finish_non_exhaustive()
     }
 }
 
-async fn status(State(routes): State<Arc<TaskRoutes>>) -> Json<Status> {
+async fn status(State(routes): State<Arc<Served>>) -> Json<Status> {
     let fields = routes.fields.iter().map(|(name, read)| (name.clone(), read())).collect();
     Json(Status::new(routes.background.list(), fields))
 }
 
 async fn task(
-    State(routes): State<Arc<TaskRoutes>>,
+    State(routes): State<Arc<Served>>,
     OrProblem(Path(id)): OrProblem<Path<u64>>,
 ) -> Result<Json<TaskView>, Problem> {
     find(&routes.background, TaskId(id)).map(Json)
 }
 
 async fn cancel(
-    State(routes): State<Arc<TaskRoutes>>,
+    State(routes): State<Arc<Served>>,
     OrProblem(Path(id)): OrProblem<Path<u64>>,
 ) -> Result<(StatusCode, Json<TaskView>), Problem> {
     let id = TaskId(id);
     let cancelled = routes.background.cancel(id);
     let task = find(&routes.background, id)?;
-    if !cancelled {
+    // One that was cancelled before and still cleans up is being cancelled, whoever asks.
+    if !cancelled && task.has_ended {
         return Err(Problem::conflict("The task has already ended.").with("state", task.state));
     }
     Ok((StatusCode::ACCEPTED, Json(task)))

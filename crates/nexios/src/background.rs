@@ -20,6 +20,7 @@ mod runtime;
 mod schedule;
 mod task;
 mod wall_clock;
+mod watch;
 mod work;
 
 use std::{
@@ -46,6 +47,7 @@ pub use info::{BackgroundStats, TaskId, TaskInfo, TaskState};
 pub use outcome::BackgroundFailure;
 pub use retry::Retry;
 pub use task::{BackgroundTask, Scoped};
+pub use watch::TaskWatch;
 
 /// Starts a task that outlives whoever started it, on [`Background::global`].
 ///
@@ -357,6 +359,13 @@ impl Background {
     #[must_use]
     pub fn get(&self, id: TaskId) -> Option<TaskInfo> {
         self.registry.get(id)
+    }
+
+    /// One task, to be looked at for as long as the returned value is kept; none if it is not known.
+    #[must_use]
+    pub fn watch(&self, id: TaskId) -> Option<TaskWatch> {
+        let record = self.registry.record(id)?;
+        Some(TaskWatch::new(self.registry.clone(), record))
     }
 
     /// Cancels a task as [`BackgroundTask::cancel`] does; false if it has ended, was cancelled before or is

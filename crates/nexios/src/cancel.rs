@@ -4,11 +4,13 @@
 //! [`CancelScope`] end when its token fires.
 
 mod interrupted;
+mod limit;
 mod reason;
 mod scope;
 mod token;
 
 pub use interrupted::Interrupted;
+pub(crate) use limit::limit_to;
 pub use reason::CancelReason;
 pub use scope::{CancelScope, TokenSource};
 pub use token::CancelToken;

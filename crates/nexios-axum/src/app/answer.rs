@@ -28,9 +28,10 @@ const PIECE: usize = 16_384;
 pub(crate) async fn answer(
     mut router: Router,
     request: Request<Incoming>,
-    in_flight: InFlight,
+    mut in_flight: InFlight,
     life: Arc<Arc<Life>>,
 ) -> Result<Response<AnswerBody>, Infallible> {
+    in_flight.begin();
     let http2 = request.version() == Version::HTTP_2;
     let mut response = router.call(request).await?;
     // An upgrade says `connection: upgrade`, and leaves the connection anyway.

@@ -22,6 +22,7 @@ use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use super::places::Place;
+use crate::request::never_begun;
 
 /// What a connection is told to do; a later one includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +121,8 @@ enum Answer {
 pub(crate) struct InFlight {
     control: Arc<Control>,
     flight: Arc<Flight>,
+    /// Whether anybody has begun with it.
+    begun: bool,
 }
 
 /// What has not ended, by name.
@@ -210,7 +213,7 @@ impl Control {
         requests.in_flight.push(flight.clone());
         requests.spawning = http2.then(|| flight.clone());
         drop(requests);
-        InFlight { control: self.clone(), flight }
+        InFlight { control: self.clone(), flight, begun: false }
     }
 
     /// The request whose task is made now. The server makes it right after it has begun the request.
@@ -350,6 +353,11 @@ impl Flight {
 }
 
 impl InFlight {
+    /// Its service is polled for the first time; dropped before, nobody else would have seen the request.
+    pub(crate) fn begin(&mut self) {
+        self.begun = true;
+    }
+
     /// What the connection is told at this moment.
     pub(crate) fn order(&self) -> Order {
         self.control.order()
@@ -385,6 +393,11 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        if !self.begun {
+            let Flight { method, uri, .. } = &*self.flight;
+            let since = self.flight.progress().moved;
+            never_begun(method, uri.path(), since.elapsed());
+        }
         let mut requests = self.control.requests();
         requests.in_flight.retain(|flight| !Arc::ptr_eq(flight, &self.flight));
         requests.look_idle();

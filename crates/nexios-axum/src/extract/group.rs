@@ -3,8 +3,7 @@ use std::{convert::Infallible, ops::Deref};
 use axum::{extract::FromRequestParts, http::request::Parts};
 use nexios::{Interrupted, TaskGroup};
 
-use super::warn_once;
-use crate::request::RequestState;
+use crate::request::{RequestState, warn_once};
 
 /// Extracts a [`TaskGroup`] that is named after the route and ends with the request.
 ///
@@ -52,7 +51,7 @@ where
 
     async fn from_request_parts(_parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         Ok(RequestGroup(match RequestState::current() {
-            Some(state) => TaskGroup::builder().name(state.route().to_owned()).build(),
+            Some(state) => TaskGroup::builder().name(state.name().to_owned()).build(),
             None => {
                 warn_once("RequestGroup");
                 TaskGroup::new()

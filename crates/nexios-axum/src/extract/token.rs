@@ -3,8 +3,7 @@ use std::{convert::Infallible, ops::Deref};
 use axum::{extract::FromRequestParts, http::request::Parts};
 use nexios::{CancelScope, CancelToken, TokenSource};
 
-use super::warn_once;
-use crate::request::RequestState;
+use crate::request::{RequestState, warn_once};
 
 /// Extracts the token of the request, which fires at its end and says why.
 ///

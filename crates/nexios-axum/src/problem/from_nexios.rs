@@ -8,6 +8,7 @@ use nexios::{
 };
 
 use super::Problem;
+use crate::log::log;
 
 /// How long a refused client is asked to wait: long enough for a queue to move, short enough not to be felt.
 const SOON: Duration = Duration::from_secs(1);
@@ -49,7 +50,7 @@ impl<E: fmt::Debug> From<RaceError<E>> for Problem {
         if error.is_empty() {
             return Problem::internal(&"a race without candidates");
         }
-        tracing::warn!(failures = ?error.failures(), "every candidate failed");
+        log(|| tracing::warn!(failures = ?error.failures(), "every candidate failed"));
         if error.is_timeout() {
             return Problem::too_slow("No source answered in its time.");
         }

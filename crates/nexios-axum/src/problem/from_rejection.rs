@@ -1,6 +1,9 @@
 //! Problems of axum's rejections: same status, the client's mistake in the detail, our own only in the log.
 
 #[cfg(feature = "multipart")]
+use std::error::Error;
+
+#[cfg(feature = "multipart")]
 use axum::extract::multipart::{MultipartError, MultipartRejection};
 use axum::{
     extract::rejection::{
@@ -9,14 +12,16 @@ use axum::{
     },
     http::StatusCode,
 };
+use http_body_util::LengthLimitError;
 
-use super::Problem;
+use super::{BROKEN_BODY, Problem, wording};
+use crate::broken_body;
 
-fn rejected(status: StatusCode, text: String) -> Problem {
+fn rejected(status: StatusCode, text: &str) -> Problem {
     if status.is_server_error() {
         return Problem::internal(&text);
     }
-    Problem::new(status).detail(text)
+    Problem::new(status).detail(wording::for_clients(text))
 }
 
 macro_rules! problem_of {
@@ -24,7 +29,7 @@ macro_rules! problem_of {
         $(#[$meta])*
         impl From<$rejection> for Problem {
             fn from(rejection: $rejection) -> Self {
-                rejected(rejection.status(), rejection.body_text())
+                rejected(rejection.status(), &rejection.body_text())
             }
         }
     )*};
@@ -40,6 +45,31 @@ problem_of! {
     StringRejection,
     #[cfg(feature = "multipart")]
     MultipartRejection,
-    #[cfg(feature = "multipart")]
-    MultipartError,
+}
+
+/// A body that breaks off or is malformed is the client's doing: 400. axum's own status for it is 500.
+#[cfg(feature = "multipart")]
+impl From<MultipartError> for Problem {
+    fn from(error: MultipartError) -> Self {
+        // The parser's error has a cause only if the body under it could not be read.
+        let unread = error.source().and_then(Error::source).is_some();
+        if unread && error.status().is_server_error() {
+            return Problem::bad_request(BROKEN_BODY);
+        }
+        rejected(error.status(), &error.body_text())
+    }
+}
+
+/// A body read by hand: 413 over the limit, 400 if it breaks off or is malformed, 500 for what is not the client's doing.
+impl From<axum::Error> for Problem {
+    fn from(error: axum::Error) -> Self {
+        let inner = std::error::Error::source(&error);
+        if inner.is_some_and(|inner| inner.is::<LengthLimitError>()) {
+            return Problem::too_large("The body of the request is too large.");
+        }
+        if broken_body::is_from_outside(&error) {
+            return Problem::bad_request(BROKEN_BODY);
+        }
+        Problem::internal(&error)
+    }
 }

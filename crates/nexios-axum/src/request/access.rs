@@ -5,36 +5,49 @@
 
 use std::time::Duration;
 
-use super::{rescue::Ending, state::RequestState};
+use axum::http::Method;
+
+use super::state::RequestState;
+use crate::log::log;
 
 /// 499 is nginx' number for a client that did not wait; nobody is there to receive it.
 pub(super) const CLIENT_CLOSED_REQUEST: u16 = 499;
 
+/// How a rescued handler ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Finished,
+    CutOff,
+    Panicked,
+}
+
+// A guard around the span and one in it: see `log`.
 macro_rules! line {
     ($level:ident, $state:ident, $($fields:tt)*) => {
-        $state.span().in_scope(|| {
-            tracing::$level!(
-                target: "nexios_axum::access",
-                method = $state.method().as_str(),
-                route = $state.route(),
-                $($fields)*
-            )
+        $state.span().within(|| {
+            log(|| {
+                tracing::$level!(
+                    target: "nexios_axum::access",
+                    method = $state.method().as_str(),
+                    path = $state.path(),
+                    route = $state.route(),
+                    client = $state.client().map(tracing::field::display),
+                    $($fields)*
+                );
+            })
         })
     };
 }
 
-/// The answer is out, or `aborted` half-way.
-pub(super) fn answered(state: &RequestState, status: u16, aborted: bool) {
-    if aborted {
-        line!(info, state, status, elapsed_ms = milliseconds(state.elapsed()), aborted, "answered");
-    } else {
-        line!(info, state, status, elapsed_ms = milliseconds(state.elapsed()), "answered");
-    }
+/// The answer is out, or `aborted` half-way. A gRPC call has a status of its own.
+pub(super) fn answered(state: &RequestState, status: u16, grpc_status: Option<u32>, aborted: bool) {
+    let aborted = aborted.then_some(true);
+    line!(info, state, status, grpc_status, duration_ms = milliseconds(state.elapsed()), aborted, "answered");
 }
 
 /// The service inside gave an error in place of an answer.
 pub(super) fn failed(state: &RequestState) {
-    line!(info, state, elapsed_ms = milliseconds(state.elapsed()), "failed without an answer");
+    line!(info, state, duration_ms = milliseconds(state.elapsed()), "failed without an answer");
 }
 
 /// The client went away before there was an answer.
@@ -43,9 +56,24 @@ pub(super) fn client_gone(state: &RequestState) {
         info,
         state,
         status = CLIENT_CLOSED_REQUEST,
-        elapsed_ms = milliseconds(state.elapsed()),
+        duration_ms = milliseconds(state.elapsed()),
         "client went away"
     );
+}
+
+/// The client went away before anybody had begun with its request, which no layer can see: the server had read the head,
+/// and found in the same turn that there is nobody to answer.
+pub(crate) fn never_begun(method: &Method, path: &str, after: Duration) {
+    log(|| {
+        tracing::info!(
+            target: "nexios_axum::access",
+            method = method.as_str(),
+            path,
+            status = CLIENT_CLOSED_REQUEST,
+            duration_ms = milliseconds(after),
+            "client went away before its request was begun"
+        );
+    });
 }
 
 /// A handler that should have been rescued was dropped.

@@ -7,25 +7,29 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    http::{Method, Response, StatusCode, header::CONTENT_LENGTH},
+    http::{HeaderMap, Method, Response, StatusCode, header::CONTENT_LENGTH},
 };
 use http_body::{Frame, SizeHint};
 use nexios::CancelReason;
 
 use super::{access, requests::count, state::Live};
+use crate::answer::grpc;
 
 /// Keeps the request alive until the last byte of its answer is out.
 pub(super) fn watch(live: Live, response: Response<Body>) -> Response<Body> {
     let status = response.status();
-    if !is_sent(live.method(), status) || response.body().is_end_stream() {
-        access::answered(&live, status.as_u16(), false);
+    let grpc_status = grpc_status(response.headers());
+    if !is_sent(live.method(), status) || is_over(response.body()) {
+        access::answered(&live, status.as_u16(), grpc_status, false);
         live.cancel(CancelReason::Finished);
         return response;
     }
     let length = response.headers().get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok());
+    // Without the header the server takes the length from the body.
+    let left = length.or(response.body().size_hint().exact());
     response.map(|inner| {
-        let sending = Sending { live, status: status.as_u16(), left: length, polled: false };
+        let sending = Sending { live, status: status.as_u16(), grpc_status, left, polled: false };
         Body::new(WatchedBody { inner, sending: Some(sending) })
     })
 }
@@ -38,6 +42,16 @@ fn is_sent(method: &Method, status: StatusCode) -> bool {
     !bodiless && !upgraded && method != Method::HEAD
 }
 
+/// Whether a body has nothing more to give, by either of its ways to say so.
+fn is_over(body: &Body) -> bool {
+    body.is_end_stream() || body.size_hint().exact() == Some(0)
+}
+
+/// How a gRPC call ended: it says so before its answer, or after.
+fn grpc_status(headers: &HeaderMap) -> Option<u32> {
+    headers.get(&grpc::STATUS)?.to_str().ok()?.parse().ok()
+}
+
 struct WatchedBody {
     inner: Body,
     /// There until the body has ended.
@@ -48,14 +62,21 @@ struct WatchedBody {
 struct Sending {
     live: Live,
     status: u16,
-    /// Bytes to come, if the handler has said how many there are: a server that has sent them looks no further.
+    /// The status of a gRPC call.
+    grpc_status: Option<u32>,
+    /// Bytes to come, if it is known how many there are: a server that has sent them looks no further.
     left: Option<u64>,
     /// A body that nobody asked for was replaced by an outer layer, not aborted.
     polled: bool,
 }
 
 impl Sending {
+    /// Takes note of a frame; whether it was the last.
     fn has_all(&mut self, frame: &Frame<Bytes>) -> bool {
+        if let Some(trailers) = frame.trailers_ref() {
+            self.grpc_status = grpc_status(trailers).or(self.grpc_status);
+            return true;
+        }
         let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) else { return false };
         *left = left.saturating_sub(data.len() as u64);
         *left == 0
@@ -74,7 +95,7 @@ impl Drop for Sending {
             count(&self.live.requests().totals().aborted);
         }
         self.live.cancel(if aborted { CancelReason::ClientDisconnected } else { CancelReason::OwnerDropped });
-        access::answered(&self.live, self.status, aborted);
+        access::answered(&self.live, self.status, self.grpc_status, aborted);
     }
 }
 
@@ -92,7 +113,7 @@ impl HttpBody for WatchedBody {
         }
         let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else { return Poll::Pending };
         let complete = match (&frame, &mut this.sending) {
-            (Some(Ok(frame)), Some(sending)) => sending.has_all(frame) || this.inner.is_end_stream(),
+            (Some(Ok(frame)), Some(sending)) => sending.has_all(frame) || is_over(&this.inner),
             (None, _) => true,
             _ => false,
         };

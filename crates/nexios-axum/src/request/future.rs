@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum::{body::Body, http::Response, response::IntoResponse};
+use axum::{body::Body, http::Response};
 use nexios::{CancelReason, Interrupted};
 use tokio::time::Instant;
 
@@ -17,16 +17,23 @@ use super::{
     rescue::{self, Work},
     state::{Live, Stop},
 };
-use crate::{Problem, panic_response};
+use crate::{Problem, panic::panic_problem, punctual::poll_punctual};
 
 /// The answer to come of one request, and the guard of its handler.
 ///
 /// # Invariants
 ///
-/// 1. `open` is there until there is an answer; dropped with it, the client has gone.
-/// 2. A handler that has answered or panicked is never polled again: `open` is taken in the same poll.
+/// 1. It is open until there is an answer; dropped before, the client has gone.
+/// 2. A handler that has answered or panicked is never polled again: the stage is `Ended` in the same poll.
 pub struct RequestFuture<E: 'static> {
-    open: Option<Open<E>>,
+    stage: Stage<E>,
+}
+
+enum Stage<E: 'static> {
+    Open(Open<E>),
+    /// A layer outside watches over the request already.
+    Passing(Work<E>),
+    Ended,
 }
 
 /// A request without an answer.
@@ -56,6 +63,8 @@ enum Outcome<E> {
     Failed(E),
     Panicked(Box<dyn Any + Send>),
     Stopped(CancelReason),
+    /// The client went away while the handler read its request.
+    Left,
 }
 
 impl<E: 'static> RequestFuture<E> {
@@ -67,8 +76,13 @@ impl<E: 'static> RequestFuture<E> {
         RequestFuture::open(live, Source::Refusal(reason))
     }
 
+    pub(super) fn passing(work: Work<E>) -> Self {
+        RequestFuture { stage: Stage::Passing(work) }
+    }
+
     fn open(live: Live, source: Source<E>) -> Self {
-        RequestFuture { open: Some(Open { live, source, stop: None, stop_at: None, begun: false }) }
+        let open = Open { live, source, stop: None, stop_at: None, begun: false };
+        RequestFuture { stage: Stage::Open(open) }
     }
 }
 
@@ -77,6 +91,9 @@ impl<E: 'static> Open<E> {
         let outcome = self.poll_source(cx);
         if outcome.is_ready() {
             return outcome;
+        }
+        if self.live.is_gone() {
+            return Poll::Ready(Outcome::Left);
         }
         let Poll::Ready(reason) = self.poll_stop(cx) else { return Poll::Pending };
         self.live.cancel(reason);
@@ -102,12 +119,13 @@ impl<E: 'static> Open<E> {
     }
 
     fn poll_stop(&mut self, cx: &mut Context<'_>) -> Poll<CancelReason> {
-        let at = self.live.deadline().at();
+        let at = self.live.ends_at();
         if self.stop.is_none() || self.stop_at != at {
-            self.stop = self.live.stop();
+            self.stop = self.live.stop(at);
             self.stop_at = at;
         }
-        self.stop.as_mut().map_or(Poll::Pending, |stop| stop.as_mut().poll(cx))
+        // The handler may have used up the budget of this poll, and would then never be found late.
+        self.stop.as_mut().map_or(Poll::Pending, |stop| poll_punctual(Pin::new(stop), cx))
     }
 
     fn end(self, outcome: Outcome<E>) -> Result<Response<Body>, E> {
@@ -115,6 +133,12 @@ impl<E: 'static> Open<E> {
         match outcome {
             Outcome::Answered(response) => {
                 drop(source);
+                if live.is_gone() {
+                    // An answer that nobody receives, to a request of which a part is missing.
+                    note_gone(&live);
+                    live.cancel(CancelReason::ClientDisconnected);
+                    return Ok(response);
+                }
                 Ok(body::watch(live, response))
             }
             Outcome::Failed(error) => {
@@ -125,7 +149,8 @@ impl<E: 'static> Open<E> {
             Outcome::Panicked(payload) => {
                 count(&live.requests().totals().panicked);
                 live.cancel(CancelReason::OwnerDropped);
-                let response = live.span().in_scope(|| panic_response(payload));
+                let problem = live.span().within(|| panic_problem(payload));
+                let response = live.answer(problem);
                 Ok(body::watch(live, response))
             }
             Outcome::Stopped(reason) => {
@@ -134,8 +159,15 @@ impl<E: 'static> Open<E> {
                 if let Source::Handler(work) = source {
                     rescue::start(&live, work, reason);
                 }
-                let problem = Problem::from(Interrupted::from(reason));
-                Ok(body::watch(live, problem.into_response()))
+                let response = live.answer(Problem::from(Interrupted::from(reason)));
+                Ok(body::watch(live, response))
+            }
+            Outcome::Left => {
+                note_gone(&live);
+                if let Source::Handler(work) = source {
+                    rescue::start(&live, work, CancelReason::ClientDisconnected);
+                }
+                Ok(live.answer(Problem::bad_request("The request ended before it was complete.")))
             }
         }
     }
@@ -143,11 +175,10 @@ impl<E: 'static> Open<E> {
     /// The request is dropped: hyper does so when its client is gone, and a thread that unwinds drops everything.
     fn abandon(self) {
         let reason = if std::thread::panicking() {
-            access::answered(&self.live, 500, false);
+            access::answered(&self.live, 500, None, false);
             CancelReason::OwnerDropped
         } else {
-            count(&self.live.requests().totals().disconnected);
-            access::client_gone(&self.live);
+            note_gone(&self.live);
             CancelReason::ClientDisconnected
         };
         match self.source {
@@ -157,20 +188,32 @@ impl<E: 'static> Open<E> {
     }
 }
 
+/// Counts and logs a client that did not wait.
+fn note_gone(live: &Live) {
+    count(&live.requests().totals().disconnected);
+    access::client_gone(live);
+}
+
 impl<E: 'static> Future for RequestFuture<E> {
     type Output = Result<Response<Body>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let open = self.open.as_mut().expect("a request's future is not polled after its answer");
-        let Poll::Ready(outcome) = open.poll(cx) else { return Poll::Pending };
-        let open = self.open.take().expect("it was there a moment ago");
-        Poll::Ready(open.end(outcome))
+        let outcome = match &mut self.stage {
+            Stage::Open(open) => open.poll(cx),
+            Stage::Passing(work) => return work.as_mut().poll(cx),
+            Stage::Ended => panic!("a request's future is not polled after its answer"),
+        };
+        let Poll::Ready(outcome) = outcome else { return Poll::Pending };
+        match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Open(open) => Poll::Ready(open.end(outcome)),
+            _ => unreachable!("it was open a moment ago"),
+        }
     }
 }
 
 impl<E: 'static> Drop for RequestFuture<E> {
     fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
+        if let Stage::Open(open) = std::mem::replace(&mut self.stage, Stage::Ended) {
             open.abandon();
         }
     }
@@ -178,7 +221,10 @@ impl<E: 'static> Drop for RequestFuture<E> {
 
 impl<E: 'static> fmt::Debug for RequestFuture<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let request = self.open.as_ref().map(|open| &*open.live);
+        let request = match &self.stage {
+            Stage::Open(open) => Some(&*open.live),
+            _ => None,
+        };
         f.debug_struct("RequestFuture").field("request", &request).finish_non_exhaustive()
     }
 }

@@ -1,14 +1,4 @@
-use std::{
-    task::{Context, Poll},
-    time::Duration,
-};
-
-use axum::http::Request;
-use tower_layer::Layer;
-use tower_service::Service;
-
-use super::RequestState;
-use crate::extract::warn_once;
+use std::time::Duration;
 
 /// What becomes of a handler whose client went away before the answer.
 ///
@@ -61,38 +51,5 @@ impl OnDisconnect {
             u64::MAX => OnDisconnect::Detached,
             grace => OnDisconnect::Cooperative { grace: Duration::from_micros(grace - 1) },
         }
-    }
-}
-
-impl<S> Layer<S> for OnDisconnect {
-    type Service = OnDisconnectService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        OnDisconnectService { inner, policy: *self }
-    }
-}
-
-/// Tells the policy of its route to the [`RequestLayer`](crate::RequestLayer); made by [`OnDisconnect`].
-#[derive(Debug, Clone)]
-pub struct OnDisconnectService<S> {
-    inner: S,
-    policy: OnDisconnect,
-}
-
-impl<S: Service<Request<B>>, B> Service<Request<B>> for OnDisconnectService<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        match RequestState::current() {
-            Some(state) => state.set_policy(self.policy),
-            None => warn_once("OnDisconnect"),
-        }
-        self.inner.call(request)
     }
 }

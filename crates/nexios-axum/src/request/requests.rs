@@ -21,6 +21,8 @@ use std::{
 use nexios::{CancelReason, CancelToken};
 use tokio::sync::Notify;
 
+use crate::punctual::punctual;
+
 /// The requests of one [`RequestLayer`](crate::RequestLayer), to be counted and waited for.
 ///
 /// Clones are the same handle.
@@ -139,7 +141,8 @@ impl Requests {
             if self.live() == 0 && self.rescued() == 0 {
                 return;
             }
-            idle.await;
+            // Callers have it beside other work.
+            punctual(idle).await;
         }
     }
 

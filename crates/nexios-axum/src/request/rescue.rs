@@ -7,6 +7,13 @@ use std::{
     sync::Arc,
 };
 
+use super::{
+    access::{self, Ending},
+    policy::OnDisconnect,
+    requests::{Rescued, count},
+    state::RequestState,
+};
+use crate::{panic::panic_problem, punctual::punctual};
 use axum::{body::Body, http::Response};
 use futures_util::{
     FutureExt,
@@ -17,25 +24,9 @@ use tokio::{
     runtime::Handle,
     time::{Instant, sleep},
 };
-use tracing::Instrument;
-
-use super::{
-    OnDisconnect, access,
-    requests::{Rescued, count},
-    state::RequestState,
-};
-use crate::panic_response;
 
 /// A handler in its request's scope; it yields the answer.
 pub(super) type Work<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
-
-/// How a rescued handler ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    Finished,
-    CutOff,
-    Panicked,
-}
 
 /// Lets a handler that was polled before go on as its policy says, for `reason`.
 pub(super) fn start<E: 'static>(state: &Arc<RequestState>, work: Work<E>, reason: CancelReason) {
@@ -60,10 +51,8 @@ pub(super) fn start<E: 'static>(state: &Arc<RequestState>, work: Work<E>, reason
         access::not_rescued(state);
         return;
     };
-    runtime.spawn(
-        run(Rescue { state: state.clone(), ended: false, _rescued: rescued }, work, detached)
-            .instrument(state.span().clone()),
-    );
+    let rescue = Rescue { state: state.clone(), ended: false, _rescued: rescued };
+    runtime.spawn(state.span().instrument(run(rescue, work, detached)));
 }
 
 async fn run<E>(mut rescue: Rescue, work: Work<E>, detached: bool) {
@@ -71,7 +60,7 @@ async fn run<E>(mut rescue: Rescue, work: Work<E>, detached: bool) {
     let begun = Instant::now();
     let cut = async {
         if detached {
-            let reason = match state.stop() {
+            let reason = match state.stop(state.ends_at()) {
                 Some(stop) => stop.await,
                 None => pending().await,
             };
@@ -80,13 +69,15 @@ async fn run<E>(mut rescue: Rescue, work: Work<E>, detached: bool) {
         sleep(grace(&state)).await;
     };
     let (cut, abort) = (pin!(cut), pin!(state.requests().abort().cancelled()));
-    let ending = match select(AssertUnwindSafe(work).catch_unwind(), select(cut, abort)).await {
+    // The work may use up the budget of a poll, and would then never be cut off.
+    let end = punctual(select(cut, abort));
+    let ending = match select(AssertUnwindSafe(work).catch_unwind(), end).await {
         Either::Left((Ok(answer), _)) => {
             drop(answer);
             Ending::Finished
         }
         Either::Left((Err(payload), _)) => {
-            drop(panic_response(payload));
+            drop(panic_problem(payload));
             Ending::Panicked
         }
         Either::Right((_, work)) => {
@@ -100,7 +91,7 @@ async fn run<E>(mut rescue: Rescue, work: Work<E>, detached: bool) {
 fn grace(state: &RequestState) -> std::time::Duration {
     match state.policy() {
         OnDisconnect::Cooperative { grace } => grace,
-        _ => state.settings().grace,
+        _ => state.settings().grace(),
     }
 }
 

@@ -12,9 +12,16 @@ use axum::{
 use tower_service::Service;
 
 use super::{
-    RequestFuture, Shared,
+    future::RequestFuture,
+    settings::Shared,
     state::{Live, RequestState},
+    upload,
 };
+
+/// In the extensions of a request that a layer watches over already. It travels with the request itself: a request
+/// that a handler makes for another router is another one.
+#[derive(Clone, Copy)]
+struct WatchedOver;
 
 /// Watches over the requests of a service; made by [`RequestLayer`](crate::RequestLayer).
 #[derive(Clone)]
@@ -31,9 +38,11 @@ impl<S> RequestService<S> {
 
 impl<S, B, R> Service<Request<B>> for RequestService<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<Body>, Response = Response<R>>,
     S::Future: Send + 'static,
     S::Error: 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
@@ -45,12 +54,22 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if request.extensions_mut().insert(WatchedOver).is_some()
+            && let Some(outer) = RequestState::current()
+        {
+            outer.adopt(&self.shared.settings);
+            let response = self.inner.call(request.map(Body::new));
+            // The scope around this one has the outer layer's limit.
+            let work = outer.scope().run(async move { Ok(response.await?.map(Body::new)) });
+            return RequestFuture::passing(Box::pin(work));
+        }
         let live = Live::enter(RequestState::new(&request, &self.shared));
         if let Some(reason) = live.refusal() {
             return RequestFuture::refused(live, reason);
         }
         // Scope and all are inside the box, so that they go along when the handler is rescued.
+        let request = upload::watch(&live, request);
         let response = live.call(|| self.inner.call(request));
         let work = live.run(async move { Ok(response.await?.map(Body::new)) });
         RequestFuture::new(live, Box::pin(work))

@@ -1,26 +1,32 @@
 use std::{
     fmt,
     future::Future,
+    net::IpAddr,
     ops::Deref,
     pin::{Pin, pin},
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use axum::{
     extract::MatchedPath,
-    http::{Method, Request},
+    http::{Method, Request, Uri},
+    response::Response,
 };
 use futures_util::future::{Either, select};
 use nexios::{Background, CancelReason, CancelScope, CancelToken, TokenSource};
 use tokio::time::{Instant, sleep_until};
-use tracing::Span;
 
-use super::{OnDisconnect, Requests, Settings, Shared, requests::count};
-use crate::{Deadline, DeadlineHeader, DeadlineSource};
+use super::{
+    policy::OnDisconnect,
+    requests::{Requests, count},
+    settings::{Settings, Shared},
+    span::RequestSpan,
+};
+use crate::{Deadline, DeadlineHeader, DeadlineSource, Problem, answer::Asker, log::log};
 
 tokio::task_local! {
     /// How route layers and extractors find their request; an extension of the request would cost more.
@@ -30,6 +36,10 @@ tokio::task_local! {
 /// No limit of the server's own.
 const UNLIMITED: u64 = u64::MAX;
 
+/// For so long a gRPC call may go on after the deadline that its client has sent. The client looks at its own clock
+/// and should be the first to know; an answer of ours that came a moment before would be one of two that race.
+const AFTER_THE_CLIENT: Duration = Duration::from_millis(20);
+
 /// What is known about one request, shared by its guard, its route layers and its extractors.
 pub(crate) struct RequestState {
     /// The layer.
@@ -37,9 +47,15 @@ pub(crate) struct RequestState {
     /// For the log.
     method: Method,
     /// For the log.
-    route: Route,
+    uri: Uri,
+    /// The route that it matched; none if it matched none, or the layer is outside the router.
+    route: Option<MatchedPath>,
+    /// The address of who asked, if it is known.
+    client: Option<IpAddr>,
+    /// How it understands the answers that are given in place of the handler's.
+    asker: Asker,
     /// The span that was current when the request came; its lines and its rescue belong there.
-    span: Span,
+    span: RequestSpan,
     /// When the head of the request was there.
     received: Instant,
     /// How long the client wants to wait, and how it said so.
@@ -49,6 +65,10 @@ pub(crate) struct RequestState {
     limit: AtomicU64,
     /// An `OnDisconnect`, packed. A route may change it.
     policy: AtomicU64,
+    /// Whether the client was found gone while its request was read.
+    gone: AtomicBool,
+    /// The registry of a layer inside this one, which is nearer to the handler.
+    background: OnceLock<Background>,
     /// Token and reason, which meet under this lock: one of them sees the other.
     signal: Mutex<Signal>,
 }
@@ -61,38 +81,32 @@ struct Signal {
     reason: Option<CancelReason>,
 }
 
-/// How a request is called in the log.
-enum Route {
-    /// The route it matched.
-    Matched(MatchedPath),
-    /// It matched none, or the layer is outside the router.
-    Unmatched(Box<str>),
-}
-
 /// Fires when a request has to end although its client is there.
 pub(super) type Stop = Pin<Box<dyn Future<Output = CancelReason> + Send>>;
 
 impl RequestState {
     pub(super) fn new<B>(request: &Request<B>, shared: &Arc<Shared>) -> Self {
         let Shared { settings, requests } = &**shared;
-        let route = match request.extensions().get::<MatchedPath>() {
-            Some(path) => Route::Matched(path.clone()),
-            None => Route::Unmatched(request.uri().path().into()),
-        };
         let (wish, malformed) = DeadlineHeader::earliest(&settings.headers, request.headers());
         for header in malformed {
             count(&requests.totals().malformed_deadlines);
-            tracing::debug!(header = header.name().as_str(), "a deadline that cannot be read is ignored");
+            let header = header.name().as_str();
+            log(|| tracing::debug!(header, "a deadline that cannot be read is ignored"));
         }
         RequestState {
             shared: shared.clone(),
             method: request.method().clone(),
-            route,
-            span: Span::current(),
+            uri: request.uri().clone(),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            client: settings.proxies.client(request.extensions(), request.headers()),
+            asker: Asker::of(request, settings.render.as_ref()),
+            span: RequestSpan::current(),
             received: Instant::now(),
             wish,
             limit: AtomicU64::new(packed(settings.deadline)),
-            policy: AtomicU64::new(OnDisconnect::Cooperative { grace: settings.grace }.to_bits()),
+            policy: AtomicU64::new(OnDisconnect::Cooperative { grace: settings.grace() }.to_bits()),
+            gone: AtomicBool::new(false),
+            background: OnceLock::new(),
             signal: Mutex::default(),
         }
     }
@@ -124,16 +138,33 @@ impl RequestState {
         &self.method
     }
 
-    pub(super) fn span(&self) -> &Span {
+    pub(super) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    pub(super) fn span(&self) -> &RequestSpan {
         &self.span
     }
 
-    /// The route as it was written, or the path if none matched.
-    pub(crate) fn route(&self) -> &str {
-        match &self.route {
-            Route::Matched(path) => path.as_str(),
-            Route::Unmatched(path) => path,
-        }
+    /// The route as it was written, or the method of a gRPC service, if one matched.
+    pub(super) fn route(&self) -> Option<&str> {
+        let route = self.route.as_ref()?;
+        // All methods of a service share a route that ends in a wildcard.
+        Some(if self.asker.is_grpc() { self.path() } else { route.as_str() })
+    }
+
+    /// What people call the request: its route, or its path if none matched.
+    pub(crate) fn name(&self) -> &str {
+        self.route().unwrap_or(self.path())
+    }
+
+    /// Makes the answer that is given in place of the handler's.
+    pub(crate) fn answer(&self, problem: Problem) -> Response {
+        self.asker.answer(problem, self.settings().render.as_ref())
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -141,7 +172,8 @@ impl RequestState {
     }
 
     pub(crate) fn background(&self) -> Background {
-        self.settings().background.as_ref().unwrap_or_else(|| Background::global()).clone()
+        let own = self.background.get().or(self.settings().background.as_ref());
+        own.unwrap_or_else(|| Background::global()).clone()
     }
 
     pub(crate) fn deadline(&self) -> Deadline {
@@ -172,6 +204,31 @@ impl RequestState {
         self.policy.store(policy.to_bits(), Ordering::Relaxed);
     }
 
+    /// Takes over what another layer inside sets: it is nearer to the handler.
+    pub(super) fn adopt(&self, inner: &Settings) {
+        if inner.deadline.is_some() {
+            self.set_limit(inner.deadline);
+        }
+        if let Some(grace) = inner.grace {
+            self.set_policy(OnDisconnect::Cooperative { grace });
+        }
+        if let Some(background) = &inner.background {
+            // Only the first counts, if there are more than one inside.
+            let _ = self.background.set(background.clone());
+        }
+    }
+
+    /// Notes that the client went away while its request was read.
+    pub(super) fn set_gone(&self) {
+        // Release pairs with the acquire in `is_gone`: who sees it sees the body's error as well.
+        self.gone.store(true, Ordering::Release);
+    }
+
+    /// Whether the client went away while its request was read.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
     /// The scope of the handler.
     pub(crate) fn scope(self: &Arc<Self>) -> CancelScope {
         CancelScope::on_demand(self.clone(), self.deadline().at())
@@ -199,14 +256,29 @@ impl RequestState {
     /// Notes a handler that did not come to its end because the service did.
     pub(super) fn note_if_shut_down(&self) {
         if self.settings().shutdown.as_ref().is_some_and(CancelToken::is_cancelled) {
-            self.requests().note_cut_off(|| format!("request {} {}", self.method, self.route()));
+            self.requests().note_cut_off(|| format!("request {} {}", self.method, self.name()));
         }
     }
 
-    /// What ends the request although its client is there; None if nothing can.
-    pub(super) fn stop(&self) -> Option<Stop> {
+    /// When the request is ended: its deadline, or for a gRPC client's own a moment later.
+    pub(super) fn ends_at(&self) -> Option<Instant> {
+        let deadline = self.deadline();
+        match deadline.source() {
+            Some(DeadlineSource::Client(DeadlineHeader::GrpcTimeout)) if self.asker.is_grpc() => {
+                // The server's own limit is not put off for it.
+                let limit = unpacked(self.limit.load(Ordering::Relaxed));
+                let limit = limit.and_then(|limit| self.received.checked_add(limit));
+                let late = deadline.at().and_then(|at| at.checked_add(AFTER_THE_CLIENT));
+                [late, limit].into_iter().flatten().min()
+            }
+            _ => deadline.at(),
+        }
+    }
+
+    /// What ends the request at `ends_at` although its client is there; None if nothing can.
+    pub(super) fn stop(&self, ends_at: Option<Instant>) -> Option<Stop> {
         let shutdown = self.settings().shutdown.clone();
-        Some(match (self.deadline().at(), shutdown) {
+        Some(match (ends_at, shutdown) {
             (None, None) => return None,
             (Some(at), None) => Box::pin(deadline(at)),
             (None, Some(shutdown)) => Box::pin(async move { shutdown.cancelled().await }),
@@ -243,7 +315,7 @@ impl fmt::Debug for RequestState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("method", &self.method)
-            .field("route", &self.route())
+            .field("name", &self.name())
             .finish_non_exhaustive()
     }
 }

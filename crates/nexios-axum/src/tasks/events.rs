@@ -1,9 +1,10 @@
 //! The progress of tasks as it happens, as server-sent events.
 
 use std::{
-    collections::{HashMap, VecDeque},
     convert::Infallible,
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -14,79 +15,52 @@ use axum::{
         sse::{Event, KeepAlive},
     },
 };
-use futures_util::{Stream, stream};
-use nexios::{TaskId, TaskInfo, TaskState};
+use futures_util::Stream;
 
-use super::{TaskRoutes, view::TaskView};
-use crate::ServiceLife;
+use super::{
+    Served,
+    feed::{Feed, Subscriber},
+};
+use crate::{Problem, ServiceLife};
 
-/// How often the tasks are looked at: often enough for a progress bar, and a task may report far more often.
-const LOOK: Duration = Duration::from_millis(250);
+/// When a client may come back that was one too many. Streams are long.
+const COME_BACK: Duration = Duration::from_secs(10);
 
 /// Answers `GET /tasks/events`; the stream ends when the service closes.
 pub(super) async fn events(
-    State(routes): State<Arc<TaskRoutes>>,
+    State(routes): State<Arc<Served>>,
     life: ServiceLife,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let watch = Watch { routes, shown: HashMap::new(), news: VecDeque::new(), begun: false };
-    let events = stream::unfold(watch, async |mut watch| Some((Ok(watch.next().await), watch)));
-    Sse::new(life.until_closing(events)).keep_alive(KeepAlive::default())
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let subscription = Subscription::new(&routes.feed).ok_or_else(|| {
+        Problem::unavailable("As many clients watch the tasks as may at a time.", COME_BACK)
+    })?;
+    Ok(Sse::new(life.until_closing(subscription)).keep_alive(KeepAlive::default()))
 }
 
-/// What one client has been shown.
-struct Watch {
-    routes: Arc<TaskRoutes>,
-    /// The live tasks, as they were last shown.
-    shown: HashMap<TaskId, Shown>,
-    /// Changes that were seen and not sent yet.
-    news: VecDeque<TaskInfo>,
-    /// Whether a first look was taken: tasks that had ended before are no news.
-    begun: bool,
+/// One client's place in the feed, for as long as its stream lives.
+struct Subscription {
+    feed: Arc<Feed>,
+    subscriber: Subscriber,
 }
 
-#[derive(PartialEq)]
-struct Shown {
-    state: TaskState,
-    done: u64,
-    total: u64,
-    message: Option<String>,
-}
-
-impl From<&TaskInfo> for Shown {
-    fn from(task: &TaskInfo) -> Self {
-        Shown { state: task.state, done: task.done, total: task.total, message: task.message.clone() }
+impl Subscription {
+    fn new(feed: &Arc<Feed>) -> Option<Self> {
+        let subscriber = feed.subscribe()?;
+        Some(Subscription { feed: feed.clone(), subscriber })
     }
 }
 
-impl Watch {
-    async fn next(&mut self) -> Event {
-        loop {
-            if let Some(task) = self.news.pop_front() {
-                let text = serde_json::to_string(&TaskView::from(task)).unwrap_or_default();
-                return Event::default().event("task").data(text);
-            }
-            if self.begun {
-                tokio::time::sleep(LOOK).await;
-            }
-            self.look();
-        }
-    }
+impl Stream for Subscription {
+    type Item = Result<Event, Infallible>;
 
-    fn look(&mut self) {
-        let tasks = self.routes.background.list();
-        let mut live = HashMap::new();
-        for task in tasks {
-            let (now, before) = (Shown::from(&task), self.shown.remove(&task.id));
-            let ended = task.state.is_final();
-            let news = before.as_ref() != Some(&now);
-            // One that came and went between two looks is not told, as the history says nothing of its time.
-            if news && (!ended || before.is_some()) {
-                self.news.push_back(task.clone());
-            }
-            if !ended {
-                live.insert(task.id, now);
-            }
-        }
-        (self.shown, self.begun) = (live, true);
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let news = self.feed.poll_next(self.subscriber, cx);
+        news.map(|text| Some(Ok(Event::default().event("task").data(&*text))))
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.feed.unsubscribe(self.subscriber);
     }
 }

@@ -29,6 +29,9 @@ pub(crate) struct TaskView {
     id: u64,
     name: Cow<'static, str>,
     pub(crate) state: &'static str,
+    /// The same for the program.
+    #[serde(skip)]
+    pub(crate) has_ended: bool,
     done: u64,
     total: u64,
     message: Option<String>,
@@ -43,6 +46,7 @@ impl From<TaskInfo> for TaskView {
             id: task.id.0,
             name: task.name,
             state: task.state.as_str(),
+            has_ended: task.state.is_final(),
             done: task.done,
             total: task.total,
             message: task.message,

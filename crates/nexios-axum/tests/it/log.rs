@@ -44,3 +44,10 @@ pub(crate) fn access(route: &str) -> Vec<Value> {
     lines.retain(|line| line["target"] == "nexios_axum::access" && line["route"] == route);
     lines
 }
+
+/// Returns the access lines of a path.
+pub(crate) fn access_of_path(path: &str) -> Vec<Value> {
+    let mut lines = lines_with(path);
+    lines.retain(|line| line["target"] == "nexios_axum::access" && line["path"] == path);
+    lines
+}

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use axum::{Router, routing::get as on_get};
-use nexios::{CancelScope, CancelToken, Interrupted};
+use nexios::{CancelScope, CancelToken, Interrupted, TaskGroup};
 use nexios_axum::{Deadline, DeadlineHeader, Problem, RequestLayer};
 use tokio::time::{Instant, sleep};
 
@@ -47,6 +47,50 @@ async fn a_handler_hands_on_what_its_client_has_left() {
     let layer = RequestLayer::new().deadline(Duration::from_secs(3));
     let app = Router::new().route("/outbound", handler).layer(layer);
     assert_eq!(Answer::from(&app, get("/outbound")).await.body, "1995");
+}
+
+/// What is left for the upstream, as a handler with a limit of 90 s sees it at several depths.
+#[tokio::test(start_paused = true)]
+async fn the_time_limit_of_a_group_counts_for_what_is_called_in_it() {
+    let told = || {
+        let handed_on = Deadline::current().hand_on(DeadlineHeader::ConnectTimeoutMs).unwrap().unwrap();
+        handed_on.timeout.as_millis()
+    };
+    let limited = |seconds| TaskGroup::builder().timeout(Duration::from_secs(seconds)).build::<Problem>();
+    let handler = on_get(async move || -> Result<String, Problem> {
+        let before = told();
+        let group = limited(2);
+        let (body, child, longer, shorter) = group
+            .run(async {
+                let child = group.spawn(async move { Ok(told()) });
+                let longer = group.spawn(async move {
+                    let inner = limited(60);
+                    inner.run(async { inner.spawn(async move { Ok(told()) }).await }).await
+                });
+                let shorter = group.spawn(async move {
+                    let inner = limited(1);
+                    inner.run(async { inner.spawn(async move { Ok(told()) }).await }).await
+                });
+                let body = told();
+                Ok((body, child.await?, longer.await?, shorter.await?))
+            })
+            .await?;
+        Ok(format!("{before} {body} {child} {longer} {shorter} {}", told()))
+    });
+    let layer = RequestLayer::new().deadline(Duration::from_secs(90));
+    let app = Router::new().route("/outbound/group", handler).layer(layer);
+    assert_eq!(Answer::from(&app, get("/outbound/group")).await.body, "89995 1995 1995 1995 995 89995");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_with_a_longer_limit_does_not_lengthen_the_deadline() {
+    let group = TaskGroup::builder().timeout(Duration::from_secs(60)).build::<Interrupted>();
+    let left =
+        CancelScope::new(CancelToken::new(), Some(Instant::now() + Duration::from_secs(3))).run(async {
+            group.run(async { group.spawn(async { Ok(Deadline::current().remaining()) }).await }).await
+        });
+    assert_eq!(left.await, Ok(Some(Duration::from_secs(3))));
+    assert_eq!(Deadline::current().at(), None);
 }
 
 #[cfg(feature = "reqwest")]

@@ -76,16 +76,43 @@ async fn an_unknown_task_is_404_and_a_bad_id_400() {
     Answer::from(&app, post("/tasks/seven/cancel")).await.problem(400);
 }
 
+/// While it cleans up, for as long as that takes, whoever asks is told the same.
 #[tokio::test(start_paused = true)]
-async fn a_task_is_cancelled_once_and_then_409() {
+async fn a_task_is_being_cancelled_as_often_as_asked_and_409_once_it_has_ended() {
     let background = Background::new();
     let app = task_routes(background.clone());
-    let task = background.spawn("stops when told", |task| async move { task.cancelled().await }).unwrap();
+    let task = background
+        .spawn("cleans up", |task| async move {
+            task.cancelled().await;
+            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        })
+        .unwrap();
+    tokio::task::yield_now().await;
     let cancel = format!("/tasks/{}/cancel", task.id().0);
-    let answer = Answer::from(&app, post(&cancel)).await;
-    assert_eq!(answer.status, 202);
-    assert_eq!(answer.json()["name"], "stops when told");
+    for _ in 0..3 {
+        let answer = Answer::from(&app, post(&cancel)).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json()["name"]),
+            (202, &"cleans up".into()),
+            "{}",
+            answer.body
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
     let end = task.await;
     assert!(matches!(end, Ok(_) | Err(BackgroundFailure::Cancelled)), "{end:?}");
+    Answer::from(&app, post(&cancel)).await.problem(409);
+}
+
+/// One that waits for a place ends where it is.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_waits_is_cancelled_at_once() {
+    let background = Background::builder().limit(1).build();
+    let app = task_routes(background.clone());
+    let _first = background.spawn("first", |_| std::future::pending::<()>()).unwrap();
+    let second = background.spawn("second", |_| async {}).unwrap();
+    let cancel = format!("/tasks/{}/cancel", second.id().0);
+    assert_eq!(Answer::from(&app, post(&cancel)).await.status, 202);
+    assert_eq!(second.await, Err(BackgroundFailure::Cancelled));
     Answer::from(&app, post(&cancel)).await.problem(409);
 }

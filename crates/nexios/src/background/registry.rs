@@ -322,11 +322,14 @@ impl Registry {
     }
 
     /// A live or a finished task.
-    pub(super) fn get(&self, id: TaskId) -> Option<TaskInfo> {
+    pub(super) fn record(&self, id: TaskId) -> Option<Arc<Record>> {
         let tasks = self.lock();
-        let record = tasks.live.find(id.0).or_else(|| tasks.history.find(id.0)).cloned();
-        drop(tasks);
-        record.map(|record| record.info(&self.clock.look()))
+        tasks.live.find(id.0).or_else(|| tasks.history.find(id.0)).cloned()
+    }
+
+    /// What is to be seen of a live or a finished task.
+    pub(super) fn get(&self, id: TaskId) -> Option<TaskInfo> {
+        self.record(id).map(|record| self.info(&record))
     }
 
     /// What is to be seen of `record` now.

@@ -2,7 +2,10 @@ use std::{fmt, future::Future, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::CancelToken;
+use super::{
+    limit::{current_limit, earlier},
+    token::CancelToken,
+};
 
 tokio::task_local! {
     static CURRENT: CancelScope;
@@ -94,6 +97,34 @@ impl CancelScope {
     #[must_use]
     pub fn current() -> Option<Self> {
         CURRENT.try_with(Clone::clone).ok()
+    }
+
+    /// The instant by which this code should have ended: the earlier of the current scope's deadline and the time limits
+    /// of the groups around it. It is what a call to another service may take.
+    ///
+    /// A child of a [`TaskGroup`](crate::TaskGroup) sees its group's [`timeout`](crate::TaskGroupBuilder::timeout) here, one
+    /// that was spawned with [`spawn_parallel`](crate::TaskGroup::spawn_parallel) sees neither scope nor group.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use std::time::Duration;
+    /// use nexios::{CancelScope, Interrupted, TaskGroup};
+    /// use tokio::time::Instant;
+    ///
+    /// let group = TaskGroup::builder().timeout(Duration::from_secs(2)).build::<Interrupted>();
+    /// let deadline = group.run(async { group.spawn(async { Ok(CancelScope::current_deadline()) }).await }).await?;
+    /// assert!(deadline.is_some_and(|deadline| deadline <= Instant::now() + Duration::from_secs(2)));
+    /// assert_eq!(CancelScope::current_deadline(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn current_deadline() -> Option<Instant> {
+        let scope = CURRENT.try_with(Self::deadline).ok().flatten();
+        earlier(scope, current_limit())
     }
 
     /// Runs `future` with this scope as the current one, whatever its outcome.

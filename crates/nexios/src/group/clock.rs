@@ -80,6 +80,11 @@ impl Clock {
         }
     }
 
+    /// The deadline, or the end of the grace period.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
     pub(super) fn set_due(&mut self, due: Option<Instant>) {
         self.due = due;
         self.timer_woken = due.is_some();

@@ -16,7 +16,7 @@ use super::{
     wake::{Awaiters, Key},
     wakers::Seats,
 };
-use crate::{Interrupted, sync::MutexGuard};
+use crate::{Interrupted, cancel::limit_to, sync::MutexGuard};
 
 /// How a turn ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,7 @@ where
     }
     core.driving = true;
     core.clock.start();
+    let _limited = limit_to(core.clock.due());
     let mut known = None;
     // Nobody has been woken before the first turn.
     if std::mem::replace(&mut core.driven_once, true) {

@@ -1,13 +1,19 @@
 //! From the head of the answer to its last byte.
 
-use std::{convert::Infallible, future::pending, time::Duration};
+use std::{
+    convert::Infallible,
+    future::pending,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::{Body, Bytes, HttpBody},
     extract::WebSocketUpgrade,
     http::{
-        Method, Request, StatusCode,
+        HeaderMap, Method, Request, StatusCode,
         header::{CONTENT_LENGTH, LOCATION},
     },
     middleware::map_response,
@@ -15,10 +21,11 @@ use axum::{
     routing::{any, get as on_get},
 };
 use futures_util::{StreamExt, stream};
-use http_body_util::BodyExt;
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt, StreamBody};
 use nexios::{CancelReason, CancelToken};
 use nexios_axum::{RequestLayer, RequestToken};
-use tokio::time::sleep;
+use tokio::{io::AsyncReadExt, time::sleep};
 use tower::ServiceExt;
 
 use crate::{
@@ -64,7 +71,7 @@ async fn a_request_lives_until_the_last_byte_and_the_deadline_does_not_cut_its_b
     assert!(response.body_mut().frame().await.is_none());
     assert_eq!(requests.live(), 0);
     let lines = log::access("/body/stream");
-    assert_eq!((lines.len(), &lines[0]["elapsed_ms"]), (1, &1_000.into()), "{lines:?}");
+    assert_eq!((lines.len(), &lines[0]["duration_ms"]), (1, &1_000.into()), "{lines:?}");
     assert_eq!((requests.stats().aborted, requests.stats().expired), (0, 0));
 }
 
@@ -130,6 +137,98 @@ async fn answers_that_arrive_whole_are_not_aborted() {
         let lines = log::access(path);
         assert_eq!((lines.len(), lines[0].get("aborted")), (1, None), "{lines:?}");
     }
+}
+
+/// Says how much is to come, and leaves it to the server to notice that all has come.
+struct Counted {
+    left: usize,
+    /// Whether what it says goes down with what it gives.
+    counts_down: bool,
+    trailers: bool,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.left == 0 {
+            let trailers = std::mem::take(&mut self.trailers);
+            return Poll::Ready(trailers.then(|| Ok(Frame::trailers(HeaderMap::new()))));
+        }
+        self.left -= 1;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"0123456789")))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let left = if self.counts_down { self.left } else { 3 };
+        SizeHint::with_exact(10 * left as u64)
+    }
+}
+
+fn counted(left: usize, counts_down: bool, trailers: bool) -> Response {
+    Response::new(Body::new(Counted { left, counts_down, trailers }))
+}
+
+/// The size may be known by the body alone, in all the ways a body may tell it.
+#[tokio::test]
+async fn a_body_that_was_sent_whole_by_its_size_is_not_aborted() {
+    let layer = RequestLayer::new();
+    let requests = layer.requests();
+    let app = Router::new()
+        .route("/size/down", on_get(async || counted(3, true, false)))
+        .route("/size/fixed", on_get(async || counted(3, false, false)))
+        .route("/size/trailers", on_get(async || counted(3, true, true)))
+        .route("/size/empty", on_get(async || counted(0, true, false)))
+        .layer(layer)
+        // An outer layer that wraps the body as it is.
+        .layer(map_response(async |response: Response| response.map(Body::new)));
+    let address = serve(app).await;
+    for (path, end) in [
+        ("/size/down", "0123456789"),
+        ("/size/fixed", "0123456789"),
+        ("/size/trailers", "0123456789"),
+        ("/size/empty", "\r\n\r\n"),
+    ] {
+        let mut client =
+            send(address, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with(end), "{answer}");
+        requests.idle().await;
+        assert_eq!(requests.stats().aborted, 0, "{path}");
+        let lines = log::access(path);
+        assert_eq!((lines.len(), lines[0].get("aborted")), (1, None), "{lines:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_of_a_known_size_dropped_before_its_end_is_aborted() {
+    let layer = RequestLayer::new();
+    let requests = layer.requests();
+    let app = Router::new().route("/size/cut", on_get(async || counted(3, true, false))).layer(layer);
+    let mut response = app.oneshot(get("/size/cut")).await.unwrap();
+    first_frame(&mut response).await;
+    drop(response);
+    assert_eq!(requests.stats().aborted, 1);
+}
+
+/// A server that has sent trailers looks no further.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_ends_with_trailers_has_ended_with_them() {
+    let layer = RequestLayer::new();
+    let requests = layer.requests();
+    let frames =
+        || stream::iter([Ok::<_, Infallible>(Frame::trailers(HeaderMap::new()))]).chain(stream::pending());
+    let handler = on_get(async move || Response::new(Body::new(StreamBody::new(frames()))));
+    let app = Router::new().route("/size/last", handler).layer(layer);
+    let mut response = app.oneshot(get("/size/last")).await.unwrap();
+    assert!(response.body_mut().frame().await.unwrap().unwrap().is_trailers());
+    drop(response);
+    assert_eq!((requests.live(), requests.stats().aborted), (0, 0));
 }
 
 fn endless_body() -> Body {

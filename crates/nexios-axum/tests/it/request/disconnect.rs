@@ -5,12 +5,12 @@ use std::{future::pending, net::SocketAddr, time::Duration};
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::Request,
+    extract::{Path, Request},
     routing::{get as on_get, post as on_post},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use nexios::{Interrupted, TaskGroup};
-use nexios_axum::{RequestLayer, RequestToken, Requests};
+use nexios::{Background, Interrupted, TaskGroup};
+use nexios_axum::{NexiosApp, OnDisconnect, RequestLayer, RequestToken, Requests};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -179,4 +179,42 @@ async fn a_group_in_the_handler_is_cancelled_by_a_real_disconnect() {
     drop(client);
     assert_eq!(reader.next().await, "Err(Cancelled(ClientDisconnected))");
     requests.idle().await;
+}
+
+/// A server may have read the head of a request and find its client gone before it has begun with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_detached_request_whose_client_closes_at_once_runs_or_leaves_a_line() {
+    log::start();
+    let (diary, mut reader) = diary();
+    let handler = async move |Path(number): Path<usize>| {
+        diary.write(number);
+        sleep(Duration::from_millis(20)).await;
+    };
+    let layer = RequestLayer::new();
+    let requests = layer.requests();
+    let route = on_post(handler).layer(OnDisconnect::Detached);
+    let app = NexiosApp::new(Router::new().route("/at-once/{number}", route)).requests(layer);
+    let app = app.background(Background::new()).without_signals().accepting(Duration::ZERO);
+    let handle = app.handle();
+    let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    let address = handle.ready().await.unwrap().to_string();
+    let address: SocketAddr = address.strip_prefix("http://").unwrap().parse().unwrap();
+    for number in 0..200 {
+        let head = format!("POST /at-once/{number} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n");
+        drop(send(address, &head).await);
+    }
+    eventually(async || {
+        let left = |number: &usize| log::access_of_path(&format!("/at-once/{number}")).is_empty();
+        (0..200).all(|number| !left(&number)).then_some(())
+    })
+    .await;
+    requests.idle().await;
+    for number in 0..200 {
+        let lines = log::access_of_path(&format!("/at-once/{number}"));
+        let answers = lines.iter().filter(|line| line.get("status").is_some()).count();
+        assert_eq!(answers, 1, "one line for the request, run or not: {lines:?}");
+    }
+    assert!(!reader.written().is_empty(), "most of them run");
+    handle.stop();
+    service.await.unwrap().unwrap();
 }

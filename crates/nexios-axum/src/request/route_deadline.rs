@@ -9,7 +9,7 @@ use axum::http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{extract::warn_once, request::RequestState};
+use super::{missing::warn_once, state::RequestState};
 
 /// Replaces the server's own limit for one route inside a [`RequestLayer`](crate::RequestLayer): longer for an
 /// upload, none for a stream of events, shorter for what must be quick. A client still can only shorten it.
