@@ -7,11 +7,15 @@ mod connections;
 mod crowd;
 mod http2;
 mod listeners;
+mod outer;
 mod progress;
+mod services;
 mod shutdown;
 mod start;
+mod stop_on;
 mod stuck;
 mod unread;
+mod unwritable_log;
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 

@@ -48,8 +48,19 @@ impl Service {
         Service::with(scenario, shell)
     }
 
+    /// With nobody to read its log, and no room for it.
+    pub(crate) fn with_full_disk(scenario: &str) -> Self {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        Service::with_log(scenario, command.stderr(full))
+    }
+
     fn with(scenario: &str, mut command: Command) -> Self {
-        let command = command.env(SCENARIO, scenario).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Service::with_log(scenario, command.stderr(Stdio::piped()))
+    }
+
+    fn with_log(scenario: &str, command: &mut Command) -> Self {
+        let command = command.env(SCENARIO, scenario).stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
         Service { process, output }
@@ -94,10 +105,10 @@ impl Service {
     }
 
     pub(crate) fn ended(mut self, begun: Instant) -> End {
-        let mut log = self.process.stderr.take().unwrap();
+        let log = self.process.stderr.take();
         let log = std::thread::spawn(move || {
             let mut text = String::new();
-            log.read_to_string(&mut text).unwrap();
+            log.map(|mut log| log.read_to_string(&mut text).unwrap());
             text
         });
         let status = loop {

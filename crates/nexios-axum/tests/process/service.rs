@@ -54,6 +54,7 @@ fn router() -> Router {
     Router::new()
         .route("/", get(async || "hello"))
         .route("/stuck", get(pending::<&str>))
+        .route("/broken", get(async || -> &'static str { panic!("a bug") }))
         .route("/events", get(endless))
         .route("/socket", get(socket))
         .route("/closure", get(async || run_in_threadpool(|| thread::sleep(FOR_EVER)).await))
@@ -80,9 +81,13 @@ fn router() -> Router {
 }
 
 pub(crate) fn main(scenario: &str) -> ExitCode {
-    log_to_stderr();
     match scenario {
-        "plain" => nexios_axum::run(app().serve("127.0.0.1:0")),
+        // As most people have it: it panics when standard error cannot be written.
+        "usual log" => tracing_subscriber::fmt().with_writer(std::io::stderr).init(),
+        _ => log_to_stderr(),
+    }
+    match scenario {
+        "plain" | "usual log" => nexios_axum::run(app().serve("127.0.0.1:0")),
         "patient" => {
             let app = app().accepting(FOR_EVER).shutdown_limit(2 * FOR_EVER).cancelling(FOR_EVER);
             nexios_axum::run(app.serve("127.0.0.1:0"))

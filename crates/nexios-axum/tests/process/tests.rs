@@ -160,6 +160,30 @@ tests! {
         end.logged("the runtime is held by blocking code").logged("request GET /hold");
     }
 
+    /// A full disk, or a reader that is gone.
+    fn a_log_that_cannot_be_written_costs_its_lines_and_nothing_else() {
+        let mut service = Service::with_full_disk("usual log");
+        let address = service.address();
+        for _ in 0..3 {
+            assert_eq!(get(address, "/"), (200, "hello".to_owned()));
+        }
+        assert_eq!(get(address, "/broken").0, 500);
+        assert_eq!(get(address, "/work").1, "started");
+        let end = service.stop("TERM").expect(0, TOTAL);
+        assert_eq!(end.output, "goodbye\n");
+        assert!(end.took >= Duration::from_millis(390), "the task was waited for: {end:?}");
+
+        let mut service = Service::with_full_disk("usual log");
+        let address = service.address();
+        let stuck = begin(address, "/stuck");
+        drop(begin(address, "/stuck"));
+        assert_eq!(get(address, "/task").1, "started");
+        pause(100);
+        let end = service.stop("TERM").expect(70, TOTAL);
+        assert_eq!(end.output, "goodbye\n");
+        assert_eq!(answer(stuck).0, 503);
+    }
+
     /// WEB 2.2 has what a loop that does not wait does with this.
     fn running_out_of_files_neither_ends_nor_spins_the_accept_loop() {
         let mut service = Service::with_files("plain", 40);

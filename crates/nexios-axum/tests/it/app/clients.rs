@@ -25,13 +25,21 @@ fn ticks() -> impl Stream<Item = Result<Event, Infallible>> {
 
 /// The same events with and without an end.
 fn events() -> Router {
-    Router::new().route("/endless", get(async || Sse::new(ticks()))).route(
-        "/ending",
-        get(async |life: ServiceLife| {
-            let goodbye = stream::iter([Ok(Event::default().data("goodbye"))]);
-            Sse::new(life.until_closing(ticks()).chain(goodbye))
-        }),
-    )
+    // As a service has it that knows no extractors, such as one of tonic's.
+    let by_extension = async |request: axum::extract::Request| {
+        let life = request.extensions().get::<ServiceLife>().unwrap();
+        Sse::new(life.until_closing(ticks()))
+    };
+    Router::new()
+        .route("/endless", get(async || Sse::new(ticks())))
+        .route("/extension", get(by_extension))
+        .route(
+            "/ending",
+            get(async |life: ServiceLife| {
+                let goodbye = stream::iter([Ok(Event::default().data("goodbye"))]);
+                Sse::new(life.until_closing(ticks()).chain(goodbye))
+            }),
+        )
 }
 
 #[tokio::test]
@@ -46,6 +54,18 @@ async fn a_stream_with_the_life_of_the_service_ends_in_order_when_it_closes() {
     let rest = String::from_utf8(client.rest().await).unwrap();
     assert!(rest.contains("data: goodbye"), "{rest}");
     assert!(rest.ends_with("\r\n0\r\n\r\n"), "the body has its end: {rest}");
+}
+
+#[tokio::test]
+async fn the_life_of_the_service_is_in_the_extensions_of_every_request() {
+    let running = start(app(events())).await;
+    let mut client = running.client().await;
+    client.begin("/extension").await;
+    client.until(b"data: 3").await;
+    let report = running.stop().await;
+    assert!(report.is_clean() && report.cut_off.is_empty(), "{report:?}");
+    assert!(report.elapsed < ms(1_000), "{report:?}");
+    assert!(client.rest().await.ends_with(b"\r\n0\r\n\r\n"), "the body has its end");
 }
 
 #[tokio::test]

@@ -60,29 +60,6 @@ async fn a_client_that_leaves_is_noticed_though_its_next_request_waits() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_sent_all_it_will_keeps_its_request_until_its_body_was_read() {
-    use tokio::io::AsyncWriteExt;
-    let slow = axum::routing::post(async |body: axum::body::Bytes| {
-        tokio::time::sleep(ms(1)).await;
-        body.len().to_string()
-    });
-    let read_late = axum::routing::post(async |request: axum::extract::Request| {
-        tokio::time::sleep(ms(200)).await;
-        let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
-        body.len().to_string()
-    });
-    let running = start(app(Router::new().route("/", slow).route("/late", read_late))).await;
-    let mut client = running.client().await;
-    let body = "x".repeat(2_000_000);
-    client.send("POST /late HTTP/1.1\r\nhost: test\r\ncontent-length: 2000000\r\n\r\n").await;
-    let sending = client.stream.write_all(body.as_bytes());
-    soon(sending).await.unwrap();
-    client.stream.shutdown().await.unwrap();
-    assert_eq!(client.reply().await.body, "2000000");
-    running.stop().await;
-}
-
-#[tokio::test]
 async fn idle_connections_make_room_for_new_clients_oldest_first() {
     let running = start(app(router()).connections(4)).await;
     let mut clients = Vec::new();
