@@ -22,7 +22,7 @@ pub enum Delay {
     OnFailureOnly,
 }
 
-/// The settings of a [`Hedge`].
+/// The settings of a [`Hedge`](crate::Hedge).
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct HedgeBuilder {
