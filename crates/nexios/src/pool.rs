@@ -1,8 +1,8 @@
 //! CPU work with a bound: a thread pool whose queue, waits and callers are under control.
 //!
 //! The way of a job: [`call`] submits it at the caller's first poll, [`schedule`] decides under the pool's
-//! lock where it goes, a thread ([`worker`]) takes it from there and runs it ([`job`]), and the caller is
-//! woken. [`lineage`] finds jobs that the pool's own threads wait for.
+//! lock where it goes, a thread ([`threads`]) takes it from there, runs it ([`job`]), counts it, and shows its outcome to
+//! the caller. [`nesting`] knows what runs on a thread, whose own waits must not wait for a thread.
 
 mod builder;
 mod call;
@@ -11,14 +11,12 @@ mod caller;
 mod clock;
 mod error;
 mod job;
-mod lanes;
-mod lineage;
+mod nesting;
+mod overload;
 mod recent;
 mod schedule;
-mod shared;
 mod stats;
-mod work;
-mod worker;
+mod threads;
 
 use std::{
     fmt,
@@ -28,19 +26,20 @@ use std::{
     time::Duration,
 };
 
-pub use builder::{Overload, ThreadPoolBuilder};
+pub use builder::ThreadPoolBuilder;
 pub use error::PoolError;
+pub use overload::Overload;
 pub use stats::{PoolDrainReport, PoolStats};
 
 use crate::{CancelScope, CancelToken, punctual::punctual};
 use call::{Call, Watch};
-use shared::Shared;
+use threads::Threads;
 
 static GLOBAL: LazyLock<ThreadPool> = LazyLock::new(|| ThreadPool::builder().name("nexios").build());
 
 /// Every pool that may still run something.
 // The standard library's lock even under the model checker, because statics outlive one of its runs.
-static POOLS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+static POOLS: Mutex<Vec<Weak<Threads>>> = Mutex::new(Vec::new());
 
 /// Runs a CPU-bound closure on the global pool and returns what it returns.
 ///
@@ -91,11 +90,13 @@ pub async fn run_in_threadpool<T: Send + 'static>(f: impl FnOnce() -> T + Send +
 /// # Nested jobs
 ///
 /// A closure may wait for another job of the same pool, directly or through jobs of other pools, even with
-/// one thread: a job that is waited for on a thread of the pool is never shed and never left in the
-/// queue. It gets a free thread, or one of at most `threads` overflow threads, or else it runs on the
-/// thread that waits for it. A wait is seen when the job's future is polled on a pool's thread (as
-/// `Handle::block_on` does). One that goes through a task spawned elsewhere, a channel or a lock is not
-/// seen and can use up the threads. A job run by its waiter may use tokio's `block_on` again, but not that
+/// one thread: a job whose future is polled on a thread of any pool (as `Handle::block_on` does there) is never shed and
+/// never left in the queue. A free thread of its own pool takes it, or else it runs right there, on the thread that
+/// waits for it and inside that poll, also if it was queued before. A draining pool takes such jobs as well.
+///
+/// Not covered: two nested jobs that wait for each other or for what their waiter does later (one of them may have
+/// to run before the other, inside one poll), and waits that go through a task spawned elsewhere, a channel or a lock, which
+/// can use up the threads. A job run by its waiter may use tokio's `block_on` again, but not that
 /// of an executor that refuses to be nested, such as `futures::executor::block_on`.
 ///
 /// # Tests with a paused clock
@@ -125,12 +126,30 @@ pub struct ThreadPool {
 
 /// Shared by all handles; the threads do not have it.
 struct Owner {
-    shared: Arc<Shared>,
+    threads: Arc<Threads>,
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.shared.orphan();
+        self.threads.orphan();
+    }
+}
+
+impl ThreadPoolBuilder {
+    /// Builds the pool. No thread is started yet.
+    #[must_use]
+    pub fn build(self) -> ThreadPool {
+        // A thread's name cannot hold a zero byte.
+        let name = if self.name.contains('\0') { self.name.replace('\0', "").into() } else { self.name };
+        let threads = Arc::new(Threads::new(name, self.threads, self.queue, self.overload));
+        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+        if pools.len() == pools.capacity() {
+            // Only before it would grow, so that many pools cost no more than in proportion.
+            pools.retain(|pool| pool.strong_count() > 0);
+        }
+        pools.push(Arc::downgrade(&threads));
+        drop(pools);
+        ThreadPool { owner: Arc::new(Owner { threads }) }
     }
 }
 
@@ -146,22 +165,14 @@ impl ThreadPool {
         ThreadPoolBuilder::new()
     }
 
-    fn of(shared: Arc<Shared>) -> Self {
-        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-        pools.retain(|pool| pool.strong_count() > 0);
-        pools.push(Arc::downgrade(&shared));
-        drop(pools);
-        Self { owner: Arc::new(Owner { shared }) }
-    }
-
-    fn shared(&self) -> &Arc<Shared> {
-        &self.owner.shared
+    fn threads(&self) -> &Arc<Threads> {
+        &self.owner.threads
     }
 
     /// The name given to the builder.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.shared().name
+        &self.threads().name
     }
 
     /// Runs a closure on the pool and returns what it returns.
@@ -203,7 +214,7 @@ impl ThreadPool {
         &self,
         f: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PoolError> {
-        Call::new(self.shared(), f, None).await
+        Call::new(self.threads(), f, None).await
     }
 
     /// Runs a closure that can ask whether it is still wanted.
@@ -253,7 +264,7 @@ impl ThreadPool {
     ) -> Result<T, PoolError> {
         let watch = Watch::of(CancelScope::current());
         let token = watch.token.clone();
-        Call::new(self.shared(), move || f(&token), Some(watch)).await
+        Call::new(self.threads(), move || f(&token), Some(watch)).await
     }
 
     /// Submits a closure now if there is a free thread or a free place in the queue.
@@ -278,9 +289,7 @@ impl ThreadPool {
     ///
     /// # Errors
     ///
-    /// The closure, if the pool is full or closed. Called by a job of the same pool it may take an
-    /// overflow thread when the queue is full, and is refused when there is none. The future's errors are
-    /// those of [`run`](Self::run).
+    /// The closure, if the pool is full or closed. The future's errors are those of [`run`](Self::run).
     ///
     /// # Panics
     ///
@@ -294,13 +303,13 @@ impl ThreadPool {
         &self,
         f: F,
     ) -> Result<Pin<Box<dyn Future<Output = Result<T, PoolError>> + Send + 'static>>, F> {
-        Ok(Box::pin(Call::submit_now(self.shared().clone(), f)?))
+        Ok(Box::pin(Call::submit_now(self.threads().clone(), f)?))
     }
 
     /// What the pool does and did.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
-        self.shared().stats()
+        self.threads().stats()
     }
 
     /// Closes the pool for good and waits for the closures that run.
@@ -312,8 +321,8 @@ impl ThreadPool {
     ///
     /// The pool is closed from the first poll on; dropping the future only stops waiting.
     pub async fn close(&self) {
-        self.shared().close();
-        punctual(self.shared().wait_until_idle()).await;
+        self.threads().close();
+        punctual(self.threads().wait_until_idle()).await;
     }
 
     /// Closes the pool for good, letting accepted work finish for up to `limit`.
@@ -331,14 +340,14 @@ impl ThreadPool {
     /// No new work is taken from the first poll on; dropping the future lets the accepted work finish
     /// without a limit.
     pub async fn drain(&self, limit: Duration) -> PoolDrainReport {
-        let shared = self.shared();
-        shared.drain();
-        if !shared.is_idle() {
+        let threads = self.threads();
+        threads.drain();
+        if !threads.is_idle() {
             // Whether it timed out shows in what is left.
-            let _ = punctual(tokio::time::timeout(limit, shared.wait_until_idle())).await;
+            let _ = punctual(tokio::time::timeout(limit, threads.wait_until_idle())).await;
         }
-        shared.close();
-        PoolDrainReport { still_running: shared.running() }
+        threads.close();
+        PoolDrainReport { still_running: threads.running() }
     }
 }
 

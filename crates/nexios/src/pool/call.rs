@@ -15,20 +15,20 @@ use tokio::{
 };
 
 use super::{
-    Overload, PoolError,
     caller::Caller,
-    job::{Job, Outcome, report},
-    lineage,
-    schedule::{Admission, Submitted},
-    shared::Shared,
-    work::Work,
+    error::PoolError,
+    job::{Job, Outcome, Work, report},
+    nesting,
+    overload::Overload,
+    schedule::{Admission, Submitted, Ticket},
+    threads::Threads,
 };
 use crate::{CancelReason, CancelScope, CancelToken, flat_drop::drop_flat, punctual::poll_punctual};
 
 /// A call into the pool `P`, owned or borrowed.
 pub(super) struct Call<P, F, T>
 where
-    P: Borrow<Arc<Shared>>,
+    P: Borrow<Arc<Threads>>,
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
@@ -42,7 +42,7 @@ where
 
 enum Stage<F, T> {
     New(F, Option<Watch>),
-    Submitted(Arc<Job<F, T>>),
+    Submitted(Arc<Job<F, T>>, Ticket),
     Done,
 }
 
@@ -70,7 +70,7 @@ impl Watch {
 // Nothing in it is pinned in place.
 impl<P, F, T> Unpin for Call<P, F, T>
 where
-    P: Borrow<Arc<Shared>>,
+    P: Borrow<Arc<Threads>>,
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
@@ -78,7 +78,7 @@ where
 
 impl<P, F, T> Call<P, F, T>
 where
-    P: Borrow<Arc<Shared>>,
+    P: Borrow<Arc<Threads>>,
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
@@ -88,22 +88,16 @@ where
 
     /// Submits now, without waiting; gives the closure back if it is refused.
     pub(super) fn submit_now(pool: P, f: F) -> Result<Self, F> {
-        let shared = pool.borrow();
         let caller = Caller::here(|_| None);
         let now = caller.submitted;
         let job = Arc::new(Job::new(f, caller, None, None));
-        let admission = if lineage::is_inside(shared.id) {
-            Admission::NestedTry
-        } else {
-            Admission::Plain { wait: false }
-        };
         let work: Arc<dyn Work> = job.clone();
-        if let Submitted::Refused(_) = shared.submit(&work, admission, now)
-            && let Some((f, _)) = job.take()
-        {
-            return Err(f);
+        match pool.borrow().submit(&work, Admission::Shed, now) {
+            Ok((ticket, _)) => {
+                Ok(Self { pool, stage: Stage::Submitted(job, ticket), limit: None, deadline: None })
+            }
+            Err(_) => Err(job.take().expect("a refused job was given to nobody").0),
         }
-        Ok(Self { pool, stage: Stage::Submitted(job), limit: None, deadline: None })
     }
 
     fn submit(&mut self, f: F, watch: Option<Watch>, waker: &Waker) -> Result<(), PoolError> {
@@ -116,23 +110,21 @@ where
         let (token, deadline) = watch.map_or((None, None), |watch| (Some(watch.token), watch.deadline));
         let job = Arc::new(Job::new(f, caller, token, Some(waker.clone())));
         let work: Arc<dyn Work> = job.clone();
-        let admission = if lineage::is_pool_thread() && lineage::wait_for(pool, &work) {
-            Admission::Nested
-        } else {
-            Admission::Plain { wait: !matches!(pool.overload, Overload::Shed) }
+        let admission = match pool.overload {
+            _ if nesting::is_pool_thread() => Admission::Nested,
+            Overload::Shed => Admission::Shed,
+            Overload::Wait | Overload::ShedAfter(_) => Admission::Wait,
         };
-        let submitted = pool.submit(&work, admission, now);
-        if let Submitted::Refused(error) = submitted {
-            return Err(error);
-        }
+        let (ticket, submitted) = pool.submit(&work, admission, now)?;
         // From here on dropping this call takes the job back, also if a timer cannot be made.
-        self.stage = Stage::Submitted(job);
-        if submitted == Submitted::Inline {
-            self.pool.borrow().execute_inline(&work);
-            return Ok(());
-        }
-        if submitted == Submitted::Queued {
-            self.limit = limit.map(|limit| Box::pin(sleep_until(limit)));
+        self.stage = Stage::Submitted(job, ticket);
+        match submitted {
+            Submitted::Inline => {
+                self.pool.borrow().run_here(&work, ticket);
+                return Ok(());
+            }
+            Submitted::Queued => self.limit = limit.map(|limit| Box::pin(sleep_until(limit))),
+            Submitted::Assigned => {}
         }
         // Without a runtime there is no clock to watch the deadline with.
         if Handle::try_current().is_ok() {
@@ -144,7 +136,7 @@ where
 
 impl<P, F, T> Future for Call<P, F, T>
 where
-    P: Borrow<Arc<Shared>>,
+    P: Borrow<Arc<Threads>>,
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
@@ -159,29 +151,27 @@ where
         {
             return Poll::Ready(Err(error));
         }
-        let Stage::Submitted(job) = &call.stage else {
+        let Stage::Submitted(job, ticket) = &call.stage else {
             panic!("a call into a thread pool was polled after it had ended");
         };
-        if let Poll::Ready(outcome) = job.poll(cx) {
+        let (ticket, pool) = (*ticket, call.pool.borrow());
+        let mut outcome = job.poll(cx);
+        // Queued by a poll elsewhere, and now awaited on a thread that the queue may be waiting for.
+        if outcome.is_pending() && !first && nesting::is_pool_thread() {
+            let work: Arc<dyn Work> = job.clone();
+            if pool.take_over(&work, ticket) {
+                outcome = job.poll(cx);
+            }
+        }
+        if let Poll::Ready(outcome) = outcome {
             call.stage = Stage::Done;
             return Poll::Ready(deliver(outcome));
-        }
-        let pool = call.pool.borrow();
-        if !first && lineage::is_pool_thread() {
-            let work: Arc<dyn Work> = job.clone();
-            if lineage::wait_for(pool, &work) && pool.promote_here(&work) == Submitted::Inline {
-                pool.execute_inline(&work);
-                if let Poll::Ready(outcome) = job.poll(cx) {
-                    call.stage = Stage::Done;
-                    return Poll::Ready(deliver(outcome));
-                }
-            }
         }
         if let Some(limit) = &mut call.limit
             && poll_punctual(limit.as_mut(), cx).is_ready()
         {
             call.limit = None;
-            if pool.expire(&**job) {
+            if pool.expire(ticket) {
                 let taken = job.take();
                 call.stage = Stage::Done;
                 drop(taken);
@@ -192,7 +182,7 @@ where
             && poll_punctual(deadline.as_mut(), cx).is_ready()
         {
             call.deadline = None;
-            job.head().cancel(CancelReason::Deadline);
+            job.cancel(CancelReason::Deadline);
         }
         Poll::Pending
     }
@@ -207,16 +197,16 @@ fn deliver<T>(outcome: Outcome<T>) -> Result<T, PoolError> {
 
 impl<P, F, T> Drop for Call<P, F, T>
 where
-    P: Borrow<Arc<Shared>>,
+    P: Borrow<Arc<Threads>>,
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     fn drop(&mut self) {
-        let Stage::Submitted(job) = std::mem::replace(&mut self.stage, Stage::Done) else {
+        let Stage::Submitted(job, ticket) = std::mem::replace(&mut self.stage, Stage::Done) else {
             return;
         };
-        if !self.pool.borrow().cancel(&*job) {
-            job.head().cancel(CancelReason::OwnerDropped);
+        if !self.pool.borrow().cancel(ticket) {
+            job.cancel(CancelReason::OwnerDropped);
         }
         // What the closure owns may be the call of another job, and so on.
         if let Err(payload) = drop_flat(job.abandon()) {

@@ -12,28 +12,66 @@ use std::{
     any::Any,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::PoisonError,
+    sync::{OnceLock, PoisonError},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::{
-    PoolError,
-    caller::Caller,
-    shared::Shared,
-    work::{Ending, Head, Work},
-};
+use super::{caller::Caller, error::PoolError};
 use crate::{
-    CancelToken,
+    CancelReason, CancelToken,
     sync::{Mutex, MutexGuard},
 };
 
 /// What became of a job.
 pub(super) type Outcome<T> = Result<Result<T, Box<dyn Any + Send>>, PoolError>;
 
+/// A job without its types, as the pool knows it.
+pub(super) trait Work: Send + Sync {
+    /// Runs the closure on this thread, unless its caller has taken it, and keeps the outcome for
+    /// [`settle`](Self::settle).
+    fn run(&self, limitless: bool) -> Ran;
+
+    /// Shows the outcome to the caller.
+    fn settle(&self);
+
+    /// Drops the closure of a job that was taken out of the queue, and gives its caller the error.
+    fn refuse(&self, error: PoolError);
+
+    /// Tells the closure, if it asked for a token, that it may stop.
+    fn cancel(&self, reason: CancelReason);
+
+    /// When the closure began, on the caller's clock.
+    fn started(&self) -> Option<Instant>;
+}
+
+/// How a job that was handed to a thread ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The closure returned or panicked.
+    Completed,
+    /// The caller went away after a thread came for it and before the closure began.
+    Cancelled,
+    /// Its time limit had passed before the closure began.
+    TooLate,
+}
+
+/// What a thread has to tell of a job that it has run.
+pub(super) struct Ran {
+    pub(super) ending: Ending,
+    /// From submission to the start of the closure, and from there to its end; if it was called.
+    pub(super) times: Option<(Duration, Duration)>,
+    /// To be dropped last: in tests it may hold the caller's clock, which must not move before the caller is woken.
+    pub(super) caller: Option<Caller>,
+}
+
 pub(super) struct Job<F, T> {
-    head: Head,
+    /// What the closure of `run_with` watches.
+    token: Option<CancelToken>,
+    /// When the closure began, on the caller's clock.
+    started: OnceLock<Instant>,
     slot: Mutex<Slot<F, T>>,
 }
 
@@ -59,7 +97,7 @@ enum Stage<F, T> {
 impl<F, T> Job<F, T> {
     pub(super) fn new(f: F, caller: Caller, token: Option<CancelToken>, waker: Option<Waker>) -> Self {
         let slot = Slot { stage: Stage::Ready(f, caller), waker };
-        Self { head: Head::new(token), slot: Mutex::new(slot) }
+        Self { token, started: OnceLock::new(), slot: Mutex::new(slot) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot<F, T>> {
@@ -109,17 +147,55 @@ impl<F, T> Job<F, T> {
         (slot.waker.take(), mem::replace(&mut slot.stage, Stage::Gone))
     }
 
-    /// Stores the outcome for `settle`, or gives it back if the caller has gone.
-    fn end(&self, outcome: Outcome<T>) -> Option<Outcome<T>> {
+    /// Stores the outcome for `settle`, or drops it if the caller has gone.
+    fn end(&self, outcome: Outcome<T>) {
         let mut slot = self.lock();
-        if let Stage::Gone = slot.stage {
-            return Some(outcome);
+        let unwanted = match slot.stage {
+            Stage::Gone => outcome,
+            _ => {
+                slot.stage = Stage::Ended(outcome);
+                return;
+            }
+        };
+        drop(slot);
+        match unwanted {
+            Ok(Err(payload)) => report("a closure whose caller has gone", payload),
+            unwanted => contain("the result's destructor", || drop(unwanted)),
         }
-        slot.stage = Stage::Ended(outcome);
-        None
+    }
+}
+
+impl<F, T> Work for Job<F, T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    fn run(&self, limitless: bool) -> Ran {
+        let Some((f, caller)) = self.take() else {
+            return Ran { ending: Ending::Cancelled, times: None, caller: None };
+        };
+        let mut times = None;
+        // Around everything: the caller's span and clock run foreign code as well.
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            caller.call(|| {
+                let now = Instant::now();
+                if !limitless && caller.limit.is_some_and(|limit| limit <= now) {
+                    contain("the closure's destructor", || drop(f));
+                    return Err(PoolError::QueueTimeout);
+                }
+                // A job starts once; a second write would change nothing.
+                let _ = self.started.set(now);
+                let returned = catch_unwind(AssertUnwindSafe(f));
+                times = Some((now.saturating_duration_since(caller.submitted), now.elapsed()));
+                Ok(returned)
+            })
+        }));
+        let outcome = ran.unwrap_or_else(|payload| Ok(Err(payload)));
+        let ending = if outcome.is_err() { Ending::TooLate } else { Ending::Completed };
+        self.end(outcome);
+        Ran { ending, times, caller: Some(caller) }
     }
 
-    /// Shows the outcome to the caller.
     fn settle(&self) {
         let mut slot = self.lock();
         slot.stage = match mem::replace(&mut slot.stage, Stage::Gone) {
@@ -132,81 +208,22 @@ impl<F, T> Job<F, T> {
             contain("waker", || waker.wake());
         }
     }
-}
-
-impl<F, T> Work for Job<F, T>
-where
-    F: FnOnce() -> T + Send,
-    T: Send,
-{
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn execute(&self, pool: &Shared, finish: &mut dyn FnMut(Ending)) {
-        let Some((f, caller)) = self.take() else {
-            return finish(Ending::Cancelled);
-        };
-        let mut ending = Ending::Completed;
-        let ran = catch_unwind(AssertUnwindSafe(|| {
-            caller.call(|| {
-                let now = Instant::now();
-                if !self.head.is_limitless() && caller.limit.is_some_and(|limit| limit <= now) {
-                    ending = Ending::TooLate;
-                    drop(f);
-                    return Err(PoolError::QueueTimeout);
-                }
-                self.head.set_started(now);
-                pool.waits.record(now.saturating_duration_since(caller.submitted));
-                let _timed = Timed { pool, started: now };
-                Ok(f())
-            })
-        }));
-        let outcome = match ran {
-            Ok(Ok(value)) => Ok(Ok(value)),
-            Ok(Err(error)) => Err(error),
-            Err(payload) if ending == Ending::TooLate => {
-                report("the closure's destructor", payload);
-                Err(PoolError::QueueTimeout)
-            }
-            Err(payload) => Ok(Err(payload)),
-        };
-        match self.end(outcome) {
-            None => {}
-            Some(Ok(Err(payload))) => report("a closure whose caller has gone", payload),
-            Some(unwanted) => contain("the result's destructor", || drop(unwanted)),
-        }
-        finish(ending);
-        self.settle();
-        // Last: in tests it may hold the caller's clock, which must not move before the caller is woken.
-        contain("the span", || drop(caller));
-    }
 
     fn refuse(&self, error: PoolError) {
         let taken = self.take();
         contain("the closure's destructor", || drop(taken));
-        if self.end(Err(error)).is_none() {
-            self.settle();
+        self.end(Err(error));
+        self.settle();
+    }
+
+    fn cancel(&self, reason: CancelReason) {
+        if let Some(token) = &self.token {
+            token.cancel(reason);
         }
     }
 
-    fn nudge(&self) {
-        let waker = self.lock().waker.take();
-        if let Some(waker) = waker {
-            contain("waker", || waker.wake());
-        }
-    }
-}
-
-/// Records how long a closure ran when it returns or unwinds.
-struct Timed<'p> {
-    pool: &'p Shared,
-    started: Instant,
-}
-
-impl Drop for Timed<'_> {
-    fn drop(&mut self) {
-        self.pool.runs.record(self.started.elapsed());
+    fn started(&self) -> Option<Instant> {
+        self.started.get().copied()
     }
 }
 
@@ -217,7 +234,7 @@ pub(super) fn contain(what: &str, run: impl FnOnce()) {
     }
 }
 
-/// Logs a panic that no caller is left for.
+/// Logs a panic that no caller is left for. Neither the log nor the payload's destructor may end the thread.
 pub(super) fn report(what: &str, payload: Box<dyn Any + Send>) {
     let message = payload
         .downcast_ref::<&str>()

@@ -5,25 +5,25 @@
 //!
 //! # Invariants
 //!
-//! 1. `base.busy + assigned <= threads`: each assigned job has a regular thread that is not busy.
-//! 2. `overflow.busy + overflow lane <= threads`: the same for nested jobs and overflow threads.
-//! 3. While a regular thread is free, no job is queued; while the queue has a place, no caller waits.
-//! 4. Every job in `Queue` is older than every job in `Waiting`.
-//! 5. A job leaves through exactly one of `finish`, `remove`, `refuse` or a refusal of `submit`, and is
-//!    counted there.
+//! 1. A ticket is in at most one of `queued`, `waiting` and `running`; older jobs have lower tickets, and every queued job
+//!    is older than every waiting one.
+//! 2. `busy <= alive <= threads`. As many of the queued jobs as there are free threads have one that comes for them; the
+//!    others are at most as many as there are places.
+//! 3. While the queue has room, no caller waits.
+//! 4. A job leaves through exactly one of `finish`, `cancel`, `expire`, `withdraw`, `drain`, `close` or a refusal of `submit`,
+//!    and is counted there.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
-    PoolError,
-    lanes::{Lane, Lanes},
-    work::{Ending, Work},
+    error::PoolError,
+    job::{Ending, Work},
 };
 
 /// Whether new work is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
     /// Only nested jobs of accepted ones.
@@ -31,101 +31,89 @@ pub(super) enum Phase {
     Closed,
 }
 
-/// Who runs a job.
+/// What becomes of a job when no thread is free for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seat {
-    /// A regular thread.
-    Base,
-    /// A thread that exists because others are blocked by nested jobs.
-    Overflow,
-    /// The thread that waits for the job.
-    Inline,
-}
-
-/// How a submission is made.
-#[derive(Clone, Copy, Debug)]
 pub(super) enum Admission {
-    /// From outside; `wait` allows to stand in line for a place in the queue.
-    Plain { wait: bool },
-    /// By a thread that must not wait for a place, and runs the job itself if need be.
+    /// It is queued, or stands in line for a place in the queue.
+    Wait,
+    /// It is queued, or refused.
+    Shed,
+    /// It is awaited on a thread of a pool, which runs it.
     Nested,
-    /// As `Nested`, but it would rather have its closure back than run it.
-    NestedTry,
 }
 
+/// Where a submitted job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Submitted {
-    /// A thread is on its way; no time limit applies.
+    /// A thread comes for it; no time limit applies.
     Assigned,
     /// In the queue, or in line for it.
     Queued,
     /// Counted as running: the caller's thread has to run it now.
     Inline,
-    Refused(PoolError),
 }
+
+/// The place of a job in the order of submission.
+pub(super) type Ticket = u64;
 
 /// What to do for threads after the lock is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Signal {
     Nothing,
-    Wake(Seat),
-    Start(Seat),
+    Wake,
+    Start,
 }
 
-/// Threads of one kind. `alive - busy - parked` of them are about to look for a job.
+/// A job that no thread has begun.
+struct Queued {
+    job: Arc<dyn Work>,
+    /// A thread was free for it at once.
+    limitless: bool,
+}
+
+/// A job for the thread that has taken it.
+pub(super) struct Begun {
+    pub(super) ticket: Ticket,
+    pub(super) job: Arc<dyn Work>,
+    /// No time limit applies.
+    pub(super) limitless: bool,
+}
+
+/// The threads. `alive - busy - parked` of them are about to look for a job.
 #[derive(Default)]
 pub(super) struct Crew {
     /// Started, or about to be, and not ended.
     pub(super) alive: usize,
     /// Running a job.
-    pub(super) busy: usize,
+    busy: usize,
     /// Asleep and not called.
     pub(super) parked: usize,
     /// Calls that no sleeper has answered yet.
     pub(super) calls: usize,
 }
 
-impl Crew {
-    /// Makes sure that a thread comes for each of `jobs`.
-    fn demand(&mut self, jobs: usize, seat: Seat) -> Signal {
-        if jobs <= self.alive - self.busy - self.parked {
-            Signal::Nothing
-        } else if self.parked > 0 {
-            self.parked -= 1;
-            self.calls += 1;
-            Signal::Wake(seat)
-        } else {
-            self.alive += 1;
-            Signal::Start(seat)
-        }
-    }
-
-    fn call_all(&mut self) {
-        self.calls += self.parked;
-        self.parked = 0;
-    }
-}
-
 pub(super) struct Schedule {
-    /// Where each job is.
-    pub(super) lanes: Lanes,
-    /// The regular threads.
-    pub(super) base: Crew,
-    /// The threads that exist because others are blocked.
-    pub(super) overflow: Crew,
+    /// Accepted jobs that no thread has begun.
+    queued: BTreeMap<Ticket, Queued>,
+    /// Jobs whose callers wait for a place in the queue.
+    waiting: BTreeMap<Ticket, Arc<dyn Work>>,
+    /// Jobs whose closures were handed to a thread and have not ended.
+    running: BTreeMap<Ticket, Arc<dyn Work>>,
+    next_ticket: Ticket,
+    pub(super) crew: Crew,
     /// Whether new work is taken; only ever moves forward.
     pub(super) phase: Phase,
     /// No handle is left; the threads end when there is nothing to do.
     orphaned: bool,
-    /// A caller has reached the time limit since the queue was last empty, or the queue has not been empty
-    /// for that long: newest first.
+    /// A caller has reached the time limit since nobody stood in line, or somebody has stood there for that long:
+    /// newest first.
     overloaded: bool,
     /// The time limit of `ShedAfter`.
     limit: Option<Duration>,
-    /// Since when somebody is queued or waiting, on the clock of whoever came first.
+    /// Since when somebody stands in line, on the clock of whoever came first.
     standing_since: Option<Instant>,
-    /// Regular threads at most, and overflow threads at most.
+    /// Threads at most.
     threads: usize,
     /// Jobs that may be queued beyond those that have a thread.
     places: usize,
@@ -140,9 +128,11 @@ pub(super) struct Schedule {
 impl Schedule {
     pub(super) fn new(threads: usize, places: usize, limit: Option<Duration>) -> Self {
         Self {
-            lanes: Lanes::new(),
-            base: Crew::default(),
-            overflow: Crew::default(),
+            queued: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            running: BTreeMap::new(),
+            next_ticket: 0,
+            crew: Crew::default(),
             phase: Phase::Open,
             orphaned: false,
             overloaded: false,
@@ -161,102 +151,71 @@ impl Schedule {
         job: &Arc<dyn Work>,
         admission: Admission,
         now: Instant,
-    ) -> (Submitted, Signal) {
-        let nested = !matches!(admission, Admission::Plain { .. });
+    ) -> (Result<(Ticket, Submitted), PoolError>, Signal) {
+        let nested = admission == Admission::Nested;
         if self.phase == Phase::Closed || (self.phase == Phase::Draining && !nested) {
             self.cancelled += 1;
-            return (Submitted::Refused(PoolError::Closed), Signal::Nothing);
+            return (Err(PoolError::Closed), Signal::Nothing);
         }
-        if self.base.busy + self.lanes.len(Lane::Assigned) < self.threads {
-            job.head().set_limitless();
-            self.lanes.push(job.clone(), Lane::Assigned);
-            return (Submitted::Assigned, self.base.demand(self.lanes.len(Lane::Assigned), Seat::Base));
-        }
-        let has_place = self.lanes.len(Lane::Queue) < self.places;
-        if has_place && !matches!(admission, Admission::Nested) {
-            self.lanes.push(job.clone(), Lane::Queue);
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let job = Arc::clone(job);
+        if self.queued.len() < self.free() {
+            self.queued.insert(ticket, Queued { job, limitless: true });
+            (Ok((ticket, Submitted::Assigned)), self.demand())
+        } else if nested {
+            self.running.insert(ticket, job);
+            (Ok((ticket, Submitted::Inline)), Signal::Nothing)
+        } else if self.has_room() {
+            self.queued.insert(ticket, Queued { job, limitless: false });
             self.note_standing(now);
-            return (Submitted::Queued, Signal::Nothing);
-        }
-        if nested && self.overflow.busy + self.lanes.len(Lane::Overflow) < self.threads {
-            job.head().set_limitless();
-            self.lanes.push(job.clone(), Lane::Overflow);
-            let jobs = self.lanes.len(Lane::Overflow);
-            return (Submitted::Assigned, self.overflow.demand(jobs, Seat::Overflow));
-        }
-        match admission {
-            Admission::Nested => {
-                job.head().set_limitless();
-                self.lanes.push(job.clone(), Lane::Running);
-                (Submitted::Inline, Signal::Nothing)
-            }
-            Admission::Plain { wait: true } => {
-                self.lanes.push(job.clone(), Lane::Waiting);
-                self.note_standing(now);
-                (Submitted::Queued, Signal::Nothing)
-            }
-            Admission::Plain { wait: false } | Admission::NestedTry => {
-                self.shed += 1;
-                (Submitted::Refused(PoolError::Saturated), Signal::Nothing)
-            }
+            (Ok((ticket, Submitted::Queued)), Signal::Nothing)
+        } else if admission == Admission::Wait {
+            self.waiting.insert(ticket, job);
+            self.note_standing(now);
+            (Ok((ticket, Submitted::Queued)), Signal::Nothing)
+        } else {
+            self.shed += 1;
+            (Err(PoolError::Saturated), Signal::Nothing)
         }
     }
 
-    /// Gives a job that turned out to be waited for by a thread of this pool a way to run: an overflow
-    /// thread, or the thread that polls it (`Inline`, counted as running only if that is `here`).
-    pub(super) fn promote(&mut self, job: &dyn Work, here: bool) -> (Submitted, Signal) {
-        if !matches!(self.lanes.lane_of(job), Some(Lane::Queue | Lane::Waiting)) {
-            return (Submitted::Assigned, Signal::Nothing);
+    /// Gives a job to the thread that waits for it, unless a thread has it or comes for it; true when it is that
+    /// thread's to run.
+    pub(super) fn take_over(&mut self, ticket: Ticket) -> bool {
+        let promised = self.queued.get(&ticket).is_some_and(|queued| queued.limitless);
+        // Not everyone who was promised a thread has one: it could not be started.
+        let coming = self.crew.alive - self.crew.busy;
+        if promised && self.queued.keys().take(coming).any(|taken_first| *taken_first == ticket) {
+            return false;
         }
-        let place = job.head().place();
-        if self.overflow.busy + self.lanes.len(Lane::Overflow) < self.threads {
-            job.head().set_limitless();
-            self.lanes.shift(place, Lane::Overflow);
-            let signal = self.overflow.demand(self.lanes.len(Lane::Overflow), Seat::Overflow);
-            self.refill_places();
-            return (Submitted::Assigned, signal);
-        }
-        if here {
-            job.head().set_limitless();
-            self.lanes.shift(place, Lane::Running);
-            self.refill_places();
-        }
-        (Submitted::Inline, Signal::Nothing)
+        let Some(job) = self.remove(ticket) else { return false };
+        self.running.insert(ticket, job);
+        true
     }
 
-    /// Takes a nested job away from the overflow threads and counts it as running; true when they had not
-    /// begun it.
-    pub(super) fn promote_to_caller(&mut self, job: &dyn Work) -> bool {
-        let waits = self.lanes.lane_of(job) == Some(Lane::Overflow);
-        if waits {
-            self.lanes.shift(job.head().place(), Lane::Running);
-        }
-        waits
-    }
-
-    /// The next job for a thread that is not busy; the thread counts as busy from here.
-    pub(super) fn take(&mut self, seat: Seat) -> Option<Arc<dyn Work>> {
-        let place = match seat {
-            Seat::Base => self
-                .lanes
-                .oldest(Lane::Assigned)
-                .or_else(|| self.lanes.oldest(Lane::Overflow))
-                .or_else(|| self.next_queued())?,
-            Seat::Overflow => self.lanes.oldest(Lane::Overflow)?,
-            Seat::Inline => return None,
+    /// The next job for a free thread, which is busy from here.
+    pub(super) fn take(&mut self) -> Option<Begun> {
+        let oldest = self.queued.first_key_value();
+        // A job that was promised a thread at once is not overtaken.
+        let newest_first = self.overloaded && oldest.is_none_or(|(_, oldest)| !oldest.limitless);
+        let from_line = |(ticket, job)| (ticket, Queued { job, limitless: false });
+        let next = if newest_first {
+            self.waiting.pop_last().map(from_line).or_else(|| self.queued.pop_last())
+        } else {
+            self.queued.pop_first().or_else(|| self.waiting.pop_first().map(from_line))
         };
-        let job = self.lanes.job(place)?.clone();
-        self.lanes.shift(place, Lane::Running);
-        self.crew(seat).busy += 1;
-        self.refill_places();
-        Some(job)
+        let (ticket, Queued { job, limitless }) = next?;
+        let begun = Begun { ticket, job, limitless };
+        self.crew.busy += 1;
+        self.running.insert(begun.ticket, Arc::clone(&begun.job));
+        self.refill();
+        Some(begun)
     }
 
-    /// Counts a job whose closure has ended; a thread (not `Inline`) is free from here.
-    pub(super) fn finish(&mut self, job: &dyn Work, seat: Seat, ending: Ending) {
-        if self.lanes.remove(job.head().place()).is_none() {
-            return;
-        }
+    /// Counts a job that has ended on a thread that is free from here, or (`inline`) on that of its waiter.
+    pub(super) fn finish(&mut self, ticket: Ticket, ending: Ending, inline: bool) {
+        self.running.remove(&ticket);
         match ending {
             Ending::Completed => self.completed += 1,
             Ending::Cancelled => self.cancelled += 1,
@@ -265,40 +224,32 @@ impl Schedule {
                 self.overloaded = true;
             }
         }
-        if seat != Seat::Inline {
-            self.crew(seat).busy -= 1;
+        if !inline {
+            self.crew.busy -= 1;
         }
     }
 
     /// Takes out a job whose caller has gone, unless a thread has it; true when it was taken out.
-    pub(super) fn cancel(&mut self, job: &dyn Work) -> (bool, Signal) {
-        if matches!(self.lanes.lane_of(job), None | Some(Lane::Running)) {
-            return (false, Signal::Nothing);
-        }
-        self.lanes.remove(job.head().place());
-        self.cancelled += 1;
-        (true, self.refill())
+    pub(super) fn cancel(&mut self, ticket: Ticket) -> bool {
+        let removed = self.remove(ticket).is_some();
+        self.cancelled += u64::from(removed);
+        removed
     }
 
-    /// Takes out a job whose time limit has passed, unless a thread has it or is on its way to it.
-    pub(super) fn expire(&mut self, job: &dyn Work) -> (bool, Signal) {
-        if job.head().is_limitless() || matches!(self.lanes.lane_of(job), None | Some(Lane::Running)) {
-            return (false, Signal::Nothing);
-        }
-        self.lanes.remove(job.head().place());
-        self.shed += 1;
-        self.overloaded = true;
-        (true, self.refill())
+    /// Takes out a job whose time limit has passed, unless a thread has it; true when it was taken out.
+    pub(super) fn expire(&mut self, ticket: Ticket) -> bool {
+        let removed = self.remove(ticket).is_some();
+        self.shed += u64::from(removed);
+        // Whoever reached the limit may have been the last in line.
+        self.overloaded |= removed && self.stands();
+        removed
     }
 
-    /// Takes out a job for which no thread could be started, unless a thread has it.
-    pub(super) fn withdraw(&mut self, job: &dyn Work) -> bool {
-        if matches!(self.lanes.lane_of(job), None | Some(Lane::Running)) {
-            return false;
-        }
-        self.lanes.remove(job.head().place());
-        self.shed += 1;
-        true
+    /// Takes out a job for which no thread could be started, unless a thread has it; true when it was taken out.
+    pub(super) fn withdraw(&mut self, ticket: Ticket) -> bool {
+        let removed = self.remove(ticket).is_some();
+        self.shed += u64::from(removed);
+        removed
     }
 
     /// Stops taking new work from outside; returns the jobs whose callers wait for a place.
@@ -306,21 +257,26 @@ impl Schedule {
         if self.phase == Phase::Open {
             self.phase = Phase::Draining;
         }
-        self.call_all_to_end();
-        self.clear(&[Lane::Waiting])
+        self.call_all();
+        let refused: Vec<_> = std::mem::take(&mut self.waiting).into_values().collect();
+        self.cancelled += refused.len() as u64;
+        refused
     }
 
     /// Stops taking work; returns the jobs that no thread has begun.
     pub(super) fn close(&mut self) -> Vec<Arc<dyn Work>> {
         self.phase = Phase::Closed;
-        self.call_all_to_end();
-        self.clear(&[Lane::Assigned, Lane::Overflow, Lane::Queue, Lane::Waiting])
+        self.call_all();
+        let queued = std::mem::take(&mut self.queued).into_values().map(|queued| queued.job);
+        let refused: Vec<_> = queued.chain(std::mem::take(&mut self.waiting).into_values()).collect();
+        self.cancelled += refused.len() as u64;
+        refused
     }
 
     /// Notes that no handle is left.
     pub(super) fn orphan(&mut self) {
         self.orphaned = true;
-        self.call_all_to_end();
+        self.call_all();
     }
 
     /// Whether threads without a job end.
@@ -328,35 +284,83 @@ impl Schedule {
         self.orphaned || self.phase != Phase::Open
     }
 
+    /// Whether no job is left but some that run.
+    pub(super) fn only_runs(&self) -> bool {
+        self.queued.is_empty() && self.waiting.is_empty()
+    }
+
     /// How many jobs have not ended.
     pub(super) fn jobs(&self) -> usize {
-        [Lane::Assigned, Lane::Overflow, Lane::Queue, Lane::Waiting, Lane::Running]
-            .into_iter()
-            .map(|lane| self.lanes.len(lane))
-            .sum()
+        self.queued.len() + self.waiting.len() + self.running.len()
     }
 
-    pub(super) fn crew(&mut self, seat: Seat) -> &mut Crew {
-        match seat {
-            Seat::Overflow => &mut self.overflow,
-            Seat::Base | Seat::Inline => &mut self.base,
+    /// The jobs that run.
+    pub(super) fn running_jobs(&self) -> Vec<Arc<dyn Work>> {
+        self.running.values().cloned().collect()
+    }
+
+    /// How many jobs run.
+    pub(super) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// How many jobs are queued and have a thread that comes for them.
+    pub(super) fn assigned(&self) -> usize {
+        self.queued.len().min(self.free())
+    }
+
+    /// How many jobs are queued and have to wait for a thread.
+    pub(super) fn queued(&self) -> usize {
+        self.queued.len() - self.assigned()
+    }
+
+    /// How many callers wait for a place in the queue.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Threads that run no job, started or not.
+    fn free(&self) -> usize {
+        self.threads - self.crew.busy
+    }
+
+    fn has_room(&self) -> bool {
+        self.queued.len() < self.places.saturating_add(self.free())
+    }
+
+    /// Whether anybody is in line, for a thread or for a place.
+    fn stands(&self) -> bool {
+        self.queued.len() > self.free() || !self.waiting.is_empty()
+    }
+
+    /// Makes sure that a thread comes for each job that a free one is there for.
+    fn demand(&mut self) -> Signal {
+        let jobs = self.assigned();
+        let crew = &mut self.crew;
+        if jobs <= crew.alive - crew.busy - crew.parked {
+            Signal::Nothing
+        } else if crew.parked > 0 {
+            crew.parked -= 1;
+            crew.calls += 1;
+            Signal::Wake
+        } else {
+            crew.alive += 1;
+            Signal::Start
         }
     }
 
-    fn call_all_to_end(&mut self) {
-        self.base.call_all();
-        self.overflow.call_all();
+    /// Calls every thread that sleeps.
+    fn call_all(&mut self) {
+        self.crew.calls += self.crew.parked;
+        self.crew.parked = 0;
     }
 
-    fn clear(&mut self, lanes: &[Lane]) -> Vec<Arc<dyn Work>> {
-        let mut removed = Vec::new();
-        for &lane in lanes {
-            while let Some(job) = self.lanes.oldest(lane).and_then(|place| self.lanes.remove(place)) {
-                removed.push(job);
-            }
-        }
-        self.cancelled += removed.len() as u64;
-        removed
+    /// Takes a job out that no thread has begun. A thread that comes for it takes another one, or sleeps again.
+    fn remove(&mut self, ticket: Ticket) -> Option<Arc<dyn Work>> {
+        let queued = self.queued.remove(&ticket).map(|queued| queued.job);
+        let removed = queued.or_else(|| self.waiting.remove(&ticket))?;
+        self.refill();
+        Some(removed)
     }
 
     /// Notes that somebody is in line, and whether the line has been there for as long as the limit.
@@ -367,36 +371,14 @@ impl Schedule {
         }
     }
 
-    /// The queued job that is served next: the oldest, or under overload the newest.
-    fn next_queued(&self) -> Option<usize> {
-        if self.overloaded {
-            self.lanes.newest(Lane::Waiting).or_else(|| self.lanes.newest(Lane::Queue))
-        } else {
-            self.lanes.oldest(Lane::Queue).or_else(|| self.lanes.oldest(Lane::Waiting))
-        }
-    }
-
-    /// Restores invariant 3 after a job was taken out: at most one regular thread has lost its job.
-    fn refill(&mut self) -> Signal {
-        let mut signal = Signal::Nothing;
-        if self.base.busy + self.lanes.len(Lane::Assigned) < self.threads
-            && let Some(place) = self.next_queued()
+    /// Gives room in the queue to the callers that wait for it.
+    fn refill(&mut self) {
+        while self.has_room()
+            && let Some((ticket, job)) = self.waiting.pop_first()
         {
-            self.lanes.shift(place, Lane::Assigned);
-            signal = self.base.demand(self.lanes.len(Lane::Assigned), Seat::Base);
+            self.queued.insert(ticket, Queued { job, limitless: false });
         }
-        self.refill_places();
-        signal
-    }
-
-    /// Gives free places of the queue to the callers that wait for one.
-    fn refill_places(&mut self) {
-        while self.lanes.len(Lane::Queue) < self.places
-            && let Some(place) = self.lanes.oldest(Lane::Waiting)
-        {
-            self.lanes.shift(place, Lane::Queue);
-        }
-        if self.lanes.is_empty(Lane::Queue) && self.lanes.is_empty(Lane::Waiting) {
+        if !self.stands() {
             self.overloaded = false;
             self.standing_since = None;
         }

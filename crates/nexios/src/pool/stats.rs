@@ -6,17 +6,16 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PoolStats {
-    /// Regular threads, as configured. They are started when first needed.
+    /// Threads, as configured. They are started when first needed.
     pub threads: usize,
     /// Jobs that have a thread: running, or about to as soon as the thread has woken. A job whose caller
-    /// has gone counts until its closure ends; a job that is blocked on a nested one counts too.
+    /// has gone counts until its closure ends. A job that waits for a nested one counts, and so does the nested one
+    /// that runs on its thread, so there can be more than `threads`.
     pub running: usize,
     /// Accepted jobs that wait for a thread.
     pub queued: usize,
     /// Callers that wait for a place in the queue.
     pub waiting: usize,
-    /// Extra threads that run nested jobs now.
-    pub overflow_threads: usize,
     /// Median time from submission to the start of the closure, recent jobs counting more. At most an
     /// eighth too high.
     pub wait_p50: Duration,

@@ -48,13 +48,14 @@ pub(crate) fn everywhere<F: Future<Output = ()> + Send + 'static>(scenario: fn()
 
 /// Fails if `work` with eight times as many things costs much more than eight times as much.
 ///
-/// A cost that grows with the square would be 64 times as high; what is told apart has a wide berth on both sides.
+/// A cost that grows with the square would be 64 times as high. What has more to do also misses more caches, and on a
+/// loaded machine most runs are interrupted: the shortest of a few is compared, with a wide berth on both sides.
 pub(crate) async fn linear(what: &str, few: usize, work: impl AsyncFn(usize) -> Duration) {
     let mut shortest = (Duration::MAX, Duration::MAX);
-    for _ in 0..3 {
+    for _ in 0..10 {
         shortest.0 = shortest.0.min(work(few).await);
         shortest.1 = shortest.1.min(work(8 * few).await);
-        if shortest.1 < shortest.0 * 28 {
+        if shortest.1 < shortest.0 * 40 {
             return;
         }
     }

@@ -295,7 +295,7 @@ fn the_last_handle_that_goes_as_a_thread_goes_to_sleep_ends_it() {
     });
 }
 
-/// One thread, one overflow thread: the third job is run by the one that waits for it.
+/// One thread: each job is run by the one that waits for it.
 #[test]
 fn jobs_that_wait_for_jobs_end() {
     check(|| {
@@ -308,9 +308,9 @@ fn jobs_that_wait_for_jobs_end() {
     });
 }
 
-/// A queued job is waited for inside the pool just as the thread that could serve it is taken.
+/// A job is waited for inside the pool just as the thread that could serve it is taken, or becomes free.
 #[test]
-fn a_queued_job_that_becomes_nested_is_run_by_somebody() {
+fn a_nested_job_is_run_by_its_waiter_or_by_a_free_thread() {
     check(|| {
         let pool = pool(Overload::Wait);
         let gate = thread::spawn({
@@ -324,5 +324,21 @@ fn a_queued_job_that_becomes_nested_is_run_by_somebody() {
         assert_eq!(outside, Ok(2));
         assert_eq!(gate.join().expect("no panic"), Ok(Ok(1)));
         assert_eq!(pool.stats().completed, 3);
+    });
+}
+
+/// A job that was queued outside is waited for on another pool's thread, just as its own pool's thread becomes free.
+#[test]
+fn a_queued_job_is_taken_over_by_its_waiter_or_begun_by_a_thread() {
+    check(|| {
+        let (pool, other) = (pool(Overload::Wait), pool(Overload::Wait));
+        let calls = Arc::new(AtomicUsize::new(0));
+        let before = pool.try_run(|| ()).ok().expect("a thread is free");
+        let counted = calls.clone();
+        let queued = pool.try_run(move || counted.fetch_add(1, SeqCst)).ok().expect("there is a place");
+        let waiter = block_on(other.run(move || block_on(queued)));
+        assert_eq!(waiter, Ok(Ok(0)));
+        assert_eq!(block_on(before), Ok(()));
+        assert_eq!((calls.load(SeqCst), pool.stats().completed), (1, 2));
     });
 }

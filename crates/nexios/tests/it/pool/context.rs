@@ -88,7 +88,7 @@ async fn the_callers_span_is_current_inside() {
     assert_eq!(*spans.events.lock().unwrap(), [Some("request"), Some("outer")]);
 }
 
-/// Span and runtime go with a job whoever runs it: a thread that comes late, an overflow thread, a waiter.
+/// Span and runtime go with a job whoever runs it: a thread that comes late, or a waiter.
 #[tokio::test(start_paused = true)]
 async fn each_job_finds_its_own_callers_span_and_runtime() {
     let spans = Arc::new(Spans::default());

@@ -4,11 +4,7 @@ use std::{
     collections::HashSet,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-        mpsc::channel,
-    },
+    sync::{Arc, Mutex, mpsc::channel},
     thread,
 };
 
@@ -36,7 +32,7 @@ fn nest(pool: &ThreadPool, depth: usize, wait: fn(&ThreadPool, usize) -> usize) 
     if depth == 0 { 0 } else { 1 + wait(pool, depth) }
 }
 
-/// Deeper than threads and overflow threads together, with a wait that may be nested.
+/// Deeper than there are threads, with a wait that may be nested.
 #[tokio::test(start_paused = true)]
 async fn nesting_may_be_deeper_than_there_are_threads() {
     fn wait(pool: &ThreadPool, depth: usize) -> usize {
@@ -86,8 +82,9 @@ fn nested_jobs_may_bring_a_runtime_of_their_own() {
     assert_eq!(block_on(pool.run(move || nest(&inner, 5, wait))), Ok(5));
 }
 
+/// A free thread takes a nested job, and where there is none its waiter does: no more threads than said.
 #[tokio::test(start_paused = true)]
-async fn nested_jobs_get_at_most_as_many_overflow_threads_as_threads() {
+async fn nested_jobs_run_on_free_threads_and_on_those_that_wait_for_them() {
     let pool = pool(2, 0, Overload::Wait);
     let seen = Arc::new(Mutex::new(HashSet::new()));
     let outer = (0..2).map(|_| {
@@ -106,9 +103,17 @@ async fn nested_jobs_get_at_most_as_many_overflow_threads_as_threads() {
     });
     assert_eq!(join_all(outer).await, [Ok(50), Ok(50)]);
     let threads = seen.lock().unwrap().len();
-    assert!(threads <= 4, "{threads}");
-    assert_eq!(pool.stats().completed, 102);
-    assert_eq!((pool.stats().running, pool.stats().overflow_threads), (0, 0));
+    assert!(threads <= 2, "{threads}");
+    assert_eq!((pool.stats().completed, pool.stats().running), (102, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_free_thread_takes_a_nested_job() {
+    let pool = pool(2, 0, Overload::Wait);
+    let inner = pool.clone();
+    let here = || thread::current().id();
+    let (outer, nested) = pool.run(move || (here(), block_on(inner.run(here)).unwrap())).await.unwrap();
+    assert_ne!(outer, nested);
 }
 
 /// Every thread is blocked by a job that waits for one more.
@@ -139,134 +144,81 @@ async fn a_job_may_wait_for_its_own_pool_through_another_one() {
     assert_eq!((one.stats().shed, other.stats().shed), (0, 0));
 }
 
-/// A plain job of another pool obeys that pool's bound.
+/// What is awaited on a thread of one pool is never shed by another, which may be full: it runs right there.
 #[tokio::test(start_paused = true)]
-async fn a_wait_from_another_pool_alone_is_not_nested() {
-    let (one, other) = (pool(1, 0, Overload::Wait), pool(1, 0, Overload::Shed));
-    let gate = Gate::default();
-    let running = occupy(&other, &gate).await;
-    let to = other.clone();
-    assert_eq!(one.run(move || block_on(to.run(|| ()))).await, Ok(Err(PoolError::Saturated)));
-    gate.open();
-    join_all(running).await;
+async fn a_job_awaited_on_a_thread_of_another_pool_runs_right_there() {
+    for overload in [Overload::Wait, Overload::Shed, Overload::ShedAfter(std::time::Duration::ZERO)] {
+        let (one, other) = (pool(1, 0, Overload::Wait), pool(1, 0, overload));
+        let gate = Gate::default();
+        let running = occupy(&other, &gate).await;
+        let to = other.clone();
+        let here = || thread::current().id();
+        let (outer, nested) = one.run(move || (here(), block_on(to.run(here)).unwrap())).await.unwrap();
+        assert_eq!(outer, nested);
+        gate.open();
+        join_all(running).await;
+        assert_eq!((other.stats().completed, other.stats().shed), (2, 0));
+    }
 }
 
-/// The future was made, and its job queued, outside; only then is it waited for inside.
+/// The future was made, and its job queued or in line, outside; only then is it waited for on a thread of this pool or of
+/// another.
 #[tokio::test(start_paused = true)]
-async fn a_queued_job_that_a_thread_of_the_pool_begins_to_wait_for_gets_a_way_to_run() {
-    let pool = pool(1, 4, Overload::Wait);
-    for occupied_overflow in [false, true] {
-        let (hand_over, take) = channel();
-        let inner = pool.clone();
-        let outer = pool.try_run(move || {
-            let future = take.recv().unwrap();
-            if occupied_overflow {
-                // The overflow thread is taken by a job that waits for the outcome as well.
-                let (done, wait) = channel::<()>();
-                let mut blocked = Box::pin(inner.run(move || wait.recv().is_ok()));
-                assert!(poll_once(&mut blocked).is_pending());
-                let value = block_on(future);
-                done.send(()).unwrap();
-                assert_eq!(block_on(blocked), Ok(true));
-                value
-            } else {
-                block_on(future)
+async fn a_job_that_was_queued_before_runs_on_the_thread_that_begins_to_wait_for_it() {
+    let (one, other) = (pool(1, 1, Overload::Wait), pool(1, 1, Overload::Wait));
+    for waiter in [&one, &other] {
+        for in_line in [false, true] {
+            let gate = Gate::default();
+            let (hand_over, take) = channel::<Waited>();
+            // Of `one`, whose only thread is taken: by the waiter, or by a job at the gate.
+            let outer = waiter.try_run(move || block_on(take.recv().unwrap())).ok().unwrap();
+            until(|| waiter.stats().running == 1).await;
+            let running = if one.stats().running == 0 { occupy(&one, &gate).await } else { Vec::new() };
+            let before = in_line.then(|| one.try_run(|| 0).ok().unwrap());
+            let pool = one.clone();
+            let mut queued: Waited = Box::pin(async move { pool.run(|| 7).await });
+            assert!(poll_once(&mut queued).is_pending());
+            assert_eq!((one.stats().queued, one.stats().waiting), (1, usize::from(in_line)));
+            hand_over.send(queued).unwrap();
+            assert_eq!(outer.await, Ok(Ok(7)));
+            gate.open();
+            join_all(running).await;
+            if let Some(before) = before {
+                assert_eq!(before.await, Ok(0));
             }
-        });
-        let outer = outer.ok().unwrap();
-        until(|| pool.stats().running == 1).await;
-        let queued = pool.try_run(|| 7).ok().unwrap();
-        assert_eq!(pool.stats().queued, 1);
-        hand_over.send(queued).unwrap();
-        assert_eq!(outer.await, Ok(Ok(7)));
+        }
     }
 }
 
-/// The waits come in an order that only shows the ring at its end: `first` begins to wait for `second`, which
-/// runs in another pool and has been waiting all along for a job queued behind `first`.
+/// Pools whose only threads wait for each other's jobs, in a ring that a job of the first one closes.
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_closes_a_ring_afterwards_is_seen() {
-    for occupied_overflow in [false, true] {
-        let (one, other) = (pool(1, 4, Overload::Wait), pool(1, 4, Overload::Wait));
-        let (hand_over, take) = channel();
-        let inner = one.clone();
-        let first = one
-            .try_run(move || {
-                let (done, wait) = channel::<()>();
-                let blocked = occupied_overflow.then(|| {
-                    let mut blocked = Box::pin(inner.run(move || wait.recv().is_ok()));
-                    assert!(poll_once(&mut blocked).is_pending());
-                    blocked
-                });
-                let value = block_on(take.recv().unwrap());
-                drop(done);
-                drop(blocked);
-                value
-            })
-            .ok()
-            .unwrap();
-        until(|| one.stats().running > usize::from(occupied_overflow)).await;
-        let behind_first = one.try_run(|| 7).ok().unwrap();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let seen = waiting.clone();
-        let second = other
-            .try_run(move || {
-                let mut behind_first = behind_first;
-                assert!(poll_once(&mut behind_first).is_pending());
-                seen.store(1, Ordering::SeqCst);
-                block_on(behind_first).unwrap()
-            })
-            .ok()
-            .unwrap();
-        until(|| waiting.load(Ordering::SeqCst) == 1).await;
-        assert_eq!(one.stats().queued, 1, "so far nobody in the first pool waits for it");
-        hand_over.send(second).unwrap();
-        assert_eq!(first.await, Ok(Ok(7)));
-    }
-}
-
-/// The same ring, longer by a job of a third pool: what is learnt late is handed on to the last in the row.
-#[tokio::test(start_paused = true)]
-async fn a_wait_that_closes_a_long_ring_afterwards_is_seen() {
+async fn a_ring_of_waits_through_other_pools_ends() {
     let pools: Vec<_> = (0..3).map(|_| pool(1, 4, Overload::Wait)).collect();
-    let (hand_over, take) = channel();
+    let (hand_over, take) = channel::<Waited>();
     let first = pools[0].try_run(move || block_on(take.recv().unwrap())).ok().unwrap();
     until(|| pools[0].stats().running == 1).await;
     let mut last: Waited = pools[0].try_run(|| 7).ok().unwrap();
-    let waiting = Arc::new(AtomicUsize::new(0));
-    for (number, pool) in pools.iter().enumerate().skip(1) {
-        let seen = waiting.clone();
-        let mut waited_for = last;
-        last = pool
-            .try_run(move || {
-                assert!(poll_once(&mut waited_for).is_pending());
-                seen.store(number, Ordering::SeqCst);
-                block_on(waited_for).unwrap()
-            })
-            .ok()
-            .unwrap();
-        until(|| waiting.load(Ordering::SeqCst) == number).await;
+    for pool in &pools[1..] {
+        let waited_for = last;
+        last = pool.try_run(move || block_on(waited_for).unwrap()).ok().unwrap();
     }
-    assert_eq!(pools[0].stats().queued, 1, "so far nobody in the first pool waits for it");
     hand_over.send(last).unwrap();
     assert_eq!(first.await, Ok(Ok(7)));
 }
 
+/// `try_run` does not wait, so it needs no thread either.
 #[tokio::test(start_paused = true)]
-async fn a_nested_try_run_takes_an_overflow_thread_or_is_handed_back() {
-    let pool = pool(1, 0, Overload::Wait);
+async fn a_nested_try_run_is_handed_back_when_the_pool_is_full() {
+    let pool = pool(1, 1, Overload::Wait);
     let inner = pool.clone();
     let outcome = pool
         .run(move || {
-            let gate = Gate::default();
-            let first = inner.try_run(gate.guard()).ok().unwrap();
-            let second = inner.try_run(|| ()).is_err();
-            gate.open();
-            block_on(first).unwrap();
-            second
+            let accepted = inner.try_run(|| 1).ok().unwrap();
+            let refused = inner.try_run(|| 2).is_err();
+            (block_on(accepted), refused)
         })
         .await;
-    assert_eq!(outcome, Ok(true));
+    assert_eq!(outcome, Ok((Ok(1), true)));
 }
 
 /// A nested job's panic is its waiter's, also when it ran on the waiter's thread.
