@@ -43,12 +43,13 @@ use settings::{Settings, Shared};
 /// Gives every request an owner: a token, a deadline, a policy for its end and a line in the log.
 ///
 /// Put it on the router with [`Router::layer`](axum::Router::layer), inside whatever makes the request's span
-/// and outside everything else. Clones are the same layer: they count into the same [`Requests`].
+/// and outside everything else. Clones are the same layer: they count into the same [`Requests`]. A layer inside another
+/// one makes no second request of it: it only sets the deadline, grace and registry that it was given.
 ///
 /// | what happens | the handler's token | the answer | the handler |
 /// |---|---|---|---|
 /// | it answers | fires with `Finished` after the last byte | its own | has ended |
-/// | the client goes away | `ClientDisconnected` | none, 499 in the log | as [`OnDisconnect`] says |
+/// | the client goes away, also in the middle of an upload | `ClientDisconnected` | none, 499 in the log | as [`OnDisconnect`] says |
 /// | its deadline passes | `Deadline` | its own if ready in the same turn, else 504 | as [`OnDisconnect`] says |
 /// | the service shuts down | `Shutdown` | its own if ready in the same turn, else 503 | as [`OnDisconnect`] says |
 /// | it panics | `OwnerDropped` | 500 with an id | is gone |
@@ -86,7 +87,7 @@ pub struct RequestLayer {
 
 impl RequestLayer {
     /// Starts with: no shutdown token, [`Background::global`], no deadline of the server's own, all three
-    /// [`DeadlineHeader`]s, a grace of 2 s, at most 1,024 rescued handlers.
+    /// [`DeadlineHeader`]s, a grace of 2 s, at most 1,024 rescued handlers, no trusted proxies, problems as answers.
     pub fn new() -> Self {
         let settings = Settings::default();
         RequestLayer { shared: Arc::new(Shared { settings, requests: Requests::new() }) }

@@ -27,7 +27,7 @@ use crate::{Deadline, Problem, answer::Asker, log::log, request::RequestState};
 /// A request is turned away when a watched pool has work waiting and is over its threshold, or when its own
 /// deadline is nearer than the pool's median wait: nobody would be there for the answer. A pool without a queue
 /// turns nobody away, whatever its waits were before. `Retry-After` is the pool's median wait in whole seconds,
-/// at least 1.
+/// at least 1. gRPC calls are `UNAVAILABLE`, and the app may show it with [`render`](crate::RequestLayer::render).
 ///
 /// All clones, and all routes that one layer is put on, share their count and ask the same pools, so it does not
 /// matter that axum applies layers once a route or even once a call. Asking one idle pool takes some 250 ns a request.

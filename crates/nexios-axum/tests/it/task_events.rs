@@ -154,7 +154,9 @@ async fn streams_beyond_the_limit_are_503_and_a_place_is_free_again_when_one_end
     let app = TaskRoutes::new(Background::new()).streams(2).into_router();
     let first = events(&app).await;
     let _second = events(&app).await;
-    let refused = Answer::from(&app, get("/tasks/events")).await;
+    let refused: Response = app.clone().oneshot(get("/tasks/events")).await.unwrap();
+    assert_eq!(refused.status(), 503);
+    let refused = Answer::of(refused).await;
     refused.problem(503);
     assert_eq!(refused.header("retry-after"), Some("10"));
     drop(first);

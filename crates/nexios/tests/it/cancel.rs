@@ -132,6 +132,46 @@ async fn a_scope_on_demand_asks_for_its_token_only_when_somebody_wants_it() {
     assert_eq!(outcome, Err(Interrupted::Cancelled(CancelReason::ClientDisconnected)));
 }
 
+/// What the code that is polled may take, in whatever groups it is.
+#[tokio::test(start_paused = true)]
+async fn the_current_deadline_is_the_earliest_of_the_scope_and_the_groups_around() {
+    let left =
+        || CancelScope::current_deadline().map(|at| at.saturating_duration_since(Instant::now()).as_secs());
+    let group = |seconds| TaskGroup::builder().timeout(Duration::from_secs(seconds)).build::<Interrupted>();
+    assert_eq!(left(), None);
+    let scope = CancelScope::new(CancelToken::new(), Some(Instant::now() + Duration::from_secs(60)));
+    let seen = scope.run(async {
+        let (before, outer) = (left(), group(20));
+        let (body, child, shorter, longer) = outer
+            .run(async {
+                let child = outer.spawn(async { Ok(left()) });
+                let shorter = outer.spawn(async {
+                    let inner = group(5);
+                    inner.run(async { inner.spawn(async { Ok(left()) }).await }).await
+                });
+                let longer = outer.spawn(async {
+                    let inner = group(40);
+                    inner.run(async { inner.spawn(async { Ok(left()) }).await }).await
+                });
+                Ok((left(), child.await?, shorter.await?, longer.await?))
+            })
+            .await?;
+        Ok::<_, Interrupted>([before, body, child, shorter, longer, left()])
+    });
+    assert_eq!(seen.await, Ok([60, 20, 20, 5, 20, 60].map(Some)));
+    assert_eq!(left(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_a_child_leaves_no_limit_behind() {
+    let group = TaskGroup::builder().timeout(Duration::from_secs(1)).build::<Interrupted>();
+    let run = group.run(async { group.spawn(async { panic!("a child") }).await });
+    let run: Result<Result<(), _>, _> =
+        futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(run)).await;
+    assert!(run.is_err());
+    assert_eq!(CancelScope::current_deadline(), None);
+}
+
 #[test]
 fn an_interruption_converts_into_the_usual_errors() {
     let deadline = std::io::Error::from(Interrupted::DeadlineExceeded);

@@ -167,3 +167,20 @@ async fn a_list_can_be_made_while_a_task_holds_its_thread() {
     task.await.unwrap();
     runtime.shutdown_background();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watched_task_shows_its_end_after_the_history_has_forgotten_it() {
+    let background = Background::builder().history(0).build();
+    let task = background.spawn("watched", |task| async move { task.progress(3, 3) }).unwrap();
+    let id = task.id();
+    let watch = background.watch(id).unwrap();
+    assert_eq!(watch.info().state, TaskState::Running);
+    task.await.unwrap();
+    // Records are used again; a watched one is not.
+    for _ in 0..300 {
+        background.spawn("later", |_| async {}).unwrap().await.unwrap();
+    }
+    let info = watch.info();
+    assert_eq!((info.id, &*info.name, info.state, info.done), (id, "watched", TaskState::Completed, 3));
+    assert!(background.get(id).is_none() && background.watch(id).is_none());
+}
