@@ -14,7 +14,7 @@ use super::downcast::try_downcast;
 
 /// What [`NexiosApp::new`](crate::NexiosApp::new) serves: a `Router` or anything else that answers requests.
 ///
-/// It is implemented for what [`axum::serve`] takes: a [`Router`], a `MethodRouter`, a handler's
+/// It is implemented for what [`axum::serve`](fn@axum::serve) takes: a [`Router`], a `MethodRouter`, a handler's
 /// `into_service()`, and any cloneable tower service from [`Request`] to a response that cannot fail, such as
 /// a `Router` in `NormalizePath`; each with or without `into_make_service()`. The type parameter only keeps
 /// these kinds apart, and is always inferred.
