@@ -59,6 +59,8 @@ pub(crate) struct Control {
     http2: AtomicBool,
     /// Whether bytes wait for the client to read them.
     blocked: AtomicBool,
+    /// Whether the server waits for bytes of the client's, and so hears of its end by itself.
+    reading: AtomicBool,
     requests: Mutex<Requests>,
     /// Its place among those that may be open, until somebody else is given it.
     place: Mutex<Option<Place>>,
@@ -104,6 +106,7 @@ impl Control {
             waker: AtomicWaker::new(),
             http2: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            reading: AtomicBool::new(true),
             requests: Mutex::new(Requests {
                 in_flight: Vec::new(),
                 begun: 0,
@@ -159,7 +162,7 @@ impl Control {
         // Relaxed, here and below: written and read by the task of the connection only.
         self.http2.store(http2, Ordering::Relaxed);
         let mut requests = self.requests();
-        let flight = Arc::new(Flight::new(requests.begun, method, uri, complete));
+        let flight = Arc::new(Flight::new(requests.begun, method, uri, complete, http2));
         requests.begun += 1;
         requests.idle_since = None;
         requests.in_flight.push(flight.clone());
@@ -175,6 +178,14 @@ impl Control {
 
     pub(crate) fn is_http2(&self) -> bool {
         self.http2.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_reading(&self, reading: bool) {
+        self.reading.store(reading, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_reading(&self) -> bool {
+        self.reading.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_blocked(&self, blocked: bool) {

@@ -23,6 +23,8 @@ pub(crate) struct Flight {
     uri: Uri,
     /// Whether the client has sent all that belongs to it, so that what comes next is another request.
     complete: bool,
+    /// Whether it is known from the answer that its client does not read; else the socket tells.
+    http2: bool,
     progress: Mutex<Progress>,
     /// Set once by whoever cuts the answer off.
     cut: AtomicBool,
@@ -54,13 +56,14 @@ enum Answer {
 
 impl Flight {
     /// The request with this number on its connection; `complete` says that it has no body to come.
-    pub(crate) fn new(number: u64, method: &Method, uri: &Uri, complete: bool) -> Self {
+    pub(crate) fn new(number: u64, method: &Method, uri: &Uri, complete: bool, http2: bool) -> Self {
         let moved = Instant::now();
         Flight {
             number,
             method: method.clone(),
             uri: uri.clone(),
             complete,
+            http2,
             progress: Mutex::new(Progress { answer: Answer::None, source_waits: false, unsent: 0, moved }),
             cut: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -107,7 +110,9 @@ impl Flight {
     pub(crate) fn answered(&self, endless: bool) {
         let mut progress = self.progress();
         progress.answer = if endless { Answer::Stream } else { Answer::Finite };
-        progress.moved = Instant::now();
+        if self.http2 {
+            progress.moved = Instant::now();
+        }
     }
 
     /// The server asks for more, and there is none yet.
