@@ -1,12 +1,21 @@
 //! Requests whose body ends before it is complete: nobody's fault but the client's, and no answer reaches it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Shutdown, SocketAddr},
+    time::Duration,
+};
 
-use axum::{Json, Router, body::Bytes, extract::Request, routing::post as on_post};
-use futures_util::StreamExt;
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::Request,
+    routing::post as on_post,
+};
+use futures_util::{StreamExt, stream};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use nexios::CancelScope;
 use nexios_axum::{OnDisconnect, OrProblem, Problem, RequestLayer, Requests};
-use tokio::time::sleep;
+use tokio::{net::TcpStream, time::sleep};
 
 use crate::{
     asking::diary,
@@ -16,6 +25,7 @@ use crate::{
 
 const LENGTH: &str = "content-length: 1000\r\n";
 const CHUNKED: &str = "transfer-encoding: chunked\r\n";
+#[cfg(feature = "multipart")]
 const FORM: &str = "content-type: multipart/form-data; boundary=b\r\n";
 
 /// Reads its body by hand.
@@ -58,11 +68,11 @@ const UPLOADS: &[(&str, &str, &str)] = &[
     ("/upload/form", FORM, "--b\r\ncontent-disposition: form-data; name=\"f\"\r\n\r\nabc"),
 ];
 
-async fn service() -> (SocketAddr, Requests) {
-    let _ = FORM;
+/// The routes under a prefix, by which a test finds its own lines in the log.
+async fn service(prefix: &str) -> (SocketAddr, Requests) {
     let layer = RequestLayer::new();
     let requests = layer.requests();
-    (serve(routes().layer(layer)).await, requests)
+    (serve(Router::new().nest(prefix, routes()).layer(layer)).await, requests)
 }
 
 fn head(path: &str, fields: &str, framing: &str) -> String {
@@ -76,8 +86,9 @@ fn as_chunk(text: &str) -> String {
 #[tokio::test]
 async fn a_client_that_leaves_in_the_middle_of_an_upload_is_499_and_no_error() {
     for framing in [LENGTH, CHUNKED] {
-        let (address, requests) = service().await;
+        let (address, requests) = service("/left").await;
         for (number, (path, fields, body)) in (1..).zip(UPLOADS) {
+            let path = &format!("/left{path}");
             let before = log::access(path).len();
             let body = if framing == CHUNKED { as_chunk(body) } else { (*body).to_owned() };
             let client = send(address, &(head(path, fields, framing) + &body)).await;
@@ -97,8 +108,9 @@ async fn a_client_that_leaves_in_the_middle_of_an_upload_is_499_and_no_error() {
 
 #[tokio::test]
 async fn a_broken_chunk_is_400_for_every_extractor() {
-    let (address, _requests) = service().await;
+    let (address, _requests) = service("/broken").await;
     for (path, fields, body) in UPLOADS {
+        let path = &format!("/broken{path}");
         let text = head(path, fields, CHUNKED) + &as_chunk(body) + "no length\r\n";
         let mut client = send(address, &text).await;
         let answer = read_until(&mut client, "}").await;
@@ -148,12 +160,50 @@ async fn a_handler_that_goes_on_after_its_client_left_is_treated_as_its_policy_s
 #[tokio::test]
 async fn a_client_that_closes_its_half_in_the_middle_of_an_upload_is_told() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let (address, requests) = service().await;
-    let mut client = send(address, &(head("/upload/bytes", "", LENGTH) + "abc")).await;
+    let (address, requests) = service("/half").await;
+    let mut client = send(address, &(head("/half/upload/bytes", "", LENGTH) + "abc")).await;
     client.shutdown().await.unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
     requests.idle().await;
     assert_eq!(requests.stats().disconnected, 1);
+}
+
+/// By the reset of one stream, and by the loss of the connection.
+#[tokio::test]
+async fn an_http2_client_that_leaves_in_the_middle_of_an_upload_is_499() {
+    for (number, loses_connection) in [(1, false), (2, true)] {
+        let (address, requests) = service("/http2").await;
+        let before = log::access("/http2/upload/hand").len();
+        let socket = TcpStream::connect(address).await.unwrap().into_std().unwrap();
+        let wire = socket.try_clone().unwrap();
+        let socket = TokioIo::new(TcpStream::from_std(socket).unwrap());
+        let (mut client, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), socket).await.unwrap();
+        tokio::spawn(connection);
+        let (leave, left) = tokio::sync::oneshot::channel::<()>();
+        let end = stream::once(async {
+            let _ = left.await;
+            Err(std::io::Error::other("the client resets its stream"))
+        });
+        let body = stream::iter([Ok("abc")]).chain(end);
+        let request =
+            Request::post(format!("http://{address}/http2/upload/hand")).body(Body::from_stream(body));
+        let asking = tokio::spawn(client.send_request(request.unwrap()));
+        eventually(async || (requests.live() == 1).then_some(())).await;
+        sleep(Duration::from_millis(20)).await;
+        match loses_connection {
+            false => leave.send(()).unwrap(),
+            true => wire.shutdown(Shutdown::Both).unwrap(),
+        }
+        eventually(async || (requests.live() == 0).then_some(())).await;
+        drop(asking);
+        let lines = log::access("/http2/upload/hand");
+        let gone = lines[before..].iter().filter(|line| line["status"] == 499).count();
+        assert_eq!((gone, requests.stats().disconnected), (1, 1), "{number}: {lines:?}");
+    }
+    let errors = log::lines_with("request failed");
+    let broken = |line: &&serde_json::Value| line["cause"].as_str().unwrap_or_default().contains("body");
+    assert!(!errors.iter().any(|line| broken(&line)), "{errors:?}");
 }
