@@ -7,6 +7,7 @@ mod connections;
 mod control;
 mod downcast;
 mod error;
+mod flight;
 mod handle;
 mod health;
 mod hooks;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a service that starts in order, ends within a bound and loses nothing | [`NexiosApp`], and [`run`] as its `main`; [`docs::lifecycle`] |
 //! | event streams that end with the service, WebSockets that it waits for | [`ServiceLife`] |
+//! | CORS, tracing and compression for every answer, the service's own 504 and 500 too | [`NexiosApp::outer`] |
 //! | handlers that hear of disconnects, deadlines and the shutdown, and may clean up | [`RequestLayer`] |
 //! | a route that finishes what it began, or is dropped at once | [`OnDisconnect`] |
 //! | a limit of a route's own | [`RouteDeadline`] |
@@ -13,7 +14,64 @@
 //! | failures as RFC 9457 problems that tell nothing internal | [`Problem`], [`OrProblem`] |
 //! | to see and cancel background tasks | [`task_routes`] |
 //!
-//! # Example
+//! # A service
+//!
+//! ```no_run
+//! use std::{convert::Infallible, process::ExitCode, time::Duration};
+//!
+//! use axum::{Router, response::{Sse, sse::Event}, routing::{get, post}};
+//! use futures_util::{Stream, stream};
+//! use nexios::Background;
+//! use nexios_axum::{BackgroundTasks, NexiosApp, Problem, RequestLayer, ServiceLife, run, task_routes};
+//!
+//! async fn send(BackgroundTasks(tasks): BackgroundTasks) -> Result<String, Problem> {
+//!     let task = tasks.spawn("send newsletter", |task| async move {
+//!         for letter in 1..=100 {
+//!             if task.is_cancelled() {
+//!                 break; // the service ends and has waited long enough
+//!             }
+//!             task.progress(letter, 100);
+//!         }
+//!     })?;
+//!     Ok(format!("task {}", task.id().0))
+//! }
+//!
+//! /// Never ends by itself, so it ends with the service.
+//! async fn events(life: ServiceLife) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+//!     Sse::new(life.until_closing(stream::pending()))
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     run(async {
+//!         let router = Router::new()
+//!             .route("/", get(async || "hello"))
+//!             .route("/send-newsletter", post(send))
+//!             .route("/events", get(events))
+//!             .merge(task_routes(Background::global().clone()));
+//!         NexiosApp::new(router)
+//!             .requests(RequestLayer::new().deadline(Duration::from_secs(30)))
+//!             .on_startup("warm up", async || println!("warm"))
+//!             .on_shutdown("say goodbye", async || println!("goodbye"))
+//!             .serve("127.0.0.1:8080")
+//!             .await
+//!     })
+//! }
+//! ```
+//!
+//! **Streams.** An event stream or a stream of gRPC that knows nothing of the service holds up every rollout until it is cut
+//! off. Two lines end it in order: `life: ServiceLife` among the arguments, and `life.until_closing(..)` around the stream.
+//! tonic's services find the [`ServiceLife`] in `request.extensions()`.
+//!
+//! **Layers.** What every answer needs goes around the app with [`NexiosApp::outer`]: CORS, request ids, tracing, compression.
+//! What a request must not escape stays on the router: limits, authentication.
+//!
+//! **The log.** A service outlives it; set it up with `log_internal_errors(false)`, see [`docs::lifecycle`].
+//!
+//! # Requests and routes
+//!
+//! A router with its request layer runs under plain `axum::serve` as well, without a life. In an app leave `.layer(requests)`
+//! out and say `NexiosApp::new(app).requests(requests)`; if both are there, a request still has one scope and one line in
+//! the log.
 //!
 //! ```
 //! use std::time::Duration;
@@ -61,7 +119,7 @@
 //!
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! let address = listener.local_addr()?;
-//! tokio::spawn(async move { axum::serve(listener, app).await }); // or `NexiosApp::new(app).serve(listener)`
+//! tokio::spawn(async move { axum::serve(listener, app).await });
 //! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //! # let asked = [("GET /profile/7", "Ada has 14 posts"), ("POST /pay", "paid"), ("GET /picture", "pixelspixels")];
 //! # for (request, answer) in asked {
@@ -78,49 +136,13 @@
 //! # }
 //! ```
 //!
-//! [`docs`] has the longer texts: disconnects and what HTTP/1 cannot see of them, deadlines, and what each error
-//! becomes.
+//! [`docs`] has the longer texts: the life of a service, disconnects and what HTTP/1 cannot see of them, deadlines, and
+//! what each error becomes.
 //!
 //! # Features
 //!
 //! * `multipart`: problems for the rejections of `axum::extract::Multipart`.
 //! * `reqwest`: `WithDeadline`, which hands a deadline on to the calls that reqwest makes.
-//!
-//! # A whole service
-//!
-//! ```no_run
-//! use std::process::ExitCode;
-//!
-//! use axum::{Router, routing::{get, post}};
-//! use nexios::Background;
-//! use nexios_axum::{BackgroundTasks, NexiosApp, Problem, run, task_routes};
-//!
-//! async fn send(BackgroundTasks(tasks): BackgroundTasks) -> Result<String, Problem> {
-//!     let task = tasks.spawn("send newsletter", |task| async move {
-//!         for letter in 1..=100 {
-//!             if task.is_cancelled() {
-//!                 break; // the service ends and has waited long enough
-//!             }
-//!             task.progress(letter, 100);
-//!         }
-//!     })?;
-//!     Ok(format!("task {}", task.id().0))
-//! }
-//!
-//! fn main() -> ExitCode {
-//!     run(async {
-//!         let router = Router::new()
-//!             .route("/", get(async || "hello"))
-//!             .route("/send-newsletter", post(send))
-//!             .merge(task_routes(Background::global().clone()));
-//!         NexiosApp::new(router)
-//!             .on_startup("warm up", async || println!("warm"))
-//!             .on_shutdown("say goodbye", async || println!("goodbye"))
-//!             .serve("127.0.0.1:8080")
-//!             .await
-//!     })
-//! }
-//! ```
 
 mod answer;
 mod app;

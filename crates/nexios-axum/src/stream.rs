@@ -6,7 +6,11 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use futures_util::{Stream, StreamExt};
 use nexios::CancelToken;
 
-use crate::{Phase, app::life::Life, punctual::punctual};
+use crate::{
+    Phase,
+    app::life::{ConnectionLife, Life},
+    punctual::punctual,
+};
 
 /// The life of the service, as a handler sees it: when streams and sockets should end.
 ///
@@ -62,14 +66,12 @@ use crate::{Phase, app::life::Life, punctual::punctual};
 /// ```
 #[derive(Debug, Clone)]
 pub struct ServiceLife {
-    /// Counted by the connection, so that requests of different connections do not count references together.
-    #[expect(clippy::redundant_allocation, reason = "a count of its own for each connection")]
-    pub(crate) life: Arc<Arc<Life>>,
+    pub(crate) life: Arc<ConnectionLife>,
 }
 
 impl ServiceLife {
     pub(crate) fn new(life: Arc<Life>) -> Self {
-        ServiceLife { life: Arc::new(life) }
+        ServiceLife { life: Arc::new(ConnectionLife(life)) }
     }
 
     /// Fires with [`CancelReason::Shutdown`](nexios::CancelReason::Shutdown) when streams and sockets should end:

@@ -152,11 +152,11 @@ impl Door {
             // Each round frees a place of the kind that there was none of.
             if !self.close_idle(peer) {
                 if !std::mem::replace(&mut self.full, true) {
-                    let most = if peer.is_some() { "one peer has" } else { "there are" };
+                    let whose = if peer.is_some() { "of one peer" } else { "of all" };
                     log(|| {
                         tracing::warn!(
                             ?peer,
-                            "{most} as many busy connections as may be; more are only told about health"
+                            "all places {whose} are busy: further clients are only told about health"
                         );
                     });
                 }

@@ -17,20 +17,20 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use tower_service::Service;
 
 use super::{
-    control::{Flight, InFlight, Order},
-    life::Life,
+    control::{InFlight, Order},
+    flight::Flight,
+    life::ConnectionLife,
 };
 
 /// HTTP/2 is given an answer in pieces of its frames, so that each tells when it has left.
 const PIECE: usize = 16_384;
 
-/// Answers a request; `life` is counted by its connection.
-#[expect(clippy::redundant_allocation, reason = "a count of its own for each connection")]
+/// Answers a request.
 pub(crate) async fn answer(
     mut router: Router,
     request: Request<Incoming>,
     mut in_flight: InFlight,
-    life: Arc<Arc<Life>>,
+    life: Arc<ConnectionLife>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     in_flight.begin();
     let http2 = request.version() == Version::HTTP_2;
@@ -40,7 +40,7 @@ pub(crate) async fn answer(
     if !http2 && closes && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    in_flight.answered(response.body().size_hint().exact().is_none());
+    in_flight.flight().answered(response.body().size_hint().exact().is_none());
     Ok(response.map(|body| AnswerBody { body, in_flight: Arc::new(in_flight), http2, rest: Bytes::new() }))
 }
 
@@ -70,7 +70,7 @@ impl AnswerBody {
     /// Hands the next piece of the rest over.
     fn piece(&mut self) -> Frame<Bytes> {
         let bytes = self.rest.split_to(self.rest.len().min(PIECE));
-        self.in_flight.hand_over();
+        self.in_flight.flight().hand_over();
         Frame::data(Bytes::from_owner(Unsent { bytes, in_flight: self.in_flight.clone() }))
     }
 }
@@ -92,7 +92,7 @@ impl HttpBody for AnswerBody {
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Pending => {
-                self.in_flight.source_waits();
+                self.in_flight.flight().source_waits();
                 return Poll::Pending;
             }
             end => return end,
@@ -137,6 +137,6 @@ impl AsRef<[u8]> for Unsent {
 
 impl Drop for Unsent {
     fn drop(&mut self) {
-        self.in_flight.sent();
+        self.in_flight.flight().sent();
     }
 }

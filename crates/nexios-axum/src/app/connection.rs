@@ -159,7 +159,7 @@ impl Server {
                     }
                     return Poll::Ready(());
                 }
-                if let Some(tcp) = &tcp {
+                if let Some(tcp) = tcp.as_ref().filter(|_| !control.is_reading()) {
                     let current = control.current();
                     if current != watched {
                         watched = current;

@@ -5,7 +5,6 @@
 //! 1. Orders only grow. Whoever gives one wakes the connection after it has been written.
 //! 2. A request is in flight from its head until its response body is dropped and, with HTTP/2, every piece of
 //!    it has left for the system; an upgraded connection is none.
-//! 3. An answer waits for its client from the moment at which the server could send more and may not.
 
 use std::{
     net::IpAddr,
@@ -21,7 +20,7 @@ use axum::http::{Method, Uri, Version};
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
-use super::places::Place;
+use super::{flight::Flight, places::Place};
 use crate::request::never_begun;
 
 /// What a connection is told to do; a later one includes those before it.
@@ -60,6 +59,8 @@ pub(crate) struct Control {
     http2: AtomicBool,
     /// Whether bytes wait for the client to read them.
     blocked: AtomicBool,
+    /// Whether the server waits for bytes of the client's, and so hears of its end by itself.
+    reading: AtomicBool,
     requests: Mutex<Requests>,
     /// Its place among those that may be open, until somebody else is given it.
     place: Mutex<Option<Place>>,
@@ -77,43 +78,6 @@ struct Requests {
     idle_since: Option<Instant>,
     /// Since when the client has taken no byte that waits for it.
     blocked_since: Option<Instant>,
-}
-
-/// One request and its answer.
-#[derive(Debug)]
-pub(crate) struct Flight {
-    number: u64,
-    method: Method,
-    uri: Uri,
-    /// Whether the client has sent all that belongs to it, so that what comes next is another request.
-    complete: bool,
-    progress: Mutex<Progress>,
-    /// Set once by whoever cuts the answer off.
-    cut: AtomicBool,
-    /// Wakes the task of an HTTP/2 request, to be cut off.
-    waker: AtomicWaker,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Progress {
-    answer: Answer,
-    /// Whether the body was asked for more and has nothing yet.
-    source_waits: bool,
-    /// Pieces of the body that wait in the server.
-    unsent: usize,
-    /// When the answer last came further.
-    moved: Instant,
-}
-
-/// How much is known of the answer to a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    /// The handler is at work.
-    None,
-    /// It has a length.
-    Finite,
-    /// It ends when it likes to: a stream of events, or a body of unknown length.
-    Stream,
 }
 
 /// Keeps a request in flight.
@@ -142,6 +106,7 @@ impl Control {
             waker: AtomicWaker::new(),
             http2: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            reading: AtomicBool::new(true),
             requests: Mutex::new(Requests {
                 in_flight: Vec::new(),
                 begun: 0,
@@ -196,18 +161,8 @@ impl Control {
         let http2 = version == Version::HTTP_2;
         // Relaxed, here and below: written and read by the task of the connection only.
         self.http2.store(http2, Ordering::Relaxed);
-        let progress =
-            Progress { answer: Answer::None, source_waits: false, unsent: 0, moved: Instant::now() };
         let mut requests = self.requests();
-        let flight = Arc::new(Flight {
-            number: requests.begun,
-            method: method.clone(),
-            uri: uri.clone(),
-            complete,
-            progress: Mutex::new(progress),
-            cut: AtomicBool::new(false),
-            waker: AtomicWaker::new(),
-        });
+        let flight = Arc::new(Flight::new(requests.begun, method, uri, complete, http2));
         requests.begun += 1;
         requests.idle_since = None;
         requests.in_flight.push(flight.clone());
@@ -223,6 +178,14 @@ impl Control {
 
     pub(crate) fn is_http2(&self) -> bool {
         self.http2.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_reading(&self, reading: bool) {
+        self.reading.store(reading, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_reading(&self) -> bool {
+        self.reading.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_blocked(&self, blocked: bool) {
@@ -264,7 +227,7 @@ impl Control {
         if self.is_http2() {
             return None;
         }
-        self.requests().in_flight.last().map(|flight| (flight.number, flight.complete))
+        self.requests().in_flight.last().map(|flight| flight.arrival())
     }
 
     /// Cuts off the HTTP/2 answers that have waited for the client for as long as `patience`, and returns them by
@@ -289,14 +252,14 @@ impl Control {
         (cut, next)
     }
 
-    /// The path says which work it was; the query may hold what is nobody's business.
     pub(crate) fn unfinished(&self) -> Unfinished {
         let requests = self.requests();
         let mut unfinished = Unfinished::default();
         for flight in requests.in_flight.iter().filter(|flight| !flight.is_cut()) {
-            match flight.progress().answer {
-                Answer::Stream => unfinished.streams.push(flight.name("stream")),
-                Answer::None | Answer::Finite => unfinished.work.push(flight.name("request")),
+            if flight.is_stream() {
+                unfinished.streams.push(flight.name("stream"));
+            } else {
+                unfinished.work.push(flight.name("request"));
             }
         }
         if requests.in_flight.is_empty() && self.blocked.load(Ordering::Relaxed) {
@@ -320,38 +283,6 @@ impl Requests {
     }
 }
 
-impl Flight {
-    fn name(&self, what: &str) -> String {
-        format!("{what} {} {}", self.method, self.uri.path())
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Since when the client has not let the server send what it has of an HTTP/2 answer.
-    fn unread_since(&self) -> Option<Instant> {
-        let progress = self.progress();
-        let unread = progress.answer != Answer::None && (progress.unsent > 0 || !progress.source_waits);
-        unread.then_some(progress.moved)
-    }
-
-    fn cut_off(&self) {
-        // Release: pairs with `is_cut`, for the task that is woken.
-        self.cut.store(true, Ordering::Release);
-        self.waker.wake();
-    }
-
-    pub(crate) fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Acquire)
-    }
-
-    /// Has `waker` woken when the answer is cut off.
-    pub(crate) fn register(&self, waker: &Waker) {
-        self.waker.register(waker);
-    }
-}
-
 impl InFlight {
     /// Its service is polled for the first time; dropped before, nobody else would have seen the request.
     pub(crate) fn begin(&mut self) {
@@ -363,40 +294,17 @@ impl InFlight {
         self.control.order()
     }
 
-    /// There is an answer; `endless` says that it has no length.
-    pub(crate) fn answered(&self, endless: bool) {
-        let mut progress = self.flight.progress();
-        progress.answer = if endless { Answer::Stream } else { Answer::Finite };
-        progress.moved = Instant::now();
-    }
-
-    /// The server asks for more, and there is none yet.
-    pub(crate) fn source_waits(&self) {
-        self.flight.progress().source_waits = true;
-    }
-
-    /// A piece goes to the server, which sends it when the client lets it.
-    pub(crate) fn hand_over(&self) {
-        let mut progress = self.flight.progress();
-        progress.source_waits = false;
-        progress.unsent += 1;
-        progress.moved = Instant::now();
-    }
-
-    /// A piece is out.
-    pub(crate) fn sent(&self) {
-        let mut progress = self.flight.progress();
-        progress.unsent = progress.unsent.saturating_sub(1);
-        progress.moved = Instant::now();
+    /// The request and how far its answer is.
+    pub(crate) fn flight(&self) -> &Flight {
+        &self.flight
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         if !self.begun {
-            let Flight { method, uri, .. } = &*self.flight;
-            let since = self.flight.progress().moved;
-            never_begun(method, uri.path(), since.elapsed());
+            let (method, path) = self.flight.head();
+            never_begun(method, path, self.flight.moved().elapsed());
         }
         let mut requests = self.control.requests();
         requests.in_flight.retain(|flight| !Arc::ptr_eq(flight, &self.flight));
@@ -447,15 +355,15 @@ mod tests {
         let (control, patience) = (control(), Duration::from_secs(3));
         let begin = |path| control.begin(&Method::GET, &Uri::from_static(path), Version::HTTP_2, true);
         let (handler, events, deaf) = (begin("/handler"), begin("/events"), begin("/deaf"));
-        events.answered(true);
-        events.hand_over();
-        events.sent();
-        events.source_waits();
-        deaf.answered(false);
+        events.flight().answered(true);
+        events.flight().hand_over();
+        events.flight().sent();
+        events.flight().source_waits();
+        deaf.flight().answered(false);
         a_second().await;
         let (cut, next) = control.cut_unread(patience, Instant::now());
         assert_eq!((cut.len(), next.map(|next| next - Instant::now())), (0, Some(Duration::from_secs(2))));
-        deaf.hand_over();
+        deaf.flight().hand_over();
         a_second().await;
         a_second().await;
         assert!(control.cut_unread(patience, Instant::now()).0.is_empty(), "it came further a moment ago");

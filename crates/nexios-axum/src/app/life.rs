@@ -2,8 +2,9 @@
 
 use std::{
     borrow::Cow,
+    ops::Deref,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU8, Ordering},
     },
 };
@@ -35,6 +36,19 @@ pub(crate) struct Life {
     pub(crate) sockets: Register<Cow<'static, str>>,
     /// Set before `Ready`.
     address: OnceLock<ListenAddress>,
+}
+
+/// The life as the requests of one connection share it: they count references to this, and those of different
+/// connections none together.
+#[derive(Debug)]
+pub(crate) struct ConnectionLife(pub(crate) Arc<Life>);
+
+impl Deref for ConnectionLife {
+    type Target = Arc<Life>;
+
+    fn deref(&self) -> &Arc<Life> {
+        &self.0
+    }
 }
 
 /// How often somebody asked for the end, and who was the first.

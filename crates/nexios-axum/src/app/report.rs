@@ -76,7 +76,7 @@ impl ShutdownReport {
     /// Whether no work was given up, and no answer cut off if that counts.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.abandoned.is_empty() && (!self.strict || self.cut_off.is_empty())
+        self.abandoned.is_empty() && (self.cut_off.is_empty() || !self.strict)
     }
 
     /// The exit code of the process: 0 after a [clean](Self::is_clean) end, else 70.

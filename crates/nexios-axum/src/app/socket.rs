@@ -55,9 +55,9 @@ impl<S: 'static> Socket<S> {
 
 /// Waits until the peer of a connection is gone.
 ///
-/// A server that has a further request of the client's in its buffer reads no more, so it would not notice. A reset
-/// is an end in any case; that the client will send no more is one, as it is for the server when it reads that, if
-/// the request in flight is `complete`.
+/// Needed while the server does not wait for bytes, as when it has a further request of the client's in its buffer: it
+/// would not notice then. A reset is an end in any case; that the client will send no more is one, as it is for the
+/// server when it reads that, if the request in flight is `complete`.
 pub(crate) async fn gone(stream: Arc<TcpStream>, complete: bool) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     // Urgent bytes are not asked for when the stream is registered; what is left of this interest is the end.
@@ -210,7 +210,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.control.set_reading(read.is_pending());
+        read
     }
 }
 
