@@ -147,9 +147,13 @@ impl Waits {
 
     /// True when `start` is `goal`, or waits for it through any number of others.
     ///
-    /// The look is from both ends in turn, so it is over as soon as either end knows no more: it costs little that a
-    /// new flight waits for one with a long chain before it, and that the end of a long chain waits for a new one.
+    /// The look is from both ends in turn, an edge at a time, so it is over as soon as either end knows no more: it costs
+    /// little that a new flight waits for one with a long chain before it or for one that waits for many, and that the
+    /// end of a long chain waits for a new one.
     fn lead(&self, start: FlightId, goal: FlightId) -> bool {
+        if start == goal {
+            return true;
+        }
         let (mut before, mut behind) = (Search::from(start), Search::from(goal));
         loop {
             match before.step(&self.forth) {
@@ -172,23 +176,31 @@ const FIRST: FlightId = FlightId { cell: Identity { owner: 0, hash: 0 }, number:
 /// A walk along edges to everything that can be reached.
 struct Search {
     found: HashSet<FlightId>,
-    next: Vec<FlightId>,
+    /// Flights whose edges were not all followed, each with the last one that was.
+    open: Vec<(FlightId, FlightId, u64)>,
 }
 
 impl Search {
     fn from(start: FlightId) -> Self {
-        Self { found: HashSet::new(), next: vec![start] }
+        Self { found: HashSet::new(), open: vec![(start, FIRST, 0)] }
     }
 
-    /// Looks at one flight more; `None` when there is none.
+    /// Follows one edge more, and gives its end; `None` when there is none.
     fn step(&mut self, edges: &Edges) -> Option<FlightId> {
-        let flight = self.next.pop()?;
-        for &(_, neighbour, _) in edges.range((flight, FIRST, 0)..=(flight, LAST, u64::MAX)) {
+        while let Some(last) = self.open.last_mut() {
+            let rest = (Bound::Excluded(*last), Bound::Included((last.0, LAST, u64::MAX)));
+            let Some(&edge) = edges.range(rest).next() else {
+                self.open.pop();
+                continue;
+            };
+            *last = edge;
+            let (_, neighbour, _) = edge;
             if self.found.insert(neighbour) {
-                self.next.push(neighbour);
+                self.open.push((neighbour, FIRST, 0));
             }
+            return Some(neighbour);
         }
-        Some(flight)
+        None
     }
 }
 

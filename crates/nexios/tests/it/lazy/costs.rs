@@ -158,3 +158,42 @@ async fn a_chain_of_values_begins_and_ends_at_a_cost_that_is_linear() {
         .await;
     }
 }
+
+/// The first of a map's values is computed from many others, and many more from the first.
+#[tokio::test]
+async fn many_wait_for_a_value_that_waits_for_many_at_a_cost_that_is_linear() {
+    linear("many waits", 300, async |many| {
+        let map: Arc<std::sync::OnceLock<Map>> = Arc::default();
+        let own = Arc::downgrade(&map);
+        let compute = move |key: usize| {
+            let own = own.clone();
+            async move {
+                let map = own.upgrade().ok_or(super::Broken(key))?;
+                let map = map.get().ok_or(super::Broken(key))?;
+                if key == 0 {
+                    let keys: Vec<usize> = (1..=many).collect();
+                    futures_util::future::join_all(keys.iter().map(|key| map.get(key))).await;
+                } else if key > many {
+                    return map.get(&0).await.map(|value| *value).map_err(|_| super::Broken(key));
+                }
+                std::future::pending().await
+            }
+        };
+        let map = map.get_or_init(|| Map::new(100_000, compute));
+        let keys: Vec<usize> = (0..=2 * many).filter(|key| *key == 0 || *key > many).collect();
+        let mut calls: Vec<_> = keys.iter().map(|key| map.get(key)).collect();
+        assert!(poll_once(&mut calls[0]).is_pending());
+        settle().await;
+        let began = Instant::now();
+        for call in &mut calls[1..] {
+            assert!(poll_once(call).is_pending());
+        }
+        while map.stats().computations < 2 * many as u64 + 1 {
+            tokio::task::yield_now().await;
+        }
+        settle().await;
+        drop(calls);
+        began.elapsed()
+    })
+    .await;
+}
