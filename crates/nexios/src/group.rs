@@ -399,7 +399,7 @@ impl<E> Drop for TaskGroup<'_, E> {
             });
         }
         if let Some(payload) = self.shared.end_now() {
-            run::resume_or_log(payload);
+            panics::resume_or_log(payload);
         }
     }
 }

@@ -8,10 +8,10 @@ use std::{
 };
 
 use super::{
-    panics::message_of,
+    panics::{message_of, resume_or_log},
     state::{BoxFuture, Phase, Run, Shared},
 };
-use crate::residue;
+use crate::{flat_drop::drop_flat, residue};
 
 type Payload = Box<dyn Any + Send>;
 
@@ -80,6 +80,10 @@ impl Drop for Unfinished {
                     "finalizers of a task group were lost: no runtime was left to run them, or no time"
                 );
             });
+            // They may own the next group with finalizers, and so on.
+            if let Err(payload) = drop_flat(lost) {
+                resume_or_log(payload);
+            }
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Panics of code that is not ours: contained, named in the log, handed on.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    thread,
+};
 
 use super::{label::Label, verdict::Payload};
 
@@ -19,6 +22,15 @@ pub(super) fn log_panic(what: &'static str, child: &Label, payload: &Payload) {
 /// Logs a panic that has no single child to name.
 pub(super) fn log_panic_text(what: &'static str, payload: &Payload) {
     crate::log::say(|| tracing::error!(panic = message_of(payload), "{what}"));
+}
+
+/// Resumes a panic in a destructor, or logs it where that would abort the process.
+pub(super) fn resume_or_log(payload: Payload) {
+    if thread::panicking() {
+        log_panic_text("a child of a task group panicked while the group was dropped", &payload);
+    } else {
+        resume_unwind(payload);
+    }
 }
 
 /// Logs an error whose handle is gone.

@@ -6,7 +6,6 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
-    thread,
 };
 
 use futures_util::task::waker_ref;
@@ -14,7 +13,7 @@ use futures_util::task::waker_ref;
 use super::{
     body::Body,
     drive::{self, Turned},
-    panics::log_panic_text,
+    panics::resume_or_log,
     state::{Core, Left, Phase, Run, Shared},
     verdict::{Cause, Payload},
     wakers::ChildWaker,
@@ -178,15 +177,6 @@ impl<E> Drop for Running<'_, '_, E> {
         if !over && let Some(payload) = self.shared.end_now() {
             resume_or_log(payload);
         }
-    }
-}
-
-/// Resumes a panic in a destructor, or logs it where that would abort the process.
-pub(super) fn resume_or_log(payload: Payload) {
-    if thread::panicking() {
-        log_panic_text("a child of a task group panicked while the group was dropped", &payload);
-    } else {
-        resume_unwind(payload);
     }
 }
 

@@ -398,3 +398,22 @@ async fn a_finalizer_that_is_never_woken_keeps_nobody_from_the_results() {
     assert!(poll_immediate(join.as_mut()).await.is_none());
     assert_eq!(bounded(task).await, Ok(1));
 }
+
+/// With a runtime that ends and without one.
+#[test]
+fn groups_that_finalizers_own_may_be_dropped_in_a_chain_of_any_length() {
+    let chain = || {
+        (0..100_000).fold(TaskGroup::<Failed>::new(), |inner, _| {
+            let outer = TaskGroup::new();
+            outer.defer(async move { drop(inner) });
+            outer
+        })
+    };
+    let small = std::thread::Builder::new().stack_size(512 * 1024);
+    let dropped = small.spawn(move || {
+        drop(chain());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async { drop(chain()) });
+    });
+    dropped.unwrap().join().unwrap();
+}
