@@ -12,7 +12,7 @@ use nexios::{CancelReason, CancelScope, CancelToken, Delay, Failure, Hedge};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{counts, script};
-use crate::race::{Log, kinds, ms};
+use crate::race::{Log, busy, everywhere, kinds, ms};
 
 fn fixed(attempts: usize, millis: u64) -> Hedge {
     Hedge::builder().max_attempts(attempts).delay(Delay::Fixed(ms(millis))).build()
@@ -287,4 +287,22 @@ fn a_call_that_never_waits_for_a_delay_needs_no_runtime() {
     let hedge = Hedge::builder().max_attempts(3).delay(Delay::OnFailureOnly).build();
     let answer = hedge.run(|attempt| async move { if attempt.number == 3 { Ok(3) } else { Err(()) } });
     assert_eq!(answer.now_or_never().unwrap().unwrap(), 3);
+}
+
+#[test]
+fn an_attempt_has_its_turns_beside_one_that_is_always_ready() {
+    everywhere(|| async {
+        let began = std::time::Instant::now();
+        let hedge = fixed(2, 20);
+        let answer = hedge.run(|attempt| async move {
+            if attempt.number == 1 {
+                busy(ms(5_000)).await;
+                return Err("busy");
+            }
+            sleep(ms(10)).await;
+            Ok(attempt.number)
+        });
+        assert_eq!(answer.await.unwrap(), 2);
+        assert!(began.elapsed() < ms(2_500), "{:?}", began.elapsed());
+    });
 }

@@ -113,3 +113,20 @@ async fn callers_are_served_at_a_cost_that_is_linear() {
         .await;
     }
 }
+
+/// Another pool's, so that none of them has to run on the job's own thread.
+#[tokio::test]
+async fn a_job_waits_for_many_others_at_a_cost_that_is_linear() {
+    let (outer, inner) = (pool(1, 0, Overload::Wait), pool(1, 100_000, Overload::Wait));
+    linear("waiting for others", 2_000, async |jobs| {
+        let inner = inner.clone();
+        let job = move || {
+            let began = Instant::now();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(futures_util::future::join_all((0..jobs).map(|_| inner.run(|| ()))));
+            began.elapsed()
+        };
+        outer.run(job).await.unwrap()
+    })
+    .await;
+}

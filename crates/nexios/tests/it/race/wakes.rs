@@ -13,7 +13,7 @@ use futures_util::{FutureExt, task::noop_waker};
 use nexios::{Candidate, Race, run_until_first_complete};
 use tokio::{sync::oneshot, task::yield_now, time::sleep};
 
-use super::{Log, ms, poll_once};
+use super::{Log, busy, everywhere, ms, poll_once};
 
 /// A wake-up polls everyone that runs once, the lowest in the list first, and nobody that has not started.
 #[tokio::test(start_paused = true)]
@@ -211,4 +211,30 @@ async fn a_race_dropped_in_the_middle_of_wake_ups_leaves_nobody() {
         assert_eq!(log.live(), 0);
         waking.await.unwrap();
     }
+}
+
+/// A loop over a full channel, say, that leaves nothing of the task's budget to a candidate behind it in the list.
+#[test]
+fn a_candidate_has_its_turns_beside_one_that_is_always_ready() {
+    everywhere(|| async {
+        let busy = |name| {
+            Candidate::new(name, async {
+                busy(ms(5_000)).await;
+                Err(())
+            })
+        };
+        let (send, receive) = oneshot::channel();
+        send.send("channel").unwrap();
+        let channel = Candidate::new("channel", async { receive.await.map_err(|_| ()) });
+        let slow = Candidate::new("sleep", async {
+            sleep(ms(10)).await;
+            Ok("sleep")
+        });
+        let began = std::time::Instant::now();
+        let race = run_until_first_complete([busy("first"), channel, busy("last")]);
+        assert_eq!(race.await.unwrap(), "channel");
+        let race = run_until_first_complete([busy("first"), busy("second"), slow.after(ms(10))]);
+        assert_eq!(race.await.unwrap(), "sleep");
+        assert!(began.elapsed() < ms(2_500), "{:?}", began.elapsed());
+    });
 }
