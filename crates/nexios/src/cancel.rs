@@ -10,7 +10,7 @@ mod scope;
 mod token;
 
 pub use interrupted::Interrupted;
-pub(crate) use limit::limit_to;
+pub(crate) use limit::{Limited, limit_to};
 pub use reason::CancelReason;
 pub use scope::{CancelScope, TokenSource};
 pub use token::CancelToken;

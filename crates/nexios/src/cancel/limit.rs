@@ -1,6 +1,6 @@
 //! The time limit of the code that is being polled, which may end before its scope's deadline does.
 //!
-//! A group opens no scope for its children, so what they may know of its time is kept here while it polls them.
+//! Groups and races open no scope for what they poll, so what that may know of its time is kept here meanwhile.
 
 use std::{cell::Cell, marker::PhantomData};
 

@@ -100,10 +100,10 @@ impl CancelScope {
     }
 
     /// The instant by which this code should have ended: the earlier of the current scope's deadline and the time limits
-    /// of the groups around it. It is what a call to another service may take.
+    /// of the groups and races around it. It is what a call to another service may take.
     ///
-    /// A child of a [`TaskGroup`](crate::TaskGroup) sees its group's [`timeout`](crate::TaskGroupBuilder::timeout) here, one
-    /// that was spawned with [`spawn_parallel`](crate::TaskGroup::spawn_parallel) sees neither scope nor group.
+    /// A child of a [`TaskGroup`](crate::TaskGroup) sees its group's [`timeout`](crate::TaskGroupBuilder::timeout) here, a
+    /// [`Candidate`](crate::Candidate) its own and that of its [`Race`](crate::Race); a child that was spawned with [`spawn_parallel`](crate::TaskGroup::spawn_parallel) sees neither scope nor group.
     ///
     /// # Examples
     ///

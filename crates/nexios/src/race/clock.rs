@@ -50,6 +50,12 @@ impl Clock {
         }
     }
 
+    /// When a contender that runs is over, whatever happens: by its own limit or that of the race.
+    pub(super) fn limit_of(&self, index: usize) -> Option<Instant> {
+        let own = self.limits.iter().find(|(limited, _)| *limited == index).map(|(_, at)| *at);
+        own.into_iter().chain(self.end.map(|end| end.at)).min()
+    }
+
     /// Takes out a contender whose own limit has come.
     pub(super) fn take_expired(&mut self, now: Instant) -> Option<usize> {
         let place = self.limits.iter().position(|(_, at)| *at <= now)?;

@@ -30,7 +30,11 @@ use super::{
     failure::{Failure, RaceError},
     rules::Rules,
 };
-use crate::{CancelReason, CancelScope, CancelToken, punctual::poll_punctual};
+use crate::{
+    CancelReason, CancelScope, CancelToken,
+    cancel::{Limited, limit_to},
+    punctual::poll_punctual,
+};
 
 /// So many places lie in the race itself, without an allocation.
 const FEW: usize = 4;
@@ -118,6 +122,13 @@ impl<T, E> Rest<'_, T, E> {
             self.clock.get_or_insert_default().limit(index, limit, now);
         }
     }
+}
+
+/// Tells a contender, while it is polled, when its time is up; a race that measures nothing has nothing to tell.
+#[inline]
+fn limited<T, E>(rest: Option<&Rest<'_, T, E>>, index: usize) -> Option<Limited> {
+    let limit = rest?.clock.as_ref()?.limit_of(index)?;
+    Some(limit_to(Some(limit)))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -344,6 +355,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
         let turn = self.rest.as_ref().map_or(0, |rest| rest.turn);
         let mut first_finisher = usize::MAX;
         for index in (turn..self.next).chain(0..turn) {
+            let _limited = limited(self.rest.as_deref(), index);
             let Some(contender) = &mut self.places[index] else { continue };
             let Poll::Ready(result) = contender.poll(cx) else { continue };
             first_finisher = first_finisher.min(index);
@@ -433,6 +445,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
                 self.rest.get_or_insert_default().started(index, limit, &mut now);
             }
             self.next += 1;
+            let _limited = limited(self.rest.as_deref(), index);
             if let Poll::Ready(result) = contender.poll(cx)
                 && self.finish(index, result, winner)
             {
@@ -473,7 +486,9 @@ impl<C, T, E> Drop for Unwinding<'_, '_, C, T, E> {
     fn drop(&mut self) {
         // A second panic while unwinding would end the process.
         if catch_unwind(AssertUnwindSafe(|| self.0.clear())).is_err() {
-            tracing::error!("a destructor panicked while a race was dropped for a panic");
+            crate::log::say(|| {
+                tracing::error!("a destructor panicked while a race was dropped for a panic");
+            });
         }
     }
 }

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use nexios::{CancelReason, CancelScope, CancelToken, Interrupted, TaskGroup, TokenSource};
+use nexios::{
+    CancelReason, CancelScope, CancelToken, Candidate, Interrupted, TaskGroup, TokenSource,
+    run_until_first_complete,
+};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -225,6 +228,32 @@ async fn the_current_deadline_is_the_earliest_of_the_scope_and_the_groups_around
         Ok::<_, Interrupted>([before, body, child, shorter, longer, left()])
     });
     assert_eq!(seen.await, Ok([60, 20, 20, 5, 20, 60].map(Some)));
+    assert_eq!(left(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_sees_its_own_limit_and_that_of_its_race() {
+    let seconds = Duration::from_secs;
+    let left =
+        || CancelScope::current_deadline().map(|at| at.saturating_duration_since(Instant::now()).as_secs());
+    let seen = async |own: Option<u64>, race: Option<u64>, yields: bool| {
+        let candidate = Candidate::new("asks", async move {
+            if yields {
+                tokio::task::yield_now().await;
+            }
+            Ok::<_, ()>(left())
+        });
+        let candidate = own.map(seconds).into_iter().fold(candidate, Candidate::timeout);
+        let made = run_until_first_complete([candidate]);
+        race.map(seconds).into_iter().fold(made, nexios::Race::timeout).await.unwrap()
+    };
+    for yields in [false, true] {
+        assert_eq!(seen(None, None, yields).await, None);
+        assert_eq!(seen(Some(5), None, yields).await, Some(5));
+        assert_eq!(seen(None, Some(9), yields).await, Some(9));
+        assert_eq!(seen(Some(5), Some(9), yields).await, Some(5));
+        assert_eq!(seen(Some(20), Some(9), yields).await, Some(9));
+    }
     assert_eq!(left(), None);
 }
 

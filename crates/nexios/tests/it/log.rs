@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use nexios::{AsyncLazy, Background, BackgroundFailure, Drain, Interrupted, Retry, TaskGroup, TaskState};
+use futures_util::FutureExt;
+use nexios::{
+    AsyncLazy, Background, BackgroundFailure, Candidate, Drain, Interrupted, Retry, TaskGroup, TaskState,
+    run_until_first_complete,
+};
 use tokio::{runtime::Builder, task::yield_now, time::sleep};
 use tracing::{Dispatch, Event, Metadata, Subscriber, span, subscriber::DefaultGuard};
 
@@ -194,4 +198,28 @@ fn a_finalizer_is_lost_without_a_second_panic_while_one_unwinds() {
     }));
     assert!(caught.is_err());
     assert_eq!(panics.load(SeqCst), 1);
+}
+
+/// Two panics and a line between them: the candidate's, that of another's destructor, and the subscriber's.
+#[tokio::test]
+async fn a_race_that_unwinds_over_a_destructor_that_panics_costs_a_line() {
+    struct Fragile;
+
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            panic!("a destructor");
+        }
+    }
+
+    let (panics, _installed) = Broken::install(Spans::Never);
+    let race = run_until_first_complete([
+        Candidate::new("fragile", async {
+            let _fragile = Fragile;
+            std::future::pending::<Result<(), ()>>().await
+        }),
+        Candidate::new("panics", async { panic!("a candidate") }),
+    ]);
+    let payload = AssertUnwindSafe(async { race.await }).catch_unwind().await.unwrap_err();
+    assert_eq!(payload.downcast_ref::<&str>(), Some(&"a candidate"));
+    assert_eq!(panics.load(SeqCst), 1, "it was told, and the line was lost");
 }
