@@ -219,7 +219,7 @@ async fn a_race_that_unwinds_over_a_destructor_that_panics_costs_a_line() {
         }),
         Candidate::new("panics", async { panic!("a candidate") }),
     ]);
-    let payload = AssertUnwindSafe(async { race.await }).catch_unwind().await.unwrap_err();
+    let payload = AssertUnwindSafe(race).catch_unwind().await.unwrap_err();
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"a candidate"));
     assert_eq!(panics.load(SeqCst), 1, "it was told, and the line was lost");
 }
