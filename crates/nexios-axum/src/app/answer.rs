@@ -44,9 +44,19 @@ pub(crate) async fn answer(
     Ok(response.map(|body| AnswerBody { body, in_flight: Arc::new(in_flight), http2, rest: Bytes::new() }))
 }
 
+tokio::task_local! {
+    /// The HTTP/2 request whose task this is.
+    static FLIGHT: Arc<Flight>;
+}
+
+/// The request that its task is about to turn into a stream of another protocol, as a WebSocket does.
+pub(crate) fn upgraded() -> Option<Arc<Flight>> {
+    FLIGHT.try_with(Arc::clone).ok()
+}
+
 /// The task of an HTTP/2 request, until its answer is cut off.
 pub(crate) async fn until_cut(request: impl Future, flight: Arc<Flight>) {
-    let mut request = pin!(request);
+    let mut request = pin!(FLIGHT.scope(flight.clone(), request));
     std::future::poll_fn(|cx| {
         // Before the look, so that a cut in between wakes us again.
         flight.register(cx.waker());

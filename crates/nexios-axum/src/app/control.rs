@@ -4,7 +4,8 @@
 //!
 //! 1. Orders only grow. Whoever gives one wakes the connection after it has been written.
 //! 2. A request is in flight from its head until its response body is dropped and, with HTTP/2, every piece of
-//!    it has left for the system; an upgraded connection is none.
+//!    it has left for the system. An upgraded connection has none; a stream of HTTP/2 that is upgraded stays one until it
+//!    ends, as its connection carries it.
 
 use std::{
     net::IpAddr,
@@ -169,6 +170,16 @@ impl Control {
         requests.spawning = http2.then(|| flight.clone());
         drop(requests);
         InFlight { control: self.clone(), flight, begun: false }
+    }
+
+    /// A request of HTTP/2 becomes a stream of another protocol, which ends when the two sides like.
+    pub(crate) fn upgrade(self: &Arc<Self>, request: &Flight) -> InFlight {
+        let flight = Arc::new(request.upgraded());
+        let mut requests = self.requests();
+        requests.idle_since = None;
+        requests.in_flight.push(flight.clone());
+        drop(requests);
+        InFlight { control: self.clone(), flight, begun: true }
     }
 
     /// The request whose task is made now. The server makes it right after it has begun the request.

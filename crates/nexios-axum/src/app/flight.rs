@@ -70,6 +70,14 @@ impl Flight {
         }
     }
 
+    /// What an HTTP/2 request becomes that is upgraded: a stream of which only its two sides know how far it is.
+    pub(crate) fn upgraded(&self) -> Self {
+        let flight = Flight::new(self.number, &self.method, &self.uri, true, true);
+        flight.answered(true);
+        flight.source_waits();
+        flight
+    }
+
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
