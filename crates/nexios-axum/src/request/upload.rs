@@ -37,19 +37,21 @@ struct WatchedUpload {
 
 impl HttpBody for WatchedUpload {
     type Data = Bytes;
-    type Error = axum::Error;
+    // What is in an `axum::Error`: the body around this one puts it into one again, and extractors look only so deep
+    // for what it means.
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
         if let Poll::Ready(Some(Err(error))) = &frame
             && is_gone(error)
         {
             self.state.set_gone();
         }
-        frame
+        frame.map_err(axum::Error::into_inner)
     }
 
     fn is_end_stream(&self) -> bool {
