@@ -17,7 +17,11 @@ use super::{
     rescue::{self, Work},
     state::{Live, Stop},
 };
-use crate::{Problem, panic::panic_problem, punctual::poll_punctual};
+use crate::{
+    Problem,
+    panic::{drop_others, panic_problem},
+    punctual::poll_punctual,
+};
 
 /// The answer to come of one request, and the guard of its handler.
 ///
@@ -132,7 +136,7 @@ impl<E: 'static> Open<E> {
         let Open { live, source, .. } = self;
         match outcome {
             Outcome::Answered(response) => {
-                drop(source);
+                drop_others(source);
                 if live.is_gone() {
                     // An answer that nobody receives, to a request of which a part is missing.
                     note_gone(&live);
@@ -142,11 +146,13 @@ impl<E: 'static> Open<E> {
                 Ok(body::watch(live, response))
             }
             Outcome::Failed(error) => {
+                drop_others(source);
                 access::failed(&live);
                 live.cancel(CancelReason::OwnerDropped);
                 Err(error)
             }
             Outcome::Panicked(payload) => {
+                drop_others(source);
                 count(&live.requests().totals().panicked);
                 live.cancel(CancelReason::OwnerDropped);
                 let problem = live.span().within(|| panic_problem(payload));
@@ -183,7 +189,10 @@ impl<E: 'static> Open<E> {
         };
         match self.source {
             Source::Handler(work) if self.begun => rescue::start(&self.live, work, reason),
-            _ => self.live.cancel(reason),
+            source => {
+                self.live.cancel(reason);
+                drop_others(source);
+            }
         }
     }
 }

@@ -13,7 +13,10 @@ use super::{
     requests::{Rescued, count},
     state::RequestState,
 };
-use crate::{panic::panic_problem, punctual::punctual};
+use crate::{
+    panic::{drop_others, panic_problem},
+    punctual::punctual,
+};
 use axum::{body::Body, http::Response};
 use futures_util::{
     FutureExt,
@@ -37,6 +40,7 @@ pub(super) fn start<E: 'static>(state: &Arc<RequestState>, work: Work<E>, reason
         state.cancel(reason);
     }
     if policy == OnDisconnect::Immediate {
+        drop_others(work);
         return;
     }
     let requests = state.requests();
@@ -49,6 +53,7 @@ pub(super) fn start<E: 'static>(state: &Arc<RequestState>, work: Work<E>, reason
         state.note_if_shut_down();
         state.cancel(reason);
         access::not_rescued(state);
+        drop_others(work);
         return;
     };
     let rescue = Rescue { state: state.clone(), ended: false, _rescued: rescued };
@@ -73,7 +78,7 @@ async fn run<E>(mut rescue: Rescue, work: Work<E>, detached: bool) {
     let end = punctual(select(cut, abort));
     let ending = match select(AssertUnwindSafe(work).catch_unwind(), end).await {
         Either::Left((Ok(answer), _)) => {
-            drop(answer);
+            drop_others(answer);
             Ending::Finished
         }
         Either::Left((Err(payload), _)) => {
@@ -81,7 +86,7 @@ async fn run<E>(mut rescue: Rescue, work: Work<E>, detached: bool) {
             Ending::Panicked
         }
         Either::Right((_, work)) => {
-            drop(work);
+            drop_others(work);
             Ending::CutOff
         }
     };
