@@ -132,8 +132,9 @@ impl NexiosApp {
         for outer in self.outer.drain(..) {
             router = outer(router);
         }
-        let router = self.health.add_to(router, &self.life);
-        let health = self.health.alone(&self.life);
+        // Layers are put around the routes here; without a state, axum would do it anew for every request.
+        let router = self.health.add_to(router, &self.life).with_state(());
+        let health = self.health.alone(&self.life).with_state(());
         let server = Server::new(self.life.clone(), router, health, self.head, self.silence);
         log(|| tracing::info!(%address, "listening"));
         self.life.set_address(address.clone());
