@@ -74,7 +74,7 @@ where
 {
     fn execute(&self, task: F) {
         match self.0.take_spawning() {
-            Some(flight) => drop(tokio::spawn(until_cut(task, flight))),
+            Some(number) => drop(tokio::spawn(until_cut(task, self.0.clone(), number))),
             // An upgrade.
             None => drop(tokio::spawn(task)),
         }
@@ -131,15 +131,14 @@ impl Server {
     {
         let control = &open.control;
         let tcp = stream.tcp();
-        let stream = TokioIo::new(Watched { stream, control: control.clone() });
-        let life = ServiceLife::new(self.life.clone());
-        peer.insert(life.clone());
+        let stream = TokioIo::new(Watched::new(stream, control.clone()));
+        peer.insert(ServiceLife::new(self.life.clone()));
         let router = if beyond { &self.health } else { &self.router };
         let service = service_fn(|mut request: Request<Incoming>| {
             let complete = request.body().is_end_stream();
             let in_flight = control.begin(request.method(), request.uri(), request.version(), complete);
             request.extensions_mut().extend(peer.clone());
-            answer(router.clone(), request, in_flight, life.life.clone())
+            answer(router.clone(), request, in_flight)
         });
         let protocol = self.protocol(control);
         let mut connection = pin!(protocol.serve_connection_with_upgrades(stream, service));
@@ -209,7 +208,7 @@ impl Server {
         let now = Instant::now();
         let hurried = control.order() >= Order::DropIdle;
         let unread = if hurried { self.unread.min(LAST_READ) } else { self.unread };
-        let ending = self.life.is_ending();
+        let ending = self.life.connections.are_ending();
         let mut next = now + head.min(unread);
         if let Some(since) = control.blocked_since() {
             if since + unread <= now {

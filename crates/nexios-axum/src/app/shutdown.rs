@@ -93,8 +93,9 @@ impl Shutdown {
         let mut report = ShutdownReport::new(cause, self.strict);
         let accepting = pace.schedule.close - begun;
         log(|| tracing::info!(cause, ?accepting, total = ?self.limits.total, "draining"));
-        self.life.enter(Phase::Draining);
+        // Before the phase: who has seen it may rely on answers that send their clients elsewhere.
         self.life.connections.tell(Order::Drain);
+        self.life.enter(Phase::Draining);
         pace.within(|schedule| schedule.close, pending()).await;
 
         self.end_work(&mut pace, &mut report).await;

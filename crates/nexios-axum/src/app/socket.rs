@@ -193,13 +193,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
 
 /// A stream that tells whether its peer reads what it is sent.
 pub(crate) struct Watched<S> {
-    pub(crate) stream: S,
-    pub(crate) control: Arc<Control>,
+    stream: S,
+    control: Arc<Control>,
+    /// Whether bytes wait for the peer to read them, as far as `control` was told.
+    blocked: bool,
 }
 
 impl<S> Watched<S> {
-    fn seen<T>(&self, written: Poll<T>) -> Poll<T> {
-        self.control.set_blocked(written.is_pending());
+    pub(crate) fn new(stream: S, control: Arc<Control>) -> Self {
+        Watched { stream, control, blocked: false }
+    }
+
+    fn seen<T>(&mut self, written: Poll<T>) -> Poll<T> {
+        let blocked = written.is_pending();
+        if std::mem::replace(&mut self.blocked, blocked) != blocked {
+            self.control.set_blocked(blocked);
+        }
         written
     }
 }
