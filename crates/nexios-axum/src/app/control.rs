@@ -22,7 +22,6 @@ use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use super::{flight::Flight, places::Place};
-use crate::request::never_begun;
 
 /// What a connection is told to do; a later one includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,8 +84,6 @@ struct Traffic {
 pub(crate) struct InFlight {
     control: Arc<Control>,
     number: u64,
-    /// Whether anybody has begun with it.
-    begun: bool,
 }
 
 /// Keeps a request in flight until a piece of its answer has left.
@@ -175,7 +172,7 @@ impl Control {
         traffic.in_flight.push(Flight::new(number, method, uri, complete, http2));
         traffic.spawning = http2.then_some(number);
         drop(traffic);
-        InFlight { control: self.clone(), number, begun: false }
+        InFlight { control: self.clone(), number }
     }
 
     /// The request whose task is made now. The server makes it right after it has begun the request.
@@ -234,14 +231,14 @@ impl Control {
         Some((current.number, current.complete))
     }
 
-    /// Takes note of what happened to a request, and returns it if it is not in flight any longer.
-    fn note(&self, number: u64, note: impl FnOnce(&mut Flight)) -> Option<Flight> {
+    /// Takes note of what happened to a request, which may not be in flight any longer then.
+    fn note(&self, number: u64, note: impl FnOnce(&mut Flight)) {
         let mut traffic = self.traffic();
-        let index = traffic.position(number)?;
+        let Some(index) = traffic.position(number) else { return };
         let flight = &mut traffic.in_flight[index];
         note(flight);
         if !flight.is_over() {
-            return None;
+            return;
         }
         let ended = traffic.in_flight.remove(index);
         traffic.look_idle();
@@ -250,7 +247,7 @@ impl Control {
         if self.order() >= Order::Close {
             self.waker.wake();
         }
-        Some(ended)
+        ended.log_unless_begun();
     }
 
     /// Is ready when the answer to a request is cut off.
@@ -334,9 +331,9 @@ impl Traffic {
 }
 
 impl InFlight {
-    /// Its service is polled for the first time; dropped before, nobody else would have seen the request.
-    pub(crate) fn begin(&mut self) {
-        self.begun = true;
+    /// Its service is polled for the first time.
+    pub(crate) fn begin(&self) {
+        self.control.note(self.number, Flight::begin);
     }
 
     /// What the connection is told at this moment.
@@ -363,11 +360,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let ended = self.control.note(self.number, Flight::give);
-        if let Some(flight) = ended.filter(|_| !self.begun) {
-            let (method, path) = flight.head();
-            never_begun(method, path, flight.moved().elapsed());
-        }
+        self.control.note(self.number, Flight::give);
     }
 }
 

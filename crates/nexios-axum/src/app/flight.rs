@@ -10,6 +10,8 @@ use std::task::Waker;
 use axum::http::{Method, Uri};
 use tokio::time::Instant;
 
+use crate::request::never_begun;
+
 /// One request and its answer.
 #[derive(Debug)]
 pub(crate) struct Flight {
@@ -21,6 +23,8 @@ pub(crate) struct Flight {
     pub(crate) complete: bool,
     /// Whether it is known from the answer that its client does not read; else the socket tells.
     http2: bool,
+    /// Whether its service was polled: before that nobody else has seen the request.
+    begun: bool,
     answer: Answer,
     /// Whether the body was asked for more and has nothing yet.
     source_waits: bool,
@@ -28,7 +32,7 @@ pub(crate) struct Flight {
     unsent: usize,
     /// Whether the server has all of the answer that it will have.
     given: bool,
-    /// When the answer last came further.
+    /// When it last came further: it came, was answered, or a piece of its answer left.
     moved: Instant,
     /// Whether the answer is cut off.
     cut: bool,
@@ -56,6 +60,7 @@ impl Flight {
             uri: uri.clone(),
             complete,
             http2,
+            begun: false,
             answer: Answer::None,
             source_waits: false,
             unsent: 0,
@@ -67,18 +72,20 @@ impl Flight {
     }
 
     /// The path says which work it was; the query may hold what is nobody's business.
-    pub(crate) fn head(&self) -> (&Method, &str) {
-        (&self.method, self.uri.path())
-    }
-
     pub(crate) fn name(&self, what: &str) -> String {
-        let (method, path) = self.head();
-        format!("{what} {method} {path}")
+        format!("{what} {} {}", self.method, self.uri.path())
     }
 
-    /// When it last came further: it came, was answered, or a piece of its answer left.
-    pub(crate) fn moved(&self) -> Instant {
-        self.moved
+    /// Its service is polled for the first time.
+    pub(crate) fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// Says in the log that it has come and gone, if nobody else can.
+    pub(crate) fn log_unless_begun(&self) {
+        if !self.begun {
+            never_begun(&self.method, self.uri.path(), self.moved.elapsed());
+        }
     }
 
     /// Whether its answer is under way and has no length.

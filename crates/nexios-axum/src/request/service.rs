@@ -9,6 +9,7 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     http::{Request, Response},
 };
+use futures_util::TryFutureExt;
 use tower_service::Service;
 
 use super::{
@@ -61,17 +62,18 @@ where
             outer.adopt(&self.shared.settings);
             let response = self.inner.call(request.map(Body::new));
             // The scope around this one has the outer layer's limit.
-            let work = outer.scope().run(async move { Ok(response.await?.map(Body::new)) });
+            let work = outer.scope().run(response.map_ok(|response| response.map(Body::new)));
             return RequestFuture::passing(Box::pin(work));
         }
-        let live = Live::enter(RequestState::new(&request, &self.shared));
+        let live = Live::enter(&request, &self.shared);
         if let Some(reason) = live.refusal() {
             return RequestFuture::refused(live, reason);
         }
         // Scope and all are inside the box, so that they go along when the handler is rescued.
         let request = upload::watch(&live, request);
         let response = live.call(|| self.inner.call(request));
-        let work = live.run(async move { Ok(response.await?.map(Body::new)) });
+        // Not an `async` block, which would hold the future twice: as what it has captured and as what it awaits.
+        let work = live.run(response.map_ok(|response| response.map(Body::new)));
         RequestFuture::new(live, Box::pin(work))
     }
 }

@@ -4,10 +4,7 @@ use std::{
     net::IpAddr,
     ops::Deref,
     pin::{Pin, pin},
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -33,9 +30,6 @@ tokio::task_local! {
     static CURRENT: Arc<RequestState>;
 }
 
-/// No limit of the server's own.
-const UNLIMITED: u64 = u64::MAX;
-
 /// For so long a gRPC call may go on after the deadline that its client has sent. The client looks at its own clock
 /// and should be the first to know; an answer of ours that came a moment before would be one of two that race.
 const AFTER_THE_CLIENT: Duration = Duration::from_millis(20);
@@ -60,21 +54,19 @@ pub(crate) struct RequestState {
     received: Instant,
     /// How long the client wants to wait, and how it said so.
     wish: Option<(Duration, DeadlineHeader)>,
-    /// How long the server lets the request take, in microseconds, or `UNLIMITED`. A route may change it before
-    /// its handler runs.
-    limit: AtomicU64,
-    /// An `OnDisconnect`, packed. A route may change it.
-    policy: AtomicU64,
-    /// Whether the client was found gone while its request was read.
-    gone: AtomicBool,
-    /// The registry of a layer inside this one, which is nearer to the handler.
-    background: OnceLock<Background>,
-    /// Token and reason, which meet under this lock: one of them sees the other.
-    signal: Mutex<Signal>,
+    terms: Mutex<Terms>,
 }
 
-#[derive(Default)]
-struct Signal {
+/// What changes while a request is under way.
+struct Terms {
+    /// How long the server lets the request take. A route may change it before its handler runs.
+    limit: Option<Duration>,
+    /// What becomes of its handler. A route may change it.
+    policy: OnDisconnect,
+    /// The registry of a layer inside this one, which is nearer to the handler.
+    background: Option<Background>,
+    /// Whether the client was found gone while its request was read.
+    gone: bool,
     /// Made when first asked for: most requests end before anybody wants to know when to stop.
     token: Option<CancelToken>,
     /// Why the request ended; the first reason stays.
@@ -85,7 +77,7 @@ struct Signal {
 pub(super) type Stop = Pin<Box<dyn Future<Output = CancelReason> + Send>>;
 
 impl RequestState {
-    pub(super) fn new<B>(request: &Request<B>, shared: &Arc<Shared>) -> Self {
+    fn new<B>(request: &Request<B>, shared: &Arc<Shared>) -> Self {
         let Shared { settings, requests } = &**shared;
         let (wish, malformed) = DeadlineHeader::earliest(&settings.headers, request.headers());
         for header in malformed {
@@ -93,6 +85,14 @@ impl RequestState {
             let header = header.name().as_str();
             log(|| tracing::debug!(header, "a deadline that cannot be read is ignored"));
         }
+        let terms = Terms {
+            limit: settings.deadline,
+            policy: OnDisconnect::Cooperative { grace: settings.grace() },
+            background: None,
+            gone: false,
+            token: None,
+            reason: None,
+        };
         RequestState {
             shared: shared.clone(),
             method: request.method().clone(),
@@ -103,11 +103,7 @@ impl RequestState {
             span: RequestSpan::current(),
             received: Instant::now(),
             wish,
-            limit: AtomicU64::new(packed(settings.deadline)),
-            policy: AtomicU64::new(OnDisconnect::Cooperative { grace: settings.grace() }.to_bits()),
-            gone: AtomicBool::new(false),
-            background: OnceLock::new(),
-            signal: Mutex::default(),
+            terms: Mutex::new(terms),
         }
     }
 
@@ -124,6 +120,11 @@ impl RequestState {
     /// Makes the request the current one, and its scope too, for what the call returned.
     pub(super) fn run<F: Future>(self: &Arc<Self>, future: F) -> impl Future<Output = F::Output> + use<F> {
         CURRENT.scope(self.clone(), self.scope().run(future))
+    }
+
+    fn terms(&self) -> MutexGuard<'_, Terms> {
+        // Plain data; a poisoned one is still whole.
+        self.terms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -172,15 +173,14 @@ impl RequestState {
     }
 
     pub(crate) fn background(&self) -> Background {
-        let own = self.background.get().or(self.settings().background.as_ref());
-        own.unwrap_or_else(|| Background::global()).clone()
+        let inner = self.terms().background.clone();
+        let own = inner.or_else(|| self.settings().background.clone());
+        own.unwrap_or_else(|| Background::global().clone())
     }
 
     pub(crate) fn deadline(&self) -> Deadline {
         let client = self.wish.map(|(limit, header)| (limit, DeadlineSource::Client(header)));
-        // Relaxed: written and read on the way of one request.
-        let server =
-            unpacked(self.limit.load(Ordering::Relaxed)).map(|limit| (limit, DeadlineSource::Server));
+        let server = self.terms().limit.map(|limit| (limit, DeadlineSource::Server));
         let first = match (client, server) {
             (Some(client), Some(server)) if client.0 < server.0 => Some(client),
             (client, server) => server.or(client),
@@ -190,43 +190,36 @@ impl RequestState {
 
     /// Replaces the server's own limit.
     pub(crate) fn set_limit(&self, limit: Option<Duration>) {
-        // Relaxed: see `deadline`.
-        self.limit.store(packed(limit), Ordering::Relaxed);
+        self.terms().limit = limit;
     }
 
     pub(super) fn policy(&self) -> OnDisconnect {
-        // Relaxed: as `deadline`.
-        OnDisconnect::from_bits(self.policy.load(Ordering::Relaxed))
+        self.terms().policy
     }
 
     pub(super) fn set_policy(&self, policy: OnDisconnect) {
-        // Relaxed: as `deadline`.
-        self.policy.store(policy.to_bits(), Ordering::Relaxed);
+        self.terms().policy = policy;
     }
 
     /// Takes over what another layer inside sets: it is nearer to the handler.
     pub(super) fn adopt(&self, inner: &Settings) {
-        if inner.deadline.is_some() {
-            self.set_limit(inner.deadline);
-        }
+        let mut terms = self.terms();
+        terms.limit = inner.deadline.or(terms.limit);
         if let Some(grace) = inner.grace {
-            self.set_policy(OnDisconnect::Cooperative { grace });
+            terms.policy = OnDisconnect::Cooperative { grace };
         }
-        if let Some(background) = &inner.background {
-            // Only the first counts, if there are more than one inside.
-            let _ = self.background.set(background.clone());
-        }
+        // Only the first counts, if there are more than one inside.
+        terms.background = terms.background.take().or_else(|| inner.background.clone());
     }
 
     /// Notes that the client went away while its request was read.
     pub(super) fn set_gone(&self) {
-        // Release pairs with the acquire in `is_gone`: who sees it sees the body's error as well.
-        self.gone.store(true, Ordering::Release);
+        self.terms().gone = true;
     }
 
     /// Whether the client went away while its request was read.
     pub(super) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+        self.terms().gone
     }
 
     /// The scope of the handler.
@@ -236,10 +229,11 @@ impl RequestState {
 
     /// Fires the request's token, if anybody has asked for it or ever will.
     pub(super) fn cancel(&self, reason: CancelReason) {
-        let mut signal = self.signal.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = *signal.reason.get_or_insert(reason);
-        let token = signal.token.clone();
-        drop(signal);
+        let mut terms = self.terms();
+        let reason = *terms.reason.get_or_insert(reason);
+        let token = terms.token.clone();
+        // Who waits for the token is woken outside the lock: it may ask for the deadline at once.
+        drop(terms);
         if let Some(token) = token {
             token.cancel(reason);
         }
@@ -266,8 +260,7 @@ impl RequestState {
         match deadline.source() {
             Some(DeadlineSource::Client(DeadlineHeader::GrpcTimeout)) if self.asker.is_grpc() => {
                 // The server's own limit is not put off for it.
-                let limit = unpacked(self.limit.load(Ordering::Relaxed));
-                let limit = limit.and_then(|limit| self.received.checked_add(limit));
+                let limit = self.terms().limit.and_then(|limit| self.received.checked_add(limit));
                 let late = deadline.at().and_then(|at| at.checked_add(AFTER_THE_CLIENT));
                 [late, limit].into_iter().flatten().min()
             }
@@ -298,12 +291,13 @@ async fn deadline(at: Instant) -> CancelReason {
 
 impl TokenSource for RequestState {
     fn token(&self) -> CancelToken {
-        let mut signal = self.signal.lock().unwrap_or_else(PoisonError::into_inner);
         let shutdown = self.settings().shutdown.as_ref();
         let make = || shutdown.map_or_else(CancelToken::new, CancelToken::child);
-        let token = signal.token.get_or_insert_with(make).clone();
-        let reason = signal.reason;
-        drop(signal);
+        // Token and reason meet under the lock: whoever comes second, here or in `cancel`, sees the other.
+        let mut terms = self.terms();
+        let token = terms.token.get_or_insert_with(make).clone();
+        let reason = terms.reason;
+        drop(terms);
         if let Some(reason) = reason {
             token.cancel(reason);
         }
@@ -320,23 +314,16 @@ impl fmt::Debug for RequestState {
     }
 }
 
-fn packed(limit: Option<Duration>) -> u64 {
-    limit.and_then(|limit| u64::try_from(limit.as_micros()).ok()).unwrap_or(UNLIMITED)
-}
-
-fn unpacked(limit: u64) -> Option<Duration> {
-    (limit != UNLIMITED).then(|| Duration::from_micros(limit))
-}
-
 /// A request that is counted as live until this is dropped.
 pub(super) struct Live {
     state: Arc<RequestState>,
 }
 
 impl Live {
-    pub(super) fn enter(state: RequestState) -> Self {
-        state.requests().enter();
-        Live { state: Arc::new(state) }
+    pub(super) fn enter<B>(request: &Request<B>, shared: &Arc<Shared>) -> Self {
+        let state = Arc::new(RequestState::new(request, shared));
+        shared.requests.enter();
+        Live { state }
     }
 }
 
