@@ -7,7 +7,7 @@
 
 use std::task::Waker;
 
-use axum::http::{Method, Uri};
+use axum::http::{Method, Uri, uri::PathAndQuery};
 use tokio::time::Instant;
 
 use crate::request::never_begun;
@@ -18,7 +18,8 @@ pub(crate) struct Flight {
     /// How many came before it on its connection.
     pub(crate) number: u64,
     method: Method,
-    uri: Uri,
+    /// Says which work it was; the query may hold what is nobody's business.
+    path: Option<PathAndQuery>,
     /// Whether the client has sent all that belongs to it, so that what comes next is another request.
     pub(crate) complete: bool,
     /// Whether it is known from the answer that its client does not read; else the socket tells.
@@ -57,7 +58,7 @@ impl Flight {
         Flight {
             number,
             method: method.clone(),
-            uri: uri.clone(),
+            path: uri.path_and_query().cloned(),
             complete,
             http2,
             begun: false,
@@ -71,9 +72,12 @@ impl Flight {
         }
     }
 
-    /// The path says which work it was; the query may hold what is nobody's business.
+    fn path(&self) -> &str {
+        self.path.as_ref().map_or("", PathAndQuery::path)
+    }
+
     pub(crate) fn name(&self, what: &str) -> String {
-        format!("{what} {} {}", self.method, self.uri.path())
+        format!("{what} {} {}", self.method, self.path())
     }
 
     /// Its service is polled for the first time.
@@ -84,7 +88,7 @@ impl Flight {
     /// Says in the log that it has come and gone, if nobody else can.
     pub(crate) fn log_unless_begun(&self) {
         if !self.begun {
-            never_begun(&self.method, self.uri.path(), self.moved.elapsed());
+            never_begun(&self.method, self.path(), self.moved.elapsed());
         }
     }
 

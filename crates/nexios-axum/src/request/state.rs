@@ -10,7 +10,7 @@ use std::{
 
 use axum::{
     extract::MatchedPath,
-    http::{Method, Request, Uri},
+    http::{Method, Request, uri::PathAndQuery},
     response::Response,
 };
 use futures_util::future::{Either, select};
@@ -40,8 +40,8 @@ pub(crate) struct RequestState {
     shared: Arc<Shared>,
     /// For the log.
     method: Method,
-    /// For the log.
-    uri: Uri,
+    /// For the log; none of an address without one.
+    path: Option<PathAndQuery>,
     /// The route that it matched; none if it matched none, or the layer is outside the router.
     route: Option<MatchedPath>,
     /// The address of who asked, if it is known.
@@ -52,15 +52,15 @@ pub(crate) struct RequestState {
     span: RequestSpan,
     /// When the head of the request was there.
     received: Instant,
-    /// How long the client wants to wait, and how it said so.
-    wish: Option<(Duration, DeadlineHeader)>,
+    /// Until when the client waits, and how it said so.
+    wish: Option<(Instant, DeadlineHeader)>,
     terms: Mutex<Terms>,
 }
 
 /// What changes while a request is under way.
 struct Terms {
-    /// How long the server lets the request take. A route may change it before its handler runs.
-    limit: Option<Duration>,
+    /// Until when the server lets the request go on. A route may change it before its handler runs.
+    limit: Option<Instant>,
     /// What becomes of its handler. A route may change it.
     policy: OnDisconnect,
     /// The registry of a layer inside this one, which is nearer to the handler.
@@ -85,8 +85,9 @@ impl RequestState {
             let header = header.name().as_str();
             log(|| tracing::debug!(header, "a deadline that cannot be read is ignored"));
         }
+        let received = Instant::now();
         let terms = Terms {
-            limit: settings.deadline,
+            limit: settings.deadline.and_then(|limit| received.checked_add(limit)),
             policy: OnDisconnect::Cooperative { grace: settings.grace() },
             background: None,
             gone: false,
@@ -96,13 +97,14 @@ impl RequestState {
         RequestState {
             shared: shared.clone(),
             method: request.method().clone(),
-            uri: request.uri().clone(),
+            path: request.uri().path_and_query().cloned(),
             route: request.extensions().get::<MatchedPath>().cloned(),
             client: settings.proxies.client(request.extensions(), request.headers()),
             asker: Asker::of(request, settings.render.as_ref()),
             span: RequestSpan::current(),
-            received: Instant::now(),
-            wish,
+            received,
+            // One beyond the end of the clock is none.
+            wish: wish.and_then(|(time, header)| Some((received.checked_add(time)?, header))),
             terms: Mutex::new(terms),
         }
     }
@@ -140,7 +142,7 @@ impl RequestState {
     }
 
     pub(super) fn path(&self) -> &str {
-        self.uri.path()
+        self.path.as_ref().map_or("", PathAndQuery::path)
     }
 
     pub(super) fn client(&self) -> Option<IpAddr> {
@@ -179,18 +181,18 @@ impl RequestState {
     }
 
     pub(crate) fn deadline(&self) -> Deadline {
-        let client = self.wish.map(|(limit, header)| (limit, DeadlineSource::Client(header)));
-        let server = self.terms().limit.map(|limit| (limit, DeadlineSource::Server));
-        let first = match (client, server) {
-            (Some(client), Some(server)) if client.0 < server.0 => Some(client),
-            (client, server) => server.or(client),
-        };
-        Deadline::after(self.received, first)
+        let server = self.terms().limit;
+        match self.wish {
+            Some((client, header)) if server.is_none_or(|server| client < server) => {
+                Deadline::of(DeadlineSource::Client(header), Some(client))
+            }
+            _ => Deadline::of(DeadlineSource::Server, server),
+        }
     }
 
     /// Replaces the server's own limit.
     pub(crate) fn set_limit(&self, limit: Option<Duration>) {
-        self.terms().limit = limit;
+        self.terms().limit = limit.and_then(|limit| self.received.checked_add(limit));
     }
 
     pub(super) fn policy(&self) -> OnDisconnect {
@@ -203,8 +205,10 @@ impl RequestState {
 
     /// Takes over what another layer inside sets: it is nearer to the handler.
     pub(super) fn adopt(&self, inner: &Settings) {
+        if inner.deadline.is_some() {
+            self.set_limit(inner.deadline);
+        }
         let mut terms = self.terms();
-        terms.limit = inner.deadline.or(terms.limit);
         if let Some(grace) = inner.grace {
             terms.policy = OnDisconnect::Cooperative { grace };
         }
@@ -259,10 +263,9 @@ impl RequestState {
         let deadline = self.deadline();
         match deadline.source() {
             Some(DeadlineSource::Client(DeadlineHeader::GrpcTimeout)) if self.asker.is_grpc() => {
-                // The server's own limit is not put off for it.
-                let limit = self.terms().limit.and_then(|limit| self.received.checked_add(limit));
                 let late = deadline.at().and_then(|at| at.checked_add(AFTER_THE_CLIENT));
-                [late, limit].into_iter().flatten().min()
+                // The server's own limit is not put off for it.
+                [late, self.terms().limit].into_iter().flatten().min()
             }
             _ => deadline.at(),
         }
