@@ -26,11 +26,11 @@ use tokio::{
 };
 
 use super::{
-    answer::{answer, until_cut},
     connections::OpenConnection,
     control::{Control, Order},
     life::Life,
-    socket::{Socket, Watched, gone},
+    response::{answer, until_cut},
+    socket::{Socket, WatchedSocket, gone},
 };
 use crate::{ServiceLife, log::log, punctual::poll_punctual};
 
@@ -131,7 +131,7 @@ impl Server {
     {
         let control = &open.control;
         let tcp = stream.tcp();
-        let stream = TokioIo::new(Watched::new(stream, control.clone()));
+        let stream = TokioIo::new(WatchedSocket::new(stream, control.clone()));
         peer.insert(ServiceLife::new(self.life.clone()));
         let router = if beyond { &self.health } else { &self.router };
         let service = service_fn(|mut request: Request<Incoming>| {

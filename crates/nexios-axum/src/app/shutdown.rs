@@ -44,14 +44,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 pub(crate) struct Shutdown {
     pub(crate) life: Arc<Life>,
     pub(crate) limits: Limits,
-    pub(crate) requests: Watched,
+    pub(crate) requests: WatchedRequests,
     pub(crate) backgrounds: Vec<Background>,
     /// Whether answers that were cut off make the end a bad one.
     pub(crate) strict: bool,
 }
 
 /// The requests, and the token that ends them.
-pub(crate) struct Watched {
+pub(crate) struct WatchedRequests {
     pub(crate) requests: Requests,
     pub(crate) cancelling: CancelToken,
 }

@@ -28,11 +28,11 @@ use crate::punctual::punctual;
 /// Clones are the same handle.
 #[derive(Clone)]
 pub struct Requests {
-    shared: Arc<Shared>,
+    counts: Arc<Counts>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct Counts {
     /// Requests whose answer has not been sent to its end.
     live: AtomicUsize,
     /// Handlers that go on without a client.
@@ -109,20 +109,20 @@ pub struct RequestStats {
 
 impl Requests {
     pub(super) fn new() -> Self {
-        Requests { shared: Arc::default() }
+        Requests { counts: Arc::default() }
     }
 
     /// Requests between their head and the last byte of their answer.
     #[must_use]
     pub fn live(&self) -> usize {
         // SeqCst, here and in `rescued`: see invariants 2 and 3.
-        self.shared.live.load(Ordering::SeqCst)
+        self.counts.live.load(Ordering::SeqCst)
     }
 
     /// Handlers that go on without a client.
     #[must_use]
     pub fn rescued(&self) -> usize {
-        self.shared.rescued.load(Ordering::SeqCst)
+        self.counts.rescued.load(Ordering::SeqCst)
     }
 
     /// Waits until no request is live and no handler rescued.
@@ -132,7 +132,7 @@ impl Requests {
     /// Safe: dropping the future only stops waiting.
     pub async fn idle(&self) {
         loop {
-            let mut idle = pin!(self.shared.idle.notified());
+            let mut idle = pin!(self.counts.idle.notified());
             // Registered before the look, so that an end in between is not missed.
             idle.as_mut().enable();
             if self.live() == 0 && self.rescued() == 0 {
@@ -147,12 +147,12 @@ impl Requests {
     ///
     /// This is the last step of a shutdown. Live requests are left to whoever drops their connections.
     pub fn abort_rescued(&self) {
-        self.shared.abort.cancel(CancelReason::Shutdown);
+        self.counts.abort.cancel(CancelReason::Shutdown);
     }
 
     /// Notes a handler that the shutdown has cut off.
     pub(super) fn note_cut_off(&self, name: impl FnOnce() -> String) {
-        let mut cut_off = self.shared.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cut_off = self.counts.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
         cut_off.count += 1;
         if cut_off.names.len() < MOST_NAMES {
             cut_off.names.push(name());
@@ -161,7 +161,7 @@ impl Requests {
 
     /// The handlers that the shutdown has cut off, by name.
     pub(crate) fn take_cut_off(&self) -> Vec<String> {
-        let mut cut_off = self.shared.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cut_off = self.counts.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
         let CutOff { mut names, count } = std::mem::take(&mut *cut_off);
         if count > names.len() {
             names.push(format!("{} more requests", count - names.len()));
@@ -174,7 +174,7 @@ impl Requests {
     pub fn stats(&self) -> RequestStats {
         // Relaxed: see `count`.
         let read = |total: &AtomicU64| total.load(Ordering::Relaxed);
-        let totals = &self.shared.totals;
+        let totals = &self.counts.totals;
         RequestStats {
             live: self.live(),
             rescued: self.rescued(),
@@ -192,39 +192,39 @@ impl Requests {
     }
 
     pub(super) fn totals(&self) -> &Totals {
-        &self.shared.totals
+        &self.counts.totals
     }
 
     /// Counts one more live request; [`leave`](Self::leave) must follow.
     pub(super) fn enter(&self) {
-        self.shared.live.fetch_add(1, Ordering::SeqCst);
-        count(&self.shared.totals.started);
+        self.counts.live.fetch_add(1, Ordering::SeqCst);
+        count(&self.counts.totals.started);
     }
 
     /// Counts one live request less.
     pub(super) fn leave(&self) {
-        self.lower(&self.shared.live);
+        self.lower(&self.counts.live);
     }
 
     /// Counts a handler as rescued until the returned value is dropped; None if `limit` are already.
     pub(super) fn try_rescue(&self, limit: usize) -> Option<Rescued> {
-        if self.shared.abort.is_cancelled() {
+        if self.counts.abort.is_cancelled() {
             return None;
         }
         let below = |rescued| (rescued < limit).then_some(rescued + 1);
-        self.shared.rescued.fetch_update(Ordering::SeqCst, Ordering::SeqCst, below).ok()?;
-        count(&self.shared.totals.rescues);
+        self.counts.rescued.fetch_update(Ordering::SeqCst, Ordering::SeqCst, below).ok()?;
+        count(&self.counts.totals.rescues);
         Some(Rescued { requests: self.clone() })
     }
 
     /// Fires when rescued handlers are to be dropped.
     pub(super) fn abort(&self) -> &CancelToken {
-        &self.shared.abort
+        &self.counts.abort
     }
 
     fn lower(&self, count: &AtomicUsize) {
         if count.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.shared.idle.notify_waiters();
+            self.counts.idle.notify_waiters();
         }
     }
 }
@@ -245,6 +245,6 @@ pub(super) struct Rescued {
 
 impl Drop for Rescued {
     fn drop(&mut self) {
-        self.requests.lower(&self.requests.shared.rescued);
+        self.requests.lower(&self.requests.counts.rescued);
     }
 }

@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::{
     future::RequestFuture,
-    settings::Shared,
+    settings::Supervisor,
     state::{Live, RequestState},
     upload,
 };
@@ -28,12 +28,12 @@ struct WatchedOver;
 #[derive(Clone)]
 pub struct RequestService<S> {
     inner: S,
-    shared: Arc<Shared>,
+    supervisor: Arc<Supervisor>,
 }
 
 impl<S> RequestService<S> {
-    pub(super) fn new(inner: S, shared: Arc<Shared>) -> Self {
-        RequestService { inner, shared }
+    pub(super) fn new(inner: S, supervisor: Arc<Supervisor>) -> Self {
+        RequestService { inner, supervisor }
     }
 }
 
@@ -59,13 +59,13 @@ where
         if request.extensions_mut().insert(WatchedOver).is_some()
             && let Some(outer) = RequestState::current()
         {
-            outer.adopt(&self.shared.settings);
+            outer.adopt(&self.supervisor.settings);
             let response = self.inner.call(request.map(Body::new));
             // The scope around this one has the outer layer's limit.
             let work = outer.scope().run(response.map_ok(|response| response.map(Body::new)));
             return RequestFuture::passing(Box::pin(work));
         }
-        let live = Live::enter(&request, &self.shared);
+        let live = Live::enter(&request, &self.supervisor);
         if let Some(reason) = live.refusal() {
             return RequestFuture::refused(live, reason);
         }
@@ -82,7 +82,7 @@ impl<S: fmt::Debug> fmt::Debug for RequestService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestService")
             .field("inner", &self.inner)
-            .field("requests", &self.shared.requests)
+            .field("requests", &self.supervisor.requests)
             .finish_non_exhaustive()
     }
 }

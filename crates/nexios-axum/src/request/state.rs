@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     policy::OnDisconnect,
     requests::{Requests, count},
-    settings::{Settings, Shared},
+    settings::{Settings, Supervisor},
     span::RequestSpan,
 };
 use crate::{Deadline, DeadlineHeader, DeadlineSource, Problem, answer::Asker, log::log};
@@ -34,10 +34,10 @@ tokio::task_local! {
 /// and should be the first to know; an answer of ours that came a moment before would be one of two that race.
 const AFTER_THE_CLIENT: Duration = Duration::from_millis(20);
 
-/// What is known about one request, shared by its guard, its route layers and its extractors.
+/// What is known about one request, supervisor by its guard, its route layers and its extractors.
 pub(crate) struct RequestState {
     /// The layer.
-    shared: Arc<Shared>,
+    supervisor: Arc<Supervisor>,
     /// For the log.
     method: Method,
     /// For the log; none of an address without one.
@@ -77,8 +77,8 @@ struct Terms {
 pub(super) type Stop = Pin<Box<dyn Future<Output = CancelReason> + Send>>;
 
 impl RequestState {
-    fn new<B>(request: &Request<B>, shared: &Arc<Shared>) -> Self {
-        let Shared { settings, requests } = &**shared;
+    fn new<B>(request: &Request<B>, supervisor: &Arc<Supervisor>) -> Self {
+        let Supervisor { settings, requests } = &**supervisor;
         let (wish, malformed) = DeadlineHeader::earliest(&settings.headers, request.headers());
         for header in malformed {
             count(&requests.totals().malformed_deadlines);
@@ -95,7 +95,7 @@ impl RequestState {
             reason: None,
         };
         RequestState {
-            shared: shared.clone(),
+            supervisor: supervisor.clone(),
             method: request.method().clone(),
             path: request.uri().path_and_query().cloned(),
             route: request.extensions().get::<MatchedPath>().cloned(),
@@ -130,11 +130,11 @@ impl RequestState {
     }
 
     pub(super) fn settings(&self) -> &Settings {
-        &self.shared.settings
+        &self.supervisor.settings
     }
 
     pub(super) fn requests(&self) -> &Requests {
-        &self.shared.requests
+        &self.supervisor.requests
     }
 
     pub(super) fn method(&self) -> &Method {
@@ -323,9 +323,9 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn enter<B>(request: &Request<B>, shared: &Arc<Shared>) -> Self {
-        let state = Arc::new(RequestState::new(request, shared));
-        shared.requests.enter();
+    pub(super) fn enter<B>(request: &Request<B>, supervisor: &Arc<Supervisor>) -> Self {
+        let state = Arc::new(RequestState::new(request, supervisor));
+        supervisor.requests.enter();
         Live { state }
     }
 }
