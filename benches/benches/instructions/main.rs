@@ -13,16 +13,24 @@ mod group;
 mod lazy;
 mod race;
 mod request;
+mod serve;
 
 use std::process::ExitCode;
 
 use self::contest::Contest;
 
 fn contests() -> Vec<Contest> {
-    [group::contests(), race::contests(), background::contests(), lazy::contests(), request::contests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        group::contests(),
+        race::contests(),
+        background::contests(),
+        lazy::contests(),
+        request::contests(),
+        serve::contests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "printing a table is what a bench is for")]

@@ -2,16 +2,22 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use axum::{Json, Router, body::Body, extract::Path, http::Request, http::StatusCode, routing::get};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::Path,
+    http::{Request, StatusCode},
+    routing::{Route, get},
+};
 use http_body_util::BodyExt;
 use nexios::{CancelToken, Interrupted, TaskGroup};
 use nexios_axum::RequestLayer;
-use tower::ServiceExt;
+use tower::{ServiceExt, layer::layer_fn};
 
 use crate::contest::Contest;
 
 pub(crate) fn contests() -> Vec<Contest> {
-    vec![dashboard(), layer()]
+    vec![dashboard(), layer(), empty()]
 }
 
 async fn part(value: u64) -> Result<u64, Interrupted> {
@@ -54,11 +60,31 @@ fn dashboard() -> Contest {
         .side("tokio::join!", move || ask(theirs.clone(), "/dashboard/7"))
 }
 
+/// As a service has it: a deadline and a shutdown.
+fn with_layer(app: Router) -> Router {
+    app.layer(RequestLayer::new().deadline(Duration::from_secs(30)).shutdown(CancelToken::new()))
+}
+
+/// What axum itself needs for a layer: it boxes a route once more.
+fn with_nothing(app: Router) -> Router {
+    app.layer(layer_fn(|inner: Route| inner))
+}
+
+/// A handler that waits and has an answer to send.
 fn layer() -> Contest {
     let bare = Router::new().route("/dashboard/{id}", get(by_hand));
-    let requests = RequestLayer::new().deadline(Duration::from_secs(30)).shutdown(CancelToken::new());
-    let ours = bare.clone().layer(requests);
-    Contest::new("request/layer", 1)
-        .side("RequestLayer", move || ask(ours.clone(), "/dashboard/7"))
-        .side("the bare router", move || ask(bare.clone(), "/dashboard/7"))
+    contest("request/layer", "/dashboard/7", bare)
+}
+
+/// A handler that neither waits nor has anything to say.
+fn empty() -> Contest {
+    contest("request/layer_empty", "/empty", Router::new().route("/empty", get(async || ())))
+}
+
+fn contest(name: &'static str, path: &'static str, bare: Router) -> Contest {
+    let (ours, nothing) = (with_layer(bare.clone()), with_nothing(bare.clone()));
+    Contest::new(name, 1)
+        .side("RequestLayer", move || ask(ours.clone(), path))
+        .side("a layer that does nothing", move || ask(nothing.clone(), path))
+        .side("the bare router", move || ask(bare.clone(), path))
 }

@@ -1,7 +1,6 @@
 //! The life of a service, from its first hook to its exit code.
 
 mod accept;
-mod answer;
 mod connection;
 mod connections;
 mod control;
@@ -19,6 +18,7 @@ mod phase;
 mod places;
 pub(crate) mod register;
 mod report;
+mod response;
 mod run;
 mod serve;
 mod service;

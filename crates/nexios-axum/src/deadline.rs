@@ -58,14 +58,12 @@ impl Deadline {
     /// [`CancelScope`]'s and of the time limits of the task groups around it.
     #[must_use]
     pub fn current() -> Self {
-        let at = CancelScope::current_deadline();
-        Deadline { at, source: at.map(|_| DeadlineSource::Scope) }
+        Deadline::of(DeadlineSource::Scope, CancelScope::current_deadline())
     }
 
-    /// `limit` after `start`; a limit beyond the clock's end is none.
-    pub(crate) fn after(start: Instant, limit: Option<(Duration, DeadlineSource)>) -> Self {
-        let at = limit.and_then(|(limit, _)| start.checked_add(limit));
-        Deadline { at, source: at.and(limit).map(|(_, source)| source) }
+    /// The one that `source` has set, if any.
+    pub(crate) fn of(source: DeadlineSource, at: Option<Instant>) -> Self {
+        Deadline { at, source: at.map(|_| source) }
     }
 
     /// The instant on tokio's clock.

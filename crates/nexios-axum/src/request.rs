@@ -38,7 +38,7 @@ pub use service::RequestService;
 pub(crate) use state::RequestState;
 
 use crate::{DeadlineHeader, OwnAnswer};
-use settings::{Settings, Shared};
+use settings::{Settings, Supervisor};
 
 /// Gives every request an owner: a token, a deadline, a policy for its end and a line in the log.
 ///
@@ -82,7 +82,7 @@ use settings::{Settings, Shared};
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it is put on a router"]
 pub struct RequestLayer {
-    shared: Arc<Shared>,
+    supervisor: Arc<Supervisor>,
 }
 
 impl RequestLayer {
@@ -90,11 +90,11 @@ impl RequestLayer {
     /// [`DeadlineHeader`]s, a grace of 2 s, at most 1,024 rescued handlers, no trusted proxies, problems as answers.
     pub fn new() -> Self {
         let settings = Settings::default();
-        RequestLayer { shared: Arc::new(Shared { settings, requests: Requests::new() }) }
+        RequestLayer { supervisor: Arc::new(Supervisor { settings, requests: Requests::new() }) }
     }
 
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(&mut Arc::make_mut(&mut self.shared).settings);
+        change(&mut Arc::make_mut(&mut self.supervisor).settings);
         self
     }
 
@@ -170,13 +170,13 @@ impl RequestLayer {
     }
 
     pub(crate) fn shutdown_token(&self) -> Option<CancelToken> {
-        self.shared.settings.shutdown.clone()
+        self.supervisor.settings.shutdown.clone()
     }
 
     /// Returns the handle to the requests of this layer and its clones.
     #[must_use]
     pub fn requests(&self) -> Requests {
-        self.shared.requests.clone()
+        self.supervisor.requests.clone()
     }
 }
 
@@ -190,17 +190,17 @@ impl<S> Layer<S> for RequestLayer {
     type Service = RequestService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequestService::new(inner, self.shared.clone())
+        RequestService::new(inner, self.supervisor.clone())
     }
 }
 
 impl fmt::Debug for RequestLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestLayer")
-            .field("deadline", &self.shared.settings.deadline)
-            .field("grace", &self.shared.settings.grace())
-            .field("rescue_limit", &self.shared.settings.rescue_limit)
-            .field("requests", &self.shared.requests)
+            .field("deadline", &self.supervisor.settings.deadline)
+            .field("grace", &self.supervisor.settings.grace())
+            .field("rescue_limit", &self.supervisor.settings.rescue_limit)
+            .field("requests", &self.supervisor.requests)
             .finish_non_exhaustive()
     }
 }

@@ -51,11 +51,11 @@ use crate::{Deadline, Problem, answer::Asker, log::log, readiness::Inner, reques
 #[derive(Clone, Default)]
 #[must_use = "a layer does nothing until it is put on a route"]
 pub struct ShedLayer {
-    shared: Arc<Shared>,
+    pools: Arc<Pools>,
 }
 
 #[derive(Clone, Default)]
-struct Shared {
+struct Pools {
     watched: Vec<(ThreadPool, Threshold)>,
     shed: Arc<AtomicU64>,
 }
@@ -91,7 +91,7 @@ impl ShedLayer {
 
     /// Turns requests away while `pool` is over `threshold`; any of several is enough.
     pub fn watch(mut self, pool: &ThreadPool, threshold: Threshold) -> Self {
-        Arc::make_mut(&mut self.shared).watched.push((pool.clone(), threshold));
+        Arc::make_mut(&mut self.pools).watched.push((pool.clone(), threshold));
         self
     }
 
@@ -99,11 +99,11 @@ impl ShedLayer {
     #[must_use]
     pub fn shed(&self) -> u64 {
         // Relaxed: a statistic; nobody synchronises through it.
-        self.shared.shed.load(Ordering::Relaxed)
+        self.pools.shed.load(Ordering::Relaxed)
     }
 }
 
-impl Shared {
+impl Pools {
     /// How long to wait before the next try, if this request is turned away.
     fn refuses(&self, deadline: &Deadline) -> Option<Duration> {
         let remaining = deadline.remaining();
@@ -125,10 +125,7 @@ impl Shared {
 
 impl fmt::Debug for ShedLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShedLayer")
-            .field("watched", &self.shared.watched)
-            .field("shed", &self.shed())
-            .finish()
+        f.debug_struct("ShedLayer").field("watched", &self.pools.watched).field("shed", &self.shed()).finish()
     }
 }
 
@@ -136,7 +133,7 @@ impl<S> Layer<S> for ShedLayer {
     type Service = ShedService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ShedService { inner: Inner::new(inner), shared: self.shared.clone() }
+        ShedService { inner: Inner::new(inner), pools: self.pools.clone() }
     }
 }
 
@@ -144,7 +141,7 @@ impl<S> Layer<S> for ShedLayer {
 #[derive(Clone)]
 pub struct ShedService<S> {
     inner: Inner<S>,
-    shared: Arc<Shared>,
+    pools: Arc<Pools>,
 }
 
 impl<S, B> Service<Request<B>> for ShedService<S>
@@ -166,7 +163,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let state = RequestState::current();
         let deadline = state.as_ref().map_or_else(Deadline::current, |state| state.deadline());
-        match self.shared.refuses(&deadline) {
+        match self.pools.refuses(&deadline) {
             Some(wait) => {
                 let problem = Problem::unavailable("The service has more work than it can do.", wait);
                 let response = match state {

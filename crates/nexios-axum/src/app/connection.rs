@@ -26,11 +26,11 @@ use tokio::{
 };
 
 use super::{
-    answer::{answer, until_cut, upgraded},
     connections::OpenConnection,
     control::{Control, Order},
     life::Life,
-    socket::{Socket, Watched, gone},
+    response::{answer, until_cut, upgraded},
+    socket::{Socket, WatchedSocket, gone},
 };
 use crate::{ServiceLife, log::log, punctual::poll_punctual};
 
@@ -76,8 +76,8 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        if let Some(flight) = upgraded() {
-            let in_flight = self.0.upgrade(&flight);
+        if let Some(number) = upgraded() {
+            let in_flight = self.0.upgrade(number);
             tokio::spawn(async move {
                 let _in_flight = in_flight;
                 task.await
@@ -85,7 +85,7 @@ where
             return;
         }
         match self.0.take_spawning() {
-            Some(flight) => drop(tokio::spawn(until_cut(task, flight))),
+            Some(number) => drop(tokio::spawn(until_cut(task, self.0.clone(), number))),
             None => drop(tokio::spawn(task)),
         }
     }
@@ -141,15 +141,14 @@ impl Server {
     {
         let control = &open.control;
         let tcp = stream.tcp();
-        let stream = TokioIo::new(Watched { stream, control: control.clone() });
-        let life = ServiceLife::new(self.life.clone());
-        peer.insert(life.clone());
+        let stream = TokioIo::new(WatchedSocket::new(stream, control.clone()));
+        peer.insert(ServiceLife::new(self.life.clone()));
         let router = if beyond { &self.health } else { &self.router };
         let service = service_fn(|mut request: Request<Incoming>| {
             let complete = request.body().is_end_stream();
             let in_flight = control.begin(request.method(), request.uri(), request.version(), complete);
             request.extensions_mut().extend(peer.clone());
-            answer(router.clone(), request, in_flight, life.life.clone())
+            answer(router.clone(), request, in_flight)
         });
         let protocol = self.protocol(control);
         let mut connection = pin!(protocol.serve_connection_with_upgrades(stream, service));
@@ -219,7 +218,7 @@ impl Server {
         let now = Instant::now();
         let hurried = control.order() >= Order::DropIdle;
         let unread = if hurried { self.unread.min(LAST_READ) } else { self.unread };
-        let ending = self.life.is_ending();
+        let ending = self.life.connections.are_ending();
         let mut next = now + head.min(unread).max(LEAST_LOOK);
         if let Some(since) = control.blocked_since() {
             if since + unread <= now {

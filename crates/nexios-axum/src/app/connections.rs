@@ -40,8 +40,18 @@ impl Connections {
         let control = Arc::new(Control::new(peer, place));
         let entry = self.open.enter(control.clone());
         // After it is in the list: either `tell` finds it there, or it has written the order before.
-        control.tell(Order::from_byte(self.order.load(Ordering::Acquire)));
+        control.tell(self.order());
         OpenConnection { control, _entry: entry }
+    }
+
+    fn order(&self) -> Order {
+        // Acquire: pairs with `tell`.
+        Order::from_byte(self.order.load(Ordering::Acquire))
+    }
+
+    /// Whether the service ends, and clients should go elsewhere.
+    pub(crate) fn are_ending(&self) -> bool {
+        self.order() >= Order::Drain
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -50,7 +60,7 @@ impl Connections {
 
     /// Tells all connections, and all that come later.
     pub(crate) fn tell(&self, order: Order) {
-        // Release: pairs with the load in `enter`.
+        // Release: pairs with `order`.
         self.order.fetch_max(order as u8, Ordering::Release);
         self.open.values().iter().for_each(|control| control.tell(order));
     }
@@ -64,8 +74,7 @@ impl Connections {
             .open
             .values()
             .into_iter()
-            .filter(|control| control.has_place_of(peer))
-            .filter_map(|control| Some((control.idle_since()?, control)))
+            .filter_map(|control| Some((control.idle_in_place_of(peer)?, control)))
             .collect();
         let count = (idle.len() / 8).clamp(1, CLOSED_AT_ONCE);
         if idle.len() > count {

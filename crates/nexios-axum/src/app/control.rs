@@ -6,6 +6,7 @@
 //! 2. A request is in flight from its head until its response body is dropped and, with HTTP/2, every piece of
 //!    it has left for the system. An upgraded connection has none; a stream of HTTP/2 that is upgraded stays one until it
 //!    ends, as its connection carries it.
+//! 3. Under the lock nobody is woken, and no waker and no place is dropped.
 
 use std::{
     net::IpAddr,
@@ -13,7 +14,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
-    task::Waker,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -22,7 +23,6 @@ use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use super::{flight::Flight, places::Place};
-use crate::request::never_begun;
 
 /// What a connection is told to do; a later one includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,38 +56,42 @@ pub(crate) struct Control {
     order: AtomicU8,
     /// Wakes the task of the connection.
     waker: AtomicWaker,
-    /// Whether the last request came by HTTP/2.
-    http2: AtomicBool,
-    /// Whether bytes wait for the client to read them.
-    blocked: AtomicBool,
-    /// Whether the server waits for bytes of the client's, and so hears of its end by itself.
+    /// Whether the server waits for bytes of the client's, and so hears of its end by itself. No lock is taken to read.
     reading: AtomicBool,
-    requests: Mutex<Requests>,
-    /// Its place among those that may be open, until somebody else is given it.
-    place: Mutex<Option<Place>>,
+    traffic: Mutex<Traffic>,
 }
 
+/// What goes on at a connection.
 #[derive(Debug)]
-struct Requests {
+struct Traffic {
     /// In the order of their arrival; there are few, so a list is enough.
-    in_flight: Vec<Arc<Flight>>,
+    in_flight: Vec<Flight>,
     /// How many have begun.
     begun: u64,
-    /// The last one that has begun over HTTP/2, until its task is there.
-    spawning: Option<Arc<Flight>>,
+    /// The number of the last one that has begun over HTTP/2, until its task is there.
+    spawning: Option<u64>,
+    /// Whether the last request came by HTTP/2.
+    http2: bool,
     /// When the last of them ended, unless another one goes on.
     idle_since: Option<Instant>,
     /// Since when the client has taken no byte that waits for it.
     blocked_since: Option<Instant>,
+    /// Its place among those that may be open, until somebody else is given it.
+    place: Option<Place>,
 }
 
-/// Keeps a request in flight.
+/// Keeps a request in flight, for as long as the server may want more of its answer.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     control: Arc<Control>,
-    flight: Arc<Flight>,
-    /// Whether anybody has begun with it.
-    begun: bool,
+    number: u64,
+}
+
+/// Keeps a request in flight until a piece of its answer has left.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    control: Arc<Control>,
+    number: u64,
 }
 
 /// What has not ended, by name.
@@ -105,22 +109,22 @@ impl Control {
             peer,
             order: AtomicU8::new(Order::Serve as u8),
             waker: AtomicWaker::new(),
-            http2: AtomicBool::new(false),
-            blocked: AtomicBool::new(false),
             reading: AtomicBool::new(true),
-            requests: Mutex::new(Requests {
+            traffic: Mutex::new(Traffic {
                 in_flight: Vec::new(),
                 begun: 0,
                 spawning: None,
+                http2: false,
                 idle_since: Some(Instant::now()),
                 blocked_since: None,
+                place,
             }),
-            place: Mutex::new(place),
         }
     }
 
-    fn requests(&self) -> MutexGuard<'_, Requests> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        // Plain data; a poisoned one is still whole.
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn register(&self, waker: &Waker) {
@@ -140,15 +144,16 @@ impl Control {
 
     /// Frees the place for somebody else; false if it has none.
     pub(crate) fn give_place_up(&self) -> bool {
-        // Dropped outside the lock.
-        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Its drop takes the lock of all places: no lock within a lock.
+        let place = self.traffic().place.take();
         place.is_some()
     }
 
-    /// Whether its place counts for `peer`, or for anybody.
-    pub(crate) fn has_place_of(&self, peer: Option<IpAddr>) -> bool {
-        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        place.as_ref().is_some_and(|place| peer.is_none() || place.peer() == peer)
+    /// Since when it has been idle, if it has a place that counts for `peer`, or for anybody.
+    pub(crate) fn idle_in_place_of(&self, peer: Option<IpAddr>) -> Option<Instant> {
+        let traffic = self.traffic();
+        let place = traffic.place.as_ref()?;
+        if peer.is_none() || place.peer() == peer { traffic.idle_since() } else { None }
     }
 
     /// A request begins; `complete` says that it has no body to come.
@@ -160,38 +165,42 @@ impl Control {
         complete: bool,
     ) -> InFlight {
         let http2 = version == Version::HTTP_2;
-        // Relaxed, here and below: written and read by the task of the connection only.
-        self.http2.store(http2, Ordering::Relaxed);
-        let mut requests = self.requests();
-        let flight = Arc::new(Flight::new(requests.begun, method, uri, complete, http2));
-        requests.begun += 1;
-        requests.idle_since = None;
-        requests.in_flight.push(flight.clone());
-        requests.spawning = http2.then(|| flight.clone());
-        drop(requests);
-        InFlight { control: self.clone(), flight, begun: false }
+        let mut traffic = self.traffic();
+        let number = traffic.begun;
+        traffic.begun += 1;
+        traffic.http2 = http2;
+        traffic.idle_since = None;
+        traffic.in_flight.push(Flight::new(number, method, uri, complete, http2));
+        traffic.spawning = http2.then_some(number);
+        drop(traffic);
+        InFlight { control: self.clone(), number }
     }
 
-    /// A request of HTTP/2 becomes a stream of another protocol, which ends when the two sides like.
-    pub(crate) fn upgrade(self: &Arc<Self>, request: &Flight) -> InFlight {
-        let flight = Arc::new(request.upgraded());
-        let mut requests = self.requests();
-        requests.idle_since = None;
-        requests.in_flight.push(flight.clone());
-        drop(requests);
-        InFlight { control: self.clone(), flight, begun: true }
+    /// A request of HTTP/2 becomes a stream of another protocol, which ends when the two sides like. None if its answer is
+    /// cut off already.
+    pub(crate) fn upgrade(self: &Arc<Self>, request: u64) -> Option<InFlight> {
+        let mut traffic = self.traffic();
+        let position = traffic.position(request)?;
+        let number = traffic.begun;
+        traffic.begun += 1;
+        let stream = traffic.in_flight[position].upgraded(number);
+        traffic.idle_since = None;
+        traffic.in_flight.push(stream);
+        drop(traffic);
+        Some(InFlight { control: self.clone(), number })
     }
 
     /// The request whose task is made now. The server makes it right after it has begun the request.
-    pub(crate) fn take_spawning(&self) -> Option<Arc<Flight>> {
-        self.requests().spawning.take()
+    pub(crate) fn take_spawning(&self) -> Option<u64> {
+        self.traffic().spawning.take()
     }
 
     pub(crate) fn is_http2(&self) -> bool {
-        self.http2.load(Ordering::Relaxed)
+        self.traffic().http2
     }
 
     pub(crate) fn set_reading(&self, reading: bool) {
+        // Relaxed: written and read by the task of the connection only.
         self.reading.store(reading, Ordering::Relaxed);
     }
 
@@ -199,23 +208,20 @@ impl Control {
         self.reading.load(Ordering::Relaxed)
     }
 
+    /// Bytes begin to wait for the client, or it has taken some.
     pub(crate) fn set_blocked(&self, blocked: bool) {
-        if blocked == self.blocked.load(Ordering::Relaxed) {
-            return;
-        }
-        self.blocked.store(blocked, Ordering::Relaxed);
         let now = Instant::now();
-        let mut requests = self.requests();
-        requests.blocked_since = blocked.then_some(now);
+        let mut traffic = self.traffic();
+        traffic.blocked_since = blocked.then_some(now);
         // A client that has read an answer to its end has all the time for its next request.
-        if let Some(since) = &mut requests.idle_since {
+        if let Some(since) = &mut traffic.idle_since {
             *since = now;
         }
     }
 
     /// Whether a request has begun at any time.
     pub(crate) fn has_begun(&self) -> bool {
-        self.requests().begun > 0
+        self.traffic().begun > 0
     }
 
     /// Whether no request is in flight and no response on its way.
@@ -225,55 +231,91 @@ impl Control {
 
     /// Since when it has had nothing to do; none while it has.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
-        self.requests().idle_since.filter(|_| !self.blocked.load(Ordering::Relaxed))
+        self.traffic().idle_since()
     }
 
     /// Since when the client has taken no byte of what is written to it.
     pub(crate) fn blocked_since(&self) -> Option<Instant> {
-        self.requests().blocked_since
+        self.traffic().blocked_since
     }
 
     /// The HTTP/1 request in flight: its number, and whether all of it is here.
     pub(crate) fn current(&self) -> Option<(u64, bool)> {
-        if self.is_http2() {
-            return None;
+        let traffic = self.traffic();
+        let current = traffic.in_flight.last().filter(|_| !traffic.http2)?;
+        Some((current.number, current.complete))
+    }
+
+    /// Takes note of what happened to a request, which may not be in flight any longer then.
+    fn note(&self, number: u64, note: impl FnOnce(&mut Flight)) {
+        let mut traffic = self.traffic();
+        let Some(index) = traffic.position(number) else { return };
+        let flight = &mut traffic.in_flight[index];
+        note(flight);
+        if !flight.is_over() {
+            return;
         }
-        self.requests().in_flight.last().map(|flight| flight.arrival())
+        let ended = traffic.in_flight.remove(index);
+        traffic.look_idle();
+        drop(traffic);
+        // An HTTP/2 request ends in a task of its own; the connection may have waited for it.
+        if self.order() >= Order::Close {
+            self.waker.wake();
+        }
+        ended.log_unless_begun();
+    }
+
+    /// Is ready when the answer to a request is cut off.
+    pub(crate) fn poll_cut(&self, number: u64, cx: &Context<'_>) -> Poll<()> {
+        let mut traffic = self.traffic();
+        // One that is out to its end is cut off by nobody, and its task may have more to do.
+        let Some(index) = traffic.position(number) else { return Poll::Pending };
+        let flight = &mut traffic.in_flight[index];
+        if flight.is_cut() {
+            return Poll::Ready(());
+        }
+        let before = flight.register(cx.waker());
+        drop(traffic);
+        // A waker may be the last that keeps a task, whose request would come here again for the lock.
+        drop(before);
+        Poll::Pending
     }
 
     /// Cuts off the HTTP/2 answers that have waited for the client for as long as `patience`, and returns them by
     /// name with the instant at which the next one may be due.
     pub(crate) fn cut_unread(&self, patience: Duration, now: Instant) -> (Vec<String>, Option<Instant>) {
-        let mut requests = self.requests();
-        let (mut cut, mut next) = (Vec::new(), None);
-        if !self.is_http2() {
+        let mut traffic = self.traffic();
+        let (mut cut, mut next, mut woken) = (Vec::new(), None, Vec::new());
+        if !traffic.http2 {
             return (cut, next);
         }
-        for flight in requests.in_flight.iter().filter(|flight| !flight.is_cut()) {
+        for flight in traffic.in_flight.iter_mut().filter(|flight| !flight.is_cut()) {
             match flight.unread_since() {
                 Some(since) if now.duration_since(since) >= patience => {
-                    flight.cut_off();
+                    woken.extend(flight.cut_off());
                     cut.push(flight.name("response to"));
                 }
                 Some(since) => next = Some(next.unwrap_or(since + patience).min(since + patience)),
                 None => {}
             }
         }
-        requests.look_idle();
+        traffic.look_idle();
+        drop(traffic);
+        woken.into_iter().for_each(Waker::wake);
         (cut, next)
     }
 
     pub(crate) fn unfinished(&self) -> Unfinished {
-        let requests = self.requests();
+        let traffic = self.traffic();
         let mut unfinished = Unfinished::default();
-        for flight in requests.in_flight.iter().filter(|flight| !flight.is_cut()) {
+        for flight in traffic.in_flight.iter().filter(|flight| !flight.is_cut()) {
             if flight.is_stream() {
                 unfinished.streams.push(flight.name("stream"));
             } else {
                 unfinished.work.push(flight.name("request"));
             }
         }
-        if requests.in_flight.is_empty() && self.blocked.load(Ordering::Relaxed) {
+        if traffic.in_flight.is_empty() && traffic.blocked_since.is_some() {
             unfinished.work.push(self.unread_response());
         }
         unfinished
@@ -285,19 +327,28 @@ impl Control {
     }
 }
 
-impl Requests {
+impl Traffic {
+    /// Where a request is in the list.
+    fn position(&self, number: u64) -> Option<usize> {
+        self.in_flight.binary_search_by_key(&number, |flight| flight.number).ok()
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        self.idle_since.filter(|_| self.blocked_since.is_none())
+    }
+
     /// Begins to count idleness when there is no request left that is not cut off.
     fn look_idle(&mut self) {
-        if self.in_flight.iter().all(|flight| flight.is_cut()) && self.idle_since.is_none() {
+        if self.idle_since.is_none() && self.in_flight.iter().all(Flight::is_cut) {
             self.idle_since = Some(Instant::now());
         }
     }
 }
 
 impl InFlight {
-    /// Its service is polled for the first time; dropped before, nobody else would have seen the request.
-    pub(crate) fn begin(&mut self) {
-        self.begun = true;
+    /// Its service is polled for the first time.
+    pub(crate) fn begin(&self) {
+        self.control.note(self.number, Flight::begin);
     }
 
     /// What the connection is told at this moment.
@@ -305,26 +356,32 @@ impl InFlight {
         self.control.order()
     }
 
-    /// The request and how far its answer is.
-    pub(crate) fn flight(&self) -> &Flight {
-        &self.flight
+    /// There is an answer; `endless` says that it has no length.
+    pub(crate) fn answered(&self, endless: bool) {
+        self.control.note(self.number, |flight| flight.answered(endless));
+    }
+
+    /// The server asks for more, and there is none yet.
+    pub(crate) fn source_waits(&self) {
+        self.control.note(self.number, Flight::source_waits);
+    }
+
+    /// A piece goes to the server, which sends it when the client lets it, and drops it then.
+    pub(crate) fn hand_over(&self) -> Piece {
+        self.control.note(self.number, Flight::hand_over);
+        Piece { control: self.control.clone(), number: self.number }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if !self.begun {
-            let (method, path) = self.flight.head();
-            never_begun(method, path, self.flight.moved().elapsed());
-        }
-        let mut requests = self.control.requests();
-        requests.in_flight.retain(|flight| !Arc::ptr_eq(flight, &self.flight));
-        requests.look_idle();
-        drop(requests);
-        // An HTTP/2 request ends in a task of its own; the connection may have waited for it.
-        if self.control.order() >= Order::Close {
-            self.control.waker.wake();
-        }
+        self.control.note(self.number, Flight::give);
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.control.note(self.number, Flight::sent);
     }
 }
 
@@ -366,15 +423,14 @@ mod tests {
         let (control, patience) = (control(), Duration::from_secs(3));
         let begin = |path| control.begin(&Method::GET, &Uri::from_static(path), Version::HTTP_2, true);
         let (handler, events, deaf) = (begin("/handler"), begin("/events"), begin("/deaf"));
-        events.flight().answered(true);
-        events.flight().hand_over();
-        events.flight().sent();
-        events.flight().source_waits();
-        deaf.flight().answered(false);
+        events.answered(true);
+        drop(events.hand_over());
+        events.source_waits();
+        deaf.answered(false);
         a_second().await;
         let (cut, next) = control.cut_unread(patience, Instant::now());
         assert_eq!((cut.len(), next.map(|next| next - Instant::now())), (0, Some(Duration::from_secs(2))));
-        deaf.flight().hand_over();
+        let piece = deaf.hand_over();
         a_second().await;
         a_second().await;
         assert!(control.cut_unread(patience, Instant::now()).0.is_empty(), "it came further a moment ago");
@@ -391,5 +447,7 @@ mod tests {
         );
         drop((handler, events));
         assert!(control.is_idle(), "nothing is left but what is cut off");
+        drop((deaf, piece));
+        assert!(control.traffic().in_flight.is_empty(), "all of it is out");
     }
 }

@@ -2,45 +2,43 @@
 //!
 //! An answer waits for its client from the moment at which the server could send more and may not. With HTTP/2 only the
 //! answer can tell, as the server takes a piece of it long before it may send that.
+//!
+//! A flight is plain data under the lock of its connection, which wakes and drops nothing of others there.
 
-use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::Waker,
-};
+use std::task::Waker;
 
-use axum::http::{Method, Uri};
-use futures_util::task::AtomicWaker;
+use axum::http::{Method, Uri, uri::PathAndQuery};
 use tokio::time::Instant;
+
+use crate::request::never_begun;
 
 /// One request and its answer.
 #[derive(Debug)]
 pub(crate) struct Flight {
-    number: u64,
+    /// How many came before it on its connection.
+    pub(crate) number: u64,
     method: Method,
-    uri: Uri,
+    /// Says which work it was; the query may hold what is nobody's business.
+    path: Option<PathAndQuery>,
     /// Whether the client has sent all that belongs to it, so that what comes next is another request.
-    complete: bool,
+    pub(crate) complete: bool,
     /// Whether it is known from the answer that its client does not read; else the socket tells.
     http2: bool,
-    progress: Mutex<Progress>,
-    /// Set once by whoever cuts the answer off.
-    cut: AtomicBool,
-    /// Wakes the task of an HTTP/2 request, to be cut off.
-    waker: AtomicWaker,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Progress {
+    /// Whether its service was polled: before that nobody else has seen the request.
+    begun: bool,
     answer: Answer,
     /// Whether the body was asked for more and has nothing yet.
     source_waits: bool,
     /// Pieces of the body that wait in the server.
     unsent: usize,
-    /// When the answer last came further.
+    /// Whether the server has all of the answer that it will have.
+    given: bool,
+    /// When it last came further: it came, was answered, or a piece of its answer left.
     moved: Instant,
+    /// Whether the answer is cut off.
+    cut: bool,
+    /// Wakes the task of an HTTP/2 request, to be cut off.
+    waker: Option<Waker>,
 }
 
 /// How much is known of the answer to a request.
@@ -57,106 +55,120 @@ enum Answer {
 impl Flight {
     /// The request with this number on its connection; `complete` says that it has no body to come.
     pub(crate) fn new(number: u64, method: &Method, uri: &Uri, complete: bool, http2: bool) -> Self {
-        let moved = Instant::now();
         Flight {
             number,
             method: method.clone(),
-            uri: uri.clone(),
+            path: uri.path_and_query().cloned(),
             complete,
             http2,
-            progress: Mutex::new(Progress { answer: Answer::None, source_waits: false, unsent: 0, moved }),
-            cut: AtomicBool::new(false),
-            waker: AtomicWaker::new(),
+            begun: false,
+            answer: Answer::None,
+            source_waits: false,
+            unsent: 0,
+            given: false,
+            moved: Instant::now(),
+            cut: false,
+            waker: None,
         }
     }
 
     /// What an HTTP/2 request becomes that is upgraded: a stream of which only its two sides know how far it is.
-    pub(crate) fn upgraded(&self) -> Self {
-        let flight = Flight::new(self.number, &self.method, &self.uri, true, true);
+    pub(crate) fn upgraded(&self, number: u64) -> Self {
+        let (method, path) = (self.method.clone(), self.path.clone());
+        let mut flight = Flight {
+            number,
+            method,
+            path,
+            ..Flight::new(number, &Method::CONNECT, &Uri::default(), true, true)
+        };
+        flight.begin();
         flight.answered(true);
         flight.source_waits();
         flight
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Its number, and whether all of it is here.
-    pub(crate) fn arrival(&self) -> (u64, bool) {
-        (self.number, self.complete)
-    }
-
-    /// The path says which work it was; the query may hold what is nobody's business.
-    pub(crate) fn head(&self) -> (&Method, &str) {
-        (&self.method, self.uri.path())
+    fn path(&self) -> &str {
+        self.path.as_ref().map_or("", PathAndQuery::path)
     }
 
     pub(crate) fn name(&self, what: &str) -> String {
-        let (method, path) = self.head();
-        format!("{what} {method} {path}")
+        format!("{what} {} {}", self.method, self.path())
     }
 
-    /// When it last came further: it came, was answered, or a piece of its answer left.
-    pub(crate) fn moved(&self) -> Instant {
-        self.progress().moved
+    /// Its service is polled for the first time.
+    pub(crate) fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// Says in the log that it has come and gone, if nobody else can.
+    pub(crate) fn log_unless_begun(&self) {
+        if !self.begun {
+            never_begun(&self.method, self.path(), self.moved.elapsed());
+        }
     }
 
     /// Whether its answer is under way and has no length.
     pub(crate) fn is_stream(&self) -> bool {
-        self.progress().answer == Answer::Stream
+        self.answer == Answer::Stream
+    }
+
+    /// Whether all of its answer is out, or will never be.
+    pub(crate) fn is_over(&self) -> bool {
+        self.given && self.unsent == 0
     }
 
     /// Since when the client has not let the server send what it has of an HTTP/2 answer.
     pub(crate) fn unread_since(&self) -> Option<Instant> {
-        let progress = self.progress();
-        let unread = progress.answer != Answer::None && (progress.unsent > 0 || !progress.source_waits);
-        unread.then_some(progress.moved)
+        let unread = self.answer != Answer::None && (self.unsent > 0 || !self.source_waits);
+        unread.then_some(self.moved)
     }
 
     /// There is an answer; `endless` says that it has no length.
-    pub(crate) fn answered(&self, endless: bool) {
-        let mut progress = self.progress();
-        progress.answer = if endless { Answer::Stream } else { Answer::Finite };
+    pub(crate) fn answered(&mut self, endless: bool) {
+        self.answer = if endless { Answer::Stream } else { Answer::Finite };
         if self.http2 {
-            progress.moved = Instant::now();
+            self.moved = Instant::now();
         }
     }
 
     /// The server asks for more, and there is none yet.
-    pub(crate) fn source_waits(&self) {
-        self.progress().source_waits = true;
+    pub(crate) fn source_waits(&mut self) {
+        self.source_waits = true;
     }
 
     /// A piece goes to the server, which sends it when the client lets it.
-    pub(crate) fn hand_over(&self) {
-        let mut progress = self.progress();
-        progress.source_waits = false;
-        progress.unsent += 1;
-        progress.moved = Instant::now();
+    pub(crate) fn hand_over(&mut self) {
+        self.source_waits = false;
+        self.unsent += 1;
+        self.moved = Instant::now();
     }
 
     /// A piece is out.
-    pub(crate) fn sent(&self) {
-        let mut progress = self.progress();
-        progress.unsent = progress.unsent.saturating_sub(1);
-        progress.moved = Instant::now();
+    pub(crate) fn sent(&mut self) {
+        self.unsent = self.unsent.saturating_sub(1);
+        self.moved = Instant::now();
     }
 
-    /// Ends its task, and with it the answer.
-    pub(crate) fn cut_off(&self) {
-        // Release: pairs with `is_cut`, for the task that is woken.
-        self.cut.store(true, Ordering::Release);
-        self.waker.wake();
+    /// The server has all of the answer, or wants no more of it.
+    pub(crate) fn give(&mut self) {
+        self.given = true;
+    }
+
+    /// Ends its task, and with it the answer, once the returned waker is woken.
+    pub(crate) fn cut_off(&mut self) -> Option<Waker> {
+        self.cut = true;
+        self.waker.take()
     }
 
     pub(crate) fn is_cut(&self) -> bool {
-        // Acquire: pairs with `cut_off`.
-        self.cut.load(Ordering::Acquire)
+        self.cut
     }
 
-    /// Has `waker` woken when the answer is cut off.
-    pub(crate) fn register(&self, waker: &Waker) {
-        self.waker.register(waker);
+    /// Has `waker` woken when the answer is cut off; the one before is for the caller to drop.
+    pub(crate) fn register(&mut self, waker: &Waker) -> Option<Waker> {
+        match &self.waker {
+            Some(registered) if registered.will_wake(waker) => None,
+            _ => self.waker.replace(waker.clone()),
+        }
     }
 }

@@ -3,10 +3,7 @@
 use std::{
     borrow::Cow,
     ops::Deref,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use nexios::{CancelReason, CancelToken};
@@ -23,10 +20,8 @@ use super::{
 /// Shared by the service, its handle, its connections and its handlers.
 #[derive(Debug)]
 pub(crate) struct Life {
-    /// The current phase, for those who wait.
+    /// The current phase; what follows from it for a response, its connection is told by an order.
     phase: watch::Sender<Phase>,
-    /// The same as a byte, for those who look at every response.
-    phase_now: AtomicU8,
     /// How often somebody asked for the end.
     stops: watch::Sender<Stops>,
     /// Fires with `Closing`: streams and sockets end, the listener closes.
@@ -66,7 +61,6 @@ impl Life {
     pub(crate) fn new() -> Self {
         Life {
             phase: watch::Sender::new(Phase::Starting),
-            phase_now: AtomicU8::new(Phase::Starting.as_byte()),
             stops: watch::Sender::new(Stops::default()),
             closing: CancelToken::new(),
             cancelling: CancelToken::new(),
@@ -87,14 +81,7 @@ impl Life {
 
     /// Goes to a later phase.
     pub(crate) fn enter(&self, phase: Phase) {
-        // Relaxed: a hint for responses; who needs to know waits at the channel.
-        self.phase_now.fetch_max(phase.as_byte(), Ordering::Relaxed);
         self.phase.send_if_modified(|now| std::mem::replace(now, phase.max(*now)) < phase);
-    }
-
-    /// Whether clients should go elsewhere.
-    pub(crate) fn is_ending(&self) -> bool {
-        self.phase_now.load(Ordering::Relaxed) >= Phase::Draining.as_byte()
     }
 
     /// Asks for the end; each further time hurries it.

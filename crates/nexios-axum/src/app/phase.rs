@@ -30,10 +30,6 @@ pub enum Phase {
 }
 
 impl Phase {
-    pub(crate) fn as_byte(self) -> u8 {
-        self as u8
-    }
-
     /// The phase as a word of the status and the log.
     #[must_use]
     pub fn as_str(self) -> &'static str {

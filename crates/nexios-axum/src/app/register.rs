@@ -11,11 +11,11 @@ use tokio::sync::Notify;
 /// A list of live things in the order in which they came.
 #[derive(Debug)]
 pub(crate) struct Register<T> {
-    shared: Arc<Shared<T>>,
+    ledger: Arc<Ledger<T>>,
 }
 
 #[derive(Debug)]
-struct Shared<T> {
+struct Ledger<T> {
     /// No code of a user runs under this lock; a poisoned list is still whole.
     list: Mutex<List<T>>,
     /// Told after an entry has left the list.
@@ -32,11 +32,11 @@ struct List<T> {
 /// Keeps its value in the list.
 #[derive(Debug)]
 pub(crate) struct Entry<T> {
-    shared: Arc<Shared<T>>,
+    ledger: Arc<Ledger<T>>,
     key: u64,
 }
 
-impl<T> Shared<T> {
+impl<T> Ledger<T> {
     fn list(&self) -> MutexGuard<'_, List<T>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -44,24 +44,24 @@ impl<T> Shared<T> {
 
 impl<T: Clone> Register<T> {
     pub(crate) fn enter(&self, value: T) -> Entry<T> {
-        let mut list = self.shared.list();
+        let mut list = self.ledger.list();
         let key = list.next;
         list.next += 1;
         list.entries.insert(key, value);
-        Entry { shared: self.shared.clone(), key }
+        Entry { ledger: self.ledger.clone(), key }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shared.list().entries.len()
+        self.ledger.list().entries.len()
     }
 
     pub(crate) fn values(&self) -> Vec<T> {
-        self.shared.list().entries.values().cloned().collect()
+        self.ledger.list().entries.values().cloned().collect()
     }
 
     pub(crate) async fn wait_until_empty(&self) {
         loop {
-            let mut left = pin!(self.shared.left.notified());
+            let mut left = pin!(self.ledger.left.notified());
             // Registered before the look, so that an end in between is not missed.
             left.as_mut().enable();
             if self.len() == 0 {
@@ -75,14 +75,14 @@ impl<T: Clone> Register<T> {
 impl<T> Default for Register<T> {
     fn default() -> Self {
         let list = Mutex::new(List { entries: BTreeMap::new(), next: 0 });
-        Register { shared: Arc::new(Shared { list, left: Notify::new() }) }
+        Register { ledger: Arc::new(Ledger { list, left: Notify::new() }) }
     }
 }
 
 impl<T> Drop for Entry<T> {
     fn drop(&mut self) {
-        let value = self.shared.list().entries.remove(&self.key);
+        let value = self.ledger.list().entries.remove(&self.key);
         drop(value);
-        self.shared.left.notify_waiters();
+        self.ledger.left.notify_waiters();
     }
 }

@@ -29,7 +29,7 @@ use super::{
     phase::Phase,
     places::Places,
     report::ShutdownReport,
-    shutdown::{Shutdown, Watched},
+    shutdown::{Shutdown, WatchedRequests},
     signals::Signals,
     watchdog,
 };
@@ -102,10 +102,10 @@ impl NexiosApp {
     }
 
     /// Sees to it that every request hears of the end, and can be waited for.
-    fn watch_requests(&mut self) -> Watched {
+    fn watch_requests(&mut self) -> WatchedRequests {
         let own = AppRequests::Own(RequestLayer::new());
         match std::mem::replace(&mut self.requests, own) {
-            AppRequests::Router(requests, cancelling) => Watched { requests, cancelling },
+            AppRequests::Router(requests, cancelling) => WatchedRequests { requests, cancelling },
             AppRequests::Own(layer) => {
                 let mut layer = layer.shutdown(self.life.cancelling.clone());
                 if let Some(background) = self.backgrounds.first() {
@@ -113,13 +113,13 @@ impl NexiosApp {
                 }
                 let requests = layer.requests();
                 self.router = std::mem::take(&mut self.router).layer(layer);
-                Watched { requests, cancelling: self.life.cancelling.clone() }
+                WatchedRequests { requests, cancelling: self.life.cancelling.clone() }
             }
         }
     }
 
     /// Ends a service that never served: there is nothing to wait for but what its hooks have started.
-    async fn cut_short(mut self, requests: Watched, stops: watch::Receiver<Stops>) -> ShutdownReport {
+    async fn cut_short(mut self, requests: WatchedRequests, stops: watch::Receiver<Stops>) -> ShutdownReport {
         let total = self.limits.cancelling.saturating_add(self.limits.hooks);
         self.limits = Limits { accepting: Duration::ZERO, total, ..self.limits };
         self.into_shutdown(requests).run(Vec::new(), stops).await
@@ -131,8 +131,9 @@ impl NexiosApp {
         for outer in self.outer.drain(..) {
             router = outer(router);
         }
-        let router = self.health.add_to(router, &self.life);
-        let health = self.health.alone(&self.life);
+        // Layers are put around the routes here; without a state, axum would do it anew for every request.
+        let router = self.health.add_to(router, &self.life).with_state(());
+        let health = self.health.alone(&self.life).with_state(());
         let server = Server::new(self.life.clone(), router, health, self.head, self.silence);
         log(|| tracing::info!(%address, "listening"));
         self.life.set_address(address.clone());
@@ -147,7 +148,7 @@ impl NexiosApp {
         Door::new(Arc::new(server), places, self.silence)
     }
 
-    fn into_shutdown(self, requests: Watched) -> Shutdown {
+    fn into_shutdown(self, requests: WatchedRequests) -> Shutdown {
         let NexiosApp { life, limits, backgrounds, strict, .. } = self;
         Shutdown { life, limits, requests, backgrounds, strict }
     }

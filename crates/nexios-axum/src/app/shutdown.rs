@@ -44,14 +44,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 pub(crate) struct Shutdown {
     pub(crate) life: Arc<Life>,
     pub(crate) limits: Limits,
-    pub(crate) requests: Watched,
+    pub(crate) requests: WatchedRequests,
     pub(crate) backgrounds: Vec<Background>,
     /// Whether answers that were cut off make the end a bad one.
     pub(crate) strict: bool,
 }
 
 /// The requests, and the token that ends them.
-pub(crate) struct Watched {
+pub(crate) struct WatchedRequests {
     pub(crate) requests: Requests,
     pub(crate) cancelling: CancelToken,
 }
@@ -93,8 +93,9 @@ impl Shutdown {
         let mut report = ShutdownReport::new(cause, self.strict);
         let accepting = pace.schedule.close - begun;
         log(|| tracing::info!(cause, ?accepting, total = ?self.limits.total, "draining"));
-        self.life.enter(Phase::Draining);
+        // Before the phase: who has seen it may rely on answers that send their clients elsewhere.
         self.life.connections.tell(Order::Drain);
+        self.life.enter(Phase::Draining);
         pace.within(|schedule| schedule.close, pending()).await;
 
         self.end_work(&mut pace, &mut report).await;

@@ -192,19 +192,28 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
 }
 
 /// A stream that tells whether its peer reads what it is sent.
-pub(crate) struct Watched<S> {
-    pub(crate) stream: S,
-    pub(crate) control: Arc<Control>,
+pub(crate) struct WatchedSocket<S> {
+    stream: S,
+    control: Arc<Control>,
+    /// Whether bytes wait for the peer to read them, as far as `control` was told.
+    blocked: bool,
 }
 
-impl<S> Watched<S> {
-    fn seen<T>(&self, written: Poll<T>) -> Poll<T> {
-        self.control.set_blocked(written.is_pending());
+impl<S> WatchedSocket<S> {
+    pub(crate) fn new(stream: S, control: Arc<Control>) -> Self {
+        WatchedSocket { stream, control, blocked: false }
+    }
+
+    fn seen<T>(&mut self, written: Poll<T>) -> Poll<T> {
+        let blocked = written.is_pending();
+        if std::mem::replace(&mut self.blocked, blocked) != blocked {
+            self.control.set_blocked(blocked);
+        }
         written
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedSocket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -216,7 +225,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedSocket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.seen(written)

@@ -15,7 +15,7 @@ pub(super) const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// How a rescued handler ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum Cleanup {
     Finished,
     CutOff,
     Panicked,
@@ -82,12 +82,12 @@ pub(super) fn not_rescued(state: &RequestState) {
 }
 
 /// A rescued handler has ended.
-pub(super) fn rescue_ended(state: &RequestState, ending: Ending, took: Duration) {
+pub(super) fn rescue_ended(state: &RequestState, cleanup: Cleanup, took: Duration) {
     let cleanup_ms = milliseconds(took);
-    match ending {
-        Ending::Finished => line!(info, state, cleanup = "finished", cleanup_ms, "rescued handler ended"),
-        Ending::CutOff => line!(warn, state, cleanup = "cut off", cleanup_ms, "rescued handler ended"),
-        Ending::Panicked => line!(warn, state, cleanup = "panicked", cleanup_ms, "rescued handler ended"),
+    match cleanup {
+        Cleanup::Finished => line!(info, state, cleanup = "finished", cleanup_ms, "rescued handler ended"),
+        Cleanup::CutOff => line!(warn, state, cleanup = "cut off", cleanup_ms, "rescued handler ended"),
+        Cleanup::Panicked => line!(warn, state, cleanup = "panicked", cleanup_ms, "rescued handler ended"),
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::{
     pin::Pin,
+    str::FromStr,
     task::{Context, Poll},
 };
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    http::{HeaderMap, Method, Response, StatusCode, header::CONTENT_LENGTH},
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header::CONTENT_LENGTH},
 };
 use http_body::{Frame, SizeHint};
 use nexios::CancelReason;
@@ -18,14 +19,12 @@ use crate::{answer::grpc, panic::drop_others};
 /// Keeps the request alive until the last byte of its answer is out.
 pub(super) fn watch(live: Live, response: Response<Body>) -> Response<Body> {
     let status = response.status();
-    let grpc_status = grpc_status(response.headers());
+    let (length, grpc_status) = told(response.headers());
     if !is_sent(live.method(), status) || response.body().is_end_stream() {
         access::answered(&live, status.as_u16(), grpc_status, false);
         live.cancel(CancelReason::Finished);
         return response;
     }
-    let length = response.headers().get(CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok());
     // Without the header the server takes the length from the body.
     let left = length.or(response.body().size_hint().exact());
     response.map(|inner| {
@@ -43,9 +42,22 @@ fn is_sent(method: &Method, status: StatusCode) -> bool {
     !bodiless && !upgraded && method != Method::HEAD
 }
 
-/// How a gRPC call ended: it says so before its answer, or after.
-fn grpc_status(headers: &HeaderMap) -> Option<u32> {
-    headers.get(&grpc::STATUS)?.to_str().ok()?.parse().ok()
+/// How many bytes come, and how a gRPC call ended, which says so before its answer or after.
+fn told(headers: &HeaderMap) -> (Option<u64>, Option<u32>) {
+    let (mut length, mut grpc_status) = (None, None);
+    // There are few: comparing names is cheaper than two look-ups.
+    for (name, value) in headers {
+        if name == CONTENT_LENGTH {
+            length = length.or_else(|| number(value));
+        } else if name == grpc::STATUS {
+            grpc_status = grpc_status.or_else(|| number(value));
+        }
+    }
+    (length, grpc_status)
+}
+
+fn number<N: FromStr>(value: &HeaderValue) -> Option<N> {
+    value.to_str().ok()?.parse().ok()
 }
 
 struct WatchedBody {
@@ -72,7 +84,7 @@ impl Sending {
     /// Takes note of a frame, and of what its body says after it.
     fn note(&mut self, frame: &Frame<Bytes>, rest: &SizeHint) {
         if let Some(trailers) = frame.trailers_ref() {
-            self.grpc_status = grpc_status(trailers).or(self.grpc_status);
+            self.grpc_status = told(trailers).1.or(self.grpc_status);
             self.whole = true;
         }
         if let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{
     access, body,
     requests::count,
-    rescue::{self, Work},
+    rescue::{self, ScopedHandler},
     state::{Live, Stop},
 };
 use crate::{
@@ -36,7 +36,7 @@ pub struct RequestFuture<E: 'static> {
 enum Stage<E: 'static> {
     Open(Open<E>),
     /// A layer outside watches over the request already.
-    Passing(Work<E>),
+    Passing(ScopedHandler<E>),
     Ended,
 }
 
@@ -56,13 +56,13 @@ struct Open<E: 'static> {
 
 enum Source<E: 'static> {
     /// The handler.
-    Handler(Work<E>),
+    Handler(ScopedHandler<E>),
     /// There is none, for this reason.
     Refusal(CancelReason),
 }
 
 /// How a request comes to its answer.
-enum Outcome<E> {
+enum Conclusion<E> {
     Answered(Response<Body>),
     Failed(E),
     Panicked(Box<dyn Any + Send>),
@@ -72,16 +72,16 @@ enum Outcome<E> {
 }
 
 impl<E: 'static> RequestFuture<E> {
-    pub(super) fn new(live: Live, work: Work<E>) -> Self {
-        RequestFuture::open(live, Source::Handler(work))
+    pub(super) fn new(live: Live, handler: ScopedHandler<E>) -> Self {
+        RequestFuture::open(live, Source::Handler(handler))
     }
 
     pub(super) fn refused(live: Live, reason: CancelReason) -> Self {
         RequestFuture::open(live, Source::Refusal(reason))
     }
 
-    pub(super) fn passing(work: Work<E>) -> Self {
-        RequestFuture { stage: Stage::Passing(work) }
+    pub(super) fn passing(handler: ScopedHandler<E>) -> Self {
+        RequestFuture { stage: Stage::Passing(handler) }
     }
 
     fn open(live: Live, source: Source<E>) -> Self {
@@ -91,34 +91,34 @@ impl<E: 'static> RequestFuture<E> {
 }
 
 impl<E: 'static> Open<E> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome<E>> {
-        let outcome = self.poll_source(cx);
-        if outcome.is_ready() {
-            return outcome;
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Conclusion<E>> {
+        let conclusion = self.poll_source(cx);
+        if conclusion.is_ready() {
+            return conclusion;
         }
         if self.live.is_gone() {
-            return Poll::Ready(Outcome::Left);
+            return Poll::Ready(Conclusion::Left);
         }
         let Poll::Ready(reason) = self.poll_stop(cx) else { return Poll::Pending };
         self.live.cancel(reason);
         // What the handler has to say to this counts, if it says it now.
         match self.poll_source(cx) {
-            Poll::Pending => Poll::Ready(Outcome::Stopped(reason)),
-            outcome => outcome,
+            Poll::Pending => Poll::Ready(Conclusion::Stopped(reason)),
+            conclusion => conclusion,
         }
     }
 
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Outcome<E>> {
-        let work = match &mut self.source {
-            Source::Handler(work) => work,
-            Source::Refusal(reason) => return Poll::Ready(Outcome::Stopped(*reason)),
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Conclusion<E>> {
+        let handler = match &mut self.source {
+            Source::Handler(handler) => handler,
+            Source::Refusal(reason) => return Poll::Ready(Conclusion::Stopped(*reason)),
         };
         self.begun = true;
-        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(response))) => Poll::Ready(Outcome::Answered(response)),
-            Ok(Poll::Ready(Err(error))) => Poll::Ready(Outcome::Failed(error)),
-            Err(payload) => Poll::Ready(Outcome::Panicked(payload)),
+            Ok(Poll::Ready(Ok(response))) => Poll::Ready(Conclusion::Answered(response)),
+            Ok(Poll::Ready(Err(error))) => Poll::Ready(Conclusion::Failed(error)),
+            Err(payload) => Poll::Ready(Conclusion::Panicked(payload)),
         }
     }
 
@@ -132,10 +132,10 @@ impl<E: 'static> Open<E> {
         self.stop.as_mut().map_or(Poll::Pending, |stop| poll_punctual(Pin::new(stop), cx))
     }
 
-    fn end(self, outcome: Outcome<E>) -> Result<Response<Body>, E> {
+    fn end(self, conclusion: Conclusion<E>) -> Result<Response<Body>, E> {
         let Open { live, source, .. } = self;
-        match outcome {
-            Outcome::Answered(response) => {
+        match conclusion {
+            Conclusion::Answered(response) => {
                 drop_others(source);
                 if live.is_gone() {
                     // An answer that nobody receives, to a request of which a part is missing.
@@ -145,13 +145,13 @@ impl<E: 'static> Open<E> {
                 }
                 Ok(body::watch(live, response))
             }
-            Outcome::Failed(error) => {
+            Conclusion::Failed(error) => {
                 drop_others(source);
                 access::failed(&live);
                 live.cancel(CancelReason::OwnerDropped);
                 Err(error)
             }
-            Outcome::Panicked(payload) => {
+            Conclusion::Panicked(payload) => {
                 drop_others(source);
                 count(&live.requests().totals().panicked);
                 live.cancel(CancelReason::OwnerDropped);
@@ -159,19 +159,19 @@ impl<E: 'static> Open<E> {
                 let response = live.answer(problem);
                 Ok(body::watch(live, response))
             }
-            Outcome::Stopped(reason) => {
+            Conclusion::Stopped(reason) => {
                 let totals = live.requests().totals();
                 count(if reason == CancelReason::Deadline { &totals.expired } else { &totals.shut_down });
-                if let Source::Handler(work) = source {
-                    rescue::start(&live, work, reason);
+                if let Source::Handler(handler) = source {
+                    rescue::start(&live, handler, reason);
                 }
                 let response = live.answer(Problem::from(Interrupted::from(reason)));
                 Ok(body::watch(live, response))
             }
-            Outcome::Left => {
+            Conclusion::Left => {
                 note_gone(&live);
-                if let Source::Handler(work) = source {
-                    rescue::start(&live, work, CancelReason::ClientDisconnected);
+                if let Source::Handler(handler) = source {
+                    rescue::start(&live, handler, CancelReason::ClientDisconnected);
                 }
                 Ok(live.answer(Problem::bad_request("The request ended before it was complete.")))
             }
@@ -188,7 +188,7 @@ impl<E: 'static> Open<E> {
             CancelReason::ClientDisconnected
         };
         match self.source {
-            Source::Handler(work) if self.begun => rescue::start(&self.live, work, reason),
+            Source::Handler(handler) if self.begun => rescue::start(&self.live, handler, reason),
             source => {
                 self.live.cancel(reason);
                 drop_others(source);
@@ -207,14 +207,14 @@ impl<E: 'static> Future for RequestFuture<E> {
     type Output = Result<Response<Body>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = match &mut self.stage {
+        let conclusion = match &mut self.stage {
             Stage::Open(open) => open.poll(cx),
-            Stage::Passing(work) => return work.as_mut().poll(cx),
+            Stage::Passing(handler) => return handler.as_mut().poll(cx),
             Stage::Ended => panic!("a request's future is not polled after its answer"),
         };
-        let Poll::Ready(outcome) = outcome else { return Poll::Pending };
+        let Poll::Ready(conclusion) = conclusion else { return Poll::Pending };
         match std::mem::replace(&mut self.stage, Stage::Ended) {
-            Stage::Open(open) => Poll::Ready(open.end(outcome)),
+            Stage::Open(open) => Poll::Ready(open.end(conclusion)),
             _ => unreachable!("it was open a moment ago"),
         }
     }

@@ -31,25 +31,3 @@ pub enum OnDisconnect {
     /// The token fires and the handler is dropped at once, where it awaits.
     Immediate,
 }
-
-impl OnDisconnect {
-    /// Packs the policy into a number: 0 immediate, the greatest detached, others the grace in microseconds
-    /// plus one.
-    pub(super) fn to_bits(self) -> u64 {
-        match self {
-            OnDisconnect::Immediate => 0,
-            OnDisconnect::Detached => u64::MAX,
-            OnDisconnect::Cooperative { grace } => u64::try_from(grace.as_micros())
-                .map_or(u64::MAX - 1, |grace| grace.saturating_add(1).min(u64::MAX - 1)),
-        }
-    }
-
-    /// Reads what [`to_bits`](Self::to_bits) packed.
-    pub(super) fn from_bits(bits: u64) -> Self {
-        match bits {
-            0 => OnDisconnect::Immediate,
-            u64::MAX => OnDisconnect::Detached,
-            grace => OnDisconnect::Cooperative { grace: Duration::from_micros(grace - 1) },
-        }
-    }
-}

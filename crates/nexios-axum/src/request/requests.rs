@@ -6,8 +6,8 @@
 //!    dropped.
 //! 2. A handler that is rescued is counted as rescued before its request stops to be counted as live, so nobody
 //!    who reads `live` first and `rescued` second misses it.
-//! 3. Whoever waits for idleness has said so before it looks at the counts; whoever lowers a count to zero looks
-//!    afterwards for somebody who waits.
+//! 3. Whoever waits for idleness is registered before it looks at the counts; whoever lowers a count to zero wakes
+//!    those who are registered afterwards.
 
 use std::{
     fmt,
@@ -28,18 +28,16 @@ use crate::punctual::punctual;
 /// Clones are the same handle.
 #[derive(Clone)]
 pub struct Requests {
-    shared: Arc<Shared>,
+    counts: Arc<Counts>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct Counts {
     /// Requests whose answer has not been sent to its end.
     live: AtomicUsize,
     /// Handlers that go on without a client.
     rescued: AtomicUsize,
-    /// Callers of `idle` that have not returned.
-    waiting: AtomicUsize,
-    /// Wakes them.
+    /// Wakes the callers of `idle`.
     idle: Notify,
     /// Fires when rescued handlers are to be dropped.
     abort: CancelToken,
@@ -111,20 +109,20 @@ pub struct RequestStats {
 
 impl Requests {
     pub(super) fn new() -> Self {
-        Requests { shared: Arc::default() }
+        Requests { counts: Arc::default() }
     }
 
     /// Requests between their head and the last byte of their answer.
     #[must_use]
     pub fn live(&self) -> usize {
         // SeqCst, here and in `rescued`: see invariants 2 and 3.
-        self.shared.live.load(Ordering::SeqCst)
+        self.counts.live.load(Ordering::SeqCst)
     }
 
     /// Handlers that go on without a client.
     #[must_use]
     pub fn rescued(&self) -> usize {
-        self.shared.rescued.load(Ordering::SeqCst)
+        self.counts.rescued.load(Ordering::SeqCst)
     }
 
     /// Waits until no request is live and no handler rescued.
@@ -133,9 +131,8 @@ impl Requests {
     ///
     /// Safe: dropping the future only stops waiting.
     pub async fn idle(&self) {
-        let _waiting = Waiting::new(&self.shared.waiting);
         loop {
-            let mut idle = pin!(self.shared.idle.notified());
+            let mut idle = pin!(self.counts.idle.notified());
             // Registered before the look, so that an end in between is not missed.
             idle.as_mut().enable();
             if self.live() == 0 && self.rescued() == 0 {
@@ -150,12 +147,12 @@ impl Requests {
     ///
     /// This is the last step of a shutdown. Live requests are left to whoever drops their connections.
     pub fn abort_rescued(&self) {
-        self.shared.abort.cancel(CancelReason::Shutdown);
+        self.counts.abort.cancel(CancelReason::Shutdown);
     }
 
     /// Notes a handler that the shutdown has cut off.
     pub(super) fn note_cut_off(&self, name: impl FnOnce() -> String) {
-        let mut cut_off = self.shared.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cut_off = self.counts.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
         cut_off.count += 1;
         if cut_off.names.len() < MOST_NAMES {
             cut_off.names.push(name());
@@ -164,7 +161,7 @@ impl Requests {
 
     /// The handlers that the shutdown has cut off, by name.
     pub(crate) fn take_cut_off(&self) -> Vec<String> {
-        let mut cut_off = self.shared.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cut_off = self.counts.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
         let CutOff { mut names, count } = std::mem::take(&mut *cut_off);
         if count > names.len() {
             names.push(format!("{} more requests", count - names.len()));
@@ -177,7 +174,7 @@ impl Requests {
     pub fn stats(&self) -> RequestStats {
         // Relaxed: see `count`.
         let read = |total: &AtomicU64| total.load(Ordering::Relaxed);
-        let totals = &self.shared.totals;
+        let totals = &self.counts.totals;
         RequestStats {
             live: self.live(),
             rescued: self.rescued(),
@@ -195,39 +192,39 @@ impl Requests {
     }
 
     pub(super) fn totals(&self) -> &Totals {
-        &self.shared.totals
+        &self.counts.totals
     }
 
     /// Counts one more live request; [`leave`](Self::leave) must follow.
     pub(super) fn enter(&self) {
-        self.shared.live.fetch_add(1, Ordering::SeqCst);
-        count(&self.shared.totals.started);
+        self.counts.live.fetch_add(1, Ordering::SeqCst);
+        count(&self.counts.totals.started);
     }
 
     /// Counts one live request less.
     pub(super) fn leave(&self) {
-        self.lower(&self.shared.live);
+        self.lower(&self.counts.live);
     }
 
     /// Counts a handler as rescued until the returned value is dropped; None if `limit` are already.
     pub(super) fn try_rescue(&self, limit: usize) -> Option<Rescued> {
-        if self.shared.abort.is_cancelled() {
+        if self.counts.abort.is_cancelled() {
             return None;
         }
         let below = |rescued| (rescued < limit).then_some(rescued + 1);
-        self.shared.rescued.fetch_update(Ordering::SeqCst, Ordering::SeqCst, below).ok()?;
-        count(&self.shared.totals.rescues);
+        self.counts.rescued.fetch_update(Ordering::SeqCst, Ordering::SeqCst, below).ok()?;
+        count(&self.counts.totals.rescues);
         Some(Rescued { requests: self.clone() })
     }
 
     /// Fires when rescued handlers are to be dropped.
     pub(super) fn abort(&self) -> &CancelToken {
-        &self.shared.abort
+        &self.counts.abort
     }
 
     fn lower(&self, count: &AtomicUsize) {
-        if count.fetch_sub(1, Ordering::SeqCst) == 1 && self.shared.waiting.load(Ordering::SeqCst) > 0 {
-            self.shared.idle.notify_waiters();
+        if count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.counts.idle.notify_waiters();
         }
     }
 }
@@ -248,22 +245,6 @@ pub(super) struct Rescued {
 
 impl Drop for Rescued {
     fn drop(&mut self) {
-        self.requests.lower(&self.requests.shared.rescued);
-    }
-}
-
-/// One caller of `idle`.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::SeqCst);
-        Waiting(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.requests.lower(&self.requests.counts.rescued);
     }
 }

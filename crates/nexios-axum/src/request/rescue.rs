@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    access::{self, Ending},
+    access::{self, Cleanup},
     policy::OnDisconnect,
     requests::{Rescued, count},
     state::RequestState,
@@ -29,10 +29,10 @@ use tokio::{
 };
 
 /// A handler in its request's scope; it yields the answer.
-pub(super) type Work<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
+pub(super) type ScopedHandler<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
 
 /// Lets a handler that was polled before go on as its policy says, for `reason`.
-pub(super) fn start<E: 'static>(state: &Arc<RequestState>, work: Work<E>, reason: CancelReason) {
+pub(super) fn start<E: 'static>(state: &Arc<RequestState>, handler: ScopedHandler<E>, reason: CancelReason) {
     let policy = state.policy();
     // One whose deadline has passed or whose service shuts down finds that out by itself, at its first turn.
     let detached = policy == OnDisconnect::Detached;
@@ -40,7 +40,7 @@ pub(super) fn start<E: 'static>(state: &Arc<RequestState>, work: Work<E>, reason
         state.cancel(reason);
     }
     if policy == OnDisconnect::Immediate {
-        drop_others(work);
+        drop_others(handler);
         return;
     }
     let requests = state.requests();
@@ -53,14 +53,14 @@ pub(super) fn start<E: 'static>(state: &Arc<RequestState>, work: Work<E>, reason
         state.note_if_shut_down();
         state.cancel(reason);
         access::not_rescued(state);
-        drop_others(work);
+        drop_others(handler);
         return;
     };
     let rescue = Rescue { state: state.clone(), ended: false, _rescued: rescued };
-    runtime.spawn(state.span().instrument(run(rescue, work, detached)));
+    runtime.spawn(state.span().instrument(run(rescue, handler, detached)));
 }
 
-async fn run<E>(mut rescue: Rescue, work: Work<E>, detached: bool) {
+async fn run<E>(mut rescue: Rescue, handler: ScopedHandler<E>, detached: bool) {
     let state = rescue.state.clone();
     let begun = Instant::now();
     let cut = async {
@@ -74,23 +74,23 @@ async fn run<E>(mut rescue: Rescue, work: Work<E>, detached: bool) {
         sleep(grace(&state)).await;
     };
     let (cut, abort) = (pin!(cut), pin!(state.requests().abort().cancelled()));
-    // The work may use up the budget of a poll, and would then never be cut off.
+    // The handler may use up the budget of a poll, and would then never be cut off.
     let end = punctual(select(cut, abort));
-    let ending = match select(AssertUnwindSafe(work).catch_unwind(), end).await {
+    let cleanup = match select(AssertUnwindSafe(handler).catch_unwind(), end).await {
         Either::Left((Ok(answer), _)) => {
             drop_others(answer);
-            Ending::Finished
+            Cleanup::Finished
         }
         Either::Left((Err(payload), _)) => {
             drop(panic_problem(payload));
-            Ending::Panicked
+            Cleanup::Panicked
         }
-        Either::Right((_, work)) => {
-            drop_others(work);
-            Ending::CutOff
+        Either::Right((_, handler)) => {
+            drop_others(handler);
+            Cleanup::CutOff
         }
     };
-    rescue.end(ending, begun);
+    rescue.end(cleanup, begun);
 }
 
 fn grace(state: &RequestState) -> std::time::Duration {
@@ -108,19 +108,19 @@ struct Rescue {
 }
 
 impl Rescue {
-    fn end(&mut self, ending: Ending, begun: Instant) {
+    fn end(&mut self, cleanup: Cleanup, begun: Instant) {
         self.ended = true;
         let totals = self.state.requests().totals();
-        match ending {
-            Ending::Finished => {}
-            Ending::CutOff => {
+        match cleanup {
+            Cleanup::Finished => {}
+            Cleanup::CutOff => {
                 count(&totals.cut_off);
                 self.state.note_if_shut_down();
             }
-            Ending::Panicked => count(&totals.panicked),
+            Cleanup::Panicked => count(&totals.panicked),
         }
         self.state.cancel(CancelReason::Finished);
-        access::rescue_ended(&self.state, ending, begun.elapsed());
+        access::rescue_ended(&self.state, cleanup, begun.elapsed());
     }
 }
 

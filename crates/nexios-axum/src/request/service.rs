@@ -9,11 +9,12 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     http::{Request, Response},
 };
+use futures_util::TryFutureExt;
 use tower_service::Service;
 
 use super::{
     future::RequestFuture,
-    settings::Shared,
+    settings::Supervisor,
     state::{Live, RequestState},
     upload,
 };
@@ -28,12 +29,12 @@ struct WatchedOver;
 #[derive(Clone)]
 pub struct RequestService<S> {
     inner: Inner<S>,
-    shared: Arc<Shared>,
+    supervisor: Arc<Supervisor>,
 }
 
 impl<S> RequestService<S> {
-    pub(super) fn new(inner: S, shared: Arc<Shared>) -> Self {
-        RequestService { inner: Inner::new(inner), shared }
+    pub(super) fn new(inner: S, supervisor: Arc<Supervisor>) -> Self {
+        RequestService { inner: Inner::new(inner), supervisor }
     }
 }
 
@@ -59,20 +60,21 @@ where
         if request.extensions_mut().insert(WatchedOver).is_some()
             && let Some(outer) = RequestState::current()
         {
-            outer.adopt(&self.shared.settings);
+            outer.adopt(&self.supervisor.settings);
             let response = self.inner.call(request.map(Body::new));
             // The scope around this one has the outer layer's limit.
-            let work = outer.scope().run(async move { Ok(response.await?.map(Body::new)) });
+            let work = outer.scope().run(response.map_ok(|response| response.map(Body::new)));
             return RequestFuture::passing(Box::pin(work));
         }
-        let live = Live::enter(RequestState::new(&request, &self.shared));
+        let live = Live::enter(&request, &self.supervisor);
         if let Some(reason) = live.refusal() {
             return RequestFuture::refused(live, reason);
         }
         // Scope and all are inside the box, so that they go along when the handler is rescued.
         let request = upload::watch(&live, request);
         let response = live.call(|| self.inner.call(request));
-        let work = live.run(async move { Ok(response.await?.map(Body::new)) });
+        // Not an `async` block, which would hold the future twice: as what it has captured and as what it awaits.
+        let work = live.run(response.map_ok(|response| response.map(Body::new)));
         RequestFuture::new(live, Box::pin(work))
     }
 }
@@ -81,7 +83,7 @@ impl<S: fmt::Debug> fmt::Debug for RequestService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestService")
             .field("inner", &self.inner)
-            .field("requests", &self.shared.requests)
+            .field("requests", &self.supervisor.requests)
             .finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@ use crate::{DeadlineHeader, answer::Render};
 
 /// What all requests of a layer share.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub(crate) struct Supervisor {
     pub(super) settings: Settings,
     pub(super) requests: Requests,
 }

@@ -6,24 +6,31 @@ use std::{
     task::{Context, Poll},
 };
 
-use tracing::{Span, span::Entered};
+use tracing::{Span, level_filters::LevelFilter, span::Entered};
 
 use crate::log::log;
 
 /// The span that was current when a request came; its lines and its rescue belong there.
 ///
-/// Cloning, entering, leaving and dropping a span all call the subscriber, so each has a guard.
+/// Cloning, entering, leaving and dropping a span all call the subscriber, so each has a guard. Where there is no span
+/// there is nobody to call, and no guard is paid for.
 pub(super) struct RequestSpan(Span);
 
 impl RequestSpan {
     pub(super) fn current() -> Self {
-        let mut current = None;
-        log(|| current = Some(Span::current()));
-        RequestSpan(current.unwrap_or_else(Span::none))
+        let mut current = Span::none();
+        // Where no level is on, nobody has made a span.
+        if LevelFilter::current() != LevelFilter::OFF {
+            log(|| current = Span::current());
+        }
+        RequestSpan(current)
     }
 
     /// Calls `inside` in the span.
     pub(super) fn within<T>(&self, inside: impl FnOnce() -> T) -> T {
+        if self.0.is_none() {
+            return inside();
+        }
         let mut entered = Leave(None);
         log(|| entered.0 = Some(self.0.enter()));
         inside()
@@ -31,16 +38,18 @@ impl RequestSpan {
 
     /// Polls `future` in the span.
     pub(super) fn instrument<F: Future>(&self, future: F) -> Instrumented<F> {
-        let mut span = None;
-        log(|| span = Some(self.0.clone()));
-        Instrumented { future: Box::pin(future), span: RequestSpan(span.unwrap_or_else(Span::none)) }
+        let mut span = Span::none();
+        log(|| span = self.0.clone());
+        Instrumented { future: Box::pin(future), span: RequestSpan(span) }
     }
 }
 
 impl Drop for RequestSpan {
     fn drop(&mut self) {
-        let span = std::mem::replace(&mut self.0, Span::none());
-        log(|| drop(span));
+        if !self.0.is_none() {
+            let span = std::mem::replace(&mut self.0, Span::none());
+            log(|| drop(span));
+        }
     }
 }
 

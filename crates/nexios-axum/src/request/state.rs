@@ -4,16 +4,13 @@ use std::{
     net::IpAddr,
     ops::Deref,
     pin::{Pin, pin},
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use axum::{
     extract::MatchedPath,
-    http::{Method, Request, Uri},
+    http::{Method, Request, uri::PathAndQuery},
     response::Response,
 };
 use futures_util::future::{Either, select};
@@ -23,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     policy::OnDisconnect,
     requests::{Requests, count},
-    settings::{Settings, Shared},
+    settings::{Settings, Supervisor},
     span::RequestSpan,
 };
 use crate::{Deadline, DeadlineHeader, DeadlineSource, Problem, answer::Asker, log::log};
@@ -33,21 +30,18 @@ tokio::task_local! {
     static CURRENT: Arc<RequestState>;
 }
 
-/// No limit of the server's own.
-const UNLIMITED: u64 = u64::MAX;
-
 /// For so long a gRPC call may go on after the deadline that its client has sent. The client looks at its own clock
 /// and should be the first to know; an answer of ours that came a moment before would be one of two that race.
 const AFTER_THE_CLIENT: Duration = Duration::from_millis(20);
 
-/// What is known about one request, shared by its guard, its route layers and its extractors.
+/// What is known about one request, supervisor by its guard, its route layers and its extractors.
 pub(crate) struct RequestState {
     /// The layer.
-    shared: Arc<Shared>,
+    supervisor: Arc<Supervisor>,
     /// For the log.
     method: Method,
-    /// For the log.
-    uri: Uri,
+    /// For the log; none of an address without one.
+    path: Option<PathAndQuery>,
     /// The route that it matched; none if it matched none, or the layer is outside the router.
     route: Option<MatchedPath>,
     /// The address of who asked, if it is known.
@@ -58,23 +52,21 @@ pub(crate) struct RequestState {
     span: RequestSpan,
     /// When the head of the request was there.
     received: Instant,
-    /// How long the client wants to wait, and how it said so.
-    wish: Option<(Duration, DeadlineHeader)>,
-    /// How long the server lets the request take, in microseconds, or `UNLIMITED`. A route may change it before
-    /// its handler runs.
-    limit: AtomicU64,
-    /// An `OnDisconnect`, packed. A route may change it.
-    policy: AtomicU64,
-    /// Whether the client was found gone while its request was read.
-    gone: AtomicBool,
-    /// The registry of a layer inside this one, which is nearer to the handler.
-    background: OnceLock<Background>,
-    /// Token and reason, which meet under this lock: one of them sees the other.
-    signal: Mutex<Signal>,
+    /// Until when the client waits, and how it said so.
+    wish: Option<(Instant, DeadlineHeader)>,
+    terms: Mutex<Terms>,
 }
 
-#[derive(Default)]
-struct Signal {
+/// What changes while a request is under way.
+struct Terms {
+    /// Until when the server lets the request go on. A route may change it before its handler runs.
+    limit: Option<Instant>,
+    /// What becomes of its handler. A route may change it.
+    policy: OnDisconnect,
+    /// The registry of a layer inside this one, which is nearer to the handler.
+    background: Option<Background>,
+    /// Whether the client was found gone while its request was read.
+    gone: bool,
     /// Made when first asked for: most requests end before anybody wants to know when to stop.
     token: Option<CancelToken>,
     /// Why the request ended; the first reason stays.
@@ -85,29 +77,35 @@ struct Signal {
 pub(super) type Stop = Pin<Box<dyn Future<Output = CancelReason> + Send>>;
 
 impl RequestState {
-    pub(super) fn new<B>(request: &Request<B>, shared: &Arc<Shared>) -> Self {
-        let Shared { settings, requests } = &**shared;
+    fn new<B>(request: &Request<B>, supervisor: &Arc<Supervisor>) -> Self {
+        let Supervisor { settings, requests } = &**supervisor;
         let (wish, malformed) = DeadlineHeader::earliest(&settings.headers, request.headers());
         for header in malformed {
             count(&requests.totals().malformed_deadlines);
             let header = header.name().as_str();
             log(|| tracing::debug!(header, "a deadline that cannot be read is ignored"));
         }
+        let received = Instant::now();
+        let terms = Terms {
+            limit: settings.deadline.and_then(|limit| received.checked_add(limit)),
+            policy: OnDisconnect::Cooperative { grace: settings.grace() },
+            background: None,
+            gone: false,
+            token: None,
+            reason: None,
+        };
         RequestState {
-            shared: shared.clone(),
+            supervisor: supervisor.clone(),
             method: request.method().clone(),
-            uri: request.uri().clone(),
+            path: request.uri().path_and_query().cloned(),
             route: request.extensions().get::<MatchedPath>().cloned(),
             client: settings.proxies.client(request.extensions(), request.headers()),
             asker: Asker::of(request, settings.render.as_ref()),
             span: RequestSpan::current(),
-            received: Instant::now(),
-            wish,
-            limit: AtomicU64::new(packed(settings.deadline)),
-            policy: AtomicU64::new(OnDisconnect::Cooperative { grace: settings.grace() }.to_bits()),
-            gone: AtomicBool::new(false),
-            background: OnceLock::new(),
-            signal: Mutex::default(),
+            received,
+            // One beyond the end of the clock is none.
+            wish: wish.and_then(|(time, header)| Some((received.checked_add(time)?, header))),
+            terms: Mutex::new(terms),
         }
     }
 
@@ -126,12 +124,17 @@ impl RequestState {
         CURRENT.scope(self.clone(), self.scope().run(future))
     }
 
+    fn terms(&self) -> MutexGuard<'_, Terms> {
+        // Plain data; a poisoned one is still whole.
+        self.terms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn settings(&self) -> &Settings {
-        &self.shared.settings
+        &self.supervisor.settings
     }
 
     pub(super) fn requests(&self) -> &Requests {
-        &self.shared.requests
+        &self.supervisor.requests
     }
 
     pub(super) fn method(&self) -> &Method {
@@ -139,7 +142,7 @@ impl RequestState {
     }
 
     pub(super) fn path(&self) -> &str {
-        self.uri.path()
+        self.path.as_ref().map_or("", PathAndQuery::path)
     }
 
     pub(super) fn client(&self) -> Option<IpAddr> {
@@ -172,36 +175,32 @@ impl RequestState {
     }
 
     pub(crate) fn background(&self) -> Background {
-        let own = self.background.get().or(self.settings().background.as_ref());
-        own.unwrap_or_else(|| Background::global()).clone()
+        let inner = self.terms().background.clone();
+        let own = inner.or_else(|| self.settings().background.clone());
+        own.unwrap_or_else(|| Background::global().clone())
     }
 
     pub(crate) fn deadline(&self) -> Deadline {
-        let client = self.wish.map(|(limit, header)| (limit, DeadlineSource::Client(header)));
-        // Relaxed: written and read on the way of one request.
-        let server =
-            unpacked(self.limit.load(Ordering::Relaxed)).map(|limit| (limit, DeadlineSource::Server));
-        let first = match (client, server) {
-            (Some(client), Some(server)) if client.0 < server.0 => Some(client),
-            (client, server) => server.or(client),
-        };
-        Deadline::after(self.received, first)
+        let server = self.terms().limit;
+        match self.wish {
+            Some((client, header)) if server.is_none_or(|server| client < server) => {
+                Deadline::of(DeadlineSource::Client(header), Some(client))
+            }
+            _ => Deadline::of(DeadlineSource::Server, server),
+        }
     }
 
     /// Replaces the server's own limit.
     pub(crate) fn set_limit(&self, limit: Option<Duration>) {
-        // Relaxed: see `deadline`.
-        self.limit.store(packed(limit), Ordering::Relaxed);
+        self.terms().limit = limit.and_then(|limit| self.received.checked_add(limit));
     }
 
     pub(super) fn policy(&self) -> OnDisconnect {
-        // Relaxed: as `deadline`.
-        OnDisconnect::from_bits(self.policy.load(Ordering::Relaxed))
+        self.terms().policy
     }
 
     pub(super) fn set_policy(&self, policy: OnDisconnect) {
-        // Relaxed: as `deadline`.
-        self.policy.store(policy.to_bits(), Ordering::Relaxed);
+        self.terms().policy = policy;
     }
 
     /// Takes over what another layer inside sets: it is nearer to the handler.
@@ -209,24 +208,22 @@ impl RequestState {
         if inner.deadline.is_some() {
             self.set_limit(inner.deadline);
         }
+        let mut terms = self.terms();
         if let Some(grace) = inner.grace {
-            self.set_policy(OnDisconnect::Cooperative { grace });
+            terms.policy = OnDisconnect::Cooperative { grace };
         }
-        if let Some(background) = &inner.background {
-            // Only the first counts, if there are more than one inside.
-            let _ = self.background.set(background.clone());
-        }
+        // Only the first counts, if there are more than one inside.
+        terms.background = terms.background.take().or_else(|| inner.background.clone());
     }
 
     /// Notes that the client went away while its request was read.
     pub(super) fn set_gone(&self) {
-        // Release pairs with the acquire in `is_gone`: who sees it sees the body's error as well.
-        self.gone.store(true, Ordering::Release);
+        self.terms().gone = true;
     }
 
     /// Whether the client went away while its request was read.
     pub(super) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+        self.terms().gone
     }
 
     /// The scope of the handler.
@@ -236,10 +233,11 @@ impl RequestState {
 
     /// Fires the request's token, if anybody has asked for it or ever will.
     pub(super) fn cancel(&self, reason: CancelReason) {
-        let mut signal = self.signal.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = *signal.reason.get_or_insert(reason);
-        let token = signal.token.clone();
-        drop(signal);
+        let mut terms = self.terms();
+        let reason = *terms.reason.get_or_insert(reason);
+        let token = terms.token.clone();
+        // Who waits for the token is woken outside the lock: it may ask for the deadline at once.
+        drop(terms);
         if let Some(token) = token {
             token.cancel(reason);
         }
@@ -265,11 +263,9 @@ impl RequestState {
         let deadline = self.deadline();
         match deadline.source() {
             Some(DeadlineSource::Client(DeadlineHeader::GrpcTimeout)) if self.asker.is_grpc() => {
-                // The server's own limit is not put off for it.
-                let limit = unpacked(self.limit.load(Ordering::Relaxed));
-                let limit = limit.and_then(|limit| self.received.checked_add(limit));
                 let late = deadline.at().and_then(|at| at.checked_add(AFTER_THE_CLIENT));
-                [late, limit].into_iter().flatten().min()
+                // The server's own limit is not put off for it.
+                [late, self.terms().limit].into_iter().flatten().min()
             }
             _ => deadline.at(),
         }
@@ -298,12 +294,13 @@ async fn deadline(at: Instant) -> CancelReason {
 
 impl TokenSource for RequestState {
     fn token(&self) -> CancelToken {
-        let mut signal = self.signal.lock().unwrap_or_else(PoisonError::into_inner);
         let shutdown = self.settings().shutdown.as_ref();
         let make = || shutdown.map_or_else(CancelToken::new, CancelToken::child);
-        let token = signal.token.get_or_insert_with(make).clone();
-        let reason = signal.reason;
-        drop(signal);
+        // Token and reason meet under the lock: whoever comes second, here or in `cancel`, sees the other.
+        let mut terms = self.terms();
+        let token = terms.token.get_or_insert_with(make).clone();
+        let reason = terms.reason;
+        drop(terms);
         if let Some(reason) = reason {
             token.cancel(reason);
         }
@@ -320,23 +317,16 @@ impl fmt::Debug for RequestState {
     }
 }
 
-fn packed(limit: Option<Duration>) -> u64 {
-    limit.and_then(|limit| u64::try_from(limit.as_micros()).ok()).unwrap_or(UNLIMITED)
-}
-
-fn unpacked(limit: u64) -> Option<Duration> {
-    (limit != UNLIMITED).then(|| Duration::from_micros(limit))
-}
-
 /// A request that is counted as live until this is dropped.
 pub(super) struct Live {
     state: Arc<RequestState>,
 }
 
 impl Live {
-    pub(super) fn enter(state: RequestState) -> Self {
-        state.requests().enter();
-        Live { state: Arc::new(state) }
+    pub(super) fn enter<B>(request: &Request<B>, supervisor: &Arc<Supervisor>) -> Self {
+        let state = Arc::new(RequestState::new(request, supervisor));
+        supervisor.requests.enter();
+        Live { state }
     }
 }
 

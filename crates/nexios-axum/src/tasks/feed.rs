@@ -33,11 +33,11 @@ pub(super) struct Feed {
     background: Background,
     /// Most subscribers at a time.
     limit: usize,
-    shared: Mutex<Shared>,
+    subscribers: Mutex<Subscribers>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct Subscribers {
     /// What each subscriber has not fetched yet.
     mailboxes: HashMap<Subscriber, Mailbox>,
     /// The number of the next subscriber.
@@ -70,32 +70,32 @@ struct News {
 
 impl Feed {
     pub(super) fn new(background: Background, limit: usize) -> Self {
-        Feed { background, limit, shared: Mutex::default() }
+        Feed { background, limit, subscribers: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shared> {
+    fn lock(&self) -> MutexGuard<'_, Subscribers> {
         // Plain data; a poisoned one is still whole.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a subscriber, who is told of all live tasks first; none if there are as many as may be.
     pub(super) fn subscribe(self: &Arc<Self>) -> Option<Subscriber> {
-        let mut shared = self.lock();
-        if shared.mailboxes.len() >= self.limit {
+        let mut subscribers = self.lock();
+        if subscribers.mailboxes.len() >= self.limit {
             return None;
         }
         // One whose runtime has ended counts as none.
-        if shared.watcher.as_ref().is_none_or(JoinHandle::is_finished) {
-            shared.live.clear();
-            shared.watcher = Some(tokio::spawn(Watcher::new(self.clone()).run()));
+        if subscribers.watcher.as_ref().is_none_or(JoinHandle::is_finished) {
+            subscribers.live.clear();
+            subscribers.watcher = Some(tokio::spawn(Watcher::new(self.clone()).run()));
         }
         let mut mailbox = Mailbox::default();
-        for (&id, text) in &shared.live {
+        for (&id, text) in &subscribers.live {
             mailbox.news.insert(id, News { id, text: text.clone(), ended: false });
         }
-        let subscriber = Subscriber(shared.next);
-        shared.next += 1;
-        shared.mailboxes.insert(subscriber, mailbox);
+        let subscriber = Subscriber(subscribers.next);
+        subscribers.next += 1;
+        subscribers.mailboxes.insert(subscriber, mailbox);
         Some(subscriber)
     }
 
@@ -106,32 +106,32 @@ impl Feed {
 
     /// The next that a subscriber is told.
     pub(super) fn poll_next(&self, subscriber: Subscriber, cx: &mut Context<'_>) -> Poll<Arc<str>> {
-        let mut shared = self.lock();
-        let Some(mailbox) = shared.mailboxes.get_mut(&subscriber) else { return Poll::Pending };
+        let mut subscribers = self.lock();
+        let Some(mailbox) = subscribers.mailboxes.get_mut(&subscriber) else { return Poll::Pending };
         if let Some(news) = mailbox.take() {
             return Poll::Ready(news.text);
         }
         let old = mailbox.waker.replace(cx.waker().clone());
-        drop(shared);
+        drop(subscribers);
         drop(old);
         Poll::Pending
     }
 
     /// Tells everybody; false if there is nobody left, and then this was the watcher's last look.
     fn publish(&self, changes: Vec<News>) -> bool {
-        let mut shared = self.lock();
-        if shared.mailboxes.is_empty() {
-            (shared.watcher, shared.live) = (None, BTreeMap::new());
+        let mut subscribers = self.lock();
+        if subscribers.mailboxes.is_empty() {
+            (subscribers.watcher, subscribers.live) = (None, BTreeMap::new());
             return false;
         }
         let mut woken = Vec::new();
         for news in &changes {
             match news.ended {
-                true => shared.live.remove(&news.id),
-                false => shared.live.insert(news.id, news.text.clone()),
+                true => subscribers.live.remove(&news.id),
+                false => subscribers.live.insert(news.id, news.text.clone()),
             };
         }
-        for mailbox in shared.mailboxes.values_mut() {
+        for mailbox in subscribers.mailboxes.values_mut() {
             for news in &changes {
                 mailbox.put(news);
             }
@@ -139,7 +139,7 @@ impl Feed {
                 woken.extend(mailbox.waker.take());
             }
         }
-        drop(shared);
+        drop(subscribers);
         for waker in woken {
             waker.wake();
         }

@@ -16,11 +16,7 @@ use axum::{
 use hyper::body::{Frame, Incoming, SizeHint};
 use tower_service::Service;
 
-use super::{
-    control::{InFlight, Order},
-    flight::Flight,
-    life::ConnectionLife,
-};
+use super::control::{Control, InFlight, Order, Piece};
 
 /// HTTP/2 is given an answer in pieces of its frames, so that each tells when it has left.
 const PIECE: usize = 16_384;
@@ -29,38 +25,35 @@ const PIECE: usize = 16_384;
 pub(crate) async fn answer(
     mut router: Router,
     request: Request<Incoming>,
-    mut in_flight: InFlight,
-    life: Arc<ConnectionLife>,
+    in_flight: InFlight,
 ) -> Result<Response<AnswerBody>, Infallible> {
     in_flight.begin();
     let http2 = request.version() == Version::HTTP_2;
     let mut response = router.call(request).await?;
     // An upgrade says `connection: upgrade`, and leaves the connection anyway.
-    let closes = life.is_ending() || in_flight.order() >= Order::Close;
-    if !http2 && closes && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if !http2 && in_flight.order() >= Order::Drain && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    in_flight.flight().answered(response.body().size_hint().exact().is_none());
-    Ok(response.map(|body| AnswerBody { body, in_flight: Arc::new(in_flight), http2, rest: Bytes::new() }))
+    in_flight.answered(response.body().size_hint().exact().is_none());
+    Ok(response.map(|body| AnswerBody { body, in_flight, http2, rest: Bytes::new() }))
 }
 
 tokio::task_local! {
-    /// The HTTP/2 request whose task this is.
-    static FLIGHT: Arc<Flight>;
+    /// The number of the HTTP/2 request whose task this is.
+    static REQUEST: u64;
 }
 
 /// The request that its task is about to turn into a stream of another protocol, as a WebSocket does.
-pub(crate) fn upgraded() -> Option<Arc<Flight>> {
-    FLIGHT.try_with(Arc::clone).ok()
+pub(crate) fn upgraded() -> Option<u64> {
+    REQUEST.try_with(|number| *number).ok()
 }
 
 /// The task of an HTTP/2 request, until its answer is cut off.
-pub(crate) async fn until_cut(request: impl Future, flight: Arc<Flight>) {
-    let mut request = pin!(FLIGHT.scope(flight.clone(), request));
-    std::future::poll_fn(|cx| {
-        // Before the look, so that a cut in between wakes us again.
-        flight.register(cx.waker());
-        if flight.is_cut() { Poll::Ready(()) } else { request.as_mut().poll(cx).map(drop) }
+pub(crate) async fn until_cut(request: impl Future, control: Arc<Control>, number: u64) {
+    let mut request = pin!(REQUEST.scope(number, request));
+    std::future::poll_fn(|cx| match control.poll_cut(number, cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => request.as_mut().poll(cx).map(drop),
     })
     .await;
 }
@@ -68,7 +61,7 @@ pub(crate) async fn until_cut(request: impl Future, flight: Arc<Flight>) {
 /// A response body that keeps its request in flight.
 pub(crate) struct AnswerBody {
     body: Body,
-    in_flight: Arc<InFlight>,
+    in_flight: InFlight,
     /// HTTP/1 writes what it is given, and the socket tells when the client does not read. HTTP/2 may not write
     /// before the client lets it, which only the answer itself can tell.
     http2: bool,
@@ -80,8 +73,7 @@ impl AnswerBody {
     /// Hands the next piece of the rest over.
     fn piece(&mut self) -> Frame<Bytes> {
         let bytes = self.rest.split_to(self.rest.len().min(PIECE));
-        self.in_flight.flight().hand_over();
-        Frame::data(Bytes::from_owner(Unsent { bytes, in_flight: self.in_flight.clone() }))
+        Frame::data(Bytes::from_owner(Unsent { bytes, _piece: self.in_flight.hand_over() }))
     }
 }
 
@@ -102,7 +94,7 @@ impl HttpBody for AnswerBody {
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Pending => {
-                self.in_flight.flight().source_waits();
+                self.in_flight.source_waits();
                 return Poll::Pending;
             }
             end => return end,
@@ -136,17 +128,11 @@ impl HttpBody for AnswerBody {
 /// A piece of an answer, dropped when it has left.
 struct Unsent {
     bytes: Bytes,
-    in_flight: Arc<InFlight>,
+    _piece: Piece,
 }
 
 impl AsRef<[u8]> for Unsent {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-impl Drop for Unsent {
-    fn drop(&mut self) {
-        self.in_flight.flight().sent();
     }
 }
