@@ -295,7 +295,7 @@ impl NexiosApp {
         self
     }
 
-    /// How many connections may be open. Default: 10,000.
+    /// How many connections may be open, those included that have become WebSockets. Default: 10,000.
     ///
     /// When all places are taken, those that have been idle for the longest are closed for new clients. When none is
     /// idle, 64 more are let in at a time, which have an answer about the health of the service and a 503 for

@@ -133,7 +133,8 @@ impl RequestLayer {
         self.set(|settings| settings.grace = Some(grace))
     }
 
-    /// Rescues at most `limit` handlers at a time; beyond it they are dropped at once. Default: 1,024.
+    /// Rescues at most `limit` handlers at a time, and as many [detached](OnDisconnect::Detached) ones besides; beyond it
+    /// they are dropped at once. Default: 1,024.
     pub fn rescue_limit(self, limit: usize) -> Self {
         self.set(|settings| settings.rescue_limit = limit)
     }
@@ -174,6 +175,8 @@ impl RequestLayer {
     }
 
     /// Returns the handle to the requests of this layer and its clones.
+    ///
+    /// A [`NexiosApp`](crate::NexiosApp) waits at its end for all of them, so two services have a layer each.
     #[must_use]
     pub fn requests(&self) -> Requests {
         self.supervisor.requests.clone()

@@ -51,13 +51,14 @@ pub(crate) struct Door {
     beyond: VecDeque<Weak<Control>>,
     /// Whether the last client found no place.
     full: bool,
-    /// When a search among all connections last found none that was idle.
-    all_busy: Option<Instant>,
+    /// When a search among all connections last found none that was idle: of anybody, and of a peer that has its share.
+    /// Apart, so that one peer's rush at the door keeps no place from the others.
+    all_busy: [Option<Instant>; 2],
 }
 
 impl Door {
     pub(crate) fn new(server: Arc<Server>, places: Arc<Places>, silence: Duration) -> Self {
-        Door { server, places, silence, beyond: VecDeque::new(), full: false, all_busy: None }
+        Door { server, places, silence, beyond: VecDeque::new(), full: false, all_busy: [None; 2] }
     }
 
     /// Lets clients in until the service closes; the listener closes with it.
@@ -166,11 +167,12 @@ impl Door {
     }
 
     fn close_idle(&mut self, peer: Option<IpAddr>) -> bool {
-        if self.all_busy.is_some_and(|searched| searched.elapsed() < SEARCH_AGAIN) {
+        let all_busy = &mut self.all_busy[usize::from(peer.is_some())];
+        if all_busy.is_some_and(|searched| searched.elapsed() < SEARCH_AGAIN) {
             return false;
         }
         let closed = self.server.life.connections.close_idle(peer);
-        self.all_busy = (!closed).then(Instant::now);
+        *all_busy = (!closed).then(Instant::now);
         closed
     }
 

@@ -60,15 +60,17 @@ impl Places {
     pub(crate) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, Scarce> {
         let peer = address.map(peer).filter(|peer| self.loopback || !peer.is_loopback());
         let mut taken = self.taken();
+        // First: who may have no more is helped by no place of others.
+        if let Some(peer) = peer
+            && taken.of.get(&peer).is_some_and(|of_peer| *of_peer >= self.most_of_one)
+        {
+            return Err(Scarce::PlacesOf(peer));
+        }
         if taken.all >= self.most {
             return Err(Scarce::Places);
         }
         if let Some(peer) = peer {
-            let of_peer = taken.of.entry(peer).or_insert(0);
-            if *of_peer >= self.most_of_one {
-                return Err(Scarce::PlacesOf(peer));
-            }
-            *of_peer += 1;
+            *taken.of.entry(peer).or_insert(0) += 1;
         }
         taken.all += 1;
         drop(taken);
@@ -138,6 +140,16 @@ mod tests {
         drop((six, other));
         let taken = places.taken();
         assert_eq!((taken.all, taken.of.len()), (0, 0), "nothing is kept of who has left");
+    }
+
+    #[test]
+    fn who_has_all_it_may_is_told_so_though_all_places_are_taken() {
+        let places = Places::new(2, Some(1));
+        let _both = [places.take(address("192.0.2.1")).unwrap(), places.take(address("192.0.2.2")).unwrap()];
+        let scarce = Scarce::PlacesOf("192.0.2.1".parse().unwrap());
+        assert_eq!(places.take(address("192.0.2.1")).unwrap_err(), scarce);
+        assert_eq!(places.take(address("192.0.2.3")).unwrap_err(), Scarce::Places);
+        assert_eq!(places.taken().of.len(), 2, "nothing is kept of who was not let in");
     }
 
     #[test]

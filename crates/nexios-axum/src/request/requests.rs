@@ -35,8 +35,10 @@ pub struct Requests {
 struct Counts {
     /// Requests whose answer has not been sent to its end.
     live: AtomicUsize,
-    /// Handlers that go on without a client.
-    rescued: AtomicUsize,
+    /// Handlers that clean up without a client.
+    cooperative: AtomicUsize,
+    /// Handlers that go on to their end without a client.
+    detached: AtomicUsize,
     /// Wakes the callers of `idle`.
     idle: Notify,
     /// Fires when rescued handlers are to be dropped.
@@ -45,6 +47,13 @@ struct Counts {
     cut_off: Mutex<CutOff>,
     /// Totals since the start.
     totals: Totals,
+}
+
+impl Counts {
+    /// The handlers of one kind that go on without a client.
+    fn rescued(&self, detached: bool) -> &AtomicUsize {
+        if detached { &self.detached } else { &self.cooperative }
+    }
 }
 
 /// So many names are kept; a shutdown that cuts off more has other worries.
@@ -122,7 +131,8 @@ impl Requests {
     /// Handlers that go on without a client.
     #[must_use]
     pub fn rescued(&self) -> usize {
-        self.counts.rescued.load(Ordering::SeqCst)
+        let Counts { cooperative, detached, .. } = &*self.counts;
+        cooperative.load(Ordering::SeqCst) + detached.load(Ordering::SeqCst)
     }
 
     /// Waits until no request is live and no handler rescued.
@@ -206,15 +216,16 @@ impl Requests {
         self.lower(&self.counts.live);
     }
 
-    /// Counts a handler as rescued until the returned value is dropped; None if `limit` are already.
-    pub(super) fn try_rescue(&self, limit: usize) -> Option<Rescued> {
+    /// Counts a handler as rescued until the returned value is dropped; None if `limit` of its kind are already.
+    pub(super) fn try_rescue(&self, detached: bool, limit: usize) -> Option<Rescued> {
         if self.counts.abort.is_cancelled() {
             return None;
         }
         let below = |rescued| (rescued < limit).then_some(rescued + 1);
-        self.counts.rescued.fetch_update(Ordering::SeqCst, Ordering::SeqCst, below).ok()?;
+        let rescued = self.counts.rescued(detached);
+        rescued.fetch_update(Ordering::SeqCst, Ordering::SeqCst, below).ok()?;
         count(&self.counts.totals.rescues);
-        Some(Rescued { requests: self.clone() })
+        Some(Rescued { requests: self.clone(), detached })
     }
 
     /// Fires when rescued handlers are to be dropped.
@@ -241,10 +252,11 @@ impl fmt::Debug for Requests {
 /// One rescued handler.
 pub(super) struct Rescued {
     requests: Requests,
+    detached: bool,
 }
 
 impl Drop for Rescued {
     fn drop(&mut self) {
-        self.requests.lower(&self.requests.counts.rescued);
+        self.requests.lower(self.requests.counts.rescued(self.detached));
     }
 }

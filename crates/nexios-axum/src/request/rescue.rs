@@ -46,8 +46,8 @@ pub(super) fn start<E: 'static>(state: &Arc<RequestState>, handler: ScopedHandle
     let requests = state.requests();
     // Without a runtime there is nobody to poll it; on one that shuts down it is dropped by `spawn`.
     let runtime = Handle::try_current().ok();
-    let rescued =
-        runtime.and_then(|runtime| Some((runtime, requests.try_rescue(state.settings().rescue_limit)?)));
+    let rescued = runtime
+        .and_then(|runtime| Some((runtime, requests.try_rescue(detached, state.settings().rescue_limit)?)));
     let Some((runtime, rescued)) = rescued else {
         count(&requests.totals().unrescued);
         state.note_if_shut_down();
@@ -56,13 +56,12 @@ pub(super) fn start<E: 'static>(state: &Arc<RequestState>, handler: ScopedHandle
         drop_others(handler);
         return;
     };
-    let rescue = Rescue { state: state.clone(), ended: false, _rescued: rescued };
+    let rescue = Rescue { state: state.clone(), begun: Instant::now(), ended: false, _rescued: rescued };
     runtime.spawn(state.span().instrument(run(rescue, handler, detached)));
 }
 
 async fn run<E>(mut rescue: Rescue, handler: ScopedHandler<E>, detached: bool) {
     let state = rescue.state.clone();
-    let begun = Instant::now();
     let cut = async {
         if detached {
             let reason = match state.stop(state.ends_at()) {
@@ -90,7 +89,7 @@ async fn run<E>(mut rescue: Rescue, handler: ScopedHandler<E>, detached: bool) {
             Cleanup::CutOff
         }
     };
-    rescue.end(cleanup, begun);
+    rescue.end(cleanup, CancelReason::Finished);
 }
 
 fn grace(state: &RequestState) -> std::time::Duration {
@@ -103,12 +102,13 @@ fn grace(state: &RequestState) -> std::time::Duration {
 /// Tells how a rescued handler ended; dropped before, it was cut off by the end of its runtime.
 struct Rescue {
     state: Arc<RequestState>,
+    begun: Instant,
     ended: bool,
     _rescued: Rescued,
 }
 
 impl Rescue {
-    fn end(&mut self, cleanup: Cleanup, begun: Instant) {
+    fn end(&mut self, cleanup: Cleanup, reason: CancelReason) {
         self.ended = true;
         let totals = self.state.requests().totals();
         match cleanup {
@@ -119,17 +119,15 @@ impl Rescue {
             }
             Cleanup::Panicked => count(&totals.panicked),
         }
-        self.state.cancel(CancelReason::Finished);
-        access::rescue_ended(&self.state, cleanup, begun.elapsed());
+        self.state.cancel(reason);
+        access::rescue_ended(&self.state, cleanup, self.begun.elapsed());
     }
 }
 
 impl Drop for Rescue {
     fn drop(&mut self) {
         if !self.ended {
-            count(&self.state.requests().totals().cut_off);
-            self.state.note_if_shut_down();
-            self.state.cancel(CancelReason::OwnerDropped);
+            self.end(Cleanup::CutOff, CancelReason::OwnerDropped);
         }
     }
 }

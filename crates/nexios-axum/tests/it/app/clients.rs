@@ -171,6 +171,19 @@ async fn a_tracked_websocket_is_told_of_the_end_and_waited_for() {
     assert_eq!(client.rest().await, b"\x88\x0a\x03\xe9shutdown");
 }
 
+/// It is in no list of connections any more, and is one of the sockets that the system has all the same.
+#[tokio::test]
+async fn a_websocket_keeps_the_place_of_its_connection() {
+    let running = start(app(sockets()).connections(1)).await;
+    let mut socket = running.client().await;
+    upgrade(&mut socket, "/polite").await;
+    eventually(async || (running.handle.connections() == 0).then_some(())).await;
+    assert_eq!(running.client().await.get("/nothing").await.status, 503);
+    drop(socket);
+    eventually(async || (running.client().await.get("/nothing").await.status == 404).then_some(())).await;
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn a_websocket_that_does_not_listen_is_dropped_within_the_bound_and_named() {
     let running = start(app(sockets())).await;

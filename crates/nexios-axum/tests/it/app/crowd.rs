@@ -148,6 +148,24 @@ async fn one_peer_has_its_share_and_others_have_theirs() {
     assert!(running.stop().await.is_clean());
 }
 
+#[tokio::test]
+async fn who_has_its_share_takes_no_idle_connection_of_others() {
+    let running = start(hasty(router()).connections(2).connections_per_peer(1)).await;
+    let mut busy = Client::from([127, 0, 0, 1], running.address).await;
+    busy.begin("/stuck").await;
+    let mut idle = Client::from([127, 0, 0, 2], running.address).await;
+    assert_eq!(idle.get("/").await.status, 200);
+    for _ in 0..3 {
+        let mut more = Client::from([127, 0, 0, 1], running.address).await;
+        assert_eq!(more.get("/").await.status, 503);
+    }
+    assert_eq!(idle.get("/").await.status, 200);
+    // That nothing of the one is idle is no reason not to look for the other.
+    assert_eq!(Client::from([127, 0, 0, 3], running.address).await.get("/").await.status, 200);
+    drop(busy);
+    assert!(running.stop().await.is_clean());
+}
+
 #[test]
 #[should_panic(expected = "connections_per_peer(0): at least one client must be able to come")]
 fn no_connection_of_a_peer_at_all_is_refused() {

@@ -122,3 +122,18 @@ async fn a_connection_that_has_asked_once_may_be_idle() {
     assert_eq!(soon(client.get("/")).await.unwrap(), "200 hello");
     running.stop().await;
 }
+
+#[tokio::test]
+async fn an_answer_that_panics_takes_no_other_of_its_connection_along() {
+    let panics = async || {
+        Body::from_stream(stream::poll_fn(|_| -> std::task::Poll<Option<Result<&str, Infallible>>> {
+            panic!("row 7")
+        }))
+    };
+    let running = start(app(router().route("/panics", get(panics)))).await;
+    let mut client = connect(&running).await;
+    let slow = tokio::spawn(client.get("/slow"));
+    assert!(soon(client.get("/panics")).await.is_err());
+    assert_eq!(soon(slow).await.unwrap().unwrap(), "200 slow");
+    assert!(running.stop().await.is_clean());
+}

@@ -144,6 +144,8 @@ fn the_end_of_the_runtime_cuts_rescued_handlers_off_and_leaves_no_count() {
     drop(runtime);
     assert_eq!(reader.written(), ["dropped", "dropped"]);
     assert_eq!((requests.live(), requests.rescued(), requests.stats().cut_off), (0, 0, 2));
+    let lines = log::access("/trap/end");
+    assert_eq!(lines.iter().filter(|line| line["cleanup"] == "cut off").count(), 2, "{lines:?}");
 }
 
 /// Trap 4: a limit outside the layer looks like a client that left; our own does not.
@@ -190,6 +192,28 @@ async fn beyond_the_limit_handlers_are_dropped_at_once() {
     requests.abort_rescued();
     requests.idle().await;
     assert_eq!(reader.written(), ["dropped"; 2]);
+}
+
+/// Trap 6: readers who leave are many, and must not stop a payment half-way.
+#[tokio::test(start_paused = true)]
+async fn other_handlers_take_no_place_of_a_detached_one() {
+    let (diary, mut reader) = diary();
+    let layer = RequestLayer::new().rescue_limit(1);
+    let requests = layer.requests();
+    let pay = async move |token: RequestToken| {
+        sleep(Duration::from_secs(1)).await;
+        diary.write(token.reason());
+    };
+    let app = Router::new()
+        .route("/trap/read", on_get(async || pending::<()>().await))
+        .route("/trap/pay", on_get(pay).layer(OnDisconnect::Detached))
+        .layer(layer);
+    for path in ["/trap/read", "/trap/read", "/trap/pay"] {
+        drop(ask(&app, get(path)).await);
+    }
+    assert_eq!((requests.rescued(), requests.stats().unrescued), (2, 1));
+    requests.idle().await;
+    assert_eq!(reader.written(), ["None"]);
 }
 
 #[tokio::test(start_paused = true)]
