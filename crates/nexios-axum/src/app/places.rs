@@ -1,4 +1,10 @@
 //! How many connections may be open, in all and for one peer.
+//!
+//! # Invariants
+//!
+//! 1. What is counted as taken are the places that live: `all` of them, and those of each peer that has any.
+//! 2. The limits are looked at and the place is taken under one lock, so two clients cannot both have the last one.
+//! 3. The lock is the innermost: nobody takes another one under it, and nobody drops a place under one.
 
 use std::{
     collections::HashMap,
@@ -60,6 +66,7 @@ impl Places {
     pub(crate) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, Scarce> {
         let peer = address.map(peer).filter(|peer| self.loopback || !peer.is_loopback());
         let mut taken = self.taken();
+        // In all first: a peer that is refused for itself is told so only when others could still come.
         if taken.all >= self.most {
             return Err(Scarce::Places);
         }
@@ -70,6 +77,7 @@ impl Places {
             }
             *of_peer += 1;
         }
+        // After all that may refuse: a refused client has taken nothing.
         taken.all += 1;
         drop(taken);
         Ok(Place { places: self.clone(), peer })
@@ -91,6 +99,7 @@ impl Drop for Place {
             && let Some(of_peer) = taken.of.get_mut(&peer)
         {
             *of_peer -= 1;
+            // Addresses are as many as an attacker likes: none is remembered after its last connection.
             if *of_peer == 0 {
                 taken.of.remove(&peer);
             }
