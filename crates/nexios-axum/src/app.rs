@@ -37,7 +37,7 @@ use tower_service::Service;
 use crate::{RequestLayer, Requests};
 use health::HealthPaths;
 use hooks::Hook;
-use life::Life;
+use life::{EndOnDrop, Life};
 use limits::Limits;
 
 pub use error::ServeError;
@@ -112,6 +112,8 @@ pub struct NexiosApp {
     silence: Duration,
     listening: Option<Told>,
     life: Arc<Life>,
+    /// Taken by `serve`: a service that is dropped before has ended too.
+    end: Option<EndOnDrop>,
 }
 
 impl NexiosApp {
@@ -120,6 +122,7 @@ impl NexiosApp {
     /// A service that is no `Router` knows its routes only inside, so the log names its requests by their paths. What it
     /// has in the place of a health route is not reached.
     pub fn new<Kind>(service: impl AppService<Kind>) -> Self {
+        let life = Arc::new(Life::new());
         NexiosApp {
             router: service.into_router(),
             outer: Vec::new(),
@@ -137,7 +140,8 @@ impl NexiosApp {
             head: Duration::from_secs(30),
             silence: Duration::from_secs(60),
             listening: None,
-            life: Arc::new(Life::new()),
+            end: Some(EndOnDrop(life.clone())),
+            life,
         }
     }
 
@@ -157,7 +161,8 @@ impl NexiosApp {
     /// Runs `hook` after the last request and background task; they run one after the other, in the order given.
     ///
     /// Each has an equal share of the time that is left, at least of what [`hooks_limit`](Self::hooks_limit)
-    /// keeps for them. One that fails, panics or takes longer is reported as abandoned, and the next one runs.
+    /// keeps for them. One that fails, panics or takes longer is reported as abandoned, and the next one runs, also when a
+    /// destructor of the one that was cut off panics.
     /// They do not run after a failed start.
     pub fn on_shutdown<F, Fut>(mut self, name: impl Into<Cow<'static, str>>, hook: F) -> Self
     where
@@ -344,7 +349,7 @@ impl NexiosApp {
     /// It finds TCP peers that are gone without a word, by keep-alive (at most 9 hours of silence, the system's limit)
     /// and on Linux by the user timeout (at most 25 days). HTTP/2 clients are also asked every 20 s whether they
     /// are there. A client that is there and takes no byte of an answer for so long is cut off as well: the connection
-    /// with HTTP/1, the one answer with HTTP/2. While the service ends it has 5 s.
+    /// with HTTP/1, the one answer with HTTP/2, where it has to take 16 KiB to be seen. While the service ends it has 5 s.
     pub fn dead_peer_limit(mut self, time: Duration) -> Self {
         self.silence = time;
         self

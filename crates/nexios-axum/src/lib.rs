@@ -155,6 +155,7 @@ mod log;
 mod panic;
 mod problem;
 mod punctual;
+mod readiness;
 mod request;
 mod shed;
 mod stream;

@@ -1,6 +1,9 @@
-//! The answer to a request whose handler panicked.
+//! Panics of others' code: the answer to a request whose handler panicked, and destructors.
 
-use std::any::Any;
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use axum::response::{IntoResponse, Response};
 
@@ -16,13 +19,24 @@ pub fn panic_response(payload: Box<dyn Any + Send>) -> Response {
 
 /// The problem of such an answer.
 pub(crate) fn panic_problem(payload: Box<dyn Any + Send>) -> Problem {
-    let message = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text");
-    let problem = Problem::internal(&format_args!("a handler panicked: {message}"));
+    Problem::internal(&format_args!("a handler panicked: {}", message(payload)))
+}
+
+/// What a panic says.
+pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("a value that is no text").to_owned();
     // A value may panic as it is dropped; what it has to say is said.
     log(|| drop(payload));
-    problem
+    text
+}
+
+/// Drops what is others', such as a handler that is cut off. A panic of a destructor is a line in the log, and takes
+/// nothing of ours along: no answer, no count, no next hook.
+pub(crate) fn drop_others<T>(others: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(others))) {
+        let cause = message(payload);
+        log(|| tracing::error!(cause, "a destructor panicked"));
+    }
 }

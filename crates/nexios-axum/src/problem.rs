@@ -226,6 +226,6 @@ impl IntoResponse for Problem {
 
 /// Rounds up: a client must not come back early.
 fn whole_seconds(wait: Duration) -> u64 {
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
     seconds.max(1)
 }

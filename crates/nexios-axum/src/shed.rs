@@ -20,7 +20,7 @@ use nexios::{PoolStats, ThreadPool};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Deadline, Problem, answer::Asker, log::log, request::RequestState};
+use crate::{Deadline, Problem, answer::Asker, log::log, readiness::Inner, request::RequestState};
 
 /// Answers 503 with `Retry-After` while the pools that a route needs are behind.
 ///
@@ -133,30 +133,31 @@ impl<S> Layer<S> for ShedLayer {
     type Service = ShedService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ShedService { inner, pools: self.pools.clone() }
+        ShedService { inner: Inner::new(inner), pools: self.pools.clone() }
     }
 }
 
 /// Turns requests away; made by [`ShedLayer`].
 #[derive(Clone)]
 pub struct ShedService<S> {
-    inner: S,
+    inner: Inner<S>,
     pools: Arc<Pools>,
 }
 
 impl<S, B> Service<Request<B>> for ShedService<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>> + Clone + Send + 'static,
     S::Response: IntoResponse,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
+    B: Send + 'static,
 {
     type Response = Response;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
+        self.inner.look(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {

@@ -14,11 +14,13 @@ use axum::{
     routing::{get, post},
 };
 use nexios::{Background, TaskId};
+use serde::Deserialize;
 use serde_json::Value;
 use tower_http::csrf::CsrfLayer;
 
 use crate::{OrProblem, Problem};
 use feed::Feed;
+use guard::Guard;
 use view::{Status, TaskView};
 
 /// Makes the routes that show and cancel the tasks of one registry.
@@ -114,8 +116,10 @@ impl TaskRoutes {
 
     /// Names a host under which clients on the same machine, such as a proxy, ask for the service. Default: none but
     /// addresses, names without a dot such as `localhost`, and names that end in `.localhost`.
+    ///
+    /// A port makes no difference, as in the header.
     pub fn host(mut self, name: impl Into<String>) -> Self {
-        self.hosts.push(name.into().to_ascii_lowercase());
+        self.hosts.push(guard::name_of_host(&name.into()));
         self
     }
 
@@ -137,13 +141,13 @@ impl TaskRoutes {
     pub fn into_router(self) -> Router {
         let TaskRoutes { background, fields, streams, hosts, csrf } = self;
         let feed = Arc::new(Feed::new(background.clone(), streams));
-        let router = Router::new()
-            .route("/tasks/status", get(status))
-            .route("/tasks/events", get(events::events))
-            .route("/tasks/{id}", get(task))
-            .route("/tasks/{id}/cancel", post(cancel))
-            .with_state(Arc::new(Served { background, fields, feed }));
-        guard::around(router, hosts.into(), csrf)
+        let guard = Guard::new(hosts.into(), csrf);
+        Router::new()
+            .route("/tasks/status", guard.around(get(status)))
+            .route("/tasks/events", guard.around(get(events::events)))
+            .route("/tasks/{id}", guard.around(get(task)))
+            .route("/tasks/{id}/cancel", guard.around(post(cancel)))
+            .with_state(Arc::new(Served { background, fields, feed }))
     }
 }
 
@@ -162,16 +166,22 @@ async fn status(State(routes): State<Arc<Served>>) -> Json<Status> {
     Json(Status::new(routes.background.list(), fields))
 }
 
+/// By its name: the routes may be nested under a path that has parameters too.
+#[derive(Deserialize)]
+struct Named {
+    id: u64,
+}
+
 async fn task(
     State(routes): State<Arc<Served>>,
-    OrProblem(Path(id)): OrProblem<Path<u64>>,
+    OrProblem(Path(Named { id })): OrProblem<Path<Named>>,
 ) -> Result<Json<TaskView>, Problem> {
     find(&routes.background, TaskId(id)).map(Json)
 }
 
 async fn cancel(
     State(routes): State<Arc<Served>>,
-    OrProblem(Path(id)): OrProblem<Path<u64>>,
+    OrProblem(Path(Named { id })): OrProblem<Path<Named>>,
 ) -> Result<(StatusCode, Json<TaskView>), Problem> {
     let id = TaskId(id);
     let cancelled = routes.background.cancel(id);

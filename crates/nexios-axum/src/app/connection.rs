@@ -36,7 +36,7 @@ use super::{
     connections::OpenConnection,
     control::{Control, Order},
     life::Life,
-    response::{answer, until_cut},
+    response::{answer, until_cut, upgraded},
     socket::{Socket, WatchedSocket, gone},
 };
 use crate::{ServiceLife, log::log, punctual::poll_punctual};
@@ -57,6 +57,9 @@ const LAST_READ: Duration = Duration::from_secs(5);
 /// How long a connection beyond the limit may take for the head of its request.
 const HEAD_BEYOND: Duration = Duration::from_secs(2);
 
+/// A connection that has nothing to do is not looked at more often, however short its limits are.
+const LEAST_LOOK: Duration = Duration::from_millis(10);
+
 /// What the connections of one service share.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -71,7 +74,7 @@ pub(crate) struct Server {
     unread: Duration,
 }
 
-/// Spawns the requests of one HTTP/2 connection.
+/// Spawns the requests of one HTTP/2 connection, and what becomes of those that are upgraded.
 #[derive(Debug, Clone)]
 struct Spawn(Arc<Control>);
 
@@ -80,9 +83,16 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, task: F) {
+        if let Some(number) = upgraded() {
+            let in_flight = self.0.upgrade(number);
+            tokio::spawn(async move {
+                let _in_flight = in_flight;
+                task.await
+            });
+            return;
+        }
         match self.0.take_spawning() {
             Some(number) => drop(tokio::spawn(until_cut(task, self.0.clone(), number))),
-            // An upgrade.
             None => drop(tokio::spawn(task)),
         }
     }
@@ -228,7 +238,7 @@ impl Server {
         let hurried = control.order() >= Order::DropIdle;
         let unread = if hurried { self.unread.min(LAST_READ) } else { self.unread };
         let ending = self.life.connections.are_ending();
-        let mut next = now + head.min(unread);
+        let mut next = now + head.min(unread).max(LEAST_LOOK);
         // HTTP/1, and whatever else the socket has accepted and cannot get rid of.
         if let Some(since) = control.blocked_since() {
             if since + unread <= now {
@@ -263,5 +273,22 @@ impl Server {
             next = next.min(limit);
         }
         Look::Again(next)
+    }
+}
+
+/// Here because how often a connection looks is not to be seen from outside.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_not_looked_at_all_the_time_however_short_its_limits() {
+        let (head, unread) = (Duration::from_secs(30), Duration::ZERO);
+        let server = Server::new(Arc::new(Life::new()), Router::new(), Router::new(), head, unread);
+        let control = Control::new("somebody".to_owned(), None);
+        match server.look(&control, head, None) {
+            Look::Again(at) => assert_eq!(at - Instant::now(), LEAST_LOOK),
+            Look::SayGoodbye | Look::End => panic!("it has not been idle for long"),
+        }
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! 1. Orders only grow. Whoever gives one wakes the connection after it has been written.
 //! 2. A request is in flight from its head until its response body is dropped and, with HTTP/2, every piece of
-//!    it has left for the system; an upgraded connection is none.
+//!    it has left for the system. An upgraded connection has none; a stream of HTTP/2 that is upgraded stays one until it
+//!    ends, as its connection carries it.
 //! 3. Under the lock nobody is woken, and no waker and no place is dropped.
 
 use std::{
@@ -176,6 +177,20 @@ impl Control {
         traffic.spawning = http2.then_some(number);
         drop(traffic);
         InFlight { control: self.clone(), number, begun: false }
+    }
+
+    /// A request of HTTP/2 becomes a stream of another protocol, which ends when the two sides like. None if its answer is
+    /// cut off already.
+    pub(crate) fn upgrade(self: &Arc<Self>, request: u64) -> Option<InFlight> {
+        let mut traffic = self.traffic();
+        let position = traffic.position(request)?;
+        let number = traffic.begun;
+        traffic.begun += 1;
+        let stream = traffic.in_flight[position].upgraded(number);
+        traffic.idle_since = None;
+        traffic.in_flight.push(stream);
+        drop(traffic);
+        Some(InFlight { control: self.clone(), number, begun: true })
     }
 
     /// The request whose task is made now. The server makes it right after it has begun the request.

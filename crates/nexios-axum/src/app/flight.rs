@@ -72,6 +72,20 @@ impl Flight {
         }
     }
 
+    /// What an HTTP/2 request becomes that is upgraded: a stream of which only its two sides know how far it is.
+    pub(crate) fn upgraded(&self, number: u64) -> Self {
+        let (method, path) = (self.method.clone(), self.path.clone());
+        let mut flight = Flight {
+            number,
+            method,
+            path,
+            ..Flight::new(number, &Method::CONNECT, &Uri::default(), true, true)
+        };
+        flight.answered(true);
+        flight.source_waits();
+        flight
+    }
+
     fn path(&self) -> &str {
         self.path.as_ref().map_or("", PathAndQuery::path)
     }

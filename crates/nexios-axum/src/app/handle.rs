@@ -50,7 +50,7 @@ impl AppHandle {
         self.life.phase()
     }
 
-    /// Waits until the service listens and returns where; `None` if it has ended before.
+    /// Waits until the service listens and returns where; `None` if it has ended before, or was dropped unserved.
     ///
     /// # Cancel safety
     ///

@@ -4,6 +4,8 @@ use std::{borrow::Cow, error::Error, fmt, future::Future, panic::AssertUnwindSaf
 
 use futures_util::FutureExt;
 
+use crate::panic::{drop_others, message};
+
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// How a hook ends: `()`, or a `Result` whose error says why it failed.
@@ -51,26 +53,25 @@ impl Hook {
         Fut: Future + Send + 'static,
         Fut::Output: HookOutcome,
     {
-        let start = || -> Running {
-            // The call is inside: a hook that panics before there is a future panics like any other.
-            let run = async move { hook().await.into_result() };
-            Box::pin(
-                AssertUnwindSafe(run)
-                    .catch_unwind()
-                    .map(|end| end.unwrap_or_else(|panic| Err(text(panic).into()))),
-            )
-        };
+        // The call is inside: a hook that panics before there is a future panics like any other.
+        let start = || -> Running { Box::pin(async move { hook().await.into_result() }) };
         Hook { name, start: Box::new(start) }
     }
 
-    /// Runs the hook; a panic is an error like any other.
+    /// Runs the hook; a panic is an error like any other. Dropped before its end, it is cut off.
     pub(crate) async fn run(self) -> Result<(), BoxError> {
-        (self.start)().await
+        let mut running = CutOff(Some((self.start)()));
+        let Some(hook) = &mut running.0 else { return Ok(()) };
+        let end = AssertUnwindSafe(hook).catch_unwind().await;
+        end.unwrap_or_else(|panic| Err(format!("panicked: {}", message(panic)).into()))
     }
 }
 
-fn text(panic: Box<dyn std::any::Any + Send>) -> String {
-    let text =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panicked: {}", text.unwrap_or("with a value that is no text"))
+/// Drops a hook, whose destructors are not the last ones to run.
+struct CutOff(Option<Running>);
+
+impl Drop for CutOff {
+    fn drop(&mut self) {
+        drop_others(self.0.take());
+    }
 }

@@ -6,11 +6,15 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use nexios::CancelToken;
+use nexios::{CancelReason, CancelToken};
 use tokio::sync::watch;
 
 use super::{
-    connections::Connections, control::Unfinished, listener::ListenAddress, phase::Phase, register::Register,
+    connections::Connections,
+    control::{Order, Unfinished},
+    listener::ListenAddress,
+    phase::Phase,
+    register::Register,
 };
 
 /// Shared by the service, its handle, its connections and its handlers.
@@ -117,5 +121,20 @@ impl Life {
 
     pub(crate) fn address(&self) -> Option<ListenAddress> {
         self.address.get().cloned()
+    }
+}
+
+/// Ends what is left when the service is over, or is dropped with its future or before it was served.
+#[derive(Debug)]
+pub(crate) struct EndOnDrop(pub(crate) Arc<Life>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        let EndOnDrop(life) = self;
+        for token in [&life.closing, &life.cancelling, &life.aborting] {
+            token.cancel(CancelReason::Shutdown);
+        }
+        life.connections.tell(Order::Abort);
+        life.enter(Phase::Stopped);
     }
 }

@@ -17,6 +17,16 @@ pub(crate) struct Limits {
     pub(crate) hooks: Duration,
 }
 
+impl Limits {
+    /// A century of patience is for ever, and no overflow.
+    fn countable(self) -> Self {
+        let Limits { total, accepting, cancelling, hooks } = self;
+        let [total, accepting, cancelling, hooks] = [total, accepting, cancelling, hooks]
+            .map(|limit| limit.min(Duration::from_secs(100 * 365 * 86_400)));
+        Limits { total, accepting, cancelling, hooks }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {
@@ -45,8 +55,8 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// Counts backwards from the end, so that a total that is too short for all phases cuts the first ones.
     pub(crate) fn new(limits: Limits, now: Instant) -> Self {
-        // A century of patience is for ever, and no overflow.
-        let total = limits.total.min(Duration::from_secs(100 * 365 * 86_400));
+        let limits = limits.countable();
+        let total = limits.total;
         let before_end = |reserve: Duration| now + total.saturating_sub(reserve);
         let abort = before_end(limits.hooks);
         let cancel = before_end(limits.hooks.saturating_add(limits.cancelling));
@@ -99,6 +109,22 @@ mod tests {
         let limits = Limits { total: Duration::MAX, ..Limits::default() };
         let schedule = Schedule::new(limits, begin);
         assert!(schedule.cancel < schedule.abort && schedule.abort < schedule.end);
+    }
+
+    #[test]
+    fn an_endless_limit_can_be_hurried() {
+        let (begin, endless) = (Instant::now(), Duration::MAX);
+        for [total, accepting, cancelling, hooks] in [
+            [endless, endless, endless, endless],
+            [endless, Duration::ZERO, Duration::ZERO, Duration::ZERO],
+            [Duration::from_secs(30), endless, Duration::from_secs(3), Duration::from_secs(1)],
+            [Duration::from_secs(30), Duration::ZERO, endless, Duration::from_secs(1)],
+            [Duration::from_secs(30), Duration::ZERO, Duration::from_secs(3), endless],
+        ] {
+            let mut schedule = Schedule::new(Limits { total, accepting, cancelling, hooks }, begin);
+            (0..4).for_each(|_| schedule.hurry(begin));
+            assert_eq!(seconds(&schedule, begin), [0; 4]);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::net::{UnixListener, unix};
 
 use super::downcast::try_downcast;
+use crate::panic::message;
 
 /// What [`NexiosApp::serve`](crate::NexiosApp::serve) listens on: an address, or a listener that is bound already.
 ///
@@ -115,7 +116,7 @@ where
         return try_downcast(accepted).map_err(|_| impossible());
     }
     let accepted = AssertUnwindSafe(listener.accept()).catch_unwind().await;
-    accepted.map_err(|_| io::Error::other("the listener panicked"))
+    accepted.map_err(|panic| io::Error::other(format!("the listener panicked: {}", message(panic))))
 }
 
 /// The address a service listens on, with the port the system chose.

@@ -38,9 +38,19 @@ pub(crate) async fn answer(
     Ok(response.map(|body| AnswerBody { body, in_flight, http2, rest: Bytes::new() }))
 }
 
+tokio::task_local! {
+    /// The number of the HTTP/2 request whose task this is.
+    static REQUEST: u64;
+}
+
+/// The request that its task is about to turn into a stream of another protocol, as a WebSocket does.
+pub(crate) fn upgraded() -> Option<u64> {
+    REQUEST.try_with(|number| *number).ok()
+}
+
 /// The task of an HTTP/2 request, until its answer is cut off.
 pub(crate) async fn until_cut(request: impl Future, control: Arc<Control>, number: u64) {
-    let mut request = pin!(request);
+    let mut request = pin!(REQUEST.scope(number, request));
     std::future::poll_fn(|cx| match control.poll_cut(number, cx) {
         Poll::Ready(()) => Poll::Ready(()),
         Poll::Pending => request.as_mut().poll(cx).map(drop),

@@ -11,7 +11,7 @@ use std::{
 
 use axum::serve::Listener;
 use futures_util::future::{Either, join, select};
-use nexios::{Background, CancelReason};
+use nexios::Background;
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
@@ -21,7 +21,6 @@ use super::{
     AppRequests, NexiosApp, StopOn,
     accept::Door,
     connection::Server,
-    control::Order,
     error::ServeError,
     hooks::Hook,
     life::{Life, Stops},
@@ -34,7 +33,7 @@ use super::{
     signals::Signals,
     watchdog,
 };
-use crate::{RequestLayer, log::log, punctual::punctual};
+use crate::{RequestLayer, log::log, panic::message, punctual::punctual};
 
 impl NexiosApp {
     /// Serves until a signal, [`AppHandle::stop`](crate::AppHandle::stop) or [`stop_on`](Self::stop_on), then ends
@@ -58,7 +57,7 @@ impl NexiosApp {
     /// Dropping the future closes the listener and all connections at once; background tasks go on.
     pub async fn serve<Kind>(mut self, listen: impl Listen<Kind>) -> Result<ShutdownReport, ServeError> {
         let life = self.life.clone();
-        let _end = EndOnDrop(life.clone());
+        let _end = self.end.take();
         watchdog::guard(&life, self.limits, self.signals);
         let signals = self.signals.then(Signals::listen).transpose().map_err(ServeError::Signals)?;
         let obey = pin!(obey(signals, std::mem::take(&mut self.stop_on), &life));
@@ -140,9 +139,10 @@ impl NexiosApp {
         self.life.set_address(address.clone());
         self.life.enter(Phase::Ready);
         if let Some(tell) = self.listening.take()
-            && catch_unwind(AssertUnwindSafe(|| tell(&address))).is_err()
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| tell(&address)))
         {
-            log(|| tracing::error!("`on_listening` panicked"));
+            let cause = message(panic);
+            log(|| tracing::error!(cause, "`on_listening` panicked"));
         }
         let places = Places::new(self.connections, self.connections_per_peer);
         Door::new(Arc::new(server), places, self.silence)
@@ -162,8 +162,9 @@ async fn obey(mut signals: Option<Signals>, stop_on: Vec<StopOn>, life: &Life) -
         match select(pin!(punctual(next(&mut signals))), pin!(punctual(next_end(&mut futures)))).await {
             Either::Left((signal, _)) => life.stop(signal),
             Either::Right((end, _)) => {
-                if end.is_err() {
-                    log(|| tracing::error!("a future of `stop_on` panicked"));
+                if let Err(panic) = end.map_err(JoinError::try_into_panic) {
+                    let cause = panic.map(message).unwrap_or_default();
+                    log(|| tracing::error!(cause, "a future of `stop_on` panicked"));
                 }
                 life.stop_once("a future of `stop_on` ended");
             }
@@ -208,18 +209,4 @@ async fn start<Kind, L: Listen<Kind>>(
         Ok((listener, address))
     };
     listening.await.map_err(|cause| ServeError::Listen { address: asked, cause })
-}
-
-/// Ends what is left when the service is over, or its future dropped.
-struct EndOnDrop(Arc<Life>);
-
-impl Drop for EndOnDrop {
-    fn drop(&mut self) {
-        let EndOnDrop(life) = self;
-        for token in [&life.closing, &life.cancelling, &life.aborting] {
-            token.cancel(CancelReason::Shutdown);
-        }
-        life.connections.tell(Order::Abort);
-        life.enter(Phase::Stopped);
-    }
 }

@@ -7,6 +7,9 @@ use super::{Deadline, DeadlineHeader};
 pub trait WithDeadline: Sized {
     /// Sets the header and the time limit of the call; without a deadline it is left as it is.
     ///
+    /// It replaces a limit that was set before, and one that is set after it holds instead: give a shorter one of the call's own
+    /// last.
+    ///
     /// # Examples
     ///
     /// ```

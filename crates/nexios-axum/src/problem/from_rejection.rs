@@ -1,23 +1,29 @@
 //! Problems of axum's rejections: same status, the client's mistake in the detail, our own only in the log.
 
-#[cfg(feature = "multipart")]
 use std::error::Error;
 
 #[cfg(feature = "multipart")]
 use axum::extract::multipart::{MultipartError, MultipartRejection};
 use axum::{
     extract::rejection::{
-        BytesRejection, ExtensionRejection, FormRejection, JsonRejection, PathRejection, QueryRejection,
+        BytesRejection, ExtensionRejection, FormRejection, JsonRejection, MatchedPathRejection,
+        NestedPathRejection, PathRejection, QueryRejection, RawFormRejection, RawPathParamsRejection,
         StringRejection,
     },
     http::StatusCode,
 };
-use http_body_util::LengthLimitError;
 
 use super::{BROKEN_BODY, Problem, wording};
 use crate::broken_body;
 
-fn rejected(status: StatusCode, text: &str) -> Problem {
+/// What a body is told that is over a limit: of axum's, or of any layer around.
+const TOO_LARGE: &str = "The body of the request is too large.";
+
+fn rejected(rejection: &(dyn Error + 'static), status: StatusCode, text: &str) -> Problem {
+    // axum looks for this only so deep, and each layer that has a body around the body hides it further.
+    if broken_body::is_too_large(rejection) {
+        return Problem::too_large(TOO_LARGE);
+    }
     if status.is_server_error() {
         return Problem::internal(&text);
     }
@@ -29,7 +35,7 @@ macro_rules! problem_of {
         $(#[$meta])*
         impl From<$rejection> for Problem {
             fn from(rejection: $rejection) -> Self {
-                rejected(rejection.status(), &rejection.body_text())
+                rejected(&rejection, rejection.status(), &rejection.body_text())
             }
         }
     )*};
@@ -40,8 +46,12 @@ problem_of! {
     ExtensionRejection,
     FormRejection,
     JsonRejection,
+    MatchedPathRejection,
+    NestedPathRejection,
     PathRejection,
     QueryRejection,
+    RawFormRejection,
+    RawPathParamsRejection,
     StringRejection,
     #[cfg(feature = "multipart")]
     MultipartRejection,
@@ -53,19 +63,18 @@ impl From<MultipartError> for Problem {
     fn from(error: MultipartError) -> Self {
         // The parser's error has a cause only if the body under it could not be read.
         let unread = error.source().and_then(Error::source).is_some();
-        if unread && error.status().is_server_error() {
+        if unread && error.status().is_server_error() && !broken_body::is_too_large(&error) {
             return Problem::bad_request(BROKEN_BODY);
         }
-        rejected(error.status(), &error.body_text())
+        rejected(&error, error.status(), &error.body_text())
     }
 }
 
 /// A body read by hand: 413 over the limit, 400 if it breaks off or is malformed, 500 for what is not the client's doing.
 impl From<axum::Error> for Problem {
     fn from(error: axum::Error) -> Self {
-        let inner = std::error::Error::source(&error);
-        if inner.is_some_and(|inner| inner.is::<LengthLimitError>()) {
-            return Problem::too_large("The body of the request is too large.");
+        if broken_body::is_too_large(&error) {
+            return Problem::too_large(TOO_LARGE);
         }
         if broken_body::is_from_outside(&error) {
             return Problem::bad_request(BROKEN_BODY);

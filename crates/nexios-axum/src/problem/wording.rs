@@ -15,7 +15,7 @@ const BEGINNINGS: [(&str, &str); 6] = [
 ];
 
 /// What is said somewhere in a text, and how it should be.
-const PHRASES: [(&str, &str); 14] = [
+const PHRASES: [(&str, &str); 17] = [
     ("Failed to buffer the request body: length limit exceeded", "The body of the request is too large."),
     ("invalid type: map,", "found an object,"),
     ("invalid type: sequence,", "found a list,"),
@@ -28,7 +28,10 @@ const PHRASES: [(&str, &str); 14] = [
     ("invalid digit found in string", "expected a whole number"),
     ("cannot parse integer from empty string", "expected a whole number"),
     ("invalid float literal", "expected a number"),
+    ("cannot parse float from empty string", "expected a number"),
     ("number too large to fit in target type", "the number is too large"),
+    ("number too small to fit in target type", "the number is too small"),
+    ("number would be zero for non-zero type", "expected a whole number other than 0"),
     ("provided string was not `true` or `false`", "expected true or false"),
 ];
 

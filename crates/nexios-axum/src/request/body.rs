@@ -20,13 +20,13 @@ use http_body::{Frame, SizeHint};
 use nexios::CancelReason;
 
 use super::{access, requests::count, state::Live};
-use crate::answer::grpc;
+use crate::{answer::grpc, panic::drop_others};
 
 /// Keeps the request alive until the last byte of its answer is out.
 pub(super) fn watch(live: Live, response: Response<Body>) -> Response<Body> {
     let status = response.status();
     let (length, grpc_status) = told(response.headers());
-    if !is_sent(live.method(), status) || is_over(response.body()) {
+    if !is_sent(live.method(), status) || response.body().is_end_stream() {
         access::answered(&live, status.as_u16(), grpc_status, false);
         live.cancel(CancelReason::Finished);
         return response;
@@ -34,7 +34,8 @@ pub(super) fn watch(live: Live, response: Response<Body>) -> Response<Body> {
     // Without the header the server takes the length from the body.
     let left = length.or(response.body().size_hint().exact());
     response.map(|inner| {
-        let sending = Sending { live, status: status.as_u16(), grpc_status, left, polled: false };
+        let status = status.as_u16();
+        let sending = Sending { live, status, grpc_status, left, polled: false, whole: left == Some(0) };
         Body::new(WatchedBody { inner, sending: Some(sending) })
     })
 }
@@ -45,11 +46,6 @@ fn is_sent(method: &Method, status: StatusCode) -> bool {
         || [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
     let upgraded = method == Method::CONNECT && status.is_success();
     !bodiless && !upgraded && method != Method::HEAD
-}
-
-/// Whether a body has nothing more to give, by either of its ways to say so.
-fn is_over(body: &Body) -> bool {
-    body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
 /// How many bytes come, and how a gRPC call ended, which says so before its answer or after.
@@ -86,34 +82,44 @@ struct Sending {
     left: Option<u64>,
     /// A body that nobody asked for was replaced by an outer layer, not aborted.
     polled: bool,
+    /// All bytes were handed over: dropped from now on, it was not aborted. Trailers may still come.
+    whole: bool,
 }
 
 impl Sending {
-    /// Takes note of a frame; whether it was the last.
-    fn has_all(&mut self, frame: &Frame<Bytes>) -> bool {
+    /// Takes note of a frame, and of what its body says after it.
+    fn note(&mut self, frame: &Frame<Bytes>, rest: &SizeHint) {
         if let Some(trailers) = frame.trailers_ref() {
             self.grpc_status = told(trailers).1.or(self.grpc_status);
-            return true;
+            self.whole = true;
         }
-        let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) else { return false };
-        *left = left.saturating_sub(data.len() as u64);
-        *left == 0
-    }
-
-    fn finished(mut self) {
-        self.polled = false;
-        self.live.cancel(CancelReason::Finished);
+        if let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) {
+            *left = left.saturating_sub(data.len() as u64);
+            self.whole = *left == 0;
+        }
+        self.whole |= rest.exact() == Some(0);
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        let aborted = self.polled;
+        let aborted = self.polled && !self.whole;
         if aborted {
             count(&self.live.requests().totals().aborted);
         }
-        self.live.cancel(if aborted { CancelReason::ClientDisconnected } else { CancelReason::OwnerDropped });
+        self.live.cancel(match (self.whole, aborted) {
+            (true, _) => CancelReason::Finished,
+            (_, true) => CancelReason::ClientDisconnected,
+            _ => CancelReason::OwnerDropped,
+        });
         access::answered(&self.live, self.status, self.grpc_status, aborted);
+    }
+}
+
+impl Drop for WatchedBody {
+    fn drop(&mut self) {
+        // What was sent of the answer may still be on its way, on a connection that is others' too.
+        drop_others(std::mem::take(&mut self.inner));
     }
 }
 
@@ -130,13 +136,16 @@ impl HttpBody for WatchedBody {
             sending.polled = true;
         }
         let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else { return Poll::Pending };
-        let complete = match (&frame, &mut this.sending) {
-            (Some(Ok(frame)), Some(sending)) => sending.has_all(frame) || is_over(&this.inner),
+        let ended = match (&frame, &mut this.sending) {
+            (Some(Ok(frame)), Some(sending)) => {
+                sending.note(frame, &this.inner.size_hint());
+                frame.is_trailers() || this.inner.is_end_stream()
+            }
             (None, _) => true,
             _ => false,
         };
-        if complete && let Some(sending) = this.sending.take() {
-            sending.finished();
+        if ended && let Some(mut sending) = this.sending.take() {
+            sending.whole = true;
         }
         Poll::Ready(frame)
     }

@@ -17,7 +17,11 @@ use super::{
     rescue::{self, ScopedHandler},
     state::{Live, Stop},
 };
-use crate::{Problem, panic::panic_problem, punctual::poll_punctual};
+use crate::{
+    Problem,
+    panic::{drop_others, panic_problem},
+    punctual::poll_punctual,
+};
 
 /// The answer to come of one request, and the guard of its handler.
 ///
@@ -137,7 +141,7 @@ impl<E: 'static> Open<E> {
         match conclusion {
             Conclusion::Answered(response) => {
                 // What the handler has left behind, such as a group, ends before the client hears of the answer.
-                drop(source);
+                drop_others(source);
                 if live.is_gone() {
                     // An answer that nobody receives, to a request of which a part is missing.
                     note_gone(&live);
@@ -147,11 +151,13 @@ impl<E: 'static> Open<E> {
                 Ok(body::watch(live, response))
             }
             Conclusion::Failed(error) => {
+                drop_others(source);
                 access::failed(&live);
                 live.cancel(CancelReason::OwnerDropped);
                 Err(error)
             }
             Conclusion::Panicked(payload) => {
+                drop_others(source);
                 count(&live.requests().totals().panicked);
                 live.cancel(CancelReason::OwnerDropped);
                 let problem = live.span().within(|| panic_problem(payload));
@@ -189,7 +195,10 @@ impl<E: 'static> Open<E> {
         };
         match self.source {
             Source::Handler(handler) if self.begun => rescue::start(&self.live, handler, reason),
-            _ => self.live.cancel(reason),
+            source => {
+                self.live.cancel(reason);
+                drop_others(source);
+            }
         }
     }
 }

@@ -13,7 +13,10 @@ use super::{
     requests::{Rescued, count},
     state::RequestState,
 };
-use crate::{panic::panic_problem, punctual::punctual};
+use crate::{
+    panic::{drop_others, panic_problem},
+    punctual::punctual,
+};
 use axum::{body::Body, http::Response};
 use futures_util::{
     FutureExt,
@@ -37,6 +40,7 @@ pub(super) fn start<E: 'static>(state: &Arc<RequestState>, handler: ScopedHandle
         state.cancel(reason);
     }
     if policy == OnDisconnect::Immediate {
+        drop_others(handler);
         return;
     }
     let requests = state.requests();
@@ -49,6 +53,7 @@ pub(super) fn start<E: 'static>(state: &Arc<RequestState>, handler: ScopedHandle
         state.note_if_shut_down();
         state.cancel(reason);
         access::not_rescued(state);
+        drop_others(handler);
         return;
     };
     let rescue = Rescue { state: state.clone(), ended: false, _rescued: rescued };
@@ -73,7 +78,7 @@ async fn run<E>(mut rescue: Rescue, handler: ScopedHandler<E>, detached: bool) {
     let end = punctual(select(cut, abort));
     let cleanup = match select(AssertUnwindSafe(handler).catch_unwind(), end).await {
         Either::Left((Ok(answer), _)) => {
-            drop(answer);
+            drop_others(answer);
             Cleanup::Finished
         }
         Either::Left((Err(payload), _)) => {
@@ -81,7 +86,7 @@ async fn run<E>(mut rescue: Rescue, handler: ScopedHandler<E>, detached: bool) {
             Cleanup::Panicked
         }
         Either::Right((_, handler)) => {
-            drop(handler);
+            drop_others(handler);
             Cleanup::CutOff
         }
     };

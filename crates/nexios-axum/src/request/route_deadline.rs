@@ -10,9 +10,11 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{missing::warn_once, state::RequestState};
+use crate::readiness::Inner;
 
 /// Replaces the server's own limit for one route inside a [`RequestLayer`](crate::RequestLayer): longer for an
-/// upload, none for a stream of events, shorter for what must be quick. A client still can only shorten it.
+/// upload, none for a stream of events, shorter for what must be quick. A client still can only shorten it. It holds for the
+/// wait for what is inside too, such as a place in a limit of concurrency.
 ///
 /// # Examples
 ///
@@ -48,28 +50,29 @@ impl<S> Layer<S> for RouteDeadline {
     type Service = RouteDeadlineService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RouteDeadlineService { inner, limit: self.limit }
+        RouteDeadlineService { inner: Inner::new(inner), limit: self.limit }
     }
 }
 
 /// Tells the limit of its route to the [`RequestLayer`](crate::RequestLayer); made by [`RouteDeadline`].
 #[derive(Debug, Clone)]
 pub struct RouteDeadlineService<S> {
-    inner: S,
+    inner: Inner<S>,
     limit: Option<Duration>,
 }
 
 impl<S, B> Service<Request<B>> for RouteDeadlineService<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
+    B: Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
+        self.inner.look(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {

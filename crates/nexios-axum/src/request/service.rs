@@ -18,6 +18,7 @@ use super::{
     state::{Live, RequestState},
     upload,
 };
+use crate::readiness::Inner;
 
 /// In the extensions of a request that a layer watches over already. It travels with the request itself: a request
 /// that a handler makes for another router is another one.
@@ -27,19 +28,19 @@ struct WatchedOver;
 /// Watches over the requests of a service; made by [`RequestLayer`](crate::RequestLayer).
 #[derive(Clone)]
 pub struct RequestService<S> {
-    inner: S,
+    inner: Inner<S>,
     supervisor: Arc<Supervisor>,
 }
 
 impl<S> RequestService<S> {
     pub(super) fn new(inner: S, supervisor: Arc<Supervisor>) -> Self {
-        RequestService { inner, supervisor }
+        RequestService { inner: Inner::new(inner), supervisor }
     }
 }
 
 impl<S, B, R> Service<Request<B>> for RequestService<S>
 where
-    S: Service<Request<Body>, Response = Response<R>>,
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
@@ -52,7 +53,7 @@ where
     type Future = RequestFuture<S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
+        self.inner.look(cx)
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {

@@ -30,7 +30,8 @@ where
             if is_gone(&error) {
                 state.set_gone();
             }
-            error
+            // The body around this one puts it into an `axum::Error` again, and extractors look only so deep for what it means.
+            error.into_inner()
         }))
     })
 }

@@ -7,35 +7,49 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
-    Router,
     extract::{ConnectInfo, Request},
     http::{HeaderValue, StatusCode, header, uri::Authority},
     middleware::{Next, from_fn, map_response},
     response::{IntoResponse, Response},
+    routing::MethodRouter,
 };
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use crate::{Problem, log::log};
 
-/// Puts the guards around the routes. `hosts` are names that the service has on this machine besides `localhost`.
-pub(super) fn around(router: Router, hosts: Arc<[String]>, csrf: CsrfLayer) -> Router {
-    let refused = |_: ProtectionError| {
-        Problem::new(StatusCode::FORBIDDEN)
-            .detail("Another site may not do this through a browser.")
-            .into_response()
-    };
-    router
-        .layer(csrf.with_rejection_response(refused))
-        .layer(from_fn(move |request: Request, next: Next| {
-            let hosts = hosts.clone();
-            async move {
-                match is_meant(&request, &hosts) {
-                    true => next.run(request).await,
-                    false => misnamed(&request),
+/// What a request has to pass. `hosts` are names that the service has on this machine besides `localhost`.
+pub(super) struct Guard {
+    hosts: Arc<[String]>,
+    csrf: CsrfLayer,
+}
+
+impl Guard {
+    pub(super) fn new(hosts: Arc<[String]>, csrf: CsrfLayer) -> Self {
+        Guard { hosts, csrf }
+    }
+
+    /// Guards one route. A layer of the whole router would be around its fallback too, and that becomes the fallback of
+    /// whoever merges it.
+    pub(super) fn around<S: Clone + Send + Sync + 'static>(&self, route: MethodRouter<S>) -> MethodRouter<S> {
+        let refused = |_: ProtectionError| {
+            Problem::new(StatusCode::FORBIDDEN)
+                .detail("Another site may not do this through a browser.")
+                .into_response()
+        };
+        let hosts = self.hosts.clone();
+        route
+            .layer(self.csrf.clone().with_rejection_response(refused))
+            .layer(from_fn(move |request: Request, next: Next| {
+                let hosts = hosts.clone();
+                async move {
+                    match is_meant(&request, &hosts) {
+                        true => next.run(request).await,
+                        false => misnamed(&request),
+                    }
                 }
-            }
-        }))
-        .layer(map_response(unframed))
+            }))
+            .layer(map_response(unframed))
+    }
 }
 
 fn misnamed(request: &Request) -> Response {
@@ -65,8 +79,15 @@ fn is_meant(request: &Request, hosts: &[String]) -> bool {
     !is_local || asked.into_iter().all(|asked| asked.is_some_and(|asked| is_known(asked.host(), hosts)))
 }
 
+/// A host without its port, as names of hosts are compared.
+pub(super) fn name_of_host(host: &str) -> String {
+    let authority = host.parse::<Authority>().ok();
+    let host = authority.as_ref().map_or(host, Authority::host);
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
 fn is_known(host: &str, hosts: &[String]) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let host = name_of_host(host);
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
     // An address is looked up nowhere, and a name without a dot not in the world's DNS: nobody else can have made them
     // point here.

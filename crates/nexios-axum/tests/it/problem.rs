@@ -76,6 +76,8 @@ async fn retry_after_is_whole_seconds_and_never_too_early() {
         let problem = Problem::unavailable("later", Duration::from_millis(wait));
         assert_eq!(Answer::of(problem).await.header("retry-after"), Some(header), "{wait} ms");
     }
+    let never = Answer::of(Problem::unavailable("never", Duration::MAX)).await;
+    assert_eq!(never.header("retry-after"), Some("18446744073709551615"));
 }
 
 #[tokio::test]

@@ -1,13 +1,23 @@
 //! What a client is told whose request cannot be read: in its own words, without a name of ours.
 
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use axum::{
     Json, Router,
-    body::Body,
-    extract::{Form, Path, Query},
+    body::{Body, Bytes, HttpBody},
+    extract::{Form, Path, Query, RawForm},
     http::{Request, header::CONTENT_TYPE},
+    middleware::map_request,
     routing::{get as on_get, post as on_post},
 };
-use nexios_axum::OrProblem;
+use futures_util::stream;
+use http_body::Frame;
+use http_body_util::Limited;
+use nexios_axum::{OrProblem, Problem, RequestLayer};
 use serde::Deserialize;
 
 use crate::answer::{Answer, get};
@@ -65,10 +75,20 @@ struct SecretPage {
     page: u32,
 }
 
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only its shape matters")]
+struct SecretRange {
+    #[serde(default)]
+    low: i8,
+    #[serde(default)]
+    share: f32,
+}
+
 fn app() -> Router {
     Router::new()
         .route("/draft", on_post(async |_: OrProblem<Json<SecretDraft>>| ()))
         .route("/list", on_get(async |_: OrProblem<Query<SecretPage>>| ()))
+        .route("/odd", on_get(async |_: OrProblem<Query<SecretRange>>| ()))
         .route("/form", on_post(async |_: OrProblem<Form<SecretPage>>| ()))
         .route("/number/{id}", on_get(async |_: OrProblem<Path<u64>>| ()))
         .route("/pair/{id}/{name}", on_get(async |_: OrProblem<Path<(i8, String)>>| ()))
@@ -123,6 +143,8 @@ async fn queries_forms_and_paths_are_described_in_the_clients_words() {
         (get("/list?page=x"), 400, "The query does not fit: page: expected a whole number"),
         (get("/list"), 400, "The query does not fit: missing field `page`"),
         (form("page=99999999999"), 422, "The form does not fit: page: the number is too large"),
+        (get("/odd?low=-300"), 400, "The query does not fit: low: the number is too small"),
+        (get("/odd?share="), 400, "The query does not fit: share: expected a number"),
         (
             get("/number/seven"),
             400,
@@ -136,5 +158,52 @@ async fn queries_forms_and_paths_are_described_in_the_clients_words() {
         ),
     ] {
         assert_eq!(detail(request, status).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_read_by_hand_is_a_problem_too() {
+    let app = Router::new().route("/raw", on_post(async |_: OrProblem<RawForm>| ()));
+    let problem = Answer::from(&app, post("/raw", "text/plain", "a=1")).await.problem(415);
+    assert!(problem["detail"].is_string(), "{problem}");
+}
+
+/// Each layer that puts a body around the body hides the error of the limit a bit deeper.
+#[tokio::test]
+async fn a_body_over_a_limit_is_413_whatever_layers_are_around_the_limit() {
+    let by_hand = async |body: Body| -> Result<String, Problem> {
+        Ok(axum::body::to_bytes(body, usize::MAX).await?.len().to_string())
+    };
+    let routes = Router::new()
+        .route("/bytes", on_post(async |_: OrProblem<Bytes>| ()))
+        .route("/text", on_post(async |_: OrProblem<String>| ()))
+        .route("/json", on_post(async |_: OrProblem<Json<String>>| ()))
+        .route("/hand", on_post(by_hand));
+    let wraps = || map_request(async |request: Request<Body>| request.map(|body| Body::new(Frames(body))));
+    let layered = routes.clone().layer(RequestLayer::new());
+    let wrapped = routes.clone().layer(wraps()).layer(wraps()).layer(RequestLayer::new()).layer(wraps());
+    for app in [routes, layered, wrapped] {
+        for path in ["/bytes", "/text", "/json", "/hand"] {
+            let chunks = stream::iter([Ok::<_, Infallible>("0123456789")]);
+            let body = Body::new(Limited::new(Body::from_stream(chunks), 5));
+            let request = Request::post(path).header(CONTENT_TYPE, "application/json").body(body).unwrap();
+            let problem = Answer::from(&app, request).await.problem(413);
+            assert_eq!(problem["detail"], "The body of the request is too large.", "{path}");
+        }
+    }
+}
+
+/// A body as a layer of somebody's makes one around another.
+struct Frames(Body);
+
+impl HttpBody for Frames {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
     }
 }

@@ -76,7 +76,8 @@ async fn status_for(app: &Router, peer: Option<&str>, host: &str) -> u16 {
 /// DNS rebinding: a page whose name has been made to point here asks, and might read, in its own name.
 #[tokio::test]
 async fn a_client_on_this_machine_must_ask_for_a_name_of_this_machine() {
-    let app = TaskRoutes::new(Background::new()).host("tasks.example").into_router();
+    let app =
+        TaskRoutes::new(Background::new()).host("tasks.example").host("Proxy.Example.:8443").into_router();
     for local in ["127.0.0.1:4711", "[::1]:4711", "[::ffff:127.0.0.1]:4711"] {
         for host in [
             "localhost",
@@ -89,6 +90,7 @@ async fn a_client_on_this_machine_must_ask_for_a_name_of_this_machine() {
             "192.0.2.1",
             "tasks.example",
             "Tasks.Example:8080",
+            "proxy.example",
         ] {
             assert_eq!(status_for(&app, Some(local), host).await, 200, "{local} {host}");
         }
@@ -111,5 +113,18 @@ async fn no_answer_can_be_framed() {
         let response = tower::ServiceExt::oneshot(app.clone(), request).await.unwrap();
         assert_eq!(response.headers()["x-frame-options"], "DENY", "{path}");
         assert_eq!(response.headers()["content-security-policy"], "frame-ancestors 'none'", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_routes_are_merged_into_is_not_guarded() {
+    let app =
+        Router::new().route("/", axum::routing::post(async || "ours")).merge(task_routes(Background::new()));
+    for (path, status) in [("/", 200), ("/nothing", 404)] {
+        let headers = [("host", "public.example"), ("sec-fetch-site", "cross-site")];
+        let mut request = with(Method::POST, path, &headers);
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4711))));
+        let answer = Answer::from(&app, request).await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-frame-options")), (status, None), "{path}");
     }
 }

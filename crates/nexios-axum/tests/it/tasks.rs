@@ -116,3 +116,14 @@ async fn a_task_that_waits_is_cancelled_at_once() {
     assert_eq!(second.await, Err(BackgroundFailure::Cancelled));
     Answer::from(&app, post(&cancel)).await.problem(409);
 }
+
+#[tokio::test]
+async fn the_routes_may_be_nested_under_a_path_with_parameters_of_its_own() {
+    let background = Background::new();
+    let task = background.spawn("import", |task| async move { task.cancelled().await }).unwrap();
+    let app = Router::new().nest("/{tenant}", task_routes(background.clone()));
+    let path = format!("/ours/tasks/{}", task.id().0);
+    assert_eq!(Answer::from(&app, get(&path)).await.json()["name"], "import");
+    assert_eq!(Answer::from(&app, post(&format!("{path}/cancel"))).await.status, 202);
+    Answer::from(&app, get("/ours/tasks/seven")).await.problem(400);
+}

@@ -157,3 +157,16 @@ async fn health_routes_are_outside_the_layers_of_the_router_and_can_be_named() {
     assert_eq!(running.client().await.get("/readyz").await.status, 404);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn whoever_waits_for_a_service_that_is_dropped_unserved_hears_of_it() {
+    let dropped = app(hello());
+    let never_polled = app(hello());
+    let handles = [dropped.handle(), never_polled.handle()];
+    drop(dropped);
+    drop(never_polled.serve("127.0.0.1:0"));
+    for handle in handles {
+        assert_eq!(soon(handle.ready()).await, None);
+        assert_eq!(handle.phase(), Phase::Stopped);
+    }
+}

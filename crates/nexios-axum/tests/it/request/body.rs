@@ -22,7 +22,7 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use http_body::{Frame, SizeHint};
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use nexios::{CancelReason, CancelToken};
 use nexios_axum::{RequestLayer, RequestToken};
 use tokio::{io::AsyncReadExt, time::sleep};
@@ -214,6 +214,25 @@ async fn a_body_of_a_known_size_dropped_before_its_end_is_aborted() {
     first_frame(&mut response).await;
     drop(response);
     assert_eq!(requests.stats().aborted, 1);
+}
+
+/// As the body of a gRPC answer is that was made of bytes.
+#[tokio::test(start_paused = true)]
+async fn trailers_behind_a_body_of_a_known_size_tell_how_the_call_ended() {
+    for (path, bytes) in [("/size/nothing", ""), ("/size/something", "something")] {
+        log::start();
+        let handler = on_get(async move || {
+            let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "5".parse().unwrap())]);
+            let trailers = std::future::ready(Some(Ok::<_, Infallible>(trailers)));
+            Response::new(Body::new(Full::new(Bytes::from(bytes)).with_trailers(trailers)))
+        });
+        let layer = RequestLayer::new();
+        let requests = layer.requests();
+        let app = Router::new().route(path, handler).layer(layer);
+        app.oneshot(get(path)).await.unwrap().into_body().collect().await.unwrap();
+        assert_eq!((requests.live(), requests.stats().aborted), (0, 0));
+        assert_eq!(log::access(path)[0]["grpc_status"], 5);
+    }
 }
 
 /// A server that has sent trailers looks no further.

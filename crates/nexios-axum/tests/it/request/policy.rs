@@ -1,8 +1,12 @@
 //! What becomes of a handler whose client has gone: cooperative, detached, immediate.
 
-use std::{convert::Infallible, future::pending, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{pending, poll_fn},
+    time::Duration,
+};
 
-use axum::{Router, body::Body, response::Response, routing::get as on_get};
+use axum::{Router, body::Body, http::Request, response::Response, routing::get as on_get};
 use nexios_axum::{OnDisconnect, RequestLayer, RequestToken};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, service_fn};
@@ -158,6 +162,7 @@ async fn a_handler_that_never_began_has_nothing_to_clean_up() {
             Ok::<_, Infallible>(Response::new(Body::empty()))
         }
     }));
+    poll_fn(|cx| Service::<Request<Body>>::poll_ready(&mut service, cx)).await.unwrap();
     drop(service.call(get("/policy/unpolled")));
     assert_eq!(reader.written(), ["dropped"]);
     assert_eq!((requests.live(), requests.stats().disconnected, requests.stats().rescues), (0, 1, 0));
