@@ -1,4 +1,9 @@
 //! The loop that lets clients in.
+//!
+//! # Invariants
+//!
+//! 1. A client that is accepted has a place, or is one of a few beyond the limit: nobody is accepted and kept waiting.
+//! 2. The door closes when it is told to and nobody waits in front of it, or after so many clients as the queue may hold.
 
 use std::{
     any::Any,

@@ -1,4 +1,11 @@
 //! One connection, from its first byte to its last.
+//!
+//! # Invariants
+//!
+//! 1. It says "pending" only when it has a waker with everything that may end it: the protocol, the orders, the clock and,
+//!    while the server reads nothing, the end of its peer. A step that changes one of them begins a new round.
+//! 2. What is ours is polled punctually: a request that is always ready would else keep the clock from ever being due.
+//! 3. Dropping the task's future drops the socket and the HTTP/1 request with it; HTTP/2 requests end by their streams.
 
 use std::{
     future::{Future, poll_fn},
@@ -162,14 +169,18 @@ impl Server {
             // Before the look at the order, so that an order in between wakes us again.
             control.register(cx.waker());
             loop {
+                // The protocol first: what it reads and writes decides what all the others find.
                 if let Poll::Ready(end) = connection.as_mut().poll(cx) {
                     if let Err(error) = end {
                         log(|| tracing::debug!(error, "connection ended"));
                     }
                     return Poll::Ready(());
                 }
+                // A server that waits for bytes hears of the end by itself; one whose buffer is full of the next
+                // request would go on with this one for nobody.
                 if let Some(tcp) = tcp.as_ref().filter(|_| !control.is_reading()) {
                     let current = control.current();
+                    // A new watch for each request: whether a close is the end depends on what is still to come of it.
                     if current != watched {
                         watched = current;
                         end_of_peer.set(current.map(|(_, complete)| gone(tcp.clone(), complete)));
@@ -182,28 +193,36 @@ impl Server {
                     }
                 }
                 let order = control.order();
+                // The limits are shorter from now on, and the clock was set for the long ones.
                 if order >= Order::DropIdle && !std::mem::replace(&mut hurried, true) {
                     clock.as_mut().reset(Instant::now());
                 }
                 if poll_punctual(clock.as_mut(), cx).is_ready() {
+                    // A clock that is due may find that there was progress meanwhile: it is set once for many requests,
+                    // and not again by each.
                     match self.look(control, head, goodbye) {
                         Look::Again(at) => clock.as_mut().reset(at),
                         Look::SayGoodbye => {
+                            // An order, so that the step below does what it does for every other close.
                             control.tell(Order::Close);
                             clock.as_mut().reset(Instant::now() + LAST_MESSAGE);
                         }
                         Look::End => return Poll::Ready(()),
                     }
+                    // The clock has no waker until it is polled again.
                     continue;
                 }
+                // HTTP/1 in its first head is left alone: the protocol would end it before the request that is on its way.
                 let drain = order == Order::Drain && control.is_http2();
                 if goodbye.is_none() && (drain || order >= Order::Close && control.has_begun()) {
                     let now = Instant::now();
                     goodbye = Some(now);
                     connection.as_mut().graceful_shutdown();
+                    // An idle client need not answer to it, and would stay until the long limit.
                     if control.is_http2() {
                         clock.as_mut().reset(now + LAST_MESSAGE);
                     }
+                    // The message is written when the protocol is polled again.
                     continue;
                 }
                 let end = order == Order::Abort || order == Order::DropIdle && control.is_idle();
@@ -220,6 +239,7 @@ impl Server {
         let unread = if hurried { self.unread.min(LAST_READ) } else { self.unread };
         let ending = self.life.connections.are_ending();
         let mut next = now + head.min(unread).max(LEAST_LOOK);
+        // HTTP/1, and whatever else the socket has accepted and cannot get rid of.
         if let Some(since) = control.blocked_since() {
             if since + unread <= now {
                 if ending {
@@ -229,6 +249,7 @@ impl Server {
             }
             next = next.min(since + unread);
         }
+        // HTTP/2 is never blocked by one answer, so each has a limit of its own.
         let (cut, due) = control.cut_unread(unread, now);
         if !cut.is_empty() {
             if ending {
@@ -240,6 +261,7 @@ impl Server {
         next = due.map_or(next, |due| next.min(due));
         if let Some(since) = control.idle_since() {
             let http2 = control.is_http2();
+            // After a goodbye only the message is waited for, from whichever came later.
             let limit = match goodbye {
                 Some(told) if http2 => since.max(told) + LAST_MESSAGE,
                 _ if http2 => since + head.max(LEAST_HTTP2_IDLENESS),

@@ -1,4 +1,10 @@
 //! The open connections of a service, and what all of them are told.
+//!
+//! # Invariants
+//!
+//! 1. An order reaches everybody: it is written before the list is read, and a connection that comes is in the list
+//!    before it reads the order.
+//! 2. Connections are told outside the lock of the list: each order wakes a task, which may end and leave the list.
 
 use std::{
     net::IpAddr,

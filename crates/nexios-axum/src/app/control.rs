@@ -85,6 +85,8 @@ struct Traffic {
 pub(crate) struct InFlight {
     control: Arc<Control>,
     number: u64,
+    /// Whether its service was polled.
+    begun: bool,
 }
 
 /// Keeps a request in flight until a piece of its answer has left.
@@ -166,6 +168,7 @@ impl Control {
     ) -> InFlight {
         let http2 = version == Version::HTTP_2;
         let mut traffic = self.traffic();
+        // Numbers grow, so the list is in their order and can be searched by them.
         let number = traffic.begun;
         traffic.begun += 1;
         traffic.http2 = http2;
@@ -173,7 +176,7 @@ impl Control {
         traffic.in_flight.push(Flight::new(number, method, uri, complete, http2));
         traffic.spawning = http2.then_some(number);
         drop(traffic);
-        InFlight { control: self.clone(), number }
+        InFlight { control: self.clone(), number, begun: false }
     }
 
     /// A request of HTTP/2 becomes a stream of another protocol, which ends when the two sides like. None if its answer is
@@ -187,7 +190,7 @@ impl Control {
         traffic.idle_since = None;
         traffic.in_flight.push(stream);
         drop(traffic);
-        Some(InFlight { control: self.clone(), number })
+        Some(InFlight { control: self.clone(), number, begun: true })
     }
 
     /// The request whose task is made now. The server makes it right after it has begun the request.
@@ -255,6 +258,7 @@ impl Control {
         if !flight.is_over() {
             return;
         }
+        // Out of the list before the connection is woken: it looks whether it is idle.
         let ended = traffic.in_flight.remove(index);
         traffic.look_idle();
         drop(traffic);
@@ -289,6 +293,7 @@ impl Control {
         if !traffic.http2 {
             return (cut, next);
         }
+        // Once: a cut answer stays in the list until its task has dropped it.
         for flight in traffic.in_flight.iter_mut().filter(|flight| !flight.is_cut()) {
             match flight.unread_since() {
                 Some(since) if now.duration_since(since) >= patience => {
@@ -299,8 +304,10 @@ impl Control {
                 None => {}
             }
         }
+        // What is cut off holds nothing up; its task may take its time to end.
         traffic.look_idle();
         drop(traffic);
+        // Each task takes the lock as soon as it runs.
         woken.into_iter().for_each(Waker::wake);
         (cut, next)
     }
@@ -315,6 +322,7 @@ impl Control {
                 unfinished.work.push(flight.name("request"));
             }
         }
+        // All of an HTTP/1 answer is with the system, whose buffer is full: no request, and yet work that may be lost.
         if traffic.in_flight.is_empty() && traffic.blocked_since.is_some() {
             unfinished.work.push(self.unread_response());
         }
@@ -347,8 +355,8 @@ impl Traffic {
 
 impl InFlight {
     /// Its service is polled for the first time.
-    pub(crate) fn begin(&self) {
-        self.control.note(self.number, Flight::begin);
+    pub(crate) fn begin(&mut self) {
+        self.begun = true;
     }
 
     /// What the connection is told at this moment.
@@ -375,7 +383,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.control.note(self.number, Flight::give);
+        self.control.note(self.number, |flight| flight.give(self.begun));
     }
 }
 

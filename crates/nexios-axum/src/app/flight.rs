@@ -24,7 +24,7 @@ pub(crate) struct Flight {
     pub(crate) complete: bool,
     /// Whether it is known from the answer that its client does not read; else the socket tells.
     http2: bool,
-    /// Whether its service was polled: before that nobody else has seen the request.
+    /// Whether its service was polled, as is known when it is over: else nobody else has seen the request.
     begun: bool,
     answer: Answer,
     /// Whether the body was asked for more and has nothing yet.
@@ -81,7 +81,6 @@ impl Flight {
             path,
             ..Flight::new(number, &Method::CONNECT, &Uri::default(), true, true)
         };
-        flight.begin();
         flight.answered(true);
         flight.source_waits();
         flight
@@ -93,11 +92,6 @@ impl Flight {
 
     pub(crate) fn name(&self, what: &str) -> String {
         format!("{what} {} {}", self.method, self.path())
-    }
-
-    /// Its service is polled for the first time.
-    pub(crate) fn begin(&mut self) {
-        self.begun = true;
     }
 
     /// Says in the log that it has come and gone, if nobody else can.
@@ -149,9 +143,9 @@ impl Flight {
         self.moved = Instant::now();
     }
 
-    /// The server has all of the answer, or wants no more of it.
-    pub(crate) fn give(&mut self) {
-        self.given = true;
+    /// The server has all of the answer, or wants no more of it; `begun` says whether the service was ever polled.
+    pub(crate) fn give(&mut self, begun: bool) {
+        (self.given, self.begun) = (true, begun);
     }
 
     /// Ends its task, and with it the answer, once the returned waker is woken.

@@ -1,4 +1,10 @@
 //! How many connections may be open, in all and for one peer.
+//!
+//! # Invariants
+//!
+//! 1. What is counted as taken are the places that live: `all` of them, and those of each peer that has any.
+//! 2. The limits are looked at and the place is taken under one lock, so two clients cannot both have the last one.
+//! 3. The lock is the innermost: nobody takes another one under it, and nobody drops a place under one.
 
 use std::{
     collections::HashMap,
@@ -72,6 +78,7 @@ impl Places {
         if let Some(peer) = peer {
             *taken.of.entry(peer).or_insert(0) += 1;
         }
+        // After all that may refuse: a refused client has taken nothing.
         taken.all += 1;
         drop(taken);
         Ok(Place { places: self.clone(), peer })
@@ -93,6 +100,7 @@ impl Drop for Place {
             && let Some(of_peer) = taken.of.get_mut(&peer)
         {
             *of_peer -= 1;
+            // Addresses are as many as an attacker likes: none is remembered after its last connection.
             if *of_peer == 0 {
                 taken.of.remove(&peer);
             }

@@ -1,4 +1,9 @@
 //! What is there right now, and a way to wait until nothing is.
+//!
+//! # Invariants
+//!
+//! 1. A value is in the list as long as its entry lives, and is dropped outside the lock.
+//! 2. Whoever waits is registered before it looks at the list; whoever leaves it wakes those who are registered afterwards.
 
 use std::{
     collections::BTreeMap,

@@ -25,7 +25,7 @@ const PIECE: usize = 16_384;
 pub(crate) async fn answer(
     mut router: Router,
     request: Request<Incoming>,
-    in_flight: InFlight,
+    mut in_flight: InFlight,
 ) -> Result<Response<AnswerBody>, Infallible> {
     in_flight.begin();
     let http2 = request.version() == Version::HTTP_2;

@@ -65,8 +65,10 @@ struct Pace {
 impl Pace {
     /// Drives `work` until it is done or the schedule is at `limit`; true when it is done.
     async fn within(&mut self, limit: impl Fn(&Schedule) -> Instant, work: impl Future<Output = ()>) -> bool {
+        // One future for all turns: begun anew, it would miss what it has seen, and a hook would run twice.
         let mut work = pin!(work);
         loop {
+            // Made anew each turn: a stop has moved the limit.
             let ours = pin!(punctual(timeout_at(limit(&self.schedule), self.stops.changed())));
             match select(work.as_mut(), ours).await {
                 Either::Left(_) => return true,
@@ -88,7 +90,7 @@ impl Shutdown {
         let Stops { count, cause } = *stops.borrow_and_update();
         let cause = cause.unwrap_or("nobody");
         let mut pace = Pace { schedule: Schedule::new(self.limits, begun), stops };
-        // Those that came together with the first one.
+        // Those that came together with the first one: the channel tells only that there are news, not how many.
         (1..count).for_each(|_| pace.schedule.hurry(begun));
         let mut report = ShutdownReport::new(cause, self.strict);
         let accepting = pace.schedule.close - begun;
@@ -114,8 +116,10 @@ impl Shutdown {
         life.enter(Phase::Closing);
         life.closing.cancel(CancelReason::Shutdown);
         life.connections.tell(Order::Close);
+        // As a task: a registry that is being drained goes on with it if this future is dropped.
         let drained = self.drain(&pace.schedule);
         let mut work = pin!(punctual(self.work(drained.clone())));
+        // A moment for those whose request is on its way; after it silent connections only hold the end up.
         let last_head = Instant::now() + LAST_HEAD;
         let mut done = pace.within(|schedule| schedule.cancel.min(last_head), work.as_mut()).await;
         if !done {
@@ -128,13 +132,16 @@ impl Shutdown {
                 work.append(&mut streams);
                 tracing::warn!(count = work.len(), unfinished = ?counted(&work), "cancelling");
             });
+            // The phase before the tokens: who is woken by one may ask for it.
             life.enter(Phase::Cancelling);
             life.cancelling.cancel(CancelReason::Shutdown);
+            // Another one than the life's if the router brought a layer with a token of its own.
             self.requests.cancelling.cancel(CancelReason::Shutdown);
             self.hasten_drain(pace.schedule.abort);
             done = pace.within(|schedule| schedule.abort, work.as_mut()).await;
         }
         if !done {
+            // Named before they are dropped, which takes them from the lists.
             let left = life.unfinished();
             (report.abandoned, report.cut_off) = (left.work, left.streams);
             life.aborting.cancel(CancelReason::Shutdown);
@@ -143,6 +150,7 @@ impl Shutdown {
             self.hasten_drain(Instant::now());
             let _ = punctual(timeout(UNWIND, work)).await;
         }
+        // What those noted that were cut off on the way, be it before the last step or by it.
         report.cut_off.extend(life.connections.take_cut());
         report.abandoned.extend(self.requests.requests.take_cut_off());
         report.add_drain(drained.borrow().as_ref());

@@ -1,4 +1,11 @@
 //! The socket of a connection: its options, what it tells of its peer, and whether that keeps up.
+//!
+//! # Invariants
+//!
+//! 1. A write or flush that waits makes the connection blocked, the next one that does not ends that; in between
+//!    the time runs by which a client that does not read is cut off.
+//! 2. The connection is said to be reading while, and only while, the last read waits: then the server hears of the end of
+//!    its peer by itself, and else somebody has to watch for it.
 
 use std::{
     io,
@@ -105,6 +112,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         match &mut *self {
             Socket::Other(stream) => Pin::new(stream).poll_read(cx, buffer),
             Socket::Tcp(tcp) => loop {
+                // Readiness before the read: it leaves the waker, so that bytes that come in between wake us.
                 ready!(tcp.poll_read_ready(cx))?;
                 let asked = buffer.remaining();
                 let mut read = None;
@@ -123,7 +131,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
                     Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
                         return Poll::Ready(Err(error));
                     }
-                    // Not ready after all.
+                    // Not ready after all, which `try_io` has taken note of: without that this would turn for ever.
                     Some(Err(_)) | None => {}
                 }
             },
@@ -181,6 +189,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
+            // tokio's own shutdown wants the stream for itself, and this one is shared.
             Socket::Tcp(tcp) => Poll::Ready(match SockRef::from(&**tcp).shutdown(Shutdown::Write) {
                 // The peer was faster.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -206,6 +215,7 @@ impl<S> WatchedSocket<S> {
 
     fn seen<T>(&mut self, written: Poll<T>) -> Poll<T> {
         let blocked = written.is_pending();
+        // Every piece of every answer comes here: no lock and no clock unless something has changed.
         if std::mem::replace(&mut self.blocked, blocked) != blocked {
             self.control.set_blocked(blocked);
         }

@@ -1,4 +1,10 @@
 //! The answer on its way out.
+//!
+//! # Invariants
+//!
+//! 1. An answer that is not out has a [`Sending`], which keeps its request live and says how it ended: finished, or by its
+//!    drop aborted, unless nobody has asked for a byte.
+//! 2. Finished is what has given all that the server will send: it does not ask for more than it was told that there is.
 
 use std::{
     pin::Pin,

@@ -29,6 +29,7 @@ use crate::{
 ///
 /// 1. It is open until there is an answer; dropped before, the client has gone.
 /// 2. A handler that has answered or panicked is never polled again: the stage is `Ended` in the same poll.
+/// 3. The handler is dropped or rescued before its answer, or the one in its place, is given out.
 pub struct RequestFuture<E: 'static> {
     stage: Stage<E>,
 }
@@ -92,10 +93,12 @@ impl<E: 'static> RequestFuture<E> {
 
 impl<E: 'static> Open<E> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Conclusion<E>> {
+        // Before the look at the clock: an answer that is ready in the turn of the deadline is the client's.
         let conclusion = self.poll_source(cx);
         if conclusion.is_ready() {
             return conclusion;
         }
+        // The body that has noticed it was polled by the handler, and nobody else will be woken for it.
         if self.live.is_gone() {
             return Poll::Ready(Conclusion::Left);
         }
@@ -114,6 +117,7 @@ impl<E: 'static> Open<E> {
             Source::Refusal(reason) => return Poll::Ready(Conclusion::Stopped(*reason)),
         };
         self.begun = true;
+        // Caught here: above are layers, and at last the connection with requests of others.
         match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Ok(response))) => Poll::Ready(Conclusion::Answered(response)),
@@ -136,6 +140,7 @@ impl<E: 'static> Open<E> {
         let Open { live, source, .. } = self;
         match conclusion {
             Conclusion::Answered(response) => {
+                // What the handler has left behind, such as a group, ends before the client hears of the answer.
                 drop_others(source);
                 if live.is_gone() {
                     // An answer that nobody receives, to a request of which a part is missing.
@@ -162,6 +167,7 @@ impl<E: 'static> Open<E> {
             Conclusion::Stopped(reason) => {
                 let totals = live.requests().totals();
                 count(if reason == CancelReason::Deadline { &totals.expired } else { &totals.shut_down });
+                // Counted as rescued before the request stops to be live: see `requests`.
                 if let Source::Handler(handler) = source {
                     rescue::start(&live, handler, reason);
                 }
@@ -213,6 +219,7 @@ impl<E: 'static> Future for RequestFuture<E> {
             Stage::Ended => panic!("a request's future is not polled after its answer"),
         };
         let Poll::Ready(conclusion) = conclusion else { return Poll::Pending };
+        // First out of the stage: whatever panics from here on must not find the request open when this is dropped.
         match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Open(open) => Poll::Ready(open.end(conclusion)),
             _ => unreachable!("it was open a moment ago"),

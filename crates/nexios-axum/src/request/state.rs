@@ -1,3 +1,11 @@
+//! What is known of one request, and the token that ends its work.
+//!
+//! # Invariants
+//!
+//! 1. The first reason stays. Token and reason meet under the lock, so the token fires whichever of the two came first.
+//! 2. Nothing of others runs under the lock: tokens fire, and their waiters wake, outside.
+//! 3. A request is counted as live as long as its [`Live`] is there.
+
 use std::{
     fmt,
     future::Future,
@@ -236,7 +244,7 @@ impl RequestState {
         let mut terms = self.terms();
         let reason = *terms.reason.get_or_insert(reason);
         let token = terms.token.clone();
-        // Who waits for the token is woken outside the lock: it may ask for the deadline at once.
+        // Outside the lock: who is woken may ask for the deadline at once.
         drop(terms);
         if let Some(token) = token {
             token.cancel(reason);
@@ -301,6 +309,7 @@ impl TokenSource for RequestState {
         let token = terms.token.get_or_insert_with(make).clone();
         let reason = terms.reason;
         drop(terms);
+        // The request was over before anybody asked: late askers hear of it all the same.
         if let Some(reason) = reason {
             token.cancel(reason);
         }

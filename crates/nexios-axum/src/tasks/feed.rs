@@ -84,11 +84,13 @@ impl Feed {
         if subscribers.mailboxes.len() >= self.limit {
             return None;
         }
-        // One whose runtime has ended counts as none.
+        // One whose runtime has ended counts as none. Begun under the lock, so that it cannot find this subscriber missing
+        // and end at its first look.
         if subscribers.watcher.as_ref().is_none_or(JoinHandle::is_finished) {
             subscribers.live.clear();
             subscribers.watcher = Some(tokio::spawn(Watcher::new(self.clone()).run()));
         }
+        // The watcher tells only changes, so whoever comes later is given what was told before.
         let mut mailbox = Mailbox::default();
         for (&id, text) in &subscribers.live {
             mailbox.news.insert(id, News { id, text: text.clone(), ended: false });
@@ -111,6 +113,7 @@ impl Feed {
         if let Some(news) = mailbox.take() {
             return Poll::Ready(news.text);
         }
+        // Registered under the lock in which there was no news: the next `publish` finds it.
         let old = mailbox.waker.replace(cx.waker().clone());
         drop(subscribers);
         drop(old);
@@ -149,6 +152,7 @@ impl Feed {
 
 impl Mailbox {
     fn put(&mut self, news: &News) {
+        // An end of what it never saw is no news to it, and takes back what it has not fetched.
         if news.ended && !self.shown.contains(&news.id) {
             self.news.remove(&news.id);
         } else {
@@ -212,6 +216,7 @@ impl Watcher {
     /// Tells what has changed since the last look; false if nobody wants to know any more.
     fn look(&mut self) -> bool {
         let mut changes = Vec::new();
+        // The list is a copy of every task; counting is cheap, and a quiet registry is looked at four times a second.
         let stats = self.feed.background.stats();
         if stats.running + stats.queued > 0 {
             self.find_new(&mut changes);

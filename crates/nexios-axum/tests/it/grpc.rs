@@ -19,7 +19,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use nexios::{Background, CancelReason, CancelToken, ThreadPool};
+use nexios::{Background, CancelReason, CancelToken};
 use nexios_axum::{NexiosApp, RequestLayer, ShedLayer, Threshold};
 use tokio::time::{Instant, sleep};
 use tonic::{
@@ -34,6 +34,7 @@ use tower::{Service, ServiceExt};
 use crate::{
     log,
     service::{eventually, serve},
+    shed,
 };
 
 /// Messages are texts.
@@ -256,16 +257,11 @@ async fn the_shutdown_is_unavailable() {
 
 #[tokio::test]
 async fn a_call_that_is_shed_is_unavailable_with_or_without_a_request_layer() {
-    let pool = ThreadPool::builder().threads(1).queue(8).build();
-    let (release, wait) = std::sync::mpsc::channel::<()>();
-    let Ok(running) = pool.try_run(move || wait.recv()) else { panic!("the pool is full") };
-    tokio::spawn(running);
-    let Ok(queued) = pool.try_run(|| ()) else { panic!("the pool is full") };
-    tokio::spawn(queued);
+    let (pool, release) = shed::busy().await;
+    shed::queue(&pool, 1);
     eventually(async || (pool.stats().queued == 1).then_some(())).await;
-    let shed = ShedLayer::new().watch(&pool, Threshold::Queued(1));
     let greeter = Greeter::default();
-    let bare = router(&greeter).layer(shed);
+    let bare = router(&greeter).layer(ShedLayer::new().watch(&pool, Threshold::Queued(1)));
     for app in [bare.clone().layer(RequestLayer::new()), bare] {
         let channel = channel(serve(app).await).await;
         let status = call!(tonic::client::Grpc::new(channel), unary, "Hello", NONE).unwrap_err();

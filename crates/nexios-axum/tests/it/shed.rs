@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A pool of one thread that works on something until the returned sender is dropped.
-async fn busy() -> (ThreadPool, mpsc::Sender<()>) {
+pub(crate) async fn busy() -> (ThreadPool, mpsc::Sender<()>) {
     let pool = ThreadPool::builder().name("busy").threads(1).queue(64).build();
     let (release, wait) = mpsc::channel();
     block(&pool, wait);
@@ -30,7 +30,7 @@ fn block(pool: &ThreadPool, wait: mpsc::Receiver<()>) {
     tokio::spawn(running);
 }
 
-fn queue(pool: &ThreadPool, jobs: usize) {
+pub(crate) fn queue(pool: &ThreadPool, jobs: usize) {
     for _ in 0..jobs {
         let Ok(queued) = pool.try_run(|| ()) else { panic!("the pool is full") };
         tokio::spawn(queued);

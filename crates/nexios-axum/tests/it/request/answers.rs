@@ -9,7 +9,7 @@ use axum::{
     response::{Html, IntoResponse},
     routing::get as on_get,
 };
-use nexios::{CancelReason, CancelToken, ThreadPool};
+use nexios::{CancelReason, CancelToken};
 use nexios_axum::{RequestLayer, ShedLayer, Threshold};
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     asking::ask,
     log,
     service::eventually,
+    shed,
 };
 
 /// Shows a page to browsers.
@@ -75,15 +76,11 @@ async fn the_app_shows_a_panic_with_its_id() {
 
 #[tokio::test]
 async fn the_app_shows_what_a_shed_layer_answers() {
-    let pool = ThreadPool::builder().threads(1).queue(8).build();
-    let (release, wait) = std::sync::mpsc::channel::<()>();
-    let Ok(running) = pool.try_run(move || wait.recv()) else { panic!("the pool is full") };
-    tokio::spawn(running);
-    let Ok(queued) = pool.try_run(|| ()) else { panic!("the pool is full") };
-    tokio::spawn(queued);
+    let (pool, release) = shed::busy().await;
+    shed::queue(&pool, 1);
     eventually(async || (pool.stats().queued == 1).then_some(())).await;
-    let shed = ShedLayer::new().watch(&pool, Threshold::Queued(1));
-    let app = Router::new().route("/shown/shed", on_get(async || "let in").layer(shed)).layer(with_pages());
+    let handler = on_get(async || "let in").layer(ShedLayer::new().watch(&pool, Threshold::Queued(1)));
+    let app = Router::new().route("/shown/shed", handler).layer(with_pages());
     let answer = Answer::from(&app, from_a_browser("/shown/shed")).await;
     expect_page(&answer, 503, "GET /shown/shed The service has more work than it can do. false");
     assert_eq!(answer.header("retry-after"), Some("1"));
