@@ -99,20 +99,17 @@ impl Deliveries {
         error: Option<String>,
     ) -> Result<(), SqliteError> {
         let settle = self.0.write(move |db| {
-            let change = db.transaction()?;
-            change
-                .prepare_cached(
-                    "UPDATE deliveries SET state = ?3, error = ?4, updated = CURRENT_TIMESTAMP
-                     WHERE newsletter_id = ?1 AND subscriber_id = ?2",
-                )?
-                .execute((newsletter, subscriber, fate.state(), error))?;
-            change
-                .prepare_cached(
-                    "UPDATE newsletters SET sent = sent + (?2 = 'sent'), failed = failed + (?2 = 'failed'),
-                     in_doubt = in_doubt + (?2 = 'in doubt') WHERE id = ?1",
-                )?
-                .execute((newsletter, fate.state()))?;
-            change.commit()
+            db.prepare_cached(
+                "UPDATE deliveries SET state = ?3, error = ?4, updated = CURRENT_TIMESTAMP
+                 WHERE newsletter_id = ?1 AND subscriber_id = ?2",
+            )?
+            .execute((newsletter, subscriber, fate.state(), error))?;
+            db.prepare_cached(
+                "UPDATE newsletters SET sent = sent + (?2 = 'sent'), failed = failed + (?2 = 'failed'),
+                 in_doubt = in_doubt + (?2 = 'in doubt') WHERE id = ?1",
+            )?
+            .execute((newsletter, fate.state()))?;
+            Ok(())
         });
         settle.await
     }

@@ -11,6 +11,7 @@ use super::{
     tally::Tally,
 };
 use crate::{
+    foreign_text::one_line,
     mail::{MailError, NoServer, Postman},
     sqlite::SqliteError,
 };
@@ -79,7 +80,8 @@ impl Sending<'_> {
                 return Err(SendError::Stopped);
             }
             let Some(server) = self.deliver(subscriber, attempt).await? else { break };
-            tracing::warn!(newsletter = self.tally.newsletter, contact, error = %server, "no mail server");
+            let error = one_line(&server.to_string());
+            tracing::warn!(newsletter = self.tally.newsletter, contact, %error, "no mail server");
             if contact == ATTEMPTS {
                 return Err(SendError::NoMailServer(server));
             }
@@ -118,13 +120,16 @@ impl Sending<'_> {
             }
             Err(_) => Fate::Failed,
         };
-        let error = sent.err();
-        if let Some(error) = &error {
-            let (address, fate) = (&subscriber.email, fate.state());
-            tracing::warn!(newsletter, subscriber = id, %address, attempt, fate, %error, "not mailed");
-            self.last_reason = error.in_short();
+        let mut error = None;
+        if let Err(reason) = sent {
+            // Neither the address nor what the server said is ours.
+            let (address, said) = (one_line(&subscriber.email), one_line(&reason.to_string()));
+            let state = fate.state();
+            tracing::warn!(newsletter, subscriber = id, %address, attempt, fate = state, error = %said, "not mailed");
+            self.last_reason = reason.in_short();
+            error = Some(said);
         }
-        self.deliveries.settle(newsletter, id, fate, error.map(|error| error.to_string())).await?;
+        self.deliveries.settle(newsletter, id, fate, error).await?;
         self.tally.ends(Some(fate));
         Ok(None)
     }
