@@ -157,3 +157,17 @@ async fn health_routes_are_outside_the_layers_of_the_router_and_can_be_named() {
     assert_eq!(running.client().await.get("/readyz").await.status, 404);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_wrong_method_on_a_health_route_is_a_405_problem_that_tells_the_right_one() {
+    let running = start(app(hello())).await;
+    for path in ["/livez", "/readyz"] {
+        let mut client = running.client().await;
+        client.send(&format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n")).await;
+        let reply = client.reply().await;
+        assert_eq!(reply.status, 405, "{}", reply.head);
+        let head = reply.head.to_ascii_lowercase();
+        assert!(head.contains("application/problem+json") && head.contains("allow: get,head"), "{head}");
+    }
+    running.stop().await;
+}
