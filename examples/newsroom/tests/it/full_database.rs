@@ -40,7 +40,7 @@ async fn a_newsletter_that_is_not_in_the_database_is_not_sent() {
     let (server, service) = service().await;
     refuse(&service, "INSERT ON newsletters");
     let task = sent(&service, "unknown").await;
-    assert_eq!((&task["error"], &task["total"]), (&json!("the database failed"), &json!(0)), "{task}");
+    assert_eq!((&task["error"], &task["message"]), (&json!("the database failed"), &json!(null)), "{task}");
     assert_eq!(server.mails().len(), 0);
     assert_eq!(service.get("/newsletters").await.ok(200)["newsletters"], json!([]));
 }
