@@ -55,7 +55,7 @@ impl Sending<'_> {
 
     /// Goes once through those who have no mail yet.
     async fn pass(&mut self, attempt: u32) -> Result<(), SendError> {
-        let mut last = 0;
+        let mut last = i64::MIN;
         loop {
             let page = match attempt {
                 1 => self.deliveries.subscribers_after(last, PAGE).await?,
@@ -97,7 +97,10 @@ impl Sending<'_> {
         attempt: u32,
     ) -> Result<Option<NoServer>, SendError> {
         let (newsletter, id) = (self.tally.newsletter, subscriber.id);
-        self.deliveries.claim(newsletter, id).await?;
+        if !self.deliveries.claim(newsletter, id).await? {
+            self.tally.one_less();
+            return Ok(None);
+        }
         self.tally.begins();
         let sent = match self.letter.to(subscriber) {
             Ok(mail) => {

@@ -55,6 +55,12 @@ impl Tally {
         self.tell();
     }
 
+    /// Somebody is not to get it any more.
+    pub(crate) fn one_less(&mut self) {
+        self.total = self.total.saturating_sub(1);
+        self.tell();
+    }
+
     /// It is over, and somebody says so.
     pub(crate) fn close(&mut self) {
         self.ended = true;

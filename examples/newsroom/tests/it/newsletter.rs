@@ -255,3 +255,42 @@ async fn a_mail_that_cannot_be_written_leaves_no_half_of_it() {
     assert_eq!(std::fs::read_dir(service.path("outbox/newsletter-1")).unwrap().count(), 12);
     assert_eq!(std::fs::read_dir(service.path("outbox")).unwrap().count(), 1);
 }
+
+/// Subscribers are read some hundred at a time, and may go before their turn.
+#[tokio::test]
+async fn who_unsubscribes_meanwhile_gets_no_mail_and_all_others_do() {
+    let server = MailServer::that(|stage, _| match stage {
+        Stage::Text => Reply::FineAfter(std::time::Duration::from_millis(20)),
+        _ => Reply::Fine,
+    })
+    .await;
+    let service = Service::with(|config| config.smtp_url = Some(server.url().parse().unwrap()));
+    let id = send(&service, "unsubscribed").await["task_id"].as_u64().unwrap();
+    eventually(async || (!server.mails().is_empty()).then_some(())).await;
+    service.database().execute("DELETE FROM subscribers WHERE id = 12", []).unwrap();
+    let task = service.ended(id).await;
+    assert_eq!(
+        (&task["state"], &task["message"]),
+        (&json!("completed"), &json!("11 sent, 0 failed")),
+        "{task}"
+    );
+    assert_eq!((&task["done"], &task["total"]), (&json!(11), &json!(11)));
+    let list = service.get("/newsletters").await.ok(200);
+    assert_eq!(list["newsletters"][0]["summary"], "completed: 11 sent, 0 in doubt, 0 left");
+}
+
+#[tokio::test]
+async fn an_odd_row_costs_nobody_else_the_mail() {
+    let service = Service::new();
+    let odd = "INSERT INTO subscribers VALUES
+        (-5, 'below zero', 'below@example.org'), (0, 'zero', 'zero@example.org'),
+        (50, x'00ff', 'blob@example.org'), (51, 7, 7.5), (52, '', x'ff')";
+    service.database().execute(odd, []).unwrap();
+    let task = sent(&service, "odd").await;
+    assert_eq!(
+        (&task["state"], &task["message"]),
+        (&json!("completed"), &json!("15 sent, 2 failed")),
+        "{task}"
+    );
+    assert_eq!((&task["done"], &task["total"]), (&json!(17), &json!(17)));
+}
