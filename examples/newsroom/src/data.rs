@@ -15,7 +15,7 @@ use std::fs;
 
 use anyhow::Context;
 
-use crate::{Config, Sizes};
+use crate::{Config, Sizes, whole_file};
 pub use own_folder::OwnFolder;
 pub(crate) use place::Place;
 use progress::Progress;
@@ -30,8 +30,11 @@ use progress::Progress;
 /// A file that could not be made or cannot be used, with its name and what to do about it.
 pub fn prepare(config: &Config) -> anyhow::Result<Vec<String>> {
     let place = Place::new(&config.data);
-    for folder in [config.data.clone(), place.thumbnails(), place.outbox()] {
-        fs::create_dir_all(&folder).with_context(|| format!("creating the folder {}", folder.display()))?;
+    fs::create_dir_all(&config.data)
+        .with_context(|| format!("creating the folder {}", config.data.display()))?;
+    for folder in [place.thumbnails(), place.outbox()] {
+        let tidy = fs::create_dir_all(&folder).and_then(|()| whole_file::remove_partial(&folder));
+        tidy.with_context(|| format!("preparing the folder {}", folder.display()))?;
     }
 
     let sizes = config.sizes;

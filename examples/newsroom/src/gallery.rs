@@ -3,8 +3,7 @@
 mod shelf;
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -13,8 +12,8 @@ use axum::http::StatusCode;
 use nexios::{PoolError, ThreadPool};
 use nexios_axum::Problem;
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 
+use crate::whole_file;
 use shelf::Shelf;
 
 /// Thumbnails under names made from their content: the same picture is stored once, and a client's name never
@@ -66,13 +65,15 @@ impl Folder {
             empty => empty.insert(Shelf::of(&self.path)?),
         };
         write_whole(&self.path, &name, jpeg)?;
+        let mut removed = Ok(());
         for oldest in shelf.put(name, jpeg.len() as u64) {
             match fs::remove_file(self.path.join(oldest)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                // The others go nevertheless: nobody would come back for them.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => removed = Err(error),
                 _ => {}
             }
         }
-        Ok(())
+        removed
     }
 }
 
@@ -87,17 +88,14 @@ fn is_content_name(name: &str) -> bool {
     hex.len() == 32 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// A reader must never see half a picture, so it gets its name when it is complete; what is not is removed.
+/// A reader must never see half a picture.
 fn write_whole(folder: &Path, name: &str, jpeg: &[u8]) -> io::Result<()> {
     let path = folder.join(name);
     // One of another length was cut off when the machine was.
     if fs::metadata(&path).is_ok_and(|file| file.len() == jpeg.len() as u64) {
         return Ok(());
     }
-    let mut partial = NamedTempFile::with_prefix_in(shelf::PARTIAL, folder)?;
-    partial.write_all(jpeg)?;
-    partial.persist(path)?;
-    Ok(())
+    whole_file::write(folder, &path, jpeg)
 }
 
 /// Why a thumbnail was not stored or loaded.

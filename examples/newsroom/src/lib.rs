@@ -9,6 +9,7 @@ mod app;
 mod config;
 mod darkroom;
 mod data;
+mod foreign_text;
 mod gallery;
 mod logging;
 mod mail;
@@ -21,6 +22,7 @@ mod sqlite;
 mod thumbnail;
 mod uploads;
 mod upstream;
+mod whole_file;
 
 pub use app::{Newsroom, app, router, service};
 pub use config::{Config, LogFormat, Sizes};

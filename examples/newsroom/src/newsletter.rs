@@ -7,7 +7,8 @@
 //! 2. What the task, the log and the database say is what went out. A mail whose end nobody knows is in doubt: it
 //!    is neither sent nor failed, and not tried again.
 //! 3. A newsletter that reached nobody has failed.
-//! 4. A newsletter that was cut off, by the end of the service or a kill, stays `sending` in the database, and the
+//! 4. Few newsletters are under way at a time, and none waits for its turn.
+//! 5. A newsletter that was cut off, by the end of the service or a kill, stays `sending` in the database, and the
 //!    next service on the same data finds it.
 
 mod deliveries;
@@ -24,8 +25,10 @@ use std::{
 
 use nexios::{CancelReason, TaskContext};
 use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
+    foreign_text::one_line,
     mail::Mailer,
     sqlite::{Sqlite, SqliteError},
 };
@@ -36,6 +39,10 @@ use register::{Ended, Register};
 use sending::{SendError, Sending};
 use tally::Tally;
 
+/// The most newsletters at a time: each has a whole letter in memory, a connection to the mail server, and writes to
+/// the one database.
+const MOST_UNDER_WAY: usize = 8;
+
 /// Sends newsletters, and knows what became of them.
 #[derive(Clone)]
 pub(crate) struct Newsletters {
@@ -44,9 +51,14 @@ pub(crate) struct Newsletters {
     mailer: Arc<Mailer>,
     /// How long after a failure that may pass the next attempt comes, doubled each time.
     retry_after: Duration,
+    /// A place for each newsletter that may be under way.
+    places: Arc<Semaphore>,
     /// What earlier services left behind, as it was at the start of this one.
     interrupted: Arc<OnceLock<Vec<Newsletter>>>,
 }
+
+/// The right to send one newsletter, until it is dropped.
+pub(crate) struct Turn(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
 impl Newsletters {
     pub(crate) fn new(db: Sqlite, mailer: Mailer, retry_after: Duration) -> Self {
@@ -55,12 +67,18 @@ impl Newsletters {
             deliveries: Deliveries::new(db),
             mailer: Arc::new(mailer),
             retry_after,
+            places: Arc::new(Semaphore::new(MOST_UNDER_WAY)),
             interrupted: Arc::default(),
         }
     }
 
+    /// Takes a turn to send a newsletter; `None` while as many as may be are under way.
+    pub(crate) fn turn(&self) -> Option<Turn> {
+        self.places.clone().try_acquire_owned().ok().map(Turn)
+    }
+
     /// Mails every subscriber; a failed address is logged and the next one tried.
-    pub(crate) async fn send(self, letter: Letter, task: TaskContext) -> Result<(), SendError> {
+    pub(crate) async fn send(self, letter: Letter, _turn: Turn, task: TaskContext) -> Result<(), SendError> {
         let (newsletter, total) = match self.register.enter(letter.clone()).await {
             Ok(entered) => entered,
             Err(cause) => {
@@ -90,12 +108,12 @@ impl Newsletters {
             Err(SendError::Stopped) => Some(Ended::Stopped),
             Err(_) => Some(Ended::Failed),
         };
+        tally.close();
         if let Some(ended) = ended
-            && let Err(error) = self.register.close(newsletter, ended).await
+            && let Err(error) = self.register.close(newsletter, ended, tally.counts()).await
         {
             tracing::error!(newsletter, ?error, "the end of a newsletter is not in the database");
         }
-        tally.close();
         say(&end, &tally, &task);
         end
     }
@@ -147,7 +165,8 @@ fn say(end: &Result<(), SendError>, tally: &Tally, task: &TaskContext) {
         }
         Err(cause) => {
             task.message(format!("failed: {tally}, {left} left"));
-            tracing::error!(%tally, newsletter, sent, failed, in_doubt, left, ?cause, "newsletter failed");
+            let cause = one_line(&format!("{cause:?}"));
+            tracing::error!(%tally, newsletter, sent, failed, in_doubt, left, %cause, "newsletter failed");
         }
     }
 }

@@ -110,7 +110,8 @@ pub(crate) fn listens_for_this_machine(listen: &str) -> bool {
     let host = listen.rsplit_once(':').map_or(listen, |(host, _port)| host);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let name = host.trim_end_matches('.').to_ascii_lowercase();
-    bare.parse::<IpAddr>().map_or(name == "localhost", |address| address.is_loopback())
+    // `::ffff:127.0.0.1` is IPv4 in the clothes of IPv6.
+    bare.parse::<IpAddr>().map_or(name == "localhost", |address| address.to_canonical().is_loopback())
 }
 
 fn is_local(host: &str) -> bool {

@@ -9,7 +9,7 @@ use std::{
 
 use nexios::{CancelToken, PoolError, ThreadPool};
 use nexios_axum::Problem;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 /// How long a writer waits for another.
 const BUSY: Duration = Duration::from_secs(5);
@@ -70,15 +70,18 @@ impl Sqlite {
         stats.queued + stats.waiting > 0
     }
 
-    /// Runs a change that, once begun, ends whether or not the caller waits.
+    /// Runs a change that, once begun, ends whether or not the caller waits: all of it is in the database, or none.
+    ///
+    /// It always is a transaction, as SQLite tells of a full disk with the commit. A statement on its own commits when
+    /// it is done with, and one that has given a row back (`RETURNING`) has nobody left to tell.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, SqliteError> {
         let shared = self.shared.clone();
         let result = self.shared.threads.run(move || {
             let mut connection = shared.take()?;
-            let result = change(&mut connection);
+            let result = in_transaction(&mut connection, change);
             shared.put_back(connection);
             result
         });
@@ -105,6 +108,17 @@ impl Shared {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         }
     }
+}
+
+fn in_transaction<T>(
+    connection: &mut Connection,
+    change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    // From its beginning the only writer: one that reads first would fail if somebody else wrote in between.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = change(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
 }
 
 fn interrupt_with(connection: &mut Connection, token: &CancelToken) -> rusqlite::Result<()> {

@@ -17,6 +17,7 @@ use image::{
 };
 use nexios_axum::Problem;
 
+use crate::foreign_text::one_line;
 use header::BESIDE_THE_PIXELS;
 pub(crate) use header::{Header, MOST_MEMORY};
 pub(crate) use stop::Stop;
@@ -179,6 +180,7 @@ impl From<PictureError> for Problem {
             PictureError::CutOff => Problem::unprocessable("The picture is cut off before its end."),
             PictureError::Damaged => damaged(),
             PictureError::Corrupt(error) => {
+                let error = one_line(&error.to_string());
                 tracing::info!(%error, "a picture could not be decoded");
                 damaged()
             }

@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::{life::Life, phase::Phase};
-use crate::Problem;
+use crate::{Problem, method_not_allowed};
 
 /// When to ask again.
 const A_SECOND: Duration = Duration::from_secs(1);
@@ -40,10 +40,12 @@ impl HealthPaths {
     pub(crate) fn add_to(&self, mut router: Router, life: &Arc<Life>) -> Router {
         if let Some(path) = &self.readiness {
             let life = life.clone();
-            router = router.route(path, get(move || std::future::ready(readiness(life.phase()))));
+            let readiness = get(move || std::future::ready(readiness(life.phase())));
+            router = router.route(path, readiness.fallback(method_not_allowed));
         }
         if let Some(path) = &self.liveness {
-            router = router.route(path, get(|| std::future::ready(fresh("alive"))));
+            let liveness = get(|| std::future::ready(fresh("alive")));
+            router = router.route(path, liveness.fallback(method_not_allowed));
         }
         router
     }

@@ -103,6 +103,19 @@ async fn detail(request: Request<Body>, status: u16) -> String {
     problem["detail"].as_str().unwrap().to_owned()
 }
 
+/// Otherwise an answer would be as long as the request.
+#[tokio::test]
+async fn of_a_long_value_the_beginning_is_sent_back_and_what_was_expected() {
+    let long: &'static str = Box::leak("\u{e9}".repeat(100_000).into_boxed_str());
+    let body: &'static str = Box::leak(format!("\"{long}\"").into_boxed_str());
+    let kind: &'static str = Box::leak(format!(r#"{{"title":"t","kind":"{long}"}}"#).into_boxed_str());
+    for (body, expected) in [(body, "expected an object"), (kind, "expected `news` or `letter`")] {
+        let detail = detail(post("/draft", "application/json", body), 422).await;
+        assert!(detail.chars().count() < 500, "{} characters", detail.chars().count());
+        assert!(detail.contains("\u{e9} … \u{e9}") && detail.contains(expected), "{detail}");
+    }
+}
+
 #[tokio::test]
 async fn json_of_the_wrong_shape_is_described_in_the_clients_words() {
     for (body, expected) in [

@@ -16,7 +16,7 @@ const SUBSCRIBERS_A_BAD_ADDRESS: u64 = 2_000;
 
 /// Creates the database in one transaction.
 pub(crate) fn create(path: &Path, sizes: Sizes, progress: &Progress) -> anyhow::Result<()> {
-    let mut connection = Connection::open(path)?;
+    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     // The file has no name yet: a crash costs the file, not the data.
     connection.pragma_update(None, "journal_mode", "OFF")?;
     connection.pragma_update(None, "synchronous", "OFF")?;
@@ -84,7 +84,9 @@ fn readable(db: &Connection, queries: &[&str]) -> rusqlite::Result<()> {
 
 /// Copies a database to a new file.
 pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    Connection::open(from)?.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
+    // As bytes: a folder may have a name that is no text.
+    let to = to.as_os_str().as_encoded_bytes();
+    open(from, OpenFlags::SQLITE_OPEN_READ_WRITE)?.execute("VACUUM INTO CAST(?1 AS TEXT)", [to])?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     time::Instant,
 };
 
@@ -20,7 +20,8 @@ impl Place {
     pub(crate) const REPLICA: &str = "replica.db";
 
     pub(crate) fn new(folder: &Path) -> Self {
-        Place(folder.to_owned())
+        // SQLite takes a path that begins with `file:` for a URI; an absolute one does not.
+        Place(path::absolute(folder).unwrap_or_else(|_| folder.to_owned()))
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -73,17 +74,23 @@ impl Place {
     }
 
     fn write_whole(&self, name: &str, write: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        let partial = format!("{name}.partial");
+        let partial = self.file(&partial_of(name));
         // What an interrupted start left behind.
-        self.remove(&partial)?;
-        self.remove_journals(&partial)?;
-        let partial = self.file(&partial);
-        write(&partial)?;
-        File::open(&partial)?.sync_all()?;
+        self.remove_half_made(name)?;
+        if let Err(error) = write(&partial).and_then(|()| Ok(File::open(&partial)?.sync_all()?)) {
+            // The disk may be full, and it is most of what is on it.
+            let _ = self.remove_half_made(name);
+            return Err(error);
+        }
         // SQLite would take what belonged to a database that was moved away for the new one's.
         self.remove_journals(name)?;
         fs::rename(&partial, self.file(name))?;
         Ok(())
+    }
+
+    fn remove_half_made(&self, name: &str) -> io::Result<()> {
+        self.remove(&partial_of(name))?;
+        self.remove_journals(&partial_of(name))
     }
 
     /// Removes what SQLite keeps beside its file.
@@ -99,8 +106,15 @@ impl Place {
     }
 }
 
+/// What a file is called until it is complete.
+fn partial_of(name: &str) -> String {
+    format!("{name}.partial")
+}
+
 /// SQLite does not say why it cannot open a file.
 fn readable(path: &Path) -> anyhow::Result<()> {
-    ensure!(File::open(path)?.metadata()?.is_file(), "it is no file");
+    // Looked at before: a pipe would not be opened until somebody writes to it.
+    ensure!(fs::metadata(path)?.is_file(), "it is no file");
+    File::open(path)?;
     Ok(())
 }

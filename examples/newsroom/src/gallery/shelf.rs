@@ -9,9 +9,6 @@ use std::{
 
 use super::is_content_name;
 
-/// What a file that is not complete is called at its beginning.
-pub(super) const PARTIAL: &str = ".partial-";
-
 /// The most thumbnails in the folder.
 const MOST_FILES: usize = 10_000;
 /// The most bytes in the folder; a thumbnail has 10 kB or so.
@@ -26,8 +23,7 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    /// Looks up what is in a folder that nobody writes to, and removes what a process that was killed left there
-    /// half-written.
+    /// Looks up what is in a folder that nobody writes to.
     pub(super) fn of(folder: &Path) -> io::Result<Self> {
         let mut files = Vec::new();
         for file in fs::read_dir(folder)? {
@@ -37,8 +33,6 @@ impl Shelf {
                 let metadata = file.metadata()?;
                 let written = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                 files.push((written, name, metadata.len()));
-            } else if name.starts_with(PARTIAL) {
-                fs::remove_file(file.path())?;
             }
         }
         files.sort_unstable();

@@ -1,4 +1,4 @@
-//! A connection whose peer cannot fill our memory.
+//! A connection whose peer can neither fill our memory nor confuse us with its alphabet.
 
 use std::{
     io,
@@ -13,31 +13,34 @@ use tokio::{
     net::TcpStream,
 };
 
-/// RFC 5321 has 512 bytes for a line of a reply.
-const LONGEST_LINE: usize = 64 * 1024;
+/// The most bytes of a reply; RFC 5321 has 512 for a line, and few replies have more than one.
+const LONGEST_REPLY: usize = 16 * 1024;
 
-/// A TCP connection that fails when its peer sends a line without end: lettre bounds complete lines and replies,
-/// and keeps reading until there is one.
+/// A TCP connection that fails when its peer sends a reply without end: lettre keeps reading until there is a whole
+/// line, and reads a reply from its beginning with each further line.
+///
+/// What comes is ASCII text, with `?` for everything else: a refusal in another encoding would be an answer that
+/// cannot be read, and fail the newsletter for all instead of one mail.
 #[derive(Debug)]
-pub(super) struct BoundedLines {
+pub(super) struct BoundedReplies {
     stream: TcpStream,
-    /// How long the line is so far that is being read.
-    line: usize,
+    /// How much was read since something was last written.
+    reply: usize,
 }
 
-impl BoundedLines {
+impl BoundedReplies {
     pub(super) fn new(stream: TcpStream) -> Self {
-        BoundedLines { stream, line: 0 }
+        BoundedReplies { stream, reply: 0 }
     }
 }
 
-impl AsyncTokioStream for BoundedLines {
+impl AsyncTokioStream for BoundedReplies {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.stream.peer_addr()
     }
 }
 
-impl AsyncRead for BoundedLines {
+impl AsyncRead for BoundedReplies {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -45,20 +48,22 @@ impl AsyncRead for BoundedLines {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        let read = &buffer.filled()[before..];
-        self.line = match read.iter().rposition(|byte| *byte == b'\n') {
-            Some(end) => read.len() - end - 1,
-            None => self.line + read.len(),
-        };
-        if self.line > LONGEST_LINE {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a line without end")));
+        for byte in &mut buffer.filled_mut()[before..] {
+            if !matches!(byte, b'\r' | b'\n' | b'\t' | b' '..=b'~') {
+                *byte = b'?';
+            }
+        }
+        self.reply += buffer.filled().len() - before;
+        if self.reply > LONGEST_REPLY {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a reply without end")));
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for BoundedLines {
+impl AsyncWrite for BoundedReplies {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.reply = 0;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 

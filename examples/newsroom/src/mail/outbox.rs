@@ -9,6 +9,7 @@ use lettre::Message;
 use nexios::ThreadPool;
 
 use super::MailError;
+use crate::whole_file;
 
 /// A folder of `.eml` files.
 ///
@@ -24,18 +25,18 @@ impl Outbox {
     }
 
     pub(crate) async fn write(&self, name: String, message: Message) -> Result<(), MailError> {
-        let path = self.folder.join(name).with_extension("eml");
-        let written = self.threads.run(move || write(&path, &message)).await.map_err(MailError::Pool)?;
+        let folder = self.folder.clone();
+        let written = self.threads.run(move || write(&folder, &name, &message)).await;
+        let written = written.map_err(MailError::Pool)?;
         written.map_err(MailError::File)
     }
 }
 
-/// A mail that was cut off, by a full disk or the end of the process, is none: it gets its name when it is complete.
-fn write(path: &Path, message: &Message) -> io::Result<()> {
+/// A mail that was cut off, by a full disk or the end of the process, is none.
+fn write(outbox: &Path, name: &str, message: &Message) -> io::Result<()> {
+    let path = outbox.join(name).with_extension("eml");
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let partial = path.with_extension("partial");
-    fs::write(&partial, message.formatted())?;
-    fs::rename(partial, path)
+    whole_file::write(outbox, &path, &message.formatted())
 }

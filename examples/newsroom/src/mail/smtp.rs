@@ -15,6 +15,7 @@ use lettre::{
         client::AsyncSmtpConnection,
         commands::{Data, Mail, Rcpt, Rset},
         extension::{ClientId, Extension, MailParameter},
+        response::Severity,
     },
 };
 use nexios::CancelToken;
@@ -23,11 +24,13 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::{MailError, bounded::BoundedLines, server::SmtpServer};
+use super::{MailError, bounded::BoundedReplies, server::SmtpServer};
 
 /// How long a server that has the text may still answer after the stop. A server that is well does within
 /// this, and the mail is not in doubt.
 const LAST_WORD: Duration = Duration::from_millis(500);
+/// "Service not available, closing": RFC 5321 allows it as the answer to anything, and it is not about the mail.
+const CLOSING: u16 = 421;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -63,14 +66,19 @@ impl<'a> Session<'a> {
         };
         let text = message.formatted();
         match within(deadline, stopped, connection.message(&text)).await {
-            Ok(Ok(_)) => {
+            Ok(Ok(answer)) if answer.code().severity == Severity::PositiveCompletion => {
                 self.idle = Some(connection);
                 Ok(())
             }
-            Ok(Err(error)) if error.status().is_some() => {
-                self.idle = Some(connection);
-                Err(refusal(error))
-            }
+            // lettre takes every good answer for the right one; this one belongs to something else.
+            Ok(Ok(_)) => Err(MailError::InDoubt("the mail server did not say that it has the mail".into())),
+            Ok(Err(error)) if error.status().is_some() => match no(error) {
+                error @ MailError::NoServer(_) => Err(error),
+                refusal => {
+                    self.idle = Some(connection);
+                    Err(refusal)
+                }
+            },
             Ok(Err(error)) => Err(MailError::InDoubt(error.into())),
             Err(Cut::Late) => Err(MailError::InDoubt("the mail server did not answer in time".into())),
             Err(Cut::Stopped) => Err(MailError::InDoubt("the newsletter was stopped".into())),
@@ -98,19 +106,25 @@ impl<'a> Session<'a> {
             parameters.push(MailParameter::SmtpUtfEight);
         }
         let offered = async {
-            connection.command(Mail::new(envelope.from().cloned(), parameters)).await?;
+            // Who may not send this one may not send the next one either.
+            let sender = connection.command(Mail::new(envelope.from().cloned(), parameters)).await;
+            sender.map_err(
+                |error| if error.is_permanent() { NoServer::Smtp(error).into() } else { no(error) },
+            )?;
             for recipient in envelope.to() {
-                connection.command(Rcpt::new(recipient.clone(), Vec::new())).await?;
+                connection.command(Rcpt::new(recipient.clone(), Vec::new())).await.map_err(no)?;
             }
-            connection.command(Data).await
+            connection.command(Data).await.map_err(no)
         };
         match offered.await {
-            Ok(_) => Ok(connection),
-            Err(error) if error.status().is_some() => {
+            Ok(answer) if answer.code().severity == Severity::PositiveIntermediate => Ok(connection),
+            Ok(_) => Err(NoServer::OutOfStep.into()),
+            // What is left of the conversation cannot be used.
+            Err(error @ MailError::NoServer(_)) => Err(error),
+            Err(refusal) => {
                 self.idle = Some(connection);
-                Err(refusal(error))
+                Err(refusal)
             }
-            Err(error) => Err(MailError::NoServer(NoServer::Smtp(error))),
         }
     }
 
@@ -123,7 +137,9 @@ impl<'a> Session<'a> {
         }
         let SmtpServer { host, port, credentials } = self.server;
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(NoServer::Connect)?;
-        let stream = Box::new(BoundedLines::new(stream));
+        // A mail is many small writes, each of which would wait for the answer to the one before.
+        stream.set_nodelay(true).map_err(NoServer::Connect)?;
+        let stream = Box::new(BoundedReplies::new(stream));
         let mut connection =
             AsyncSmtpConnection::connect_with_transport(stream, &ClientId::default()).await?;
         if let Some(credentials) = credentials {
@@ -133,9 +149,14 @@ impl<'a> Session<'a> {
     }
 }
 
-/// An answer that says no.
-fn refusal(error: SmtpError) -> MailError {
-    if error.is_transient() { MailError::Deferred(error) } else { MailError::Refused(error) }
+/// An answer that says no, to this mail or to the service; or none.
+fn no(error: SmtpError) -> MailError {
+    match error.status() {
+        None => NoServer::Smtp(error).into(),
+        Some(code) if u16::from(code) == CLOSING => NoServer::Smtp(error).into(),
+        Some(_) if error.is_transient() => MailError::Deferred(error),
+        Some(_) => MailError::Refused(error),
+    }
 }
 
 /// Why work was not waited for any longer.
@@ -165,6 +186,8 @@ pub(crate) enum NoServer {
     Connect(io::Error),
     /// It turned us away, hung up or does not speak SMTP.
     Smtp(SmtpError),
+    /// It answered something that no server says at that place.
+    OutOfStep,
     /// It did not answer in time.
     Silent,
 }
@@ -178,8 +201,15 @@ impl NoServer {
                 Some(code) => format!("the mail server turned the service away with {code}"),
                 None => "the conversation with the mail server broke off".to_owned(),
             },
+            NoServer::OutOfStep => "the mail server does not keep to the conversation".to_owned(),
             NoServer::Silent => "the mail server does not answer".to_owned(),
         }
+    }
+}
+
+impl From<NoServer> for MailError {
+    fn from(error: NoServer) -> Self {
+        MailError::NoServer(error)
     }
 }
 
@@ -204,7 +234,7 @@ impl Error for NoServer {
         match self {
             NoServer::Connect(error) => Some(error),
             NoServer::Smtp(error) => Some(error),
-            NoServer::Silent => None,
+            NoServer::OutOfStep | NoServer::Silent => None,
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::error::Error;
 
 use lettre::{
-    Message,
+    Address, Message,
+    address::Envelope,
     message::{Mailbox, header::ContentType},
 };
 use serde::Deserialize;
@@ -12,6 +13,10 @@ use super::subscriber::Subscriber;
 
 const LONGEST_SUBJECT: usize = 200;
 const LONGEST_BODY: usize = 100_000;
+/// Of a longer name only the beginning is mailed: a line of a header has 998 bytes.
+const LONGEST_NAME: usize = 100;
+/// How somebody is addressed whose name is not known.
+const NAMELESS: &str = "reader";
 const FROM: &str = "Newsroom <newsletter@newsroom.example>";
 
 /// A subject and a body that can be mailed.
@@ -44,6 +49,12 @@ impl TryFrom<Draft> for Letter {
         if body.trim().is_empty() || body.chars().count() > LONGEST_BODY {
             return Err(format!("`body` has 1 to {LONGEST_BODY} characters"));
         }
+        // To some mail servers a single CR ends a line, and so a dot behind it the mail: what follows would be
+        // commands of the author's choice.
+        let body = body.replace("\r\n", "\n").replace('\r', "\n");
+        if body.contains(|char: char| char.is_control() && !matches!(char, '\n' | '\t')) {
+            return Err("`body` is text: no control characters but tabs and line breaks".to_owned());
+        }
         Ok(Letter { subject, body })
     }
 }
@@ -51,13 +62,26 @@ impl TryFrom<Draft> for Letter {
 impl Letter {
     /// Addresses the letter; the error is a bad address.
     pub(crate) fn to(&self, subscriber: &Subscriber) -> Result<Message, Box<dyn Error + Send + Sync>> {
-        let to = Mailbox::new(Some(subscriber.name.clone()), subscriber.email.parse()?);
+        let from: Mailbox = FROM.parse()?;
+        let address: Address = subscriber.email.parse()?;
+        let name = one_line(&subscriber.name);
+        let dear = name.as_deref().unwrap_or(NAMELESS);
         let message = Message::builder()
-            .from(FROM.parse()?)
-            .to(to)
+            // Not read from the headers again, where a name may change what an address is.
+            .envelope(Envelope::new(Some(from.email.clone()), vec![address.clone()])?)
+            .from(from)
+            .to(Mailbox::new(name.clone(), address))
             .subject(&self.subject)
             .header(ContentType::TEXT_PLAIN)
-            .body(format!("Dear {},\n\n{}\n", subscriber.name, self.body))?;
+            .body(format!("Dear {dear},\n\n{}\n", self.body))?;
         Ok(message)
     }
+}
+
+/// A name as it can stand in a header, whatever is in the database; `None` if there is none.
+fn one_line(name: &str) -> Option<String> {
+    let words = name.split(|char: char| char.is_whitespace() || char.is_control());
+    let name = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    let name: String = name.chars().take(LONGEST_NAME).collect();
+    (!name.is_empty()).then_some(name)
 }

@@ -1,5 +1,10 @@
 //! Newsletters and how they ended, in SQLite.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
 use rusqlite::{Connection, Row};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
@@ -88,17 +93,29 @@ impl Ended {
     }
 }
 
+/// How many got a newsletter when it ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counts {
+    pub(crate) sent: u64,
+    pub(crate) failed: u64,
+    pub(crate) in_doubt: u64,
+}
+
 #[derive(Clone)]
-pub(crate) struct Register(Sqlite);
+pub(crate) struct Register {
+    db: Sqlite,
+    /// The ends that the database did not take, as its disk was full or it was locked: they are told nevertheless.
+    unwritten: Arc<Mutex<HashMap<u64, (Ended, Counts)>>>,
+}
 
 impl Register {
     pub(crate) fn new(db: Sqlite) -> Self {
-        Register(db)
+        Register { db, unwritten: Arc::default() }
     }
 
     /// Stores a newsletter; returns its id, and how many shall get it.
     pub(crate) async fn enter(&self, letter: Letter) -> Result<(u64, u64), SqliteError> {
-        let entered = self.0.write(move |db| {
+        let entered = self.db.write(move |db| {
             let insert = "INSERT INTO newsletters (subject, body, total)
                           SELECT ?1, ?2, count(*) FROM subscribers RETURNING id, total";
             db.query_row(insert, (letter.subject, letter.body), |row| Ok((row.get(0)?, row.get(1)?)))
@@ -107,30 +124,32 @@ impl Register {
     }
 
     /// Writes down the end of a newsletter. A delivery that is still `sending` is in doubt from then on.
-    pub(crate) async fn close(&self, newsletter: u64, ended: Ended) -> Result<(), SqliteError> {
-        let closed = self.0.write(move |db| {
-            let change = db.transaction()?;
-            close(&change, newsletter, ended)?;
-            change.commit()
-        });
-        closed.await
+    pub(crate) async fn close(
+        &self,
+        newsletter: u64,
+        ended: Ended,
+        counts: Counts,
+    ) -> Result<(), SqliteError> {
+        let closed = self.db.write(move |db| close(db, newsletter, ended)).await;
+        if closed.is_err() {
+            self.unwritten().insert(newsletter, (ended, counts));
+        }
+        closed
     }
 
     /// Closes the newsletters that nobody is sending any more, and returns them.
     pub(crate) async fn interrupt(&self) -> Result<Vec<Newsletter>, SqliteError> {
-        let interrupted = self.0.write(|db| {
-            let change = db.transaction()?;
+        let interrupted = self.db.write(|db| {
             let mut found = Vec::new();
             let ids: Vec<u64> = {
-                let mut sending = change.prepare("SELECT id FROM newsletters WHERE state = 'sending'")?;
+                let mut sending = db.prepare("SELECT id FROM newsletters WHERE state = 'sending'")?;
                 sending.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?
             };
             for id in ids {
-                close(&change, id, Ended::Interrupted)?;
+                close(db, id, Ended::Interrupted)?;
                 let one = format!("SELECT {COLUMNS} FROM newsletters WHERE id = ?1");
-                found.push(change.query_row(&one, [id], Newsletter::of)?);
+                found.push(db.query_row(&one, [id], Newsletter::of)?);
             }
-            change.commit()?;
             Ok(found)
         });
         interrupted.await
@@ -145,12 +164,25 @@ impl Register {
     }
 
     async fn list(&self, which: &'static str) -> Result<Vec<Newsletter>, SqliteError> {
-        let list = self.0.read(move |db| {
+        let list = self.db.read(move |db| {
             let query =
                 format!("SELECT {COLUMNS} FROM newsletters WHERE {which} ORDER BY id DESC LIMIT {LISTED}");
             db.prepare_cached(&query)?.query_map([], Newsletter::of)?.collect()
         });
-        list.await
+        let mut list: Vec<Newsletter> = list.await?;
+        let unwritten = self.unwritten();
+        for newsletter in &mut list {
+            if let Some((ended, counts)) = unwritten.get(&newsletter.id) {
+                newsletter.state = ended.state().to_owned();
+                Counts { sent: newsletter.sent, failed: newsletter.failed, in_doubt: newsletter.in_doubt } =
+                    *counts;
+            }
+        }
+        Ok(list)
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, HashMap<u64, (Ended, Counts)>> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     tally::Tally,
 };
 use crate::{
+    foreign_text::one_line,
     mail::{MailError, NoServer, Postman},
     sqlite::SqliteError,
 };
@@ -54,7 +55,7 @@ impl Sending<'_> {
 
     /// Goes once through those who have no mail yet.
     async fn pass(&mut self, attempt: u32) -> Result<(), SendError> {
-        let mut last = 0;
+        let mut last = i64::MIN;
         loop {
             let page = match attempt {
                 1 => self.deliveries.subscribers_after(last, PAGE).await?,
@@ -79,7 +80,8 @@ impl Sending<'_> {
                 return Err(SendError::Stopped);
             }
             let Some(server) = self.deliver(subscriber, attempt).await? else { break };
-            tracing::warn!(newsletter = self.tally.newsletter, contact, error = %server, "no mail server");
+            let error = one_line(&server.to_string());
+            tracing::warn!(newsletter = self.tally.newsletter, contact, %error, "no mail server");
             if contact == ATTEMPTS {
                 return Err(SendError::NoMailServer(server));
             }
@@ -95,7 +97,10 @@ impl Sending<'_> {
         attempt: u32,
     ) -> Result<Option<NoServer>, SendError> {
         let (newsletter, id) = (self.tally.newsletter, subscriber.id);
-        self.deliveries.claim(newsletter, id).await?;
+        if !self.deliveries.claim(newsletter, id).await? {
+            self.tally.one_less();
+            return Ok(None);
+        }
         self.tally.begins();
         let sent = match self.letter.to(subscriber) {
             Ok(mail) => {
@@ -118,13 +123,16 @@ impl Sending<'_> {
             }
             Err(_) => Fate::Failed,
         };
-        let error = sent.err();
-        if let Some(error) = &error {
-            let (address, fate) = (&subscriber.email, fate.state());
-            tracing::warn!(newsletter, subscriber = id, %address, attempt, fate, %error, "not mailed");
-            self.last_reason = error.in_short();
+        let mut error = None;
+        if let Err(reason) = sent {
+            // Neither the address nor what the server said is ours.
+            let (address, said) = (one_line(&subscriber.email), one_line(&reason.to_string()));
+            let state = fate.state();
+            tracing::warn!(newsletter, subscriber = id, %address, attempt, fate = state, error = %said, "not mailed");
+            self.last_reason = reason.in_short();
+            error = Some(said);
         }
-        self.deliveries.settle(newsletter, id, fate, error.map(|error| error.to_string())).await?;
+        self.deliveries.settle(newsletter, id, fate, error).await?;
         self.tally.ends(Some(fate));
         Ok(None)
     }

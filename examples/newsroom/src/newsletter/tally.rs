@@ -4,7 +4,7 @@ use std::fmt;
 
 use nexios::TaskContext;
 
-use super::deliveries::Fate;
+use super::{deliveries::Fate, register::Counts};
 use crate::logging::in_a_destructor;
 
 /// How many got the newsletter, told to the task after every mail, so that it is known whatever becomes of it.
@@ -55,11 +55,21 @@ impl Tally {
         self.tell();
     }
 
+    /// Somebody is not to get it any more.
+    pub(crate) fn one_less(&mut self) {
+        self.total = self.total.saturating_sub(1);
+        self.tell();
+    }
+
     /// It is over, and somebody says so.
     pub(crate) fn close(&mut self) {
         self.ended = true;
         // The database failed in its middle, and nothing says what became of the mail.
         self.in_doubt += u64::from(std::mem::take(&mut self.on_its_way));
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { sent: self.sent, failed: self.failed, in_doubt: self.in_doubt }
     }
 
     /// How many certainly did not get it and may still.

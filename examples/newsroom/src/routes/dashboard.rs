@@ -37,6 +37,8 @@ pub(crate) async fn dashboard(
     OrProblem(Query(Params { user_id, delay_ms, status })): OrProblem<Query<Params>>,
 ) -> Result<Json<Dashboard>, Problem> {
     let trial = Trial { delay_ms, status };
+    // Otherwise the upstream would be blamed for it.
+    trial.check().map_err(Problem::bad_request)?;
     let group = TaskGroup::builder().name("dashboard").timeout(PATIENCE).build();
     let dashboard = group.run(async {
         let user = group.spawn_named("user", upstream.user(user_id, trial));

@@ -1,5 +1,7 @@
 //! `POST /send-newsletter`: work that outlives its request; `GET /newsletters`: what became of it.
 
+use std::time::Duration;
+
 use axum::{Json, extract::State, http::StatusCode};
 use nexios::Background;
 use nexios_axum::{OrProblem, Problem};
@@ -9,6 +11,9 @@ use crate::{
     Newsroom,
     newsletter::{Letter, Newsletter},
 };
+
+/// A newsletter takes some seconds at least.
+const COME_AGAIN: Duration = Duration::from_secs(10);
 
 #[derive(Serialize)]
 pub(crate) struct Started {
@@ -20,8 +25,10 @@ pub(crate) async fn send_newsletter(
     State(Newsroom { newsletters, .. }): State<Newsroom>,
     OrProblem(Json(letter)): OrProblem<Json<Letter>>,
 ) -> Result<(StatusCode, Json<Started>), Problem> {
-    let task =
-        Background::global().spawn_fallible("send newsletter", |task| newsletters.send(letter, task))?;
+    let busy = || Problem::unavailable("Other newsletters are being sent, as many as can be.", COME_AGAIN);
+    let turn = newsletters.turn().ok_or_else(busy)?;
+    let task = Background::global()
+        .spawn_fallible("send newsletter", |task| newsletters.send(letter, turn, task))?;
     let started = Started { status: "Newsletter sending started", task_id: task.id().0 };
     Ok((StatusCode::ACCEPTED, Json(started)))
 }

@@ -8,6 +8,8 @@ use nexios_axum::{DeadlineHeader, Problem, WithDeadline};
 use reqwest::{Response, Url, redirect::Policy};
 use serde::de::DeserializeOwned;
 
+use crate::foreign_text::one_line;
+
 use super::{Post, Statistics, Trial, User};
 
 /// The most bytes of an answer; those of the API have a few hundred.
@@ -124,6 +126,7 @@ impl From<UpstreamError> for Problem {
                 Problem::too_slow("The service behind this page did not answer in time.")
             }
             error => {
+                let error = one_line(&error.to_string());
                 tracing::warn!(%error, "upstream failed");
                 Problem::bad_gateway("The service behind this page failed.")
             }

@@ -34,3 +34,13 @@ pub(crate) struct Trial {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<u16>,
 }
+
+impl Trial {
+    /// Says what is wrong, in a client's words.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        match self.status {
+            None | Some(400..=599) => Ok(()),
+            Some(_) => Err("`status` is a number from 400 to 599."),
+        }
+    }
+}

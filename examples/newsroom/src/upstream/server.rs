@@ -95,15 +95,13 @@ fn known(id: u64) -> i64 {
 impl Trial {
     /// Waits, then fails, as asked.
     async fn play(self) -> Result<(), Problem> {
+        self.check().map_err(Problem::bad_request)?;
         if let Some(delay) = self.delay_ms {
             tokio::time::sleep(Duration::from_millis(delay).min(LONGEST_DELAY)).await;
         }
         match self.status.map(StatusCode::from_u16) {
-            None => Ok(()),
-            Some(Ok(status)) if status.is_client_error() || status.is_server_error() => {
-                Err(Problem::new(status).detail("As you asked."))
-            }
-            Some(_) => Err(Problem::bad_request("`status` is a number from 400 to 599.")),
+            Some(Ok(status)) => Err(Problem::new(status).detail("As you asked.")),
+            _ => Ok(()),
         }
     }
 }

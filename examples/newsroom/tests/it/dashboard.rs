@@ -19,7 +19,10 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::service::{Service, serve, url};
+use crate::{
+    log,
+    service::{Service, serve, url},
+};
 
 #[tokio::test]
 async fn three_calls_become_one_answer() {
@@ -45,7 +48,9 @@ async fn no_id_or_a_bad_one_is_400() {
 async fn a_bad_trial_is_400() {
     let service = Service::with_upstream().await;
     service.get("/dashboard?user_id=7&delay_ms=soon").await.problem(400);
-    service.get("/dashboard?user_id=7&status=teapot").await.problem(400);
+    for status in ["teapot", "0", "200", "399", "600", "65535"] {
+        service.get(&format!("/dashboard?user_id=7&status={status}")).await.problem(400);
+    }
 }
 
 #[tokio::test]
@@ -84,6 +89,18 @@ async fn an_upstream_that_talks_nonsense_is_502() {
     let address = serve(nonsense).await;
     let service = Service::with(|config| config.upstream = Some(url(address)));
     service.get("/dashboard?user_id=7").await.problem(502);
+}
+
+#[tokio::test]
+async fn an_upstream_that_talks_nonsense_at_length_is_logged_in_short() {
+    let nonsense =
+        Router::new().fallback(get(async || format!("\"nonsense-at-length {}\"", "A".repeat(60_000))));
+    let address = serve(nonsense).await;
+    let service = Service::with(|config| config.upstream = Some(url(address)));
+    service.get("/dashboard?user_id=7").await.problem(502);
+    let lines = log::lines_with("nonsense-at-length");
+    assert!(!lines.is_empty());
+    assert!(lines.iter().all(|line| line["error"].as_str().unwrap().len() < 1_000), "{lines:?}");
 }
 
 /// Less what a call keeps back of its group's time, for the way of the answer.

@@ -1,7 +1,10 @@
 //! One data folder and the processes that want it.
 
 use std::{
+    ffi::OsStr,
     fs,
+    os::unix::ffi::OsStrExt,
+    path::Path,
     process::{Child, Stdio},
     time::Duration,
 };
@@ -73,4 +76,57 @@ fn a_start_on_data_that_cannot_be_used_ends_with_one_line_that_says_what_to_do()
     assert!(errors[0].starts_with("error: ") && errors[0].contains("move it away"), "{said}");
     assert_eq!(errors[0].matches("file is not a database").count(), 1, "{said}");
     assert_eq!(errors[0].matches("newsroom.db").count(), 1, "{said}");
+}
+
+/// Most of what is on a full disk may be the file that did not fit.
+#[test]
+fn a_first_start_that_finds_no_room_leaves_nothing_half_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    // A limit for every file, and an error instead of a signal where it is reached.
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" --data \"$1\" --listen 127.0.0.1:0"]);
+    command.arg(env!("CARGO_BIN_EXE_newsroom")).arg(&data);
+    let (code, said) = refused(command);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("creating large_dataset.csv"), "{said}");
+    let files = fs::read_dir(&data).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert!(files.into_iter().all(|file| !file.contains("partial")), "{said}");
+}
+
+#[tokio::test]
+async fn a_folder_may_have_any_name() {
+    for name in [OsStr::new("file:data?mode=memory"), OsStr::from_bytes(b"d\xff%41#")] {
+        let (mut config, folder) = empty();
+        prepare(&config).unwrap();
+        let data = folder.path().join(name);
+        fs::rename(&config.data, &data).unwrap();
+        // Made anew from the database.
+        fs::remove_file(data.join("replica.db")).unwrap();
+        let mut start = command(Path::new(name));
+        let end = start.current_dir(folder.path()).env("NEWSROOM_SHUTDOWN_LIMIT", "5");
+        let mut process = end.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let stdout = std::io::BufReader::new(process.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut { stdout }, &mut line).unwrap();
+        process.kill().unwrap();
+        let said = String::from_utf8(process.wait_with_output().unwrap().stderr).unwrap();
+        assert!(line.starts_with("listening on "), "{name:?}: {said}");
+        config.data = data;
+        assert_eq!(prepare(&config).unwrap(), Vec::<String>::new(), "{name:?}");
+    }
+}
+
+/// It would not be opened until somebody writes to it.
+#[test]
+fn a_pipe_in_place_of_a_file_is_refused_at_once() {
+    let (config, _folder) = empty();
+    prepare(&config).unwrap();
+    let path = config.data.join("newsroom.db");
+    fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(prepare(&config).unwrap_err().to_string()));
+    let error = told.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(error.contains("newsroom.db cannot be used: it is no file"), "{error}");
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use image::ImageFormat;
+use newsroom::prepare;
 
 use crate::{
     pictures::{encode, red_and_blue},
@@ -53,15 +54,15 @@ async fn the_folder_is_bounded_in_bytes_as_well() {
     assert_eq!(now[0], format!("{:032x}.jpg", 1), "the oldest is gone");
 }
 
-#[tokio::test]
-async fn what_a_killed_process_left_half_written_is_removed_and_other_files_are_not() {
+#[test]
+fn what_a_killed_process_left_half_written_is_removed_and_other_files_are_not() {
     let service = Service::new();
-    let folder = service.path("thumbnails");
-    fs::write(folder.join(".partial-x1y2z3"), "half").unwrap();
-    fs::write(folder.join("notes.txt"), "not one of ours").unwrap();
-    let answer = upload(&service, &encode(&red_and_blue(300, 300), ImageFormat::Png)).await.ok(200);
-    let name = answer["thumbnail_url"].as_str().unwrap().strip_prefix("/thumbnails/").unwrap();
-    assert_eq!(names(&folder), [name, "notes.txt"]);
+    for folder in ["thumbnails", "outbox"].map(|folder| service.path(folder)) {
+        fs::write(folder.join(".partial-x1y2z3"), "half").unwrap();
+        fs::write(folder.join("notes.txt"), "not one of ours").unwrap();
+        prepare(&service.config).unwrap();
+        assert_eq!(names(&folder), ["notes.txt"]);
+    }
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ pub(crate) enum Reply {
     Fine,
     FineAfter(Duration),
     Say(&'static str),
+    /// The same in any encoding.
+    Bytes(&'static [u8]),
     /// Keeps the connection and says nothing.
     Nothing,
     HangUp,
@@ -171,6 +173,10 @@ async fn say(writer: &mut OwnedWriteHalf, reply: Reply, fine: &str) -> std::io::
             fine
         }
         Reply::Say(text) => text,
+        Reply::Bytes(bytes) => {
+            writer.write_all(bytes).await?;
+            ""
+        }
         Reply::Nothing => std::future::pending().await,
         Reply::HangUp => return Err(std::io::ErrorKind::ConnectionAborted.into()),
         Reply::Forever(text) => loop {

@@ -11,6 +11,7 @@ use newsroom::Config;
 use serde_json::{Value, json};
 
 use crate::{
+    log,
     mail_server::{MailServer, Reply, Stage},
     newsletter::{deliveries, send, sent},
     service::{Service, eventually},
@@ -246,4 +247,88 @@ async fn a_cancelled_newsletter_does_not_wait_for_the_next_attempt() {
         let message = task["message"].as_str().unwrap();
         assert!(message.contains(left) && message.ends_with("12 left"), "{task}");
     }
+}
+
+/// As those of servers do that speak to people: in Latin-1, with colours, in many lines.
+#[tokio::test]
+async fn a_refusal_that_is_no_plain_text_fails_one_mail_and_not_the_newsletter() {
+    let long: &'static str =
+        Box::leak(format!("{}550 end", "550-E\u{1b}[31mE \r\n".repeat(500)).into_boxed_str());
+    for reply in [Reply::Bytes(b"550 utilisateur inconnu, d\xe9sol\xe9"), Reply::Say(long)] {
+        let server = MailServer::that(move |stage, address| match stage {
+            Stage::To if address.contains(".3@") => reply,
+            _ => Reply::Fine,
+        });
+        let server = server.await;
+        let service = service(&server, |_| {});
+        let task = sent(&service, "refused").await;
+        assert_eq!(task["message"], "11 sent, 1 failed", "{reply:?} {task}");
+        let error: String = service
+            .database()
+            .query_row("SELECT error FROM deliveries WHERE state = 'failed'", [], |row| row.get(0))
+            .unwrap();
+        assert!(error.contains("550") && error.chars().count() <= 501, "{error:?}");
+        assert!(!error.contains(char::is_control), "{error:?}");
+    }
+}
+
+/// A text log has a line for each event, and nobody else's.
+#[tokio::test]
+async fn neither_an_address_nor_a_mail_server_writes_lines_of_its_own_into_the_log() {
+    let service = Service::new();
+    let forged = "nobody\n2026-01-01T00:00:00Z ERROR forged-by-an-address";
+    service.database().execute("UPDATE subscribers SET email = ?1 WHERE id = 3", [forged]).unwrap();
+    sent(&service, "forged").await;
+    let lines = log::lines_with("forged-by-an-address");
+    assert!(!lines.is_empty());
+    for line in lines {
+        assert!(!line["address"].as_str().unwrap().contains('\n'), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_closing_or_knows_no_such_sender_says_nothing_about_the_subscribers() {
+    let mut answers = vec![(Stage::From, "530 log in first", "530")];
+    for stage in [Stage::From, Stage::To, Stage::Data, Stage::Text] {
+        answers.push((stage, "421 closing", "421"));
+    }
+    for (stage, reply, code) in answers {
+        let server = MailServer::but(stage, Reply::Say(reply)).await;
+        let service = service(&server, |_| {});
+        let task = sent(&service, "closing").await;
+        assert_eq!(
+            task["error"],
+            format!("the mail server turned the service away with {code}"),
+            "{stage:?}"
+        );
+        let none = json!({ "state": "failed", "sent": 0, "failed": 0, "in_doubt": 0 });
+        assert_eq!(states(&service), none, "{stage:?}");
+        assert_eq!(server.asked(stage), 3, "{stage:?}: it may come back, so it is tried again");
+    }
+}
+
+#[tokio::test]
+async fn a_good_answer_at_the_wrong_place_is_no_answer() {
+    let server = MailServer::but(Stage::Data, Reply::Say("250 fine")).await;
+    let before = service(&server, |_| {});
+    let task = sent(&before, "no 354").await;
+    assert_eq!(task["error"], "the mail server does not keep to the conversation", "{task}");
+    assert_eq!(states(&before), json!({ "state": "failed", "sent": 0, "failed": 0, "in_doubt": 0 }));
+
+    let server = MailServer::but(Stage::Text, Reply::Say("354 go on")).await;
+    let after = service(&server, |_| {});
+    sent(&after, "no 250").await;
+    assert_eq!(states(&after), json!({ "state": "failed", "sent": 0, "failed": 0, "in_doubt": 12 }));
+}
+
+/// Sixty mails, each of them with several writes that nobody acknowledges at once: 40 ms each if one waits for that.
+#[tokio::test]
+async fn a_mail_does_not_wait_for_acknowledgements_of_its_pieces() {
+    let server = MailServer::start(|_| false).await;
+    let service = service(&server, |_| {});
+    let begun = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(sent(&service, "quick").await["message"], "12 sent, 0 failed");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use crate::{
     log,
-    mail_server::MailServer,
+    mail_server::{MailServer, Reply, Stage},
     service::{Service, eventually},
 };
 
@@ -222,4 +222,75 @@ async fn a_body_that_is_no_letter_is_refused() {
     let newsletters: u64 =
         service.database().query_row("SELECT count(*) FROM newsletters", [], |row| row.get(0)).unwrap();
     assert_eq!(newsletters, 0);
+}
+
+/// Each of them has its whole letter in memory and writes to the one database.
+#[tokio::test]
+async fn eight_newsletters_are_under_way_at_most_and_the_next_is_told_to_come_again() {
+    let server = MailServer::but(Stage::Connected, Reply::Nothing).await;
+    let service = Service::with(|config| config.smtp_url = Some(server.url().parse().unwrap()));
+    let mut tasks = Vec::new();
+    for _ in 0..8 {
+        tasks.push(send(&service, "one of eight").await["task_id"].as_u64().unwrap());
+    }
+    let letter = json!({ "subject": "the ninth", "body": "b" }).to_string();
+    let answer = service.post("/send-newsletter", JSON, letter.clone()).await;
+    answer.problem(503);
+    assert_eq!(answer.header("retry-after"), Some("10"));
+    for task in tasks {
+        service.post(&format!("/tasks/{task}/cancel"), JSON, "").await.ok(202);
+        service.ended(task).await;
+    }
+    let ninth = service.post("/send-newsletter", JSON, letter).await.ok(202)["task_id"].as_u64().unwrap();
+    service.post(&format!("/tasks/{ninth}/cancel"), JSON, "").await.ok(202);
+}
+
+#[tokio::test]
+async fn a_mail_that_cannot_be_written_leaves_no_half_of_it() {
+    let service = Service::new();
+    // It takes the name of a mail.
+    std::fs::create_dir_all(service.path("outbox/newsletter-1/3.eml/in the way")).unwrap();
+    let task = sent(&service, "in the way").await;
+    assert_eq!(task["message"], "11 sent, 1 failed", "{task}");
+    assert_eq!(std::fs::read_dir(service.path("outbox/newsletter-1")).unwrap().count(), 12);
+    assert_eq!(std::fs::read_dir(service.path("outbox")).unwrap().count(), 1);
+}
+
+/// Subscribers are read some hundred at a time, and may go before their turn.
+#[tokio::test]
+async fn who_unsubscribes_meanwhile_gets_no_mail_and_all_others_do() {
+    let server = MailServer::that(|stage, _| match stage {
+        Stage::Text => Reply::FineAfter(std::time::Duration::from_millis(20)),
+        _ => Reply::Fine,
+    })
+    .await;
+    let service = Service::with(|config| config.smtp_url = Some(server.url().parse().unwrap()));
+    let id = send(&service, "unsubscribed").await["task_id"].as_u64().unwrap();
+    eventually(async || (!server.mails().is_empty()).then_some(())).await;
+    service.database().execute("DELETE FROM subscribers WHERE id = 12", []).unwrap();
+    let task = service.ended(id).await;
+    assert_eq!(
+        (&task["state"], &task["message"]),
+        (&json!("completed"), &json!("11 sent, 0 failed")),
+        "{task}"
+    );
+    assert_eq!((&task["done"], &task["total"]), (&json!(11), &json!(11)));
+    let list = service.get("/newsletters").await.ok(200);
+    assert_eq!(list["newsletters"][0]["summary"], "completed: 11 sent, 0 in doubt, 0 left");
+}
+
+#[tokio::test]
+async fn an_odd_row_costs_nobody_else_the_mail() {
+    let service = Service::new();
+    let odd = "INSERT INTO subscribers VALUES
+        (-5, 'below zero', 'below@example.org'), (0, 'zero', 'zero@example.org'),
+        (50, x'00ff', 'blob@example.org'), (51, 7, 7.5), (52, '', x'ff')";
+    service.database().execute(odd, []).unwrap();
+    let task = sent(&service, "odd").await;
+    assert_eq!(
+        (&task["state"], &task["message"]),
+        (&json!("completed"), &json!("15 sent, 2 failed")),
+        "{task}"
+    );
+    assert_eq!((&task["done"], &task["total"]), (&json!(17), &json!(17)));
 }

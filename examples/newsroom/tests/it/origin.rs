@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::{
     answer::Answer,
+    binary::start,
     service::{Service, serve},
 };
 
@@ -127,4 +128,21 @@ async fn the_id_and_the_path_of_a_request_do_not_flood_the_log() {
     let kept = send(&service, Request::get("/nowhere").header("x-request-id", "short-enough")).await;
     assert_eq!(kept.header("x-request-id"), Some("short-enough"));
     assert_eq!(kept.problem(404)["status"], json!(404));
+}
+
+/// What counts is where the service listens, and not how that was written.
+#[tokio::test]
+async fn a_loopback_address_is_one_however_it_is_written() {
+    for listen in ["[::ffff:127.0.0.1]:0", "127.1:0"] {
+        let running = start(&["--listen", listen]);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let search = client.get(running.url.join("/search?q=rust").unwrap());
+        let foreign = search.try_clone().unwrap().header("host", "evil.example").send().await.unwrap();
+        assert_eq!(
+            (foreign.status().as_u16(), search.send().await.unwrap().status().as_u16()),
+            (421, 200),
+            "{listen}"
+        );
+        running.stop("TERM").await;
+    }
 }

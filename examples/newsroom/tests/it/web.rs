@@ -16,6 +16,7 @@ async fn the_page_tries_every_route_and_needs_nothing_from_elsewhere() {
         "/upload",
         "/search",
         "/send-newsletter",
+        "/newsletters",
         "/tasks/status",
         "/tasks/{id}",
         "/tasks/{id}/cancel",
@@ -25,6 +26,8 @@ async fn the_page_tries_every_route_and_needs_nothing_from_elsewhere() {
     ] {
         assert!(html.contains(&format!("action=\"{route}\"")), "{route} is not on the page");
     }
+    // A phone of 320 points has less room than a column would like.
+    assert!(html.contains("minmax(min(20rem, 100%), 1fr)"));
     assert!(html.contains("data-live=\"/tasks/events\""), "no live progress");
     // Whoever comes here has no task to cancel yet.
     assert!(!html.contains("data-path value"), "a task is chosen beforehand");

@@ -170,3 +170,17 @@ async fn whoever_waits_for_a_service_that_is_dropped_unserved_hears_of_it() {
         assert_eq!(handle.phase(), Phase::Stopped);
     }
 }
+
+#[tokio::test]
+async fn a_wrong_method_on_a_health_route_is_a_405_problem_that_tells_the_right_one() {
+    let running = start(app(hello())).await;
+    for path in ["/livez", "/readyz"] {
+        let mut client = running.client().await;
+        client.send(&format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n")).await;
+        let reply = client.reply().await;
+        assert_eq!(reply.status, 405, "{}", reply.head);
+        let head = reply.head.to_ascii_lowercase();
+        assert!(head.contains("application/problem+json") && head.contains("allow: get,head"), "{head}");
+    }
+    running.stop().await;
+}
