@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_util::future::Either;
 use tower_service::Service;
 
 use crate::panic::message;
@@ -51,23 +52,22 @@ impl<S> Inner<S> {
         S: Service<R, Future: Send> + Clone + Send,
         R: Send,
     {
-        let called = if std::mem::take(&mut self.ready) {
-            Ok(catch_unwind(AssertUnwindSafe(|| self.service.call(request))))
+        let unready = if std::mem::take(&mut self.ready) {
+            match catch_unwind(AssertUnwindSafe(|| self.service.call(request))) {
+                // As it is: a block that awaits it would hold it twice.
+                Ok(response) => return Either::Left(response),
+                Err(panic) => Err(panic),
+            }
         } else {
             // The one that was asked may have a place in the queue already.
             let next = self.service.clone();
-            Err((std::mem::replace(&mut self.service, next), request))
+            Ok((std::mem::replace(&mut self.service, next), request))
         };
-        async move {
-            match called {
-                Ok(Ok(response)) => response.await,
-                Ok(Err(panic)) => resume_unwind(panic),
-                Err((mut service, request)) => {
-                    poll_fn(|cx| service.poll_ready(cx)).await?;
-                    service.call(request).await
-                }
-            }
-        }
+        Either::Right(async move {
+            let (mut service, request) = unready.unwrap_or_else(|panic| resume_unwind(panic));
+            poll_fn(|cx| service.poll_ready(cx)).await?;
+            service.call(request).await
+        })
     }
 }
 

@@ -6,8 +6,8 @@
 //!    dropped.
 //! 2. A handler that is rescued is counted as rescued before its request stops to be counted as live, so nobody
 //!    who reads `live` first and `rescued` second misses it.
-//! 3. Whoever waits for idleness is registered before it looks at the counts; whoever lowers a count to zero wakes
-//!    those who are registered afterwards.
+//! 3. Whoever waits for idleness has said so before it looks at the counts; whoever lowers a count to zero looks
+//!    afterwards for somebody who waits.
 
 use std::{
     fmt,
@@ -39,7 +39,9 @@ struct Counts {
     cooperative: AtomicUsize,
     /// Handlers that go on to their end without a client.
     detached: AtomicUsize,
-    /// Wakes the callers of `idle`.
+    /// Callers of `idle` that have not returned; while there are none, the end of a request costs no lock.
+    waiting: AtomicUsize,
+    /// Wakes them.
     idle: Notify,
     /// Fires when rescued handlers are to be dropped.
     abort: CancelToken,
@@ -141,6 +143,7 @@ impl Requests {
     ///
     /// Safe: dropping the future only stops waiting.
     pub async fn idle(&self) {
+        let _waiting = Waiting::new(&self.counts.waiting);
         loop {
             let mut idle = pin!(self.counts.idle.notified());
             // Registered before the look, so that an end in between is not missed.
@@ -234,7 +237,7 @@ impl Requests {
     }
 
     fn lower(&self, count: &AtomicUsize) {
-        if count.fetch_sub(1, Ordering::SeqCst) == 1 {
+        if count.fetch_sub(1, Ordering::SeqCst) == 1 && self.counts.waiting.load(Ordering::SeqCst) > 0 {
             self.counts.idle.notify_waiters();
         }
     }
@@ -258,5 +261,21 @@ pub(super) struct Rescued {
 impl Drop for Rescued {
     fn drop(&mut self) {
         self.requests.lower(self.requests.counts.rescued(self.detached));
+    }
+}
+
+/// One caller of `idle`.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Waiting(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

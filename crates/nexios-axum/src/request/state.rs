@@ -12,7 +12,10 @@ use std::{
     net::IpAddr,
     ops::Deref,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -62,6 +65,10 @@ pub(crate) struct RequestState {
     received: Instant,
     /// Until when the client waits, and how it said so.
     wish: Option<(Instant, DeadlineHeader)>,
+    /// The deadline that it came with, before a route had a say.
+    first_deadline: Deadline,
+    /// Whether the client was found gone while its request was read. Looked at for every answer, so without the lock.
+    gone: AtomicBool,
     terms: Mutex<Terms>,
 }
 
@@ -73,8 +80,6 @@ struct Terms {
     policy: OnDisconnect,
     /// The registry of a layer inside this one, which is nearer to the handler.
     background: Option<Background>,
-    /// Whether the client was found gone while its request was read.
-    gone: bool,
     /// Made when first asked for: most requests end before anybody wants to know when to stop.
     token: Option<CancelToken>,
     /// Why the request ended; the first reason stays.
@@ -94,11 +99,12 @@ impl RequestState {
             log(|| tracing::debug!(header, "a deadline that cannot be read is ignored"));
         }
         let received = Instant::now();
+        // One beyond the end of the clock is none.
+        let wish = wish.and_then(|(time, header)| Some((received.checked_add(time)?, header)));
         let terms = Terms {
             limit: settings.deadline.and_then(|limit| received.checked_add(limit)),
             policy: OnDisconnect::Cooperative { grace: settings.grace() },
             background: None,
-            gone: false,
             token: None,
             reason: None,
         };
@@ -111,8 +117,9 @@ impl RequestState {
             asker: Asker::of(request, settings.render.as_ref()),
             span: RequestSpan::current(),
             received,
-            // One beyond the end of the clock is none.
-            wish: wish.and_then(|(time, header)| Some((received.checked_add(time)?, header))),
+            wish,
+            first_deadline: earlier(wish, terms.limit),
+            gone: AtomicBool::new(false),
             terms: Mutex::new(terms),
         }
     }
@@ -129,7 +136,9 @@ impl RequestState {
 
     /// Makes the request the current one, and its scope too, for what the call returned.
     pub(super) fn run<F: Future>(self: &Arc<Self>, future: F) -> impl Future<Output = F::Output> + use<F> {
-        CURRENT.scope(self.clone(), self.scope().run(future))
+        // A route that has its say later puts a scope of its own around what is inside.
+        let scope = CancelScope::on_demand(self.clone(), self.first_deadline.at());
+        CURRENT.scope(self.clone(), scope.run(future))
     }
 
     fn terms(&self) -> MutexGuard<'_, Terms> {
@@ -189,13 +198,7 @@ impl RequestState {
     }
 
     pub(crate) fn deadline(&self) -> Deadline {
-        let server = self.terms().limit;
-        match self.wish {
-            Some((client, header)) if server.is_none_or(|server| client < server) => {
-                Deadline::of(DeadlineSource::Client(header), Some(client))
-            }
-            _ => Deadline::of(DeadlineSource::Server, server),
-        }
+        earlier(self.wish, self.terms().limit)
     }
 
     /// Replaces the server's own limit.
@@ -226,12 +229,13 @@ impl RequestState {
 
     /// Notes that the client went away while its request was read.
     pub(super) fn set_gone(&self) {
-        self.terms().gone = true;
+        // Release pairs with the acquire in `is_gone`: who sees it sees the body's error as well.
+        self.gone.store(true, Ordering::Release);
     }
 
     /// Whether the client went away while its request was read.
     pub(super) fn is_gone(&self) -> bool {
-        self.terms().gone
+        self.gone.load(Ordering::Acquire)
     }
 
     /// The scope of the handler.
@@ -255,7 +259,7 @@ impl RequestState {
     pub(super) fn refusal(&self) -> Option<CancelReason> {
         let shutdown = self.settings().shutdown.as_ref().and_then(CancelToken::reason);
         // Not by the clock: it has just been read, and reading it is dear.
-        let expired = || self.deadline().at().is_some_and(|at| at <= self.received);
+        let expired = || self.first_deadline.at().is_some_and(|at| at <= self.received);
         shutdown.or_else(|| expired().then_some(CancelReason::Deadline))
     }
 
@@ -292,6 +296,16 @@ impl RequestState {
                 }
             }),
         })
+    }
+}
+
+/// The client can only shorten what the server allows.
+fn earlier(client: Option<(Instant, DeadlineHeader)>, server: Option<Instant>) -> Deadline {
+    match client {
+        Some((client, header)) if server.is_none_or(|server| client < server) => {
+            Deadline::of(DeadlineSource::Client(header), Some(client))
+        }
+        _ => Deadline::of(DeadlineSource::Server, server),
     }
 }
 

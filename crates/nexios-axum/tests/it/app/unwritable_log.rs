@@ -10,8 +10,8 @@ use std::{
 };
 
 use axum::{Router, routing::get};
-use nexios::Background;
-use nexios_axum::{NexiosApp, ServeError, ServiceLife};
+use nexios::{Background, CancelReason, CancelToken};
+use nexios_axum::{NexiosApp, Phase, ServeError, ServiceLife};
 use tracing::{
     Event, Metadata, Subscriber,
     span::{Attributes, Id, Record},
@@ -69,9 +69,10 @@ fn unwritable() -> (Arc<AtomicUsize>, tracing::subscriber::DefaultGuard) {
 async fn requests_are_answered_and_the_end_comes_in_order_without_a_log() {
     let (panics, _log) = unwritable();
     let background = Background::new();
-    let tasks = background.clone();
+    let (tasks, closing) = (background.clone(), CancelToken::new());
+    let begun = closing.clone();
     let work = async move || {
-        drop(tasks.spawn("import", |_| tokio::time::sleep(ms(50))));
+        drop(tasks.spawn("import", |_| async move { begun.cancelled().await }));
         "started"
     };
     let router = Router::new()
@@ -100,6 +101,8 @@ async fn requests_are_answered_and_the_end_comes_in_order_without_a_log() {
     assert_eq!(client.get("/work").await.body, "started");
     assert_eq!(client.get("/broken").await.status, 500);
     end.send(()).unwrap();
+    soon(handle.reached(Phase::Closing)).await;
+    closing.cancel(CancelReason::Requested);
     let report = soon(service).await.unwrap().unwrap();
     assert_eq!(report.abandoned, ["shutdown hook flush", "shutdown hook hang"]);
     assert_eq!(report.completed, ["import"]);
