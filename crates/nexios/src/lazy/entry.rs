@@ -4,15 +4,12 @@
 //! `ttl + stale_while_revalidate`, served instead of an error until `ttl + stale_if_error`. An age equal to a
 //! limit is past it.
 
-use std::{
-    hash::{BuildHasher, Hasher, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::recursion::next_id;
+use crate::backoff::random_share;
 
 /// How long the values of a cell may be served.
 #[derive(Clone, Copy, Debug)]
@@ -69,12 +66,6 @@ impl Limits {
         }
         ttl.saturating_sub(ttl.mul_f64(self.jitter * random_share()))
     }
-}
-
-/// A random number from 0 to just below 1; the standard library's hash keys are random enough to spread load.
-pub(super) fn random_share() -> f64 {
-    let bits = RandomState::new().build_hasher().finish();
-    (bits >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// A value with its limits; never changed once it is made.

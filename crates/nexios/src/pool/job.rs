@@ -9,9 +9,7 @@
 //! 3. Closure, outcome and waker are called and dropped outside the slot's lock.
 
 use std::{
-    any::Any,
     mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{OnceLock, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -21,12 +19,13 @@ use tokio::time::Instant;
 
 use super::{caller::Caller, error::PoolError};
 use crate::{
-    CancelReason, CancelToken,
+    CancelReason, CancelToken, log,
+    panics::{Payload, caught},
     sync::{Mutex, MutexGuard},
 };
 
 /// What became of a job.
-pub(super) type Outcome<T> = Result<Result<T, Box<dyn Any + Send>>, PoolError>;
+pub(super) type Outcome<T> = Result<Result<T, Payload>, PoolError>;
 
 /// A job without its types, as the pool knows it.
 pub(super) trait Work: Send + Sync {
@@ -176,7 +175,7 @@ where
         };
         let mut times = None;
         // Around everything: the caller's span and clock run foreign code as well.
-        let ran = catch_unwind(AssertUnwindSafe(|| {
+        let ran = caught(|| {
             caller.call(|| {
                 let now = Instant::now();
                 if !limitless && caller.limit.is_some_and(|limit| limit <= now) {
@@ -185,11 +184,11 @@ where
                 }
                 // A job starts once; a second write would change nothing.
                 let _ = self.started.set(now);
-                let returned = catch_unwind(AssertUnwindSafe(f));
+                let returned = caught(f);
                 times = Some((now.saturating_duration_since(caller.submitted), now.elapsed()));
                 Ok(returned)
             })
-        }));
+        });
         let outcome = ran.unwrap_or_else(|payload| Ok(Err(payload)));
         let ending = if outcome.is_err() { Ending::TooLate } else { Ending::Completed };
         self.end(outcome);
@@ -229,21 +228,14 @@ where
 
 /// Runs foreign code on a thread that must survive it.
 pub(super) fn contain(what: &str, run: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+    if let Err(payload) = caught(run) {
         report(what, payload);
     }
 }
 
-/// Logs a panic that no caller is left for. Neither the log nor the payload's destructor may end the thread.
-pub(super) fn report(what: &str, payload: Box<dyn Any + Send>) {
-    let message = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
-    crate::log::say(|| tracing::warn!(what, message, "a panic in a thread pool has no caller to go to"));
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        // Its destructor panicked, so that of the second payload may too; a leak is the lesser evil.
-        mem::forget(second);
-    }
+/// Logs a panic that no caller is left for.
+pub(super) fn report(what: &str, payload: Payload) {
+    log::tell(payload, |message| {
+        tracing::warn!(what, message, "a panic in a thread pool has no caller to go to");
+    });
 }

@@ -11,7 +11,7 @@
 use std::{
     borrow::Cow,
     io,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::resume_unwind,
     sync::{
         Arc,
         PoisonError,
@@ -34,6 +34,7 @@ use super::{
 };
 use crate::{
     CancelReason,
+    panics::caught,
     sync::{Condvar, Mutex, MutexGuard, thread},
 };
 
@@ -208,12 +209,12 @@ impl Threads {
         let begun = Begun { ticket, job: job.clone(), limitless: true };
         let mut left = false;
         // Leaves the runtime's `block_on` that polls us, so that the closure may use one of its own.
-        let ran = catch_unwind(AssertUnwindSafe(|| {
+        let ran = caught(|| {
             tokio::task::block_in_place(|| {
                 left = true;
                 self.run(&begun, true);
             });
-        }));
+        });
         let Err(payload) = ran else { return };
         if left {
             resume_unwind(payload);

@@ -15,7 +15,6 @@ use std::{
     fmt,
     future::Future,
     mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -485,10 +484,9 @@ struct Unwinding<'d, 'env, C, T, E>(&'d mut Driver<'env, C, T, E>);
 impl<C, T, E> Drop for Unwinding<'_, '_, C, T, E> {
     fn drop(&mut self) {
         // A second panic while unwinding would end the process.
-        if catch_unwind(AssertUnwindSafe(|| self.0.clear())).is_err() {
-            crate::log::say(|| {
-                tracing::error!("a destructor panicked while a race was dropped for a panic");
-            });
-        }
+        crate::log::contain(
+            || self.0.clear(),
+            |panic| tracing::error!(panic, "a destructor panicked while a race was dropped for a panic"),
+        );
     }
 }
