@@ -4,6 +4,7 @@ mod backoff;
 mod builder;
 mod call;
 mod cell;
+mod computation;
 mod driver;
 mod entry;
 mod error;
@@ -27,7 +28,7 @@ use std::{
 
 pub use backoff::ErrorBackoff;
 pub use builder::AsyncLazyBuilder;
-use call::{Answer, Call};
+use call::Call;
 use cell::Cell;
 pub use error::LazyError;
 pub use guard::LazyGuard;
@@ -149,7 +150,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     /// unless [`keep_warm`](AsyncLazyBuilder::keep_warm) is set.
     #[inline]
     pub fn get(&self) -> impl Future<Output = Result<Arc<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E> {
-        Get { call: Call::new(&self.cell, false) }
+        Call::new(&self.cell, false)
     }
 
     /// Returns the value as [`get`](Self::get) does, borrowed instead of as an [`Arc`].
@@ -192,7 +193,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     pub fn refresh(
         &self,
     ) -> impl Future<Output = Result<Arc<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E> {
-        Refresh { call: Call::new(&self.cell, true) }
+        Call::new(&self.cell, true)
     }
 
     /// Forgets the value and the last error.
@@ -208,7 +209,8 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     /// It wins over a computation that is running: its waiters are given this value, and it is dropped.
     pub fn set(&self, value: T) {
         let value = Arc::new(value);
-        self.cell.put(Arc::clone(&value)).end_with(value);
+        let weight = self.cell.source().weigh(&value);
+        self.cell.put(Arc::clone(&value), weight).end_with(value);
     }
 
     /// Returns the value that is there, fresh or inside its stale limits; never waits and never computes.
@@ -266,28 +268,6 @@ impl<T, E> fmt::Debug for AsyncLazy<T, E> {
     }
 }
 
-struct Get<'a, T, E> {
-    call: Call<&'a Arc<Cell<T, E>>, T, E>,
-}
-
-impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for Get<'_, T, E> {
-    type Output = Answer<T, E>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.call.is_waiting() {
-            let cell = self.call.site();
-            if let Some(value) = cell.fresh_by_shortcut() {
-                return Poll::Ready(Ok(value));
-            }
-            if let Some(value) = cell.fresh_and_remembered() {
-                return Poll::Ready(Ok(value));
-            }
-        }
-        self.call.poll(cx)
-    }
-}
-
 struct GetGuard<'a, T, E> {
     call: Call<&'a Arc<Cell<T, E>>, T, E>,
 }
@@ -305,18 +285,6 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for GetGuard<'_,
                 return Poll::Ready(Ok(LazyGuard::borrowed(entry)));
             }
         }
-        self.call.poll(cx).map_ok(LazyGuard::owned)
-    }
-}
-
-struct Refresh<'a, T, E> {
-    call: Call<&'a Arc<Cell<T, E>>, T, E>,
-}
-
-impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for Refresh<'_, T, E> {
-    type Output = Answer<T, E>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.call.poll(cx)
+        self.call.poll_slowly(cx).map_ok(LazyGuard::owned)
     }
 }

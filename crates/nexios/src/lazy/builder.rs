@@ -3,8 +3,7 @@ use std::{borrow::Cow, future::Future, marker::PhantomData, panic::Location, syn
 use super::{
     backoff::ErrorBackoff,
     cell::{Cell, Held, Settings, Source},
-    error::LazyError,
-    flight::{Computation, discard_flat},
+    computation::{Computation, discard_flat, limited},
 };
 
 /// Settings of an [`AsyncLazy`](crate::AsyncLazy); made by
@@ -62,21 +61,6 @@ where
     fn discard(self: Box<Self>, held: Held<T, E>) {
         discard_flat((self, held));
     }
-}
-
-/// Makes a computation of a user's future, which is dropped at `limit`.
-pub(super) fn limited<Fut, T, E>(future: Fut, limit: Option<Duration>) -> Computation<T, E>
-where
-    Fut: Future<Output = Result<T, E>> + Send + 'static,
-{
-    Box::pin(async move {
-        let outcome = match limit {
-            None => future.await,
-            // tokio's own looks at its timer outside the budget that the future has spent.
-            Some(limit) => tokio::time::timeout(limit, future).await.map_err(|_| LazyError::TimedOut)?,
-        };
-        outcome.map_err(|error| LazyError::Failed(error.into()))
-    })
 }
 
 impl<T, E> AsyncLazyBuilder<T, E> {

@@ -1,13 +1,15 @@
 //! One call of `get` or `refresh`, from its first poll to its answer.
 
 use std::{
+    future::Future,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use super::{
     cell::{Cell, Entrance, Visit},
-    driver::launch,
+    driver::{forget, launch},
     error::LazyError,
     flight::{Ending, Flight},
     recursion::{FlightId, Wait},
@@ -18,13 +20,21 @@ use super::{
 pub(super) type Answer<T, E> = Result<Arc<T>, LazyError<E>>;
 
 /// How a call comes to its cell: directly, or by a key.
-pub(super) trait Site<T, E> {
+pub(super) trait Site<T, E>: Unpin {
+    /// The value if it is fresh, counted as a hit; the quick way, which may miss one.
+    fn fresh(&self) -> Option<Arc<T>>;
+
     /// Finds the cell, and what there is. The cell of a started flight stays where others find it until that
     /// ends.
     fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>);
 }
 
-impl<T, E> Site<T, E> for &Arc<Cell<T, E>> {
+impl<T: Send + Sync + 'static, E> Site<T, E> for &Arc<Cell<T, E>> {
+    #[inline]
+    fn fresh(&self) -> Option<Arc<T>> {
+        self.fresh_by_shortcut().or_else(|| self.fresh_and_remembered())
+    }
+
     fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>) {
         let (entrance, leftover) = Cell::enter(self, visit);
         leftover.discard();
@@ -32,13 +42,11 @@ impl<T, E> Site<T, E> for &Arc<Cell<T, E>> {
     }
 }
 
-/// The slow way to a value: everything but a fresh value that is there.
+/// A call of `get` or `refresh`.
 pub(super) struct Call<S, T, E> {
     site: S,
     /// True when a value that is there is not good enough.
     refresh: bool,
-    /// True from the first look on; a call is counted once.
-    begun: bool,
     /// The flight that this call waits for; in a box, since most calls wait for none.
     waiter: Option<Box<Waiter<T, E>>>,
 }
@@ -46,7 +54,7 @@ pub(super) struct Call<S, T, E> {
 impl<S, T, E> Call<S, T, E> {
     #[inline]
     pub(super) fn new(site: S, refresh: bool) -> Self {
-        Self { site, refresh, begun: false, waiter: None }
+        Self { site, refresh, waiter: None }
     }
 
     #[inline]
@@ -61,10 +69,26 @@ impl<S, T, E> Call<S, T, E> {
     }
 }
 
+impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Future for Call<S, T, E> {
+    type Output = Answer<T, E>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.is_waiting()
+            && !self.refresh
+            && let Some(value) = self.site.fresh()
+        {
+            return Poll::Ready(Ok(value));
+        }
+        self.poll_slowly(cx)
+    }
+}
+
 impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, T, E> {
-    // Out of the way of those who find a fresh value.
+    /// The way to everything but a fresh value that is there, and out of the way of those who find one.
     #[inline(never)]
-    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Answer<T, E>> {
+    pub(super) fn poll_slowly(&mut self, cx: &Context<'_>) -> Poll<Answer<T, E>> {
+        let mut first = !self.is_waiting();
         loop {
             if let Some(waiter) = &self.waiter {
                 let ending = ready!(waiter.flight.poll_ending(waiter.key, cx));
@@ -77,15 +101,15 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
                     Ending::Lost | Ending::Abandoned => {}
                 }
             }
-            if let Some(answer) = self.begin() {
+            if let Some(answer) = self.begin(first) {
                 return Poll::Ready(answer);
             }
+            first = false;
         }
     }
 
-    /// Answers at once, or leaves a waiter behind.
-    fn begin(&mut self) -> Option<Answer<T, E>> {
-        let first = !std::mem::replace(&mut self.begun, true);
+    /// Answers at once, or leaves a waiter behind. The first look alone is counted.
+    fn begin(&mut self, first: bool) -> Option<Answer<T, E>> {
         let counted = first && !self.refresh;
         let caller = FlightId::current();
         let runtime = Runtime::try_current().ok();
@@ -181,7 +205,7 @@ impl<T, E> Drop for Waiter<T, E> {
         // The edge goes first: what the flight drops below may ask for this computation's cell.
         self.wait = None;
         if self.flight.leave(self.key) {
-            self.cell.forget(&self.flight);
+            forget(&self.cell, &self.flight);
         }
     }
 }

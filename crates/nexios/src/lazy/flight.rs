@@ -10,37 +10,14 @@
 
 use std::{
     collections::BTreeMap,
-    future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     sync::{Arc, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
-    thread,
 };
 
 use futures_util::task::AtomicWaker;
 
-use super::{error::LazyError, recursion::FlightId};
-use crate::{
-    flat_drop::drop_flat,
-    sync::{Mutex, MutexGuard},
-};
-
-/// A computation with its time limit, ready to be polled.
-pub(super) type Computation<T, E> = Pin<Box<dyn Compute<T, E>>>;
-
-/// The future of a computation.
-pub(super) trait Compute<T, E>: Future<Output = Result<T, LazyError<E>>> + Send {
-    /// Drops it. If it was the last to wait for another flight, that flight's computation is dropped next and not
-    /// inside of it, so a chain of computations may be of any length.
-    fn discard(self: Pin<Box<Self>>);
-}
-
-impl<T, E, F: Future<Output = Result<T, LazyError<E>>> + Send + 'static> Compute<T, E> for F {
-    fn discard(self: Pin<Box<Self>>) {
-        discard_flat(self);
-    }
-}
+use super::{computation::Computation, error::LazyError, recursion::FlightId};
+use crate::sync::{Mutex, MutexGuard};
 
 /// What became of a flight.
 pub(super) enum Ending<T, E> {
@@ -247,37 +224,22 @@ impl<T, E> Flight<T, E> {
         }
     }
 
-    /// Takes back a computation that is not ready; hands it out again when the flight has ended meanwhile.
-    pub(super) fn put_back(&self, computation: Computation<T, E>) -> Result<(), Computation<T, E>> {
+    /// Takes back a computation that is not ready; drops it and is false when the flight has ended meanwhile.
+    pub(super) fn put_back(&self, computation: Computation<T, E>) -> bool {
         match &mut *self.lock() {
             State::Running(running) => {
                 running.seat = Seat::Idle(computation);
-                Ok(())
+                return true;
             }
-            State::Ended(_) => Err(computation),
+            State::Ended(_) => {}
         }
+        // Whoever ended the flight could not, since it was with us.
+        computation.discard();
+        false
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T, E>> {
         // No user code runs under this lock; a poisoned state is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Drops something of the user's whose destructor may panic, where there is nobody to take the panic.
-pub(super) fn discard<V>(value: V) {
-    report(catch_unwind(AssertUnwindSafe(|| drop(value))));
-}
-
-/// As [`discard`], on a stack that does not grow when what is dropped owns more of its kind.
-pub(super) fn discard_flat<V: 'static>(value: V) {
-    report(drop_flat(value));
-}
-
-fn report(dropped: thread::Result<()>) {
-    if dropped.is_err() {
-        crate::log::say(|| {
-            tracing::error!("a destructor panicked while a lazy computation or value was dropped");
-        });
     }
 }

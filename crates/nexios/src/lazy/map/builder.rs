@@ -4,11 +4,7 @@ use super::{
     AsyncLazyMap,
     keys::{Compute, Keys, Weigh},
 };
-use crate::lazy::{
-    backoff::ErrorBackoff,
-    builder::{checked_jitter, limited},
-    cell::Settings,
-};
+use crate::lazy::{backoff::ErrorBackoff, builder::checked_jitter, cell::Settings, computation::limited};
 
 /// Settings of an [`AsyncLazyMap`](crate::AsyncLazyMap); made by
 /// [`AsyncLazyMap::builder`](crate::AsyncLazyMap::builder).
