@@ -13,6 +13,7 @@ mod guard;
 mod map;
 mod recursion;
 mod runtime;
+mod settings;
 mod shortcut;
 mod stats;
 

@@ -14,7 +14,6 @@
 
 use std::{
     num::NonZeroU64,
-    panic::Location,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -23,12 +22,12 @@ use arc_swap::{ArcSwapOption, Guard};
 use tokio::time::Instant;
 
 use super::{
-    backoff::ErrorBackoff,
     computation::{Computation, discard},
-    entry::{Entry, Freshness, Limits, Weight},
+    entry::{Entry, Freshness, Weight},
     error::LazyError,
     flight::{Ending, Flight},
     recursion::{FlightId, Identity},
+    settings::Settings,
     shortcut::Place,
     stats::Counters,
 };
@@ -64,38 +63,6 @@ pub(super) trait Source<T, E>: Send + Sync {
 pub(super) struct Held<T, E> {
     _entry: Option<Arc<Entry<T>>>,
     _error: Option<LazyError<E>>,
-}
-
-/// What a user chose for a cell.
-#[derive(Debug)]
-pub(super) struct Settings {
-    pub(super) name: Option<std::borrow::Cow<'static, str>>,
-    /// Where the cell was made; stands for a missing name.
-    pub(super) location: &'static Location<'static>,
-    pub(super) limits: Limits,
-    pub(super) error_backoff: Option<ErrorBackoff>,
-    pub(super) keep_warm: bool,
-    pub(super) timeout: Option<Duration>,
-}
-
-impl Settings {
-    pub(super) fn new(location: &'static Location<'static>) -> Self {
-        Self {
-            name: None,
-            location,
-            limits: Limits::FOR_EVER,
-            error_backoff: None,
-            keep_warm: false,
-            timeout: None,
-        }
-    }
-
-    pub(super) fn name(&self) -> String {
-        match &self.name {
-            Some(name) => name.to_string(),
-            None => format!("{}:{}", self.location.file(), self.location.line()),
-        }
-    }
 }
 
 pub(super) struct Cell<T, E> {

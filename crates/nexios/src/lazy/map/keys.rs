@@ -30,10 +30,11 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
 use crate::{
     lazy::{
-        cell::{Cell, Rest, Settings, Source},
+        cell::{Cell, Rest, Source},
         computation::{Computation, discard, discard_flat},
         entry::{Entry, Weight},
         recursion::{Identity, next_id},
+        settings::Settings,
         stats::Counters,
     },
     log,
