@@ -31,6 +31,7 @@ mod latency;
 mod lazy;
 mod log;
 mod panics;
+mod per_thread;
 mod pool;
 mod punctual;
 mod race;

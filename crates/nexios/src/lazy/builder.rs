@@ -4,6 +4,7 @@ use super::{
     cell::{Cell, Held, Source},
     computation::{Computation, discard_flat, limited},
     settings::{Settings, setters},
+    shortcut::{Shortcuts, shortcuts},
 };
 
 /// Settings of an [`AsyncLazy`](crate::AsyncLazy); made by
@@ -38,6 +39,7 @@ use super::{
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AsyncLazyBuilder<T, E> {
     source: Box<dyn Source<T, E>>,
+    shortcuts: Box<dyn Shortcuts<T>>,
     settings: Settings,
 }
 
@@ -68,14 +70,18 @@ impl<T, E> AsyncLazyBuilder<T, E> {
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
-        T: 'static,
+        T: Send + Sync + 'static,
         E: 'static,
     {
-        Self { source: Box::new(Plain { make: f, future: PhantomData }), settings: Settings::new(location) }
+        Self {
+            source: Box::new(Plain { make: f, future: PhantomData }),
+            shortcuts: shortcuts(),
+            settings: Settings::new(location),
+        }
     }
 
-    pub(super) fn into_cell(self) -> Cell<T, E> {
-        Cell::alone(self.source, Arc::new(self.settings))
+    pub(super) fn into_parts(self) -> (Cell<T, E>, Box<dyn Shortcuts<T>>) {
+        (Cell::alone(self.source, Arc::new(self.settings)), self.shortcuts)
     }
 
     setters!();

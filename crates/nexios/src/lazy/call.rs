@@ -29,32 +29,17 @@ pub(super) trait Site<T, E>: Unpin {
     fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>);
 }
 
-impl<T: Send + Sync + 'static, E> Site<T, E> for &Arc<Cell<T, E>> {
-    #[inline]
-    fn fresh(&self) -> Option<Arc<T>> {
-        self.fresh_by_shortcut().or_else(|| self.fresh_and_remembered())
-    }
-
-    fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>) {
-        let (entrance, leftover) = Cell::enter(self, visit);
-        leftover.discard();
-        (Arc::clone(self), entrance)
-    }
-}
-
-/// A call of `get` or `refresh`.
-pub(super) struct Call<S, T, E> {
+/// A call of `get` or, if `REFRESH`, one to which a value that is there is not good enough.
+pub(super) struct Call<S, T, E, const REFRESH: bool> {
     site: S,
-    /// True when a value that is there is not good enough.
-    refresh: bool,
     /// The flight that this call waits for; in a box, since most calls wait for none.
     waiter: Option<Box<Waiter<T, E>>>,
 }
 
-impl<S, T, E> Call<S, T, E> {
+impl<S, T, E, const REFRESH: bool> Call<S, T, E, REFRESH> {
     #[inline]
-    pub(super) fn new(site: S, refresh: bool) -> Self {
-        Self { site, refresh, waiter: None }
+    pub(super) fn new(site: S) -> Self {
+        Self { site, waiter: None }
     }
 
     #[inline]
@@ -69,13 +54,18 @@ impl<S, T, E> Call<S, T, E> {
     }
 }
 
-impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Future for Call<S, T, E> {
+impl<S, T, E, const REFRESH: bool> Future for Call<S, T, E, REFRESH>
+where
+    S: Site<T, E>,
+    T: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
     type Output = Answer<T, E>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.is_waiting()
-            && !self.refresh
+        if !REFRESH
+            && !self.is_waiting()
             && let Some(value) = self.site.fresh()
         {
             return Poll::Ready(Ok(value));
@@ -84,7 +74,12 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Future f
     }
 }
 
-impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, T, E> {
+impl<S, T, E, const REFRESH: bool> Call<S, T, E, REFRESH>
+where
+    S: Site<T, E>,
+    T: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
     /// The way to everything but a fresh value that is there, and out of the way of those who find one.
     #[inline(never)]
     pub(super) fn poll_slowly(&mut self, cx: &Context<'_>) -> Poll<Answer<T, E>> {
@@ -110,19 +105,19 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
 
     /// Answers at once, or leaves a waiter behind. The first look alone is counted.
     fn begin(&mut self, first: bool) -> Option<Answer<T, E>> {
-        let counted = first && !self.refresh;
+        let counted = first && !REFRESH;
         let caller = FlightId::current();
         let runtime = Runtime::try_current().ok();
-        let visit = Visit { refresh: self.refresh, caller, can_launch: runtime.is_some() };
+        let visit = Visit { refresh: REFRESH, caller, can_launch: runtime.is_some() };
         let (cell, entrance) = self.site.enter(visit);
         let counters = &cell.counters;
         match entrance {
             Entrance::Fresh(value) => {
-                counters.count_hit();
+                counters.hits.add(1);
                 Some(Ok(value))
             }
             Entrance::Stale(value, flight) => {
-                counters.count_stale();
+                counters.stale.add(1);
                 if let Some((flight, runtime)) = flight.zip(runtime) {
                     // Nobody waits for this flight, so it may well ask for who started it.
                     launch(&cell, &flight, &runtime);
@@ -130,7 +125,7 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
                 Some(Ok(value))
             }
             Entrance::Failed(error) => {
-                counters.count_miss();
+                counters.misses.add(1);
                 Some(Err(error))
             }
             Entrance::Recursive => Some(Err(LazyError::Recursive)),
@@ -141,7 +136,7 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
             Entrance::NoRuntime => Some(Err(LazyError::Shutdown)),
             Entrance::Joined(flight, key) => {
                 if counted {
-                    counters.count_wait();
+                    counters.waits.add(1);
                 }
                 let mut waiter = Box::new(Waiter { cell, flight, key, wait: None });
                 if let Some(span) = waiter.flight.span().get() {
@@ -158,7 +153,7 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
             }
             Entrance::Started(flight, key) => {
                 if counted {
-                    counters.count_miss();
+                    counters.misses.add(1);
                 }
                 let mut waiter = Box::new(Waiter { cell, flight, key, wait: None });
                 // A new flight waits for nobody, so this closes no circle.
@@ -178,12 +173,12 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
 
     /// What to answer when the computation failed: the old value, if it may still stand in.
     fn instead_of(&self, cell: &Cell<T, E>, error: LazyError<E>) -> Answer<T, E> {
-        if self.refresh {
+        if REFRESH {
             return Err(error);
         }
         match cell.servable().as_deref() {
             Some(Some(entry)) => {
-                cell.counters.count_stale();
+                cell.counters.stale.add(1);
                 Ok(Arc::clone(&entry.value))
             }
             _ => Err(error),

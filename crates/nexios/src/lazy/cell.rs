@@ -28,7 +28,6 @@ use super::{
     flight::{Ending, Flight},
     recursion::{FlightId, Identity},
     settings::Settings,
-    shortcut::Place,
     stats::Counters,
 };
 use crate::sync::{
@@ -68,8 +67,6 @@ pub(super) struct Held<T, E> {
 pub(super) struct Cell<T, E> {
     /// The edition of `current`, or of what is about to be there; zero when it is empty.
     edition: AtomicU64,
-    /// Where threads have their shortcuts to `current`: the place of `counters`.
-    place: Place,
     /// The value that is served, with its limits.
     current: ArcSwapOption<Entry<T>>,
     state: Mutex<State<T, E>>,
@@ -173,10 +170,10 @@ impl<T, E> Leftover<T, E> {
 impl<T, E> Cell<T, E> {
     /// Makes a cell without a key.
     pub(super) fn alone(source: Box<dyn Source<T, E>>, settings: Arc<Settings>) -> Self {
-        Self::new(source, settings, Arc::new(Counters::new()), Identity::alone(), 0)
+        Self::new(source, settings, Arc::default(), Identity::alone(), 0)
     }
 
-    /// Makes a cell that may share its counters with others; then there must be no shortcuts to it.
+    /// Makes a cell, which may share its settings and counters with others.
     pub(super) fn new(
         source: Box<dyn Source<T, E>>,
         settings: Arc<Settings>,
@@ -186,7 +183,6 @@ impl<T, E> Cell<T, E> {
     ) -> Self {
         Self {
             edition: AtomicU64::new(0),
-            place: counters.place().0,
             current: ArcSwapOption::empty(),
             state: Mutex::new(State { flight: None, failure: None }),
             source: Some(source),
@@ -201,28 +197,11 @@ impl<T, E> Cell<T, E> {
         self.settings.name()
     }
 
-    /// The current value if it is fresh and this thread has a shortcut to it; counts the hit.
+    /// Which value is served; zero is none.
     #[inline]
-    pub(super) fn fresh_by_shortcut(&self) -> Option<Arc<T>>
-    where
-        T: Send + Sync + 'static,
-    {
+    pub(super) fn edition(&self) -> u64 {
         // SeqCst, as everything about `current`: one order for all threads.
-        self.place.fresh(self.edition.load(Ordering::SeqCst))
-    }
-
-    /// The current value if it is fresh, counted as a hit and remembered for the next time; takes no lock.
-    #[inline(never)]
-    pub(super) fn fresh_and_remembered(&self) -> Option<Arc<T>>
-    where
-        T: Send + Sync + 'static,
-    {
-        let guard = self.fresh()?;
-        let entry = guard.as_ref()?;
-        self.counters.count_hit();
-        let (_, holder) = self.counters.place();
-        self.place.remember(holder, entry);
-        Some(Arc::clone(&entry.value))
+        self.edition.load(Ordering::SeqCst)
     }
 
     /// The current entry, if it is fresh; takes no lock.
@@ -247,6 +226,7 @@ impl<T, E> Cell<T, E> {
     }
 
     fn look(&self, visit: Visit, leftover: &mut Leftover<T, E>) -> Entrance<T, E> {
+        // One lock over look and start: two callers that find nothing must not both start a flight.
         let mut state = self.lock();
         let now = Instant::now();
         // Asked only where the answer matters: it takes a lock of all computations.
@@ -257,6 +237,7 @@ impl<T, E> Cell<T, E> {
             match freshness {
                 Freshness::Fresh => return Entrance::Fresh(Arc::clone(&entry.value)),
                 Freshness::Stale => {
+                    // A computation that makes its own value stale and asks again would start the next one without end.
                     let allowed = visit.can_launch && !recursive();
                     let flight = if allowed { self.revalidate(&mut state, now, leftover) } else { None };
                     return Entrance::Stale(Arc::clone(&entry.value), flight);
@@ -267,9 +248,11 @@ impl<T, E> Cell<T, E> {
                 Freshness::Fallback | Freshness::Expired => {}
             }
         }
+        // Before joining: the flight that is joined may be the caller's own.
         if recursive() {
             return Entrance::Recursive;
         }
+        // One that has ended and that nobody has taken out so far is not joined; it is replaced below.
         if let Some(flight) = &state.flight
             && let Some(key) = flight.join()
         {
@@ -283,8 +266,10 @@ impl<T, E> Cell<T, E> {
         if !visit.can_launch {
             return Entrance::NoRuntime;
         }
+        // With its first waiter in it from the start, or another caller could join, leave and so end it before that.
         let (flight, key) = Flight::awaited(FlightId::new(self.identity), self.settings.keep_warm);
         leftover.flight = state.flight.replace(Arc::clone(&flight));
+        // It will never be served again, so its memory need not wait for the new value.
         if freshness == Freshness::Expired {
             leftover.entry = self.serve(None);
         }
@@ -335,6 +320,8 @@ impl<T, E> Cell<T, E> {
         if !state.is_flying(flight) {
             return Leftover::NOTHING;
         }
+        // Value, flight and failure change as one: a caller in between would compute what is there, or be given an error
+        // that a value has made good.
         let mut leftover =
             Leftover { flight: state.flight.take(), entry: None, failure: state.failure.take() };
         match outcome {
@@ -359,6 +346,7 @@ impl<T, E> Cell<T, E> {
     /// Takes a flight that ended without an outcome out of the cell, if it is still there.
     pub(super) fn forget(&self, flight: &Arc<Flight<T, E>>) {
         let mut state = self.lock();
+        // Not the next one's, which somebody may have started since.
         if state.is_flying(flight) {
             state.flight = None;
         }
@@ -377,6 +365,7 @@ impl<T, E> Cell<T, E> {
     /// Ends the running flight for good: the cell is going away.
     pub(super) fn close(&self) {
         let flight = self.lock().flight.take();
+        // Without the lock: the end wakes and drops what is others'.
         if let Some(flight) = flight {
             flight.end(Ending::Abandoned);
         }

@@ -78,7 +78,7 @@ impl<T, E> Driver<T, E> {
         let mut computation = match self.flight.take_turn(cx) {
             Turn::Over => return Poll::Ready(None),
             Turn::Start => {
-                self.cell.counters.count_computation();
+                self.cell.counters.computations.add(1);
                 self.begun = Some(Instant::now());
                 None
             }
@@ -122,7 +122,7 @@ impl<T, E> Driver<T, E> {
     fn finish(&self, outcome: Result<T, LazyError<E>>) {
         let (cell, flight) = (&*self.cell, &self.flight);
         if outcome.is_err() {
-            cell.counters.count_failure();
+            cell.counters.failures.add(1);
         }
         if let Some(begun) = self.begun {
             cell.counters.note_duration(begun.elapsed());

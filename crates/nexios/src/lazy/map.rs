@@ -110,7 +110,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        Call::new(Spot { keys: &self.keys, key }, false)
+        Call::<_, _, _, false>::new(Spot { keys: &self.keys, key })
     }
 
     /// Computes the value of `key` anew, whatever there is, and returns the new one.
@@ -136,7 +136,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        Call::new(Spot { keys: &self.keys, key }, true)
+        Call::<_, _, _, true>::new(Spot { keys: &self.keys, key })
     }
 
     /// Puts a value in the place of what there is of `key`, with an age of zero.
@@ -208,7 +208,7 @@ where
     /// Returns what the map has done so far, for all keys together; the numbers are read one after the other.
     #[must_use]
     pub fn stats(&self) -> LazyStats {
-        self.keys.counters.read(None)
+        self.keys.stats()
     }
 }
 

@@ -121,16 +121,17 @@ impl<F, T> Job<F, T> {
         let waker = cx.waker().clone();
         let mut slot = self.lock();
         let former = slot.waker.replace(waker);
+        // Looked at again with the new waker in its place: settled before, it was the former one that was woken.
         let settled = matches!(slot.stage, Stage::Settled(_));
         drop(slot);
         drop(former);
-        // It may have been settled, and the former waker woken, in between.
         if settled { self.poll(cx) } else { Poll::Pending }
     }
 
     /// Gives the closure to the owner.
     pub(super) fn take(&self) -> Option<(F, Caller)> {
         let mut slot = self.lock();
+        // Taken out before it is called or dropped: of a thread, a caller that leaves and a pool that closes, one has it.
         match mem::replace(&mut slot.stage, Stage::Taken) {
             Stage::Ready(f, caller) => Some((f, caller)),
             stage => {
@@ -143,6 +144,8 @@ impl<F, T> Job<F, T> {
     /// Notes that the caller has gone, and gives it whatever is left of the job's own to drop.
     pub(super) fn abandon(&self) -> impl Sized + use<F, T> {
         let mut slot = self.lock();
+        // `Gone` tells a thread that has the closure to drop the outcome itself. What is here is dropped by the caller, without
+        // the lock: it may be the call of another job.
         (slot.waker.take(), mem::replace(&mut slot.stage, Stage::Gone))
     }
 
@@ -191,6 +194,7 @@ where
         });
         let outcome = ran.unwrap_or_else(|payload| Ok(Err(payload)));
         let ending = if outcome.is_err() { Ending::TooLate } else { Ending::Completed };
+        // Not shown to the caller yet (invariant 2): the thread counts it first, and then settles.
         self.end(outcome);
         Ran { ending, times, caller: Some(caller) }
     }
@@ -202,6 +206,7 @@ where
             stage => stage,
         };
         let waker = slot.waker.take();
+        // Woken without the lock, which the woken task takes at once.
         drop(slot);
         if let Some(waker) = waker {
             contain("waker", || waker.wake());

@@ -35,7 +35,8 @@ use crate::{
         entry::{Entry, Weight},
         recursion::{Identity, next_id},
         settings::Settings,
-        stats::Counters,
+        stats::{Counters, LazyStats},
+        tallies::Tallies,
     },
     log,
     panics::caught,
@@ -93,7 +94,8 @@ pub(crate) struct Keys<K, T, E> {
     /// `None`: every entry counts as one.
     weigh: Option<Weigh<K, T>>,
     settings: Arc<Settings>,
-    pub(super) counters: Arc<Counters>,
+    counters: Arc<Counters>,
+    hits: Tallies<()>,
     /// Tells this map from all others of the process.
     id: u64,
 }
@@ -173,7 +175,8 @@ where
             compute: Some(compute),
             weigh,
             settings: Arc::new(settings),
-            counters: Arc::new(Counters::new()),
+            counters: Arc::default(),
+            hits: Tallies::new(),
             id: next_id(),
         }
     }
@@ -191,7 +194,7 @@ where
         if resident.cell.generation != self.generation() {
             return None;
         }
-        self.counters.count_hit();
+        self.hits.count();
         Some(value)
     }
 
@@ -271,7 +274,7 @@ where
                 let is_evicted =
                     |old: &Arc<Cell<T, E>>| !ptr::eq(Arc::as_ptr(old), own) && old.generation == generation;
                 let evicted = given_up.0.iter().filter(|(_, old)| is_evicted(old));
-                self.counters.count_evictions(evicted.count() as u64);
+                self.counters.evictions.add(evicted.count() as u64);
             }
             _ => {
                 let former = self.resident.remove(&key).map(|(key, former)| (key, former.cell));
@@ -350,6 +353,10 @@ impl<K: Hash + Eq, T, E> Keys<K, T, E> {
 impl<K, T, E> Keys<K, T, E> {
     pub(super) fn name(&self) -> String {
         self.settings.name()
+    }
+
+    pub(super) fn stats(&self) -> LazyStats {
+        self.counters.read(self.hits.sum(), None)
     }
 
     /// How many keys are being computed.
