@@ -4,16 +4,12 @@
 //! one drops that computation, and so on. Each such drop comes here, and one that is caused by another waits in a
 //! list until the outermost is done with what it is dropping.
 
-use std::{
-    any::Any,
-    cell::RefCell,
-    collections::VecDeque,
-    mem::needs_drop,
-    panic::{AssertUnwindSafe, catch_unwind},
-    thread,
-};
+use std::{any::Any, cell::RefCell, collections::VecDeque, mem::needs_drop};
 
-use crate::sync::thread_local;
+use crate::{
+    panics::{Payload, bury, caught},
+    sync::thread_local,
+};
 
 thread_local! {
     #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
@@ -29,17 +25,21 @@ thread_local! {
 /// # Errors
 ///
 /// The first panic of a destructor, after everything was dropped.
-pub(crate) fn drop_flat<V: 'static>(value: V) -> thread::Result<()> {
+pub(crate) fn drop_flat<V: 'static>(value: V) -> Result<(), Payload> {
     if !needs_drop::<V>() {
         return Ok(());
     }
     match hand_up(value) {
         Handed::Up => Ok(()),
         Handed::Back(value) => {
-            let mut first = catch_unwind(AssertUnwindSafe(|| drop(value)));
+            let mut first = caught(|| drop(value));
             while let Some(next) = take_next() {
-                let dropped = catch_unwind(AssertUnwindSafe(|| drop(next)));
-                first = first.and(dropped);
+                match (caught(|| drop(next)), &first) {
+                    (dropped, Ok(())) => first = dropped,
+                    // Only one comes out.
+                    (Err(later), Err(_)) => bury(later),
+                    (Ok(()), Err(_)) => {}
+                }
             }
             first
         }
@@ -78,6 +78,8 @@ fn take_next() -> Option<Box<dyn Any>> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     struct Chain {

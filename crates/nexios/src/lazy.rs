@@ -4,6 +4,7 @@ mod backoff;
 mod builder;
 mod call;
 mod cell;
+mod computation;
 mod driver;
 mod entry;
 mod error;
@@ -12,8 +13,10 @@ mod guard;
 mod map;
 mod recursion;
 mod runtime;
+mod settings;
 mod shortcut;
 mod stats;
+mod tallies;
 
 use std::{
     fmt,
@@ -27,11 +30,12 @@ use std::{
 
 pub use backoff::ErrorBackoff;
 pub use builder::AsyncLazyBuilder;
-use call::{Answer, Call};
-use cell::Cell;
+use call::{Call, Site};
+use cell::{Cell, Entrance, Visit};
 pub use error::LazyError;
 pub use guard::LazyGuard;
 pub use map::{AsyncLazyMap, AsyncLazyMapBuilder};
+use shortcut::Shortcuts;
 pub use stats::LazyStats;
 use tokio::time::Instant;
 
@@ -87,6 +91,7 @@ use tokio::time::Instant;
 /// ```
 pub struct AsyncLazy<T, E> {
     cell: Arc<Cell<T, E>>,
+    shortcuts: Box<dyn Shortcuts<T>>,
 }
 
 impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
@@ -149,7 +154,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     /// unless [`keep_warm`](AsyncLazyBuilder::keep_warm) is set.
     #[inline]
     pub fn get(&self) -> impl Future<Output = Result<Arc<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E> {
-        Get { call: Call::new(&self.cell, false) }
+        Call::<_, _, _, false>::new(self)
     }
 
     /// Returns the value as [`get`](Self::get) does, borrowed instead of as an [`Arc`].
@@ -169,7 +174,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     pub fn get_guard(
         &self,
     ) -> impl Future<Output = Result<LazyGuard<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E> {
-        GetGuard { call: Call::new(&self.cell, false) }
+        GetGuard { call: Call::<_, _, _, false>::new(self) }
     }
 
     /// Computes the value anew, whatever there is, and returns the new one.
@@ -192,7 +197,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     pub fn refresh(
         &self,
     ) -> impl Future<Output = Result<Arc<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E> {
-        Refresh { call: Call::new(&self.cell, true) }
+        Call::<_, _, _, true>::new(self)
     }
 
     /// Forgets the value and the last error.
@@ -208,7 +213,8 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     /// It wins over a computation that is running: its waiters are given this value, and it is dropped.
     pub fn set(&self, value: T) {
         let value = Arc::new(value);
-        self.cell.put(Arc::clone(&value)).end_with(value);
+        let weight = self.cell.source().weigh(&value);
+        self.cell.put(Arc::clone(&value), weight).end_with(value);
     }
 
     /// Returns the value that is there, fresh or inside its stale limits; never waits and never computes.
@@ -233,7 +239,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     /// Returns what the cell has done so far; the numbers are read one after the other.
     #[must_use]
     pub fn stats(&self) -> LazyStats {
-        self.cell.counters.read(self.age())
+        self.cell.counters.read(self.shortcuts.hits(), self.age())
     }
 }
 
@@ -241,7 +247,8 @@ impl<T, E> AsyncLazyBuilder<T, E> {
     /// Makes the lazy value; nothing is computed before the first call.
     #[must_use]
     pub fn build(self) -> AsyncLazy<T, E> {
-        AsyncLazy { cell: Arc::new(self.into_cell()) }
+        let (cell, shortcuts) = self.into_parts();
+        AsyncLazy { cell: Arc::new(cell), shortcuts }
     }
 }
 
@@ -266,30 +273,32 @@ impl<T, E> fmt::Debug for AsyncLazy<T, E> {
     }
 }
 
-struct Get<'a, T, E> {
-    call: Call<&'a Arc<Cell<T, E>>, T, E>,
+impl<T: Send + Sync + 'static, E> Site<T, E> for &AsyncLazy<T, E> {
+    #[inline]
+    fn fresh(&self) -> Option<Arc<T>> {
+        self.shortcuts.recall(self.cell.edition()).or_else(|| self.read())
+    }
+
+    fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>) {
+        let (entrance, leftover) = self.cell.enter(visit);
+        leftover.discard();
+        (Arc::clone(&self.cell), entrance)
+    }
 }
 
-impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for Get<'_, T, E> {
-    type Output = Answer<T, E>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.call.is_waiting() {
-            let cell = self.call.site();
-            if let Some(value) = cell.fresh_by_shortcut() {
-                return Poll::Ready(Ok(value));
-            }
-            if let Some(value) = cell.fresh_and_remembered() {
-                return Poll::Ready(Ok(value));
-            }
-        }
-        self.call.poll(cx)
+impl<T, E> AsyncLazy<T, E> {
+    /// The value if it is fresh, counted as a hit and remembered for the next time.
+    #[inline(never)]
+    fn read(&self) -> Option<Arc<T>> {
+        let entry = self.cell.fresh()?;
+        let entry = entry.as_ref()?;
+        self.shortcuts.remember(entry);
+        Some(Arc::clone(&entry.value))
     }
 }
 
 struct GetGuard<'a, T, E> {
-    call: Call<&'a Arc<Cell<T, E>>, T, E>,
+    call: Call<&'a AsyncLazy<T, E>, T, E, false>,
 }
 
 impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for GetGuard<'_, T, E> {
@@ -298,25 +307,13 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for GetGuard<'_,
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if !self.call.is_waiting() {
-            let cell = self.call.site();
+            let lazy = self.call.site();
             // Not by a shortcut: that would count a reference to the value, which many threads fight over.
-            if let Some(entry) = cell.fresh() {
-                cell.counters.count_hit();
+            if let Some(entry) = lazy.cell.fresh() {
+                lazy.shortcuts.count();
                 return Poll::Ready(Ok(LazyGuard::borrowed(entry)));
             }
         }
-        self.call.poll(cx).map_ok(LazyGuard::owned)
-    }
-}
-
-struct Refresh<'a, T, E> {
-    call: Call<&'a Arc<Cell<T, E>>, T, E>,
-}
-
-impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for Refresh<'_, T, E> {
-    type Output = Answer<T, E>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.call.poll(cx)
+        self.call.poll_slowly(cx).map_ok(LazyGuard::owned)
     }
 }

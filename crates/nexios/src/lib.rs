@@ -20,6 +20,7 @@
 //! not fire early in a test.
 
 mod background;
+mod backoff;
 mod cancel;
 #[cfg(doctest)]
 mod compile_fail;
@@ -29,6 +30,8 @@ mod hedge;
 mod latency;
 mod lazy;
 mod log;
+mod panics;
+mod per_thread;
 mod pool;
 mod punctual;
 mod race;

@@ -1,19 +1,31 @@
-//! Lines and spans of the log, written so that they cannot hurt.
+//! Lines and spans of the log, written so that they cannot hurt, and what is worth a line: a panic that nobody can take.
 //!
 //! A subscriber may panic: one that writes to a stderr that is closed or to a full disk does. A panic in a destructor,
 //! or while another one is on its way, aborts the process, and one between two steps of ours loses the second. So a
 //! subscriber that panics loses its line, and nothing else.
 
-use std::{
-    mem,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-};
+use std::panic::resume_unwind;
 
 use tracing::Span;
+
+use crate::panics::{Payload, bury, caught, text_of};
 
 /// Writes a line, wherever that may be: in a destructor too, and while a panic unwinds.
 pub(crate) fn say(line: impl FnOnce()) {
     let _ = contained(line);
+}
+
+/// Runs code of others where nobody can take its panic; `line` writes what became of it, with the panic's text.
+pub(crate) fn contain(f: impl FnOnce(), line: impl FnOnce(&str)) {
+    if let Err(payload) = caught(f) {
+        tell(payload, line);
+    }
+}
+
+/// Writes a line about a panic that nobody can take, and drops what it carries.
+pub(crate) fn tell(payload: Payload, line: impl FnOnce(&str)) {
+    say(|| line(text_of(&*payload)));
+    bury(payload);
 }
 
 /// Makes a span; a disabled one if the subscriber panics.
@@ -25,7 +37,7 @@ pub(crate) fn span(make: impl FnOnce() -> Span) -> Span {
 pub(crate) fn inside<R>(span: &Span, f: impl FnOnce() -> R) -> R {
     let entered = contained(|| span.enter());
     // Caught, as leaving the span while a panic unwinds must not bring a second one.
-    let result = catch_unwind(AssertUnwindSafe(f));
+    let result = caught(f);
     let _ = contained(|| drop(entered));
     result.unwrap_or_else(|payload| resume_unwind(payload))
 }
@@ -37,12 +49,5 @@ pub(crate) fn close(span: Span) {
 
 fn contained<R>(f: impl FnOnce() -> R) -> Option<R> {
     // The panic itself is told by the process's panic hook.
-    catch_unwind(AssertUnwindSafe(f))
-        .map_err(|payload| {
-            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                // Its destructor has shown that it panics; leaking it is the only end.
-                mem::forget(again);
-            }
-        })
-        .ok()
+    caught(f).map_err(bury).ok()
 }

@@ -1,6 +1,7 @@
-use std::{any::Any, fmt, mem, panic};
+use std::fmt;
 
 use super::info::TaskState;
+use crate::panics::{Payload, bury, caught, text_of};
 
 /// Why a background task has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,19 +57,12 @@ pub(super) enum Outcome<T> {
 
 /// Runs `f`; a panic becomes its text.
 pub(super) fn contain<R>(f: impl FnOnce() -> R) -> Result<R, String> {
-    panic::catch_unwind(panic::AssertUnwindSafe(f)).map_err(panic_text)
+    caught(f).map_err(panic_text)
 }
 
-/// The text of a panic; the payload is dropped here, even if that panics again.
-pub(super) fn panic_text(payload: Box<dyn Any + Send>) -> String {
-    let text = match (payload.downcast_ref::<&'static str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        _ => "a panic without text".to_owned(),
-    };
-    if let Err(again) = panic::catch_unwind(panic::AssertUnwindSafe(move || drop(payload))) {
-        // Its destructor has shown that it panics; leaking it is the only end.
-        mem::forget(again);
-    }
+/// The text of a panic, which ends here.
+pub(super) fn panic_text(payload: Payload) -> String {
+    let text = text_of(&*payload).to_owned();
+    bury(payload);
     text
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use crate::backoff::Backoff;
 
 /// When a failed task is tried again: exponential backoff with jitter.
 ///
@@ -19,8 +19,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Retry {
-    first: Duration,
-    max: Duration,
+    backoff: Backoff,
     attempts: u32,
 }
 
@@ -28,7 +27,7 @@ impl Retry {
     /// Doubles the delay from `first` up to `max`; 3 attempts in all, unless told otherwise.
     #[must_use]
     pub fn exponential(first: Duration, max: Duration) -> Self {
-        Self { first, max, attempts: 3 }
+        Self { backoff: Backoff { first, max }, attempts: 3 }
     }
 
     /// Tries at most `attempts` times, the first one included.
@@ -46,12 +45,7 @@ impl Retry {
 
     /// The delays between the attempts, one fewer than there are attempts.
     pub(super) fn delays(&self) -> impl Iterator<Item = Duration> + Send + use<> {
-        // backon adds up to the whole delay as jitter; halved, its range is the upper half of ours.
-        ExponentialBuilder::new()
-            .with_jitter()
-            .with_min_delay(self.first.min(self.max) / 2)
-            .with_max_delay(self.max / 2)
-            .with_max_times(self.attempts as usize - 1)
-            .build()
+        let backoff = self.backoff;
+        (1..self.attempts).map(move |failures| backoff.pause(failures))
     }
 }

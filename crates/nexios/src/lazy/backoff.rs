@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::entry::random_share;
+use crate::backoff::Backoff;
 
 /// How long an error of a lazy value is kept: always the same, or longer with each failure in a row.
 ///
@@ -25,7 +25,7 @@ pub struct ErrorBackoff {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Fixed(Duration),
-    Exponential { first: Duration, max: Duration },
+    Exponential(Backoff),
 }
 
 impl ErrorBackoff {
@@ -35,18 +35,14 @@ impl ErrorBackoff {
     /// than said, and never all values at once. A value, `reset` and `set` begin anew.
     #[must_use]
     pub fn exponential(first: Duration, max: Duration) -> Self {
-        Self { kind: Kind::Exponential { first, max } }
+        Self { kind: Kind::Exponential(Backoff { first, max }) }
     }
 
     /// The pause after so many failures in a row.
     pub(super) fn pause(self, failures: u32) -> Duration {
         match self.kind {
             Kind::Fixed(pause) => pause,
-            Kind::Exponential { first, max } => {
-                let doublings = 2_u32.saturating_pow(failures.saturating_sub(1));
-                let whole = first.saturating_mul(doublings).min(max);
-                whole - (whole / 2).mul_f64(random_share())
-            }
+            Kind::Exponential(backoff) => backoff.pause(failures),
         }
     }
 }

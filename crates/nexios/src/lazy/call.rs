@@ -1,13 +1,15 @@
 //! One call of `get` or `refresh`, from its first poll to its answer.
 
 use std::{
+    future::Future,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use super::{
     cell::{Cell, Entrance, Visit},
-    driver::launch,
+    driver::{forget, launch},
     error::LazyError,
     flight::{Ending, Flight},
     recursion::{FlightId, Wait},
@@ -18,35 +20,26 @@ use super::{
 pub(super) type Answer<T, E> = Result<Arc<T>, LazyError<E>>;
 
 /// How a call comes to its cell: directly, or by a key.
-pub(super) trait Site<T, E> {
+pub(super) trait Site<T, E>: Unpin {
+    /// The value if it is fresh, counted as a hit; the quick way, which may miss one.
+    fn fresh(&self) -> Option<Arc<T>>;
+
     /// Finds the cell, and what there is. The cell of a started flight stays where others find it until that
     /// ends.
     fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>);
 }
 
-impl<T, E> Site<T, E> for &Arc<Cell<T, E>> {
-    fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>) {
-        let (entrance, leftover) = Cell::enter(self, visit);
-        leftover.discard();
-        (Arc::clone(self), entrance)
-    }
-}
-
-/// The slow way to a value: everything but a fresh value that is there.
-pub(super) struct Call<S, T, E> {
+/// A call of `get` or, if `REFRESH`, one to which a value that is there is not good enough.
+pub(super) struct Call<S, T, E, const REFRESH: bool> {
     site: S,
-    /// True when a value that is there is not good enough.
-    refresh: bool,
-    /// True from the first look on; a call is counted once.
-    begun: bool,
     /// The flight that this call waits for; in a box, since most calls wait for none.
     waiter: Option<Box<Waiter<T, E>>>,
 }
 
-impl<S, T, E> Call<S, T, E> {
+impl<S, T, E, const REFRESH: bool> Call<S, T, E, REFRESH> {
     #[inline]
-    pub(super) fn new(site: S, refresh: bool) -> Self {
-        Self { site, refresh, begun: false, waiter: None }
+    pub(super) fn new(site: S) -> Self {
+        Self { site, waiter: None }
     }
 
     #[inline]
@@ -61,10 +54,36 @@ impl<S, T, E> Call<S, T, E> {
     }
 }
 
-impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, T, E> {
-    // Out of the way of those who find a fresh value.
+impl<S, T, E, const REFRESH: bool> Future for Call<S, T, E, REFRESH>
+where
+    S: Site<T, E>,
+    T: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    type Output = Answer<T, E>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !REFRESH
+            && !self.is_waiting()
+            && let Some(value) = self.site.fresh()
+        {
+            return Poll::Ready(Ok(value));
+        }
+        self.poll_slowly(cx)
+    }
+}
+
+impl<S, T, E, const REFRESH: bool> Call<S, T, E, REFRESH>
+where
+    S: Site<T, E>,
+    T: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// The way to everything but a fresh value that is there, and out of the way of those who find one.
     #[inline(never)]
-    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Answer<T, E>> {
+    pub(super) fn poll_slowly(&mut self, cx: &Context<'_>) -> Poll<Answer<T, E>> {
+        let mut first = !self.is_waiting();
         loop {
             if let Some(waiter) = &self.waiter {
                 let ending = ready!(waiter.flight.poll_ending(waiter.key, cx));
@@ -77,28 +96,28 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
                     Ending::Lost | Ending::Abandoned => {}
                 }
             }
-            if let Some(answer) = self.begin() {
+            if let Some(answer) = self.begin(first) {
                 return Poll::Ready(answer);
             }
+            first = false;
         }
     }
 
-    /// Answers at once, or leaves a waiter behind.
-    fn begin(&mut self) -> Option<Answer<T, E>> {
-        let first = !std::mem::replace(&mut self.begun, true);
-        let counted = first && !self.refresh;
+    /// Answers at once, or leaves a waiter behind. The first look alone is counted.
+    fn begin(&mut self, first: bool) -> Option<Answer<T, E>> {
+        let counted = first && !REFRESH;
         let caller = FlightId::current();
         let runtime = Runtime::try_current().ok();
-        let visit = Visit { refresh: self.refresh, caller, can_launch: runtime.is_some() };
+        let visit = Visit { refresh: REFRESH, caller, can_launch: runtime.is_some() };
         let (cell, entrance) = self.site.enter(visit);
         let counters = &cell.counters;
         match entrance {
             Entrance::Fresh(value) => {
-                counters.count_hit();
+                counters.hits.add(1);
                 Some(Ok(value))
             }
             Entrance::Stale(value, flight) => {
-                counters.count_stale();
+                counters.stale.add(1);
                 if let Some((flight, runtime)) = flight.zip(runtime) {
                     // Nobody waits for this flight, so it may well ask for who started it.
                     launch(&cell, &flight, &runtime);
@@ -106,7 +125,7 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
                 Some(Ok(value))
             }
             Entrance::Failed(error) => {
-                counters.count_miss();
+                counters.misses.add(1);
                 Some(Err(error))
             }
             Entrance::Recursive => Some(Err(LazyError::Recursive)),
@@ -117,7 +136,7 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
             Entrance::NoRuntime => Some(Err(LazyError::Shutdown)),
             Entrance::Joined(flight, key) => {
                 if counted {
-                    counters.count_wait();
+                    counters.waits.add(1);
                 }
                 let mut waiter = Box::new(Waiter { cell, flight, key, wait: None });
                 if let Some(span) = waiter.flight.span().get() {
@@ -134,7 +153,7 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
             }
             Entrance::Started(flight, key) => {
                 if counted {
-                    counters.count_miss();
+                    counters.misses.add(1);
                 }
                 let mut waiter = Box::new(Waiter { cell, flight, key, wait: None });
                 // A new flight waits for nobody, so this closes no circle.
@@ -154,12 +173,12 @@ impl<S: Site<T, E>, T: Send + Sync + 'static, E: Send + Sync + 'static> Call<S, 
 
     /// What to answer when the computation failed: the old value, if it may still stand in.
     fn instead_of(&self, cell: &Cell<T, E>, error: LazyError<E>) -> Answer<T, E> {
-        if self.refresh {
+        if REFRESH {
             return Err(error);
         }
         match cell.servable().as_deref() {
             Some(Some(entry)) => {
-                cell.counters.count_stale();
+                cell.counters.stale.add(1);
                 Ok(Arc::clone(&entry.value))
             }
             _ => Err(error),
@@ -181,7 +200,7 @@ impl<T, E> Drop for Waiter<T, E> {
         // The edge goes first: what the flight drops below may ask for this computation's cell.
         self.wait = None;
         if self.flight.leave(self.key) {
-            self.cell.forget(&self.flight);
+            forget(&self.cell, &self.flight);
         }
     }
 }

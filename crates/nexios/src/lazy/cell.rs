@@ -13,7 +13,7 @@
 //!    more.
 
 use std::{
-    panic::{AssertUnwindSafe, Location, catch_unwind},
+    num::NonZeroU64,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -22,12 +22,12 @@ use arc_swap::{ArcSwapOption, Guard};
 use tokio::time::Instant;
 
 use super::{
-    backoff::ErrorBackoff,
-    entry::{Entry, Freshness, Limits},
+    computation::{Computation, discard},
+    entry::{Entry, Freshness, Weight},
     error::LazyError,
-    flight::{Computation, Ending, Flight, discard},
+    flight::{Ending, Flight},
     recursion::{FlightId, Identity},
-    shortcut::Place,
+    settings::Settings,
     stats::Counters,
 };
 use crate::sync::{
@@ -38,13 +38,19 @@ use crate::sync::{
 /// The shortest time between a failure and the next refresh that nobody waits for.
 const REFRESH_SPACING: Duration = Duration::from_secs(1);
 
-/// Where a cell's values come from.
+/// Where a cell's values come from, and the cell's place in a map if it has one. It is asked by the task that drives a
+/// flight, and never by the cell.
 pub(super) trait Source<T, E>: Send + Sync {
     /// Makes a computation with the given time limit.
     fn compute(&self, limit: Option<Duration>) -> Computation<T, E>;
 
-    /// Takes note that a flight of the cell has ended; called without a lock, before its waiters are told.
-    fn landed(&self, _cell: &Cell<T, E>) {}
+    /// What a value of the cell weighs.
+    fn weigh(&self, _value: &T) -> Weight {
+        Some(NonZeroU64::MIN)
+    }
+
+    /// Takes the cell, whose flight has ended, to where it belongs now.
+    fn land(&self, _cell: &Cell<T, E>) {}
 
     /// Drops itself and what the cell held. Any of it may own other lazy values, which are dropped next and not inside
     /// of it, so a chain of them may be of any length.
@@ -58,43 +64,9 @@ pub(super) struct Held<T, E> {
     _error: Option<LazyError<E>>,
 }
 
-/// What a user chose for a cell.
-#[derive(Debug)]
-pub(super) struct Settings {
-    pub(super) name: Option<std::borrow::Cow<'static, str>>,
-    /// Where the cell was made; stands for a missing name.
-    pub(super) location: &'static Location<'static>,
-    pub(super) limits: Limits,
-    pub(super) error_backoff: Option<ErrorBackoff>,
-    pub(super) keep_warm: bool,
-    pub(super) timeout: Option<Duration>,
-}
-
-impl Settings {
-    pub(super) fn new(location: &'static Location<'static>) -> Self {
-        Self {
-            name: None,
-            location,
-            limits: Limits::FOR_EVER,
-            error_backoff: None,
-            keep_warm: false,
-            timeout: None,
-        }
-    }
-
-    pub(super) fn name(&self) -> String {
-        match &self.name {
-            Some(name) => name.to_string(),
-            None => format!("{}:{}", self.location.file(), self.location.line()),
-        }
-    }
-}
-
 pub(super) struct Cell<T, E> {
     /// The edition of `current`, or of what is about to be there; zero when it is empty.
     edition: AtomicU64,
-    /// Where threads have their shortcuts to `current`: the place of `counters`.
-    place: Place,
     /// The value that is served, with its limits.
     current: ArcSwapOption<Entry<T>>,
     state: Mutex<State<T, E>>,
@@ -104,6 +76,8 @@ pub(super) struct Cell<T, E> {
     pub(super) counters: Arc<Counters>,
     /// Tells this cell from all others of the process.
     identity: Identity,
+    /// Of its map, as the cell was made.
+    pub(super) generation: u64,
 }
 
 struct State<T, E> {
@@ -141,6 +115,16 @@ pub(super) enum Entrance<T, E> {
     NoRuntime,
 }
 
+/// What a map has to know of a cell to find its place.
+pub(super) enum Rest {
+    /// None yet: a flight is the cell's.
+    Aloft,
+    /// There is something to remember, a value or an error in its backoff, of this weight.
+    Holding(NonZeroU64),
+    /// There is nothing to remember.
+    Empty,
+}
+
 /// Who calls, and what it may do.
 #[derive(Clone, Copy)]
 pub(super) struct Visit {
@@ -157,11 +141,11 @@ pub(super) struct Visit {
 pub(super) struct Leftover<T, E> {
     flight: Option<Arc<Flight<T, E>>>,
     entry: Option<Arc<Entry<T>>>,
-    _failure: Option<Failure<E>>,
+    failure: Option<Failure<E>>,
 }
 
 impl<T, E> Leftover<T, E> {
-    const NOTHING: Self = Self { flight: None, entry: None, _failure: None };
+    const NOTHING: Self = Self { flight: None, entry: None, failure: None };
 
     /// Lets the flight go on for those who wait for it, if any.
     pub(super) fn overtake(self) {
@@ -186,25 +170,26 @@ impl<T, E> Leftover<T, E> {
 impl<T, E> Cell<T, E> {
     /// Makes a cell without a key.
     pub(super) fn alone(source: Box<dyn Source<T, E>>, settings: Arc<Settings>) -> Self {
-        Self::new(source, settings, Arc::new(Counters::new()), Identity::alone())
+        Self::new(source, settings, Arc::default(), Identity::alone(), 0)
     }
 
-    /// Makes a cell that may share its counters with others; then there must be no shortcuts to it.
+    /// Makes a cell, which may share its settings and counters with others.
     pub(super) fn new(
         source: Box<dyn Source<T, E>>,
         settings: Arc<Settings>,
         counters: Arc<Counters>,
         identity: Identity,
+        generation: u64,
     ) -> Self {
         Self {
             edition: AtomicU64::new(0),
-            place: counters.place().0,
             current: ArcSwapOption::empty(),
             state: Mutex::new(State { flight: None, failure: None }),
             source: Some(source),
             settings,
             counters,
             identity,
+            generation,
         }
     }
 
@@ -212,28 +197,11 @@ impl<T, E> Cell<T, E> {
         self.settings.name()
     }
 
-    /// The current value if it is fresh and this thread has a shortcut to it; counts the hit.
+    /// Which value is served; zero is none.
     #[inline]
-    pub(super) fn fresh_by_shortcut(&self) -> Option<Arc<T>>
-    where
-        T: Send + Sync + 'static,
-    {
+    pub(super) fn edition(&self) -> u64 {
         // SeqCst, as everything about `current`: one order for all threads.
-        self.place.fresh(self.edition.load(Ordering::SeqCst))
-    }
-
-    /// The current value if it is fresh, counted as a hit and remembered for the next time; takes no lock.
-    #[inline(never)]
-    pub(super) fn fresh_and_remembered(&self) -> Option<Arc<T>>
-    where
-        T: Send + Sync + 'static,
-    {
-        let guard = self.fresh()?;
-        let entry = guard.as_ref()?;
-        self.counters.count_hit();
-        let (_, holder) = self.counters.place();
-        self.place.remember(holder, entry);
-        Some(Arc::clone(&entry.value))
+        self.edition.load(Ordering::SeqCst)
     }
 
     /// The current entry, if it is fresh; takes no lock.
@@ -258,6 +226,7 @@ impl<T, E> Cell<T, E> {
     }
 
     fn look(&self, visit: Visit, leftover: &mut Leftover<T, E>) -> Entrance<T, E> {
+        // One lock over look and start: two callers that find nothing must not both start a flight.
         let mut state = self.lock();
         let now = Instant::now();
         // Asked only where the answer matters: it takes a lock of all computations.
@@ -268,6 +237,7 @@ impl<T, E> Cell<T, E> {
             match freshness {
                 Freshness::Fresh => return Entrance::Fresh(Arc::clone(&entry.value)),
                 Freshness::Stale => {
+                    // A computation that makes its own value stale and asks again would start the next one without end.
                     let allowed = visit.can_launch && !recursive();
                     let flight = if allowed { self.revalidate(&mut state, now, leftover) } else { None };
                     return Entrance::Stale(Arc::clone(&entry.value), flight);
@@ -278,9 +248,11 @@ impl<T, E> Cell<T, E> {
                 Freshness::Fallback | Freshness::Expired => {}
             }
         }
+        // Before joining: the flight that is joined may be the caller's own.
         if recursive() {
             return Entrance::Recursive;
         }
+        // One that has ended and that nobody has taken out so far is not joined; it is replaced below.
         if let Some(flight) = &state.flight
             && let Some(key) = flight.join()
         {
@@ -294,10 +266,12 @@ impl<T, E> Cell<T, E> {
         if !visit.can_launch {
             return Entrance::NoRuntime;
         }
+        // With its first waiter in it from the start, or another caller could join, leave and so end it before that.
         let (flight, key) = Flight::awaited(FlightId::new(self.identity), self.settings.keep_warm);
         leftover.flight = state.flight.replace(Arc::clone(&flight));
+        // It will never be served again, so its memory need not wait for the new value.
         if freshness == Freshness::Expired {
-            leftover.entry = self.publish(None);
+            leftover.entry = self.serve(None);
         }
         Entrance::Started(flight, key)
     }
@@ -329,36 +303,37 @@ impl<T, E> Cell<T, E> {
         self.source().compute(self.settings.timeout)
     }
 
-    fn source(&self) -> &dyn Source<T, E> {
+    pub(super) fn source(&self) -> &dyn Source<T, E> {
         self.source.as_deref().expect("only the cell's destructor takes it out")
     }
 
-    /// Publishes what a flight brought, if it is still the cell's, and tells its waiters; returns how many.
-    pub(super) fn complete(&self, flight: &Arc<Flight<T, E>>, outcome: Result<T, LazyError<E>>) -> usize {
+    /// Puts what a flight brought in its place, if it is still the cell's.
+    pub(super) fn publish(
+        &self,
+        flight: &Arc<Flight<T, E>>,
+        outcome: &Result<Arc<T>, LazyError<E>>,
+        weight: Weight,
+    ) -> Leftover<T, E> {
         let now = Instant::now();
-        let outcome = outcome.map(Arc::new);
-        let mut replaced = None;
-        let mut forgotten = None;
-        {
-            let mut state = self.lock();
-            if state.is_flying(flight) {
-                state.flight = None;
-                forgotten = state.failure.take();
-                match &outcome {
-                    Ok(value) => {
-                        replaced = self.publish(self.settings.limits.admit(Arc::clone(value), now));
-                    }
-                    Err(error) => {
-                        let before = forgotten.as_ref().map_or(0, |failure| failure.in_a_row);
-                        state.failure = Some(self.failed(error, before.saturating_add(1), now));
-                    }
-                }
+        let mut state = self.lock();
+        // `reset`, `set` or a newer flight may have come first (invariant 2): then only those who wait are given this.
+        if !state.is_flying(flight) {
+            return Leftover::NOTHING;
+        }
+        // Value, flight and failure change as one: a caller in between would compute what is there, or be given an error
+        // that a value has made good.
+        let mut leftover =
+            Leftover { flight: state.flight.take(), entry: None, failure: state.failure.take() };
+        match outcome {
+            Ok(value) => {
+                leftover.entry = self.serve(self.settings.limits.admit(Arc::clone(value), weight, now));
+            }
+            Err(error) => {
+                let before = leftover.failure.as_ref().map_or(0, |failure| failure.in_a_row);
+                state.failure = Some(self.failed(error, before.saturating_add(1), now));
             }
         }
-        self.land();
-        let waiters = flight.end(Ending::Done(outcome));
-        discard((replaced, forgotten));
-        waiters
+        leftover
     }
 
     /// What to remember of a failure that is the last of so many in a row.
@@ -371,20 +346,9 @@ impl<T, E> Cell<T, E> {
     /// Takes a flight that ended without an outcome out of the cell, if it is still there.
     pub(super) fn forget(&self, flight: &Arc<Flight<T, E>>) {
         let mut state = self.lock();
+        // Not the next one's, which somebody may have started since.
         if state.is_flying(flight) {
             state.flight = None;
-        }
-        drop(state);
-        self.land();
-    }
-
-    /// Tells the source that a flight has ended; whatever the user's keys do there, the waiters are told
-    /// next.
-    fn land(&self) {
-        if catch_unwind(AssertUnwindSafe(|| self.source().landed(self))).is_err() {
-            crate::log::say(|| {
-                tracing::error!(lazy = self.name(), "a key panicked as its value was put into a lazy map");
-            });
         }
     }
 
@@ -394,13 +358,14 @@ impl<T, E> Cell<T, E> {
     }
 
     /// Puts `value` in the place of everything that there is, with an age of zero.
-    pub(super) fn put(&self, value: Arc<T>) -> Leftover<T, E> {
-        self.replace(self.settings.limits.admit(value, Instant::now()))
+    pub(super) fn put(&self, value: Arc<T>, weight: Weight) -> Leftover<T, E> {
+        self.replace(self.settings.limits.admit(value, weight, Instant::now()))
     }
 
     /// Ends the running flight for good: the cell is going away.
     pub(super) fn close(&self) {
         let flight = self.lock().flight.take();
+        // Without the lock: the end wakes and drops what is others'.
         if let Some(flight) = flight {
             flight.end(Ending::Abandoned);
         }
@@ -408,26 +373,30 @@ impl<T, E> Cell<T, E> {
 
     fn replace(&self, entry: Option<Arc<Entry<T>>>) -> Leftover<T, E> {
         let mut state = self.lock();
-        Leftover { flight: state.flight.take(), entry: self.publish(entry), _failure: state.failure.take() }
+        Leftover { flight: state.flight.take(), entry: self.serve(entry), failure: state.failure.take() }
     }
 
     /// Changes what is served; only under the lock.
-    fn publish(&self, entry: Option<Arc<Entry<T>>>) -> Option<Arc<Entry<T>>> {
+    fn serve(&self, entry: Option<Arc<Entry<T>>>) -> Option<Arc<Entry<T>>> {
         let edition = entry.as_ref().map_or(0, |entry| entry.edition);
         // First, or a thread could read the old value by its shortcut after another has read the new one.
         self.edition.store(edition, Ordering::SeqCst);
         self.current.swap(entry)
     }
 
-    /// What is served, or would be if it were not past its limits.
-    pub(super) fn entry(&self) -> Option<Arc<Entry<T>>> {
-        self.current.load_full()
-    }
-
-    /// True when there is something to remember: a value, or an error in its backoff.
-    pub(super) fn holds_something(&self) -> bool {
+    /// Whether a map has to keep the cell, and where.
+    pub(super) fn rest(&self) -> Rest {
         let state = self.lock();
-        state.failure.as_ref().is_some_and(|failure| failure.error.is_some()) || self.current.load().is_some()
+        if state.flight.is_some() {
+            return Rest::Aloft;
+        }
+        let weight = match &*self.current.load() {
+            Some(entry) => entry.weight,
+            None => {
+                state.failure.as_ref().and_then(|failure| failure.error.as_ref()).map(|_| NonZeroU64::MIN)
+            }
+        };
+        weight.map_or(Rest::Empty, Rest::Holding)
     }
 
     /// The flight that is running, for display.

@@ -4,9 +4,7 @@
 //! without it. If the runtime drops it, it says so to those who wait.
 
 use std::{
-    any::Any,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -18,9 +16,10 @@ use tracing::Span;
 use super::{
     cell::Cell,
     error::LazyError,
-    flight::{Ending, Flight, Turn, discard},
+    flight::{Ending, Flight, Turn},
     runtime::Runtime,
 };
+use crate::{log, panics::caught};
 
 /// Starts the computation of `flight` on `runtime`.
 pub(super) fn launch<T, E>(cell: &Arc<Cell<T, E>>, flight: &Arc<Flight<T, E>>, runtime: &Runtime)
@@ -28,18 +27,30 @@ where
     T: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    let span = tracing::info_span!("lazy", name = cell.name());
+    // A subscriber that panics must not keep the task from being spawned: others have joined the flight by now.
+    let span = log::span(|| tracing::info_span!("lazy", name = cell.name()));
     if let Some(id) = span.id() {
         // A flight is launched once, so the place is free.
         let _ = flight.span().set(id);
     }
-    runtime.spawn(Driver {
-        cell: Arc::clone(cell),
-        flight: Arc::clone(flight),
-        span,
-        begun: None,
-        over: false,
-    });
+    runtime.spawn(Driver { cell: Arc::clone(cell), flight: Arc::clone(flight), span, begun: None });
+}
+
+/// Takes a flight that ended without an outcome out of its cell, and the cell to where it belongs.
+pub(super) fn forget<T, E>(cell: &Cell<T, E>, flight: &Arc<Flight<T, E>>) {
+    cell.forget(flight);
+    land(cell);
+}
+
+/// Lands a cell; whatever the user's keys do there, those who wait are told next.
+fn land<T, E>(cell: &Cell<T, E>) {
+    log::contain(
+        || cell.source().land(cell),
+        |panic| {
+            let lazy = cell.name();
+            tracing::error!(lazy, panic, "a key panicked as its value was put into a lazy map");
+        },
+    );
 }
 
 struct Driver<T, E> {
@@ -48,20 +59,14 @@ struct Driver<T, E> {
     span: Span,
     /// When it was polled first.
     begun: Option<Instant>,
-    /// True when there is nothing left to do for the flight.
-    over: bool,
 }
 
 impl<T, E> Future for Driver<T, E> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.over {
-            let outcome = ready!(self.drive(cx));
-            self.over = true;
-            if let Some(outcome) = outcome {
-                self.finish(outcome);
-            }
+        if let Some(outcome) = ready!(self.turn(cx)) {
+            self.finish(outcome);
         }
         Poll::Ready(())
     }
@@ -69,76 +74,75 @@ impl<T, E> Future for Driver<T, E> {
 
 impl<T, E> Driver<T, E> {
     /// Polls the computation once; `None` when the flight ended without it.
-    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, LazyError<E>>>> {
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, LazyError<E>>>> {
         let mut computation = match self.flight.take_turn(cx) {
             Turn::Over => return Poll::Ready(None),
-            Turn::Start => None,
+            Turn::Start => {
+                self.cell.counters.computations.add(1);
+                self.begun = Some(Instant::now());
+                None
+            }
             Turn::Resume(computation) => Some(computation),
         };
-        let first = computation.is_none();
-        if first {
-            self.cell.counters.count_computation();
-            self.begun = Some(Instant::now());
-        }
-        // Unwind safety: whatever panicked is dropped below, and never polled again.
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            self.span.in_scope(|| {
+        // The closure and the future in one: both are the user's, and what panicked is never polled again.
+        let polled = caught(|| {
+            log::inside(&self.span, || {
                 self.flight
                     .id()
                     .enter(|| computation.get_or_insert_with(|| self.cell.compute()).as_mut().poll(cx))
             })
-        }));
-        match polled {
-            Ok(Poll::Pending) => {
-                let returned = computation.and_then(|computation| self.flight.put_back(computation).err());
-                match returned {
-                    None => Poll::Pending,
-                    Some(unwanted) => {
-                        unwanted.discard();
-                        Poll::Ready(None)
+        });
+        match (polled, computation) {
+            (Ok(Poll::Pending), Some(computation)) => {
+                if self.flight.put_back(computation) {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(None)
+                }
+            }
+            (polled, computation) => {
+                // Before those who wait are told: what it held is free when they have their answer.
+                if let Some(computation) = computation {
+                    computation.discard();
+                }
+                Poll::Ready(match polled {
+                    Ok(Poll::Ready(outcome)) => Some(outcome),
+                    Ok(Poll::Pending) => None,
+                    Err(panic) => {
+                        let lazy = self.cell.name();
+                        log::tell(panic, |panic| tracing::error!(lazy, panic, "a lazy computation panicked"));
+                        Some(Err(LazyError::Panicked))
                     }
-                }
-            }
-            Ok(Poll::Ready(outcome)) => {
-                if let Some(computation) = computation {
-                    computation.discard();
-                }
-                Poll::Ready(Some(outcome))
-            }
-            Err(panic) => {
-                if let Some(computation) = computation {
-                    computation.discard();
-                }
-                crate::log::say(|| {
-                    tracing::error!(
-                        lazy = self.cell.name(),
-                        panic = message(&*panic),
-                        "a lazy computation panicked"
-                    );
-                });
-                discard(panic);
-                Poll::Ready(Some(Err(LazyError::Panicked)))
+                })
             }
         }
     }
 
+    /// Ends the flight with what the computation brought, in this order.
     fn finish(&self, outcome: Result<T, LazyError<E>>) {
-        let kind = outcome.as_ref().err().map(std::mem::discriminant);
-        if kind.is_some() {
-            self.cell.counters.count_failure();
+        let (cell, flight) = (&*self.cell, &self.flight);
+        if outcome.is_err() {
+            cell.counters.failures.add(1);
         }
         if let Some(begun) = self.begun {
-            self.cell.counters.note_duration(begun.elapsed());
+            cell.counters.note_duration(begun.elapsed());
         }
-        let waiters = self.cell.complete(&self.flight, outcome);
+        let outcome = outcome.map(Arc::new);
+        // The weigher is the user's, so it comes before any lock.
+        let weight = outcome.as_ref().map_or(None, |value| cell.source().weigh(value));
+        // First, or who is told of the end and calls again would find neither the value nor a flight, and compute anew.
+        let leftover = cell.publish(flight, &outcome, weight);
+        // Before the end, or a map could be dropped, counted or reset by whoever is told, with the cell still aloft.
+        land(cell);
         // Somebody who waits gets the error, and a panic is in the log; only this one would be lost.
-        let failed = kind.is_some_and(|kind| {
-            kind != std::mem::discriminant(&LazyError::Panicked)
-                && kind != std::mem::discriminant(&LazyError::TimedOut)
-        });
-        if failed && waiters == 0 {
-            crate::log::say(|| {
-                tracing::warn!(lazy = self.cell.name(), "a lazy computation failed that nobody waited for");
+        let silent =
+            matches!(&outcome, Err(error) if !matches!(error, LazyError::Panicked | LazyError::TimedOut));
+        let waiters = flight.end(Ending::Done(outcome));
+        // Last: the old value's destructor may take its time.
+        leftover.discard();
+        if silent && waiters == 0 {
+            log::say(|| {
+                tracing::warn!(lazy = cell.name(), "a lazy computation failed that nobody waited for");
             });
         }
     }
@@ -146,17 +150,11 @@ impl<T, E> Driver<T, E> {
 
 impl<T, E> Drop for Driver<T, E> {
     fn drop(&mut self) {
-        if !self.over {
-            self.cell.forget(&self.flight);
+        // The runtime drops it before its time. Whoever has ended the flight otherwise has it out of the cell.
+        if !self.flight.is_over() {
+            forget(&self.cell, &self.flight);
             self.flight.end(Ending::Lost);
         }
+        log::close(std::mem::replace(&mut self.span, Span::none()));
     }
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(no text)")
 }

@@ -4,15 +4,15 @@
 //! `ttl + stale_while_revalidate`, served instead of an error until `ttl + stale_if_error`. An age equal to a
 //! limit is past it.
 
-use std::{
-    hash::{BuildHasher, Hasher, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::recursion::next_id;
+use crate::backoff::random_share;
+
+/// What an entry of a map counts for in its bound; `None` when it cannot be told, and then it is not kept.
+pub(super) type Weight = Option<NonZeroU64>;
 
 /// How long the values of a cell may be served.
 #[derive(Clone, Copy, Debug)]
@@ -34,32 +34,26 @@ impl Limits {
     };
 
     /// Makes the entry of a value that was complete at `completed`; `None` when it may never be served again.
-    pub(super) fn admit<T>(&self, value: Arc<T>, completed: Instant) -> Option<Arc<Entry<T>>> {
-        let Some(ttl) = self.ttl else {
-            return Some(Arc::new(Entry {
-                value,
-                edition: next_id(),
-                completed,
-                fresh_until: None,
-                stale_until: None,
-                fallback_until: None,
-            }));
+    pub(super) fn admit<T>(
+        &self,
+        value: Arc<T>,
+        weight: Weight,
+        completed: Instant,
+    ) -> Option<Arc<Entry<T>>> {
+        // A limit beyond what the clock can show is never reached.
+        let [fresh_until, stale_until, fallback_until] = match self.ttl.map(|ttl| self.jittered(ttl)) {
+            None => [None; 3],
+            Some(ttl) => {
+                let stale = ttl.saturating_add(self.stale_while_revalidate);
+                let fallback = ttl.saturating_add(self.stale_if_error);
+                if stale.max(fallback).is_zero() {
+                    return None;
+                }
+                [ttl, stale, fallback].map(|limit| completed.checked_add(limit))
+            }
         };
-        let ttl = self.jittered(ttl);
-        let stale = ttl.saturating_add(self.stale_while_revalidate);
-        let fallback = ttl.saturating_add(self.stale_if_error);
-        if stale.max(fallback).is_zero() {
-            return None;
-        }
-        Some(Arc::new(Entry {
-            value,
-            edition: next_id(),
-            completed,
-            // A limit beyond what the clock can show is never reached.
-            fresh_until: completed.checked_add(ttl),
-            stale_until: completed.checked_add(stale),
-            fallback_until: completed.checked_add(fallback),
-        }))
+        let edition = next_id();
+        Some(Arc::new(Entry { value, weight, edition, completed, fresh_until, stale_until, fallback_until }))
     }
 
     /// Shortens `ttl`, never prolongs it: a limit that a user sets is a promise.
@@ -71,16 +65,11 @@ impl Limits {
     }
 }
 
-/// A random number from 0 to just below 1; the standard library's hash keys are random enough to spread load.
-pub(super) fn random_share() -> f64 {
-    let bits = RandomState::new().build_hasher().finish();
-    (bits >> 11) as f64 / (1_u64 << 53) as f64
-}
-
 /// A value with its limits; never changed once it is made.
 #[derive(Debug)]
 pub(super) struct Entry<T> {
     pub(super) value: Arc<T>,
+    pub(super) weight: Weight,
     /// Tells this entry from all others of the process.
     pub(super) edition: u64,
     /// When the computation was complete, or the value set.

@@ -10,37 +10,18 @@
 
 use std::{
     collections::BTreeMap,
-    future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    mem,
     sync::{Arc, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
-    thread,
 };
 
 use futures_util::task::AtomicWaker;
 
-use super::{error::LazyError, recursion::FlightId};
+use super::{computation::Computation, error::LazyError, recursion::FlightId};
 use crate::{
-    flat_drop::drop_flat,
+    log,
     sync::{Mutex, MutexGuard},
 };
-
-/// A computation with its time limit, ready to be polled.
-pub(super) type Computation<T, E> = Pin<Box<dyn Compute<T, E>>>;
-
-/// The future of a computation.
-pub(super) trait Compute<T, E>: Future<Output = Result<T, LazyError<E>>> + Send {
-    /// Drops it. If it was the last to wait for another flight, that flight's computation is dropped next and not
-    /// inside of it, so a chain of computations may be of any length.
-    fn discard(self: Pin<Box<Self>>);
-}
-
-impl<T, E, F: Future<Output = Result<T, LazyError<E>>> + Send + 'static> Compute<T, E> for F {
-    fn discard(self: Pin<Box<Self>>) {
-        discard_flat(self);
-    }
-}
 
 /// What became of a flight.
 pub(super) enum Ending<T, E> {
@@ -142,6 +123,7 @@ impl<T, E> Flight<T, E> {
             State::Running(running) => {
                 let key = running.next_key;
                 running.next_key += 1;
+                // Without a waker so far, but it counts at once: the last one to leave must not end the flight under it.
                 running.waiters.insert(key, None);
                 Some(key)
             }
@@ -153,6 +135,7 @@ impl<T, E> Flight<T, E> {
     pub(super) fn poll_ending(&self, key: u64, cx: &Context<'_>) -> Poll<Ending<T, E>> {
         // Cloned before the lock is taken (invariant 4), hence sometimes for nothing.
         let waker = cx.waker().clone();
+        // Looked at and left under one lock: an ending in between would wake nobody.
         let replaced = match &mut *self.lock() {
             State::Ended(ending) => return Poll::Ready(ending.clone()),
             State::Running(running) => running.waiters.insert(key, Some(waker)),
@@ -163,21 +146,13 @@ impl<T, E> Flight<T, E> {
 
     /// Takes a waiter out; true when it was the last one and the flight was dropped for that.
     pub(super) fn leave(&self, key: u64) -> bool {
-        let left;
-        {
-            let mut state = self.lock();
-            let State::Running(running) = &mut *state else { return false };
-            left = running.waiters.remove(&key);
-            if running.waiters.is_empty() && !running.kept {
-                let taken = std::mem::replace(&mut *state, State::Ended(Ending::Abandoned));
-                drop(state);
-                self.finish(taken);
-                drop(left);
-                return true;
-            }
-        }
+        let mut state = self.lock();
+        let State::Running(running) = &mut *state else { return false };
+        let left = running.waiters.remove(&key);
+        // Under the same lock, or somebody could join a flight that is about to be dropped (invariant 2).
+        let abandoned = self.end_if_unwanted(state);
         drop(left);
-        false
+        abandoned
     }
 
     /// Tells the flight that the cell has no use for its value any more: it goes on for those who wait, if any.
@@ -185,20 +160,29 @@ impl<T, E> Flight<T, E> {
         let mut state = self.lock();
         let State::Running(running) = &mut *state else { return };
         running.kept = false;
-        if running.waiters.is_empty() {
-            let taken = std::mem::replace(&mut *state, State::Ended(Ending::Abandoned));
+        self.end_if_unwanted(state);
+    }
+
+    /// Ends a flight that nobody waits for and that is not kept; true if it has.
+    fn end_if_unwanted(&self, mut state: MutexGuard<'_, State<T, E>>) -> bool {
+        let unwanted =
+            matches!(&*state, State::Running(running) if running.waiters.is_empty() && !running.kept);
+        if unwanted {
+            let taken = mem::replace(&mut *state, State::Ended(Ending::Abandoned));
             drop(state);
             self.finish(taken);
         }
+        unwanted
     }
 
     /// Ends the flight, unless it has ended; returns how many waited.
     pub(super) fn end(&self, ending: Ending<T, E>) -> usize {
         let mut state = self.lock();
+        // The first ending counts (invariant 1): some of those who wait may have it already.
         if matches!(&*state, State::Ended(_)) {
             return 0;
         }
-        let taken = std::mem::replace(&mut *state, State::Ended(ending));
+        let taken = mem::replace(&mut *state, State::Ended(ending));
         drop(state);
         self.finish(taken)
     }
@@ -206,12 +190,20 @@ impl<T, E> Flight<T, E> {
     /// Drops the computation and wakes everybody, after the lock is released.
     fn finish(&self, state: State<T, E>) -> usize {
         let State::Running(running) = state else { return 0 };
+        // First, so that it is gone when somebody who is woken looks. One that is being polled is its task's to drop.
         if let Seat::Idle(computation) = running.seat {
             computation.discard();
         }
+        // The task holds the cell until it has seen the end, so it must not sleep on.
         self.driver.wake();
         let count = running.waiters.len();
-        running.waiters.into_values().flatten().for_each(Waker::wake);
+        for waker in running.waiters.into_values().flatten() {
+            // A waker is code of others; if one panics, the rest still has to be woken.
+            log::contain(
+                || waker.wake(),
+                |panic| tracing::error!(panic, "a waker panicked as a lazy value came"),
+            );
+        }
         count
     }
 
@@ -234,10 +226,11 @@ impl<T, E> Flight<T, E> {
 
     /// Hands the computation to the driving task, which `cx` wakes again.
     pub(super) fn take_turn(&self, cx: &Context<'_>) -> Turn<T, E> {
-        // Registered before the look, so that an ending in between is not missed.
+        // Registered before the look, or an ending in between would be missed and the task would never end.
         self.driver.register(cx.waker());
         match &mut *self.lock() {
-            State::Running(running) => match std::mem::replace(&mut running.seat, Seat::Polled) {
+            // It leaves its seat for the poll: nobody else can drop it then, and no lock is held while it runs.
+            State::Running(running) => match mem::replace(&mut running.seat, Seat::Polled) {
                 Seat::Unmade => Turn::Start,
                 Seat::Idle(computation) => Turn::Resume(computation),
                 // Only the driving task takes turns, and it always gives back what it took.
@@ -247,37 +240,22 @@ impl<T, E> Flight<T, E> {
         }
     }
 
-    /// Takes back a computation that is not ready; hands it out again when the flight has ended meanwhile.
-    pub(super) fn put_back(&self, computation: Computation<T, E>) -> Result<(), Computation<T, E>> {
+    /// Takes back a computation that is not ready; drops it and is false when the flight has ended meanwhile.
+    pub(super) fn put_back(&self, computation: Computation<T, E>) -> bool {
         match &mut *self.lock() {
             State::Running(running) => {
                 running.seat = Seat::Idle(computation);
-                Ok(())
+                return true;
             }
-            State::Ended(_) => Err(computation),
+            State::Ended(_) => {}
         }
+        // Whoever ended the flight could not drop it, since it was with us (invariant 3).
+        computation.discard();
+        false
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T, E>> {
         // No user code runs under this lock; a poisoned state is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Drops something of the user's whose destructor may panic, where there is nobody to take the panic.
-pub(super) fn discard<V>(value: V) {
-    report(catch_unwind(AssertUnwindSafe(|| drop(value))));
-}
-
-/// As [`discard`], on a stack that does not grow when what is dropped owns more of its kind.
-pub(super) fn discard_flat<V: 'static>(value: V) {
-    report(drop_flat(value));
-}
-
-fn report(dropped: thread::Result<()>) {
-    if dropped.is_err() {
-        crate::log::say(|| {
-            tracing::error!("a destructor panicked while a lazy computation or value was dropped");
-        });
     }
 }

@@ -1,32 +1,17 @@
 //! Lazy values by key, bounded.
 
 mod builder;
-mod key;
 mod keys;
 mod spot;
 
-use std::{
-    borrow::Borrow,
-    fmt,
-    future::Future,
-    hash::Hash,
-    panic::Location,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{borrow::Borrow, fmt, future::Future, hash::Hash, panic::Location, sync::Arc, time::Duration};
 
 pub use builder::AsyncLazyMapBuilder;
 use keys::Keys;
 use spot::Spot;
 use tokio::time::Instant;
 
-use super::{
-    call::{Answer, Call},
-    error::LazyError,
-    stats::LazyStats,
-};
+use super::{call::Call, error::LazyError, stats::LazyStats};
 
 /// Values by key, each computed by an async closure when it is first asked for, once however many ask.
 ///
@@ -125,7 +110,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        Get { call: Call::new(Spot { keys: &self.keys, key }, false) }
+        Call::<_, _, _, false>::new(Spot { keys: &self.keys, key })
     }
 
     /// Computes the value of `key` anew, whatever there is, and returns the new one.
@@ -151,14 +136,14 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        Refresh { call: Call::new(Spot { keys: &self.keys, key }, true) }
+        Call::<_, _, _, true>::new(Spot { keys: &self.keys, key })
     }
 
     /// Puts a value in the place of what there is of `key`, with an age of zero.
     ///
     /// It wins over a computation that is running: its waiters are given this value, and it is dropped.
     pub fn set(&self, key: K, value: T) {
-        self.keys.set(key, value);
+        spot::set(&self.keys, key, value);
     }
 
     /// Forgets the value and the last error of `key`.
@@ -223,7 +208,7 @@ where
     /// Returns what the map has done so far, for all keys together; the numbers are read one after the other.
     #[must_use]
     pub fn stats(&self) -> LazyStats {
-        self.keys.counters.read(None)
+        self.keys.stats()
     }
 }
 
@@ -242,48 +227,5 @@ impl<K: Hash + Eq, T, E> fmt::Debug for AsyncLazyMap<K, T, E> {
             .field("capacity", &self.keys.capacity())
             .field("computing", &self.keys.computing())
             .finish_non_exhaustive()
-    }
-}
-
-struct Get<'a, K, Q: ?Sized, T, E> {
-    call: Call<Spot<'a, K, Q, T, E>, T, E>,
-}
-
-impl<K, Q, T, E> Future for Get<'_, K, Q, T, E>
-where
-    K: Borrow<Q> + Hash + Eq + Clone + Send + Sync + 'static,
-    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-    T: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-{
-    type Output = Answer<T, E>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.call.is_waiting() {
-            let spot = self.call.site();
-            if let Some(value) = spot.keys.fresh(spot.key) {
-                return Poll::Ready(Ok(value));
-            }
-        }
-        self.call.poll(cx)
-    }
-}
-
-struct Refresh<'a, K, Q: ?Sized, T, E> {
-    call: Call<Spot<'a, K, Q, T, E>, T, E>,
-}
-
-impl<K, Q, T, E> Future for Refresh<'_, K, Q, T, E>
-where
-    K: Borrow<Q> + Hash + Eq + Clone + Send + Sync + 'static,
-    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-    T: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-{
-    type Output = Answer<T, E>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.call.poll(cx)
     }
 }

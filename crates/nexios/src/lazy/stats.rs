@@ -1,17 +1,8 @@
 use std::{
-    sync::{
-        Arc,
-        Mutex,
-        MutexGuard,
-        PoisonError,
-        TryLockError,
-        // The standard library's even under the model checker: statistics decide nothing.
-        atomic::{AtomicU64, Ordering},
-    },
+    // The standard library's even under the model checker: statistics decide nothing.
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
-
-use super::{recursion::next_id, shortcut::Place};
 
 /// What a lazy value, or all values of a map, have done since it was made.
 ///
@@ -43,157 +34,54 @@ pub struct LazyStats {
     pub last_duration: Option<Duration>,
 }
 
+/// A number of things that happened.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn add(&self, things: u64) {
+        // Relaxed: a statistic, nobody synchronises through it.
+        self.0.fetch_add(things, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The counters behind [`LazyStats`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Counters {
-    // Relaxed everywhere: statistics, nobody synchronises through them.
-    hits: Hits,
-    waits: AtomicU64,
-    misses: AtomicU64,
-    stale: AtomicU64,
-    computations: AtomicU64,
-    failures: AtomicU64,
-    evictions: AtomicU64,
+    /// Those that were found in the slow way; all others are tallied by the threads.
+    pub(super) hits: Count,
+    pub(super) waits: Count,
+    pub(super) misses: Count,
+    pub(super) stale: Count,
+    pub(super) computations: Count,
+    pub(super) failures: Count,
+    pub(super) evictions: Count,
     /// Nanoseconds of the last computation and one more; zero is none.
     last: AtomicU64,
 }
 
 impl Counters {
-    pub(super) fn new() -> Self {
-        Self {
-            hits: Hits::new(),
-            waits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-            stale: AtomicU64::new(0),
-            computations: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            evictions: AtomicU64::new(0),
-            last: AtomicU64::new(0),
-        }
-    }
-
-    /// Where the shortcuts to this counter's cell are, and whose they are.
-    #[inline]
-    pub(super) fn place(&self) -> (Place, u64) {
-        (self.hits.place, self.hits.id)
-    }
-
-    /// Counts a hit that was not by a shortcut.
-    #[inline]
-    pub(super) fn count_hit(&self) {
-        if !self.hits.place.count(self.hits.id) {
-            self.count_first_hit();
-        }
-    }
-
-    /// Counts a hit on a thread that has no tally here, and gives it one if its place is free.
-    #[cold]
-    #[inline(never)]
-    fn count_first_hit(&self) {
-        if !self.hits.place.open(self.hits.id, || self.hits.open_tally()) {
-            self.hits.others.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn count_wait(&self) {
-        self.waits.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_miss(&self) {
-        self.misses.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_stale(&self) {
-        self.stale.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_computation(&self) {
-        self.computations.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_failure(&self) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_evictions(&self, entries: u64) {
-        self.evictions.fetch_add(entries, Ordering::Relaxed);
-    }
-
     pub(super) fn note_duration(&self, took: Duration) {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.last.store(nanoseconds.saturating_add(1), Ordering::Relaxed);
     }
 
-    pub(super) fn read(&self, age: Option<Duration>) -> LazyStats {
+    /// All of it, with the hits that threads have tallied.
+    pub(super) fn read(&self, tallied: u64, age: Option<Duration>) -> LazyStats {
         LazyStats {
-            hits: self.hits.sum(),
-            waits: self.waits.load(Ordering::Relaxed),
-            misses: self.misses.load(Ordering::Relaxed),
-            stale: self.stale.load(Ordering::Relaxed),
-            computations: self.computations.load(Ordering::Relaxed),
-            failures: self.failures.load(Ordering::Relaxed),
-            evictions: self.evictions.load(Ordering::Relaxed),
+            hits: self.hits.get() + tallied,
+            waits: self.waits.get(),
+            misses: self.misses.get(),
+            stale: self.stale.get(),
+            computations: self.computations.get(),
+            failures: self.failures.get(),
+            evictions: self.evictions.get(),
             age,
             last_duration: self.last.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_nanos),
         }
-    }
-}
-
-/// Hits, counted by each thread for itself: an add to one counter for all would cost as much as the value's
-/// clone.
-#[derive(Debug)]
-struct Hits {
-    id: u64,
-    place: Place,
-    /// Hits of threads without a tally here, and of those that are gone.
-    others: AtomicU64,
-    /// One for each thread that has a place for it.
-    tallies: Mutex<Vec<Arc<AtomicU64>>>,
-}
-
-impl Hits {
-    fn new() -> Self {
-        Self {
-            id: next_id(),
-            place: Place::next(),
-            others: AtomicU64::new(0),
-            tallies: Mutex::new(Vec::new()),
-        }
-    }
-
-    /// Makes a tally for a thread; `None` rather than wait for another thread.
-    fn open_tally(&self) -> Option<Arc<AtomicU64>> {
-        let mut tallies = match self.tallies.try_lock() {
-            Ok(tallies) => tallies,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
-        };
-        self.sum_up_the_ended(&mut tallies);
-        let tally = Arc::new(AtomicU64::new(0));
-        tallies.push(Arc::clone(&tally));
-        Some(tally)
-    }
-
-    fn sum(&self) -> u64 {
-        let mut tallies = self.lock();
-        self.sum_up_the_ended(&mut tallies);
-        let living: u64 = tallies.iter().map(|tally| tally.load(Ordering::Relaxed)).sum();
-        living + self.others.load(Ordering::Relaxed)
-    }
-
-    /// Moves what threads counted that are gone, so that the list is no longer than there are threads.
-    fn sum_up_the_ended(&self, tallies: &mut Vec<Arc<AtomicU64>>) {
-        tallies.retain_mut(|tally| match Arc::get_mut(tally) {
-            Some(ended) => {
-                self.others.fetch_add(*ended.get_mut(), Ordering::Relaxed);
-                false
-            }
-            None => true,
-        });
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<AtomicU64>>> {
-        // No user code runs under this lock; a poisoned list is still whole.
-        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,9 +9,7 @@
 //! 3. Closure, outcome and waker are called and dropped outside the slot's lock.
 
 use std::{
-    any::Any,
     mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{OnceLock, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -21,12 +19,13 @@ use tokio::time::Instant;
 
 use super::{caller::Caller, error::PoolError};
 use crate::{
-    CancelReason, CancelToken,
+    CancelReason, CancelToken, log,
+    panics::{Payload, caught},
     sync::{Mutex, MutexGuard},
 };
 
 /// What became of a job.
-pub(super) type Outcome<T> = Result<Result<T, Box<dyn Any + Send>>, PoolError>;
+pub(super) type Outcome<T> = Result<Result<T, Payload>, PoolError>;
 
 /// A job without its types, as the pool knows it.
 pub(super) trait Work: Send + Sync {
@@ -122,16 +121,17 @@ impl<F, T> Job<F, T> {
         let waker = cx.waker().clone();
         let mut slot = self.lock();
         let former = slot.waker.replace(waker);
+        // Looked at again with the new waker in its place: settled before, it was the former one that was woken.
         let settled = matches!(slot.stage, Stage::Settled(_));
         drop(slot);
         drop(former);
-        // It may have been settled, and the former waker woken, in between.
         if settled { self.poll(cx) } else { Poll::Pending }
     }
 
     /// Gives the closure to the owner.
     pub(super) fn take(&self) -> Option<(F, Caller)> {
         let mut slot = self.lock();
+        // Taken out before it is called or dropped: of a thread, a caller that leaves and a pool that closes, one has it.
         match mem::replace(&mut slot.stage, Stage::Taken) {
             Stage::Ready(f, caller) => Some((f, caller)),
             stage => {
@@ -144,6 +144,8 @@ impl<F, T> Job<F, T> {
     /// Notes that the caller has gone, and gives it whatever is left of the job's own to drop.
     pub(super) fn abandon(&self) -> impl Sized + use<F, T> {
         let mut slot = self.lock();
+        // `Gone` tells a thread that has the closure to drop the outcome itself. What is here is dropped by the caller, without
+        // the lock: it may be the call of another job.
         (slot.waker.take(), mem::replace(&mut slot.stage, Stage::Gone))
     }
 
@@ -176,7 +178,7 @@ where
         };
         let mut times = None;
         // Around everything: the caller's span and clock run foreign code as well.
-        let ran = catch_unwind(AssertUnwindSafe(|| {
+        let ran = caught(|| {
             caller.call(|| {
                 let now = Instant::now();
                 if !limitless && caller.limit.is_some_and(|limit| limit <= now) {
@@ -185,13 +187,14 @@ where
                 }
                 // A job starts once; a second write would change nothing.
                 let _ = self.started.set(now);
-                let returned = catch_unwind(AssertUnwindSafe(f));
+                let returned = caught(f);
                 times = Some((now.saturating_duration_since(caller.submitted), now.elapsed()));
                 Ok(returned)
             })
-        }));
+        });
         let outcome = ran.unwrap_or_else(|payload| Ok(Err(payload)));
         let ending = if outcome.is_err() { Ending::TooLate } else { Ending::Completed };
+        // Not shown to the caller yet (invariant 2): the thread counts it first, and then settles.
         self.end(outcome);
         Ran { ending, times, caller: Some(caller) }
     }
@@ -203,6 +206,7 @@ where
             stage => stage,
         };
         let waker = slot.waker.take();
+        // Woken without the lock, which the woken task takes at once.
         drop(slot);
         if let Some(waker) = waker {
             contain("waker", || waker.wake());
@@ -229,21 +233,14 @@ where
 
 /// Runs foreign code on a thread that must survive it.
 pub(super) fn contain(what: &str, run: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+    if let Err(payload) = caught(run) {
         report(what, payload);
     }
 }
 
-/// Logs a panic that no caller is left for. Neither the log nor the payload's destructor may end the thread.
-pub(super) fn report(what: &str, payload: Box<dyn Any + Send>) {
-    let message = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
-    crate::log::say(|| tracing::warn!(what, message, "a panic in a thread pool has no caller to go to"));
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        // Its destructor panicked, so that of the second payload may too; a leak is the lesser evil.
-        mem::forget(second);
-    }
+/// Logs a panic that no caller is left for.
+pub(super) fn report(what: &str, payload: Payload) {
+    log::tell(payload, |message| {
+        tracing::warn!(what, message, "a panic in a thread pool has no caller to go to");
+    });
 }

@@ -160,10 +160,12 @@ impl Schedule {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let job = Arc::clone(job);
+        // Not "a thread is idle": of the free threads some are promised to jobs that are queued already (invariant 2).
         if self.queued.len() < self.free() {
             self.queued.insert(ticket, Queued { job, limitless: true });
             (Ok((ticket, Submitted::Assigned)), self.demand())
         } else if nested {
+            // Counted as running before its thread runs it, so that a close tells it and a drain waits for it.
             self.running.insert(ticket, job);
             (Ok((ticket, Submitted::Inline)), Signal::Nothing)
         } else if self.has_room() {
@@ -189,6 +191,7 @@ impl Schedule {
         if promised && self.queued.keys().take(coming).any(|taken_first| *taken_first == ticket) {
             return false;
         }
+        // Out of the queue and in with those that run under one lock: in between, nobody would count it.
         let Some(job) = self.remove(ticket) else { return false };
         self.running.insert(ticket, job);
         true
@@ -200,6 +203,7 @@ impl Schedule {
         // A job that was promised a thread at once is not overtaken.
         let newest_first = self.overloaded && oldest.is_none_or(|(_, oldest)| !oldest.limitless);
         let from_line = |(ticket, job)| (ticket, Queued { job, limitless: false });
+        // Those in line are younger than all that are queued (invariant 1), so each end of the order is in one map.
         let next = if newest_first {
             self.waiting.pop_last().map(from_line).or_else(|| self.queued.pop_last())
         } else {
@@ -209,6 +213,7 @@ impl Schedule {
         let begun = Begun { ticket, job, limitless };
         self.crew.busy += 1;
         self.running.insert(begun.ticket, Arc::clone(&begun.job));
+        // After `busy` has changed, which decides how much room there is.
         self.refill();
         Some(begun)
     }
@@ -224,6 +229,7 @@ impl Schedule {
                 self.overloaded = true;
             }
         }
+        // A thread that waits for a nested job was busy before and is afterwards, or is not of this pool at all.
         if !inline {
             self.crew.busy -= 1;
         }
@@ -257,6 +263,7 @@ impl Schedule {
         if self.phase == Phase::Open {
             self.phase = Phase::Draining;
         }
+        // A sleeper has to see the new phase, or it would sleep beyond the end.
         self.call_all();
         let refused: Vec<_> = std::mem::take(&mut self.waiting).into_values().collect();
         self.cancelled += refused.len() as u64;
@@ -340,10 +347,12 @@ impl Schedule {
         if jobs <= crew.alive - crew.busy - crew.parked {
             Signal::Nothing
         } else if crew.parked > 0 {
+            // Counted awake from here and not when it wakes, or the next submission would call the same one again and no other.
             crew.parked -= 1;
             crew.calls += 1;
             Signal::Wake
         } else {
+            // Counted before it exists, or two submissions could start one thread too many.
             crew.alive += 1;
             Signal::Start
         }
@@ -378,6 +387,7 @@ impl Schedule {
         {
             self.queued.insert(ticket, Queued { job, limitless: false });
         }
+        // Only an empty line ends an overload: at its limit the line would change its order with each job.
         if !self.stands() {
             self.overloaded = false;
             self.standing_since = None;

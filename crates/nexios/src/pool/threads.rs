@@ -11,7 +11,7 @@
 use std::{
     borrow::Cow,
     io,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::resume_unwind,
     sync::{
         Arc,
         PoisonError,
@@ -34,6 +34,7 @@ use super::{
 };
 use crate::{
     CancelReason,
+    panics::caught,
     sync::{Condvar, Mutex, MutexGuard, thread},
 };
 
@@ -95,6 +96,7 @@ impl Threads {
         admission: Admission,
         now: Instant,
     ) -> Result<(Ticket, Submitted), PoolError> {
+        // What the schedule asks for is done without its lock: starting a thread takes long, and a woken one needs the lock.
         let (submitted, signal) = self.lock().submit(job, admission, now);
         let (Ok((ticket, _)), Err(error)) = (submitted, self.follow(signal)) else {
             return submitted;
@@ -124,6 +126,7 @@ impl Threads {
                 let started =
                     thread::Builder::new().name(format!("{}-{number}", self.name)).spawn(move || pool.work());
                 if let Err(error) = started {
+                    // Else jobs would be promised to a thread that never comes.
                     self.lock().crew.alive -= 1;
                     return Err(error);
                 }
@@ -148,6 +151,7 @@ impl Threads {
     fn next(&self, mut lingers: bool) -> Option<Begun> {
         let mut schedule = self.lock();
         loop {
+            // Jobs before the end: what was accepted is done even if no handle is left.
             if let Some(begun) = schedule.take() {
                 return Some(begun);
             }
@@ -162,6 +166,8 @@ impl Threads {
                 schedule = self.lock();
                 continue;
             }
+            // Under the lock of the look above, so whoever submits in between knows that this one has to be called. Only a
+            // count wakes it (invariant 2): the condition variable may wake it for nothing, or another in its place.
             schedule.crew.parked += 1;
             while schedule.crew.calls == 0 {
                 schedule = self.called.wait(schedule).unwrap_or_else(PoisonError::into_inner);
@@ -174,6 +180,7 @@ impl Threads {
     /// for a thread of the pool.
     fn run(&self, begun: &Begun, inline: bool) -> Option<Begun> {
         let ran = nesting::running(self.id, || begun.job.run(begun.limitless));
+        // Before the job is counted: whoever has seen it complete is to see its times as well.
         if let Some((waited, took)) = ran.times {
             self.waits.record(waited);
             self.runs.record(took);
@@ -189,7 +196,9 @@ impl Threads {
         if ended {
             self.ended.notify_waiters();
         }
+        // After the count, or its caller could read numbers without it.
         begun.job.settle();
+        // After the caller was woken: it may hold the caller's paused clock.
         contain("the span", || drop(ran.caller));
         next
     }
@@ -208,12 +217,12 @@ impl Threads {
         let begun = Begun { ticket, job: job.clone(), limitless: true };
         let mut left = false;
         // Leaves the runtime's `block_on` that polls us, so that the closure may use one of its own.
-        let ran = catch_unwind(AssertUnwindSafe(|| {
+        let ran = caught(|| {
             tokio::task::block_in_place(|| {
                 left = true;
                 self.run(&begun, true);
             });
-        }));
+        });
         let Err(payload) = ran else { return };
         if left {
             resume_unwind(payload);
@@ -262,6 +271,7 @@ impl Threads {
             (schedule.close(), schedule.running_jobs())
         };
         self.refuse(refused);
+        // A token's waker is code of others, so it is fired without the lock. A job that has ended meanwhile does not mind.
         for job in running {
             job.cancel(CancelReason::Shutdown);
         }

@@ -15,7 +15,6 @@ use std::{
     fmt,
     future::Future,
     mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -260,6 +259,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
         begin: &mut impl FnMut(usize, &mut C, Cause) -> bool,
     ) -> Poll<Outcome<T>> {
         let mut winner = None;
+        // Before any decision (invariant 2): a success must beat a limit or a token of the same instant.
         match self.stage {
             Stage::New => self.begin(),
             Stage::Running => self.poll_running(cx, &mut winner),
@@ -267,15 +267,18 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
         }
         loop {
             if let Some((index, value)) = winner {
+                // Out of its place before all places are dropped.
                 let name =
                     self.places[index].as_mut().map(|winner| winner.take_name(index)).unwrap_or_default();
                 self.clear();
                 return Poll::Ready(Outcome::Won { index, name, value });
             }
+            // Read anew in every round: what was polled in the last one has taken time.
             let now = self.now();
             if let Some(now) = now.filter(|_| !self.decided) {
                 self.expire(now);
             }
+            // After the own limits, so that one which came in this instant is told as such and not as cancelled.
             if self.decided {
                 return self.lose(false, || Failure::Cancelled);
             }
@@ -288,6 +291,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
             if self.start_due(now, begin, cx, &mut winner) {
                 continue;
             }
+            // After the start of what is due: the first contender has one poll even if its time is up.
             let over = self.end().filter(|end| now.is_some_and(|now| end.at <= now));
             if !self.is_running() && (over.is_none() || self.next == self.places.len()) {
                 return self.lose(false, || Failure::Cancelled);
@@ -296,6 +300,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
                 return self
                     .lose(true, || if end.inherited { Failure::TimedOut } else { Failure::Cancelled });
             }
+            // Last, when it is certain that the race waits: most races make no timer.
             self.wait(cx);
             return Poll::Pending;
         }
@@ -342,6 +347,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
     fn fail(&mut self, index: usize, failure: Failure<E>) {
         let Some(mut contender) = self.places[index].take() else { return };
         let name = contender.take_name(index);
+        // Before it is noted as ended: its destructor may panic, and then it was not.
         drop(contender);
         let rest = self.rest();
         if let Some(clock) = &mut rest.clock {
@@ -352,6 +358,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
 
     /// Polls everyone that runs.
     fn poll_running(&mut self, cx: &mut Context<'_>, winner: &mut Option<(usize, T)>) {
+        // From whose turn it is, round to the one before (invariant 3).
         let turn = self.rest.as_ref().map_or(0, |rest| rest.turn);
         let mut first_finisher = usize::MAX;
         for index in (turn..self.next).chain(0..turn) {
@@ -364,6 +371,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
                 break;
             }
         }
+        // The first in the list of those that have finished decides, also if it was polled last and has failed.
         if self.first_completed()
             && let Some((_, late)) = winner.take_if(|(index, _)| *index > first_finisher)
         {
@@ -444,6 +452,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
             if limit.is_some() || self.rest.is_some() {
                 self.rest.get_or_insert_default().started(index, limit, &mut now);
             }
+            // Started from here on: if the poll panics, it is dropped as one that ran.
             self.next += 1;
             let _limited = limited(self.rest.as_deref(), index);
             if let Poll::Ready(result) = contender.poll(cx)
@@ -465,6 +474,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
                 let token = token.clone();
                 Box::pin(async move { token.cancelled().await })
             });
+            // Polled even if it was just looked at, as that leaves the waker.
             again |= poll_punctual(Pin::new(cancelled), cx).is_ready();
         }
         if let Some(clock) = &mut rest.clock {
@@ -485,10 +495,9 @@ struct Unwinding<'d, 'env, C, T, E>(&'d mut Driver<'env, C, T, E>);
 impl<C, T, E> Drop for Unwinding<'_, '_, C, T, E> {
     fn drop(&mut self) {
         // A second panic while unwinding would end the process.
-        if catch_unwind(AssertUnwindSafe(|| self.0.clear())).is_err() {
-            crate::log::say(|| {
-                tracing::error!("a destructor panicked while a race was dropped for a panic");
-            });
-        }
+        crate::log::contain(
+            || self.0.clear(),
+            |panic| tracing::error!(panic, "a destructor panicked while a race was dropped for a panic"),
+        );
     }
 }

@@ -187,6 +187,20 @@ async fn groups_and_lazy_values_end_whatever_the_subscriber_does() {
     assert!(panics.load(SeqCst) >= 3);
 }
 
+/// Its span is made after others can join the flight, and used around every poll.
+#[tokio::test(start_paused = true)]
+async fn a_lazy_value_is_computed_whatever_the_subscriber_does_with_its_span() {
+    for spans in [Spans::Made, Spans::Used] {
+        let (panics, _guard) = Broken::install(spans);
+        let lazy = AsyncLazy::<u8, String>::new(|| async {
+            yield_now().await;
+            Ok(7)
+        });
+        assert_eq!(*lazy.get().await.unwrap(), 7);
+        assert!(panics.load(SeqCst) >= 1);
+    }
+}
+
 /// Nobody is left to run it, and a panic unwinds.
 #[test]
 fn a_finalizer_is_lost_without_a_second_panic_while_one_unwinds() {

@@ -6,6 +6,7 @@ mod group;
 mod growth;
 mod hedge;
 mod lazy;
+mod lines;
 mod log;
 mod pool;
 mod race;

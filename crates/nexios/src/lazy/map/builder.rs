@@ -1,19 +1,20 @@
-use std::{borrow::Cow, fmt, future::Future, hash::Hash, panic::Location, sync::Arc, time::Duration};
+use std::{fmt, future::Future, hash::Hash, panic::Location, sync::Arc};
 
 use super::{
     AsyncLazyMap,
     keys::{Compute, Keys, Weigh},
 };
 use crate::lazy::{
-    backoff::ErrorBackoff,
-    builder::{checked_jitter, limited},
-    cell::Settings,
+    computation::limited,
+    settings::{Settings, setters},
 };
 
 /// Settings of an [`AsyncLazyMap`](crate::AsyncLazyMap); made by
 /// [`AsyncLazyMap::builder`](crate::AsyncLazyMap::builder).
 ///
-/// The limits are those of [`AsyncLazyBuilder`](crate::AsyncLazyBuilder), for each key's value by itself.
+/// The limits are those of [`AsyncLazyBuilder`](crate::AsyncLazyBuilder), for each key's value by itself. An error that is
+/// kept ([`error_backoff`](Self::error_backoff)) is an entry like a value, of weight one. With
+/// [`keep_warm`](Self::keep_warm) nothing bounds how many computations run whose callers have left.
 ///
 /// # Examples
 ///
@@ -73,62 +74,7 @@ impl<K, T, E> AsyncLazyMapBuilder<K, T, E> {
         self
     }
 
-    /// Names the map in `Debug`, logs and spans; the default is the place where it was made.
-    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.settings.name = Some(name.into());
-        self
-    }
-
-    /// As [`AsyncLazyBuilder::ttl`](crate::AsyncLazyBuilder::ttl); the default is for ever.
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.settings.limits.ttl = Some(ttl);
-        self
-    }
-
-    /// As [`AsyncLazyBuilder::stale_while_revalidate`](crate::AsyncLazyBuilder::stale_while_revalidate); the
-    /// default is zero.
-    pub fn stale_while_revalidate(mut self, limit: Duration) -> Self {
-        self.settings.limits.stale_while_revalidate = limit;
-        self
-    }
-
-    /// As [`AsyncLazyBuilder::stale_if_error`](crate::AsyncLazyBuilder::stale_if_error); the default is zero.
-    pub fn stale_if_error(mut self, limit: Duration) -> Self {
-        self.settings.limits.stale_if_error = limit;
-        self
-    }
-
-    /// As [`AsyncLazyBuilder::jitter`](crate::AsyncLazyBuilder::jitter); the default is zero.
-    ///
-    /// # Panics
-    ///
-    /// If `share` is not a number from 0 to 1.
-    #[track_caller]
-    pub fn jitter(mut self, share: f64) -> Self {
-        self.settings.limits.jitter = checked_jitter(share);
-        self
-    }
-
-    /// As [`AsyncLazyBuilder::error_backoff`](crate::AsyncLazyBuilder::error_backoff); by default errors are
-    /// not kept. A kept error is an entry like a value, of weight one.
-    pub fn error_backoff(mut self, pause: impl Into<ErrorBackoff>) -> Self {
-        self.settings.error_backoff = Some(pause.into());
-        self
-    }
-
-    /// As [`AsyncLazyBuilder::keep_warm`](crate::AsyncLazyBuilder::keep_warm); the default is false.
-    ///
-    /// Nothing then bounds how many computations run whose callers have left.
-    pub fn keep_warm(mut self, keep: bool) -> Self {
-        self.settings.keep_warm = keep;
-        self
-    }
-
-    /// As [`AsyncLazyBuilder::timeout`](crate::AsyncLazyBuilder::timeout); the default is no limit.
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.settings.timeout = Some(limit);
-        self
-    }
+    setters!();
 }
 
 impl<K, T, E> AsyncLazyMapBuilder<K, T, E>

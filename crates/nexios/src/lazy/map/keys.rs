@@ -19,7 +19,8 @@ use std::{
     borrow::Borrow,
     collections::HashMap,
     hash::{BuildHasher, Hash, RandomState},
-    panic::{AssertUnwindSafe, catch_unwind},
+    num::NonZeroU64,
+    ptr,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -27,15 +28,18 @@ use std::{
 use arc_swap::Guard;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
-use super::key::Keyed;
 use crate::{
     lazy::{
-        cell::{Cell, Settings},
-        entry::Entry,
-        flight::{Computation, discard, discard_flat},
+        cell::{Cell, Rest, Source},
+        computation::{Computation, discard, discard_flat},
+        entry::{Entry, Weight},
         recursion::{Identity, next_id},
-        stats::Counters,
+        settings::Settings,
+        stats::{Counters, LazyStats},
+        tallies::Tallies,
     },
+    log,
+    panics::caught,
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -77,20 +81,21 @@ where
 pub(super) type Weigh<K, T> = Box<dyn Fn(&K, &T) -> usize + Send + Sync>;
 
 /// A lock's part of the cells that compute.
-pub(super) type Shard<K, T, E> = HashMap<K, Aloft<T, E>>;
+pub(super) type Shard<K, T, E> = HashMap<K, Arc<Cell<T, E>>>;
 
 pub(crate) struct Keys<K, T, E> {
     resident: Cache<K, Resident<T, E>, ByWeight, RandomState, Collect>,
     aloft: [Mutex<Shard<K, T, E>>; SHARDS],
     /// Which cells are seen; the next one begins with `reset_all`.
     generation: AtomicU64,
-    pub(super) hasher: RandomState,
+    hasher: RandomState,
     /// There until the map is dropped.
     compute: Option<Box<dyn Compute<K, T, E>>>,
     /// `None`: every entry counts as one.
     weigh: Option<Weigh<K, T>>,
     settings: Arc<Settings>,
-    pub(super) counters: Arc<Counters>,
+    counters: Arc<Counters>,
+    hits: Tallies<()>,
     /// Tells this map from all others of the process.
     id: u64,
 }
@@ -98,21 +103,14 @@ pub(crate) struct Keys<K, T, E> {
 /// A cell in the cache.
 struct Resident<T, E> {
     cell: Arc<Cell<T, E>>,
-    generation: u64,
     /// Of what the cell held as it was put here: a cache must be told the same weight every time.
-    weight: u64,
-}
-
-/// A cell that computes.
-pub(super) struct Aloft<T, E> {
-    pub(super) cell: Arc<Cell<T, E>>,
-    pub(super) generation: u64,
+    weight: NonZeroU64,
 }
 
 impl<T, E> Clone for Resident<T, E> {
     #[inline]
     fn clone(&self) -> Self {
-        Self { cell: Arc::clone(&self.cell), generation: self.generation, weight: self.weight }
+        Self { cell: Arc::clone(&self.cell), weight: self.weight }
     }
 }
 
@@ -121,7 +119,7 @@ struct ByWeight;
 
 impl<K, T, E> Weighter<K, Resident<T, E>> for ByWeight {
     fn weight(&self, _key: &K, resident: &Resident<T, E>) -> u64 {
-        resident.weight
+        resident.weight.get()
     }
 }
 
@@ -133,11 +131,11 @@ impl<K, T, E> Lifecycle<K, Resident<T, E>> for Collect {
     type RequestState = GivenUp<K, T, E>;
 
     fn on_evict(&self, given_up: &mut GivenUp<K, T, E>, key: K, resident: Resident<T, E>) {
-        given_up.0.push((key, resident));
+        given_up.0.push((key, resident.cell));
     }
 }
 
-struct GivenUp<K, T, E>(Vec<(K, Resident<T, E>)>);
+pub(super) struct GivenUp<K, T, E>(Vec<(K, Arc<Cell<T, E>>)>);
 
 impl<K, T, E> Default for GivenUp<K, T, E> {
     fn default() -> Self {
@@ -177,7 +175,8 @@ where
             compute: Some(compute),
             weigh,
             settings: Arc::new(settings),
-            counters: Arc::new(Counters::new()),
+            counters: Arc::default(),
+            hits: Tallies::new(),
             id: next_id(),
         }
     }
@@ -192,10 +191,10 @@ where
         let resident = self.resident.get(key)?;
         let value = Arc::clone(&resident.cell.fresh()?.as_ref()?.value);
         // After the value was read: a `reset_all` that has returned by then is seen here.
-        if resident.generation != self.generation() {
+        if resident.cell.generation != self.generation() {
             return None;
         }
-        self.counters.count_hit();
+        self.hits.count();
         Some(value)
     }
 
@@ -205,47 +204,11 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let mut outdated = Vec::new();
-        let cell = {
-            let shard = self.shard(self.hasher.hash_one(key));
-            self.find(&shard, key, self.generation(), &mut outdated)?.0
+        let (cell, generation) = {
+            let shard = self.shard(key);
+            (self.find(&shard, key)?, self.generation())
         };
-        cell.servable()
-    }
-
-    /// Puts a value in the place of everything that there is of a key.
-    pub(super) fn set(self: &Arc<Self>, key: K, value: T) {
-        let value = Arc::new(value);
-        let weight = self.weight_of(&key, &value);
-        let mut made = None;
-        let mut outdated = Vec::new();
-        let (cell, leftover, landed, given_up, removed) = loop {
-            let mut shard = self.shard(self.hasher.hash_one(&key));
-            let generation = self.generation();
-            let found = self.find(&shard, &key, generation, &mut outdated).map(|(cell, _)| cell);
-            let Some(cell) = found.or_else(|| made.take()) else {
-                drop(shard);
-                made = Some(self.make(&key));
-                continue;
-            };
-            let landed = shard.remove_entry(&key);
-            let leftover = cell.put(Arc::clone(&value));
-            let (given_up, removed) = match weight {
-                Some(weight) if cell.holds_something() => {
-                    let resident = Resident { cell: Arc::clone(&cell), generation, weight };
-                    (Some(self.keep(key, resident)), None)
-                }
-                _ => (None, self.resident.remove(&key)),
-            };
-            break (cell, leftover, landed, given_up, removed);
-        };
-        match landed {
-            // Of an older generation.
-            Some((key, aloft)) if !Arc::ptr_eq(&aloft.cell, &cell) => self.throw_away(key, aloft),
-            landed => discard(landed),
-        }
-        leftover.end_with(value);
-        discard((cell, made, outdated, given_up, removed));
+        if cell.generation == generation { cell.servable() } else { None }
     }
 
     /// Forgets a key.
@@ -255,11 +218,11 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let (aloft, resident) = {
-            let mut shard = self.shard(self.hasher.hash_one(key));
+            let mut shard = self.shard(key);
             (shard.remove_entry(key), self.resident.remove(key))
         };
-        if let Some((_, aloft)) = &aloft {
-            aloft.cell.empty().overtake();
+        if let Some((_, cell)) = &aloft {
+            cell.empty().overtake();
         }
         if let Some((_, resident)) = &resident {
             resident.cell.empty().overtake();
@@ -272,54 +235,54 @@ where
         // SeqCst, as every look at it. From here on nothing of before is seen; the rest is tidying up.
         let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
         for shard in &self.aloft {
-            let old: Vec<_> = lock(shard).extract_if(|_, aloft| aloft.generation < generation).collect();
-            for (key, aloft) in old {
-                self.throw_away(key, aloft);
+            let old: Vec<_> = lock(shard).extract_if(|_, cell| cell.generation < generation).collect();
+            for (key, cell) in old {
+                self.throw_away(key, cell);
             }
         }
         for (key, _) in self.resident.iter() {
-            discard(self.resident.remove_if(&key, |resident| resident.generation < generation));
+            discard(self.resident.remove_if(&key, |resident| resident.cell.generation < generation));
         }
     }
 
-    /// Takes a cell down whose flight has ended: it becomes resident if it holds something, else it is gone.
+    /// Takes a cell down whose flight has ended.
     pub(super) fn land(&self, key: &K, cell: &Cell<T, E>) {
-        loop {
-            let entry = cell.entry();
-            let weight = match &entry {
-                Some(entry) => self.weight_of(key, &entry.value),
-                None => Some(1),
-            };
-            let owned = key.clone();
-            // Declared before the lock is taken, so dropped after it is released.
-            let (flight, latest);
-            let mut shard = self.shard(self.hasher.hash_one(key));
-            let Some(aloft) = shard.get(key).filter(|aloft| std::ptr::eq(&*aloft.cell, cell)) else { return };
-            flight = cell.flight();
-            if flight.is_some() {
-                // Somebody has started the next one; it lands too.
-                return;
-            }
-            latest = cell.entry();
-            if latest.as_ref().map(|entry| entry.edition) != entry.as_ref().map(|entry| entry.edition) {
-                // Another value than the one that was weighed.
-                drop(shard);
-                discard(entry);
-                continue;
-            }
-            let keeps = weight.is_some() && cell.holds_something() && aloft.generation == self.generation();
-            let landed = shard.remove_entry(key);
-            let (given_up, removed) = match (&landed, weight) {
-                (Some((_, aloft)), Some(weight)) if keeps => {
-                    let (cell, generation) = (Arc::clone(&aloft.cell), aloft.generation);
-                    (Some(self.keep(owned, Resident { cell, generation, weight })), None)
-                }
-                _ => (None, self.resident.remove_if(key, |resident| std::ptr::eq(&*resident.cell, cell))),
-            };
-            drop(shard);
-            discard((entry, landed, given_up, removed));
+        let mut shard = self.shard(key);
+        // It is aloft no more if `reset`, `set` or a call of the next generation came first. Then what it holds is not to
+        // be seen, and the key's place may be another cell's.
+        let is_aloft = shard.get(key).is_some_and(|aloft| ptr::eq(&**aloft, cell));
+        // With the next flight it is to stay, or that one's callers would start a second beside it. It lands too.
+        if !is_aloft || matches!(cell.rest(), Rest::Aloft) {
             return;
         }
+        let given_up = shard.remove_entry(key).map(|(key, cell)| self.settle(key, cell));
+        drop(shard);
+        discard(given_up);
+    }
+
+    /// Makes a cell resident that is aloft no more, if it holds anything to be seen; under the lock of the key's shard.
+    pub(super) fn settle(&self, key: K, cell: Arc<Cell<T, E>>) -> GivenUp<K, T, E> {
+        let mut given_up = GivenUp::default();
+        // Read here, under the lock: a `reset_all` from now on comes to the cache after this cell.
+        let generation = self.generation();
+        match cell.rest() {
+            Rest::Holding(weight) if cell.generation == generation => {
+                let own = Arc::as_ptr(&cell);
+                let resident = Resident { cell, weight };
+                self.resident.insert_with_lifecycle(key, resident, &mut given_up);
+                // The cell itself is given up when it is heavier than a part, its key's former one when it is replaced.
+                let is_evicted =
+                    |old: &Arc<Cell<T, E>>| !ptr::eq(Arc::as_ptr(old), own) && old.generation == generation;
+                let evicted = given_up.0.iter().filter(|(_, old)| is_evicted(old));
+                self.counters.evictions.add(evicted.count() as u64);
+            }
+            _ => {
+                let former = self.resident.remove(&key).map(|(key, former)| (key, former.cell));
+                given_up.0.extend(former);
+                given_up.0.push((key, cell));
+            }
+        }
+        given_up
     }
 
     pub(super) fn compute(&self, key: K, limit: Option<Duration>) -> Computation<T, E> {
@@ -327,71 +290,37 @@ where
         compute.compute(key, limit)
     }
 
-    /// The cell of a key, and whether it is aloft; one of an older generation is for the caller to drop, after
-    /// the lock.
-    pub(super) fn find<Q>(
-        &self,
-        shard: &Shard<K, T, E>,
-        key: &Q,
-        generation: u64,
-        outdated: &mut Vec<Arc<Cell<T, E>>>,
-    ) -> Option<(Arc<Cell<T, E>>, bool)>
+    /// The cell of a key, which may be of an older generation.
+    pub(super) fn find<Q>(&self, shard: &Shard<K, T, E>, key: &Q) -> Option<Arc<Cell<T, E>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        match shard.get(key) {
-            Some(aloft) if aloft.generation == generation => Some((Arc::clone(&aloft.cell), true)),
-            _ => {
-                let resident = self.resident.get(key)?;
-                if resident.generation == generation {
-                    return Some((resident.cell, false));
-                }
-                outdated.push(resident.cell);
-                None
-            }
-        }
+        let aloft = shard.get(key).filter(|cell| cell.generation == self.generation());
+        aloft.cloned().or_else(|| Some(self.resident.get(key)?.cell))
     }
 
-    pub(super) fn make(self: &Arc<Self>, key: &K) -> Arc<Cell<T, E>> {
+    /// Makes a cell of this map.
+    pub(super) fn make(&self, key: &K, source: Box<dyn Source<T, E>>, generation: u64) -> Cell<T, E> {
         let identity = Identity { owner: self.id, hash: self.hasher.hash_one(key) };
-        let source = Keyed::new(key.clone(), self);
-        Arc::new(Cell::new(
-            Box::new(source),
-            Arc::clone(&self.settings),
-            Arc::clone(&self.counters),
-            identity,
-        ))
-    }
-
-    /// Puts a cell into the cache; under the lock of the key's shard.
-    fn keep(&self, key: K, resident: Resident<T, E>) -> GivenUp<K, T, E> {
-        let cell = Arc::as_ptr(&resident.cell);
-        let generation = resident.generation;
-        let mut given_up = GivenUp::default();
-        self.resident.insert_with_lifecycle(key, resident, &mut given_up);
-        let evicted = given_up
-            .0
-            .iter()
-            .filter(|(_, old)| !std::ptr::eq(Arc::as_ptr(&old.cell), cell) && old.generation == generation);
-        self.counters.count_evictions(evicted.count() as u64);
-        given_up
+        let (settings, counters) = (Arc::clone(&self.settings), Arc::clone(&self.counters));
+        Cell::new(source, settings, counters, identity, generation)
     }
 
     /// Lets go of a cell that is aloft no more: its flight goes on for those who wait.
-    pub(super) fn throw_away(&self, key: K, aloft: Aloft<T, E>) {
-        aloft.cell.empty().overtake();
-        discard((key, aloft));
+    pub(super) fn throw_away(&self, key: K, cell: Arc<Cell<T, E>>) {
+        cell.empty().overtake();
+        discard((key, cell));
     }
 
-    /// What an entry weighs, at least one, or no number if it cannot be told: then it is not kept.
-    fn weight_of(&self, key: &K, value: &T) -> Option<u64> {
-        let Some(weigh) = &self.weigh else { return Some(1) };
-        match catch_unwind(AssertUnwindSafe(|| weigh(key, value))) {
-            Ok(weight) => Some((weight as u64).max(1)),
+    /// What an entry weighs, at least one.
+    pub(super) fn weigh(&self, key: &K, value: &T) -> Weight {
+        let Some(weigh) = &self.weigh else { return Some(NonZeroU64::MIN) };
+        match caught(|| weigh(key, value)) {
+            Ok(told) => Some(NonZeroU64::new(told as u64).unwrap_or(NonZeroU64::MIN)),
             Err(panic) => {
-                crate::log::say(|| tracing::error!(lazy = self.name(), "the weigher of a lazy map panicked"));
-                discard(panic);
+                let lazy = self.name();
+                log::tell(panic, |panic| tracing::error!(lazy, panic, "the weigher of a lazy map panicked"));
                 None
             }
         }
@@ -401,8 +330,9 @@ where
         self.generation.load(Ordering::SeqCst)
     }
 
-    pub(super) fn shard(&self, hash: u64) -> MutexGuard<'_, Shard<K, T, E>> {
-        lock(&self.aloft[hash as usize % SHARDS])
+    /// Locks a key's part of the cells that compute.
+    pub(super) fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, Shard<K, T, E>> {
+        lock(&self.aloft[self.hasher.hash_one(key) as usize % SHARDS])
     }
 }
 
@@ -425,6 +355,10 @@ impl<K, T, E> Keys<K, T, E> {
         self.settings.name()
     }
 
+    pub(super) fn stats(&self) -> LazyStats {
+        self.counters.read(self.hits.sum(), None)
+    }
+
     /// How many keys are being computed.
     pub(super) fn computing(&self) -> usize {
         self.aloft.iter().map(|shard| lock(shard).len()).sum()
@@ -434,7 +368,7 @@ impl<K, T, E> Keys<K, T, E> {
     pub(super) fn close(&self) {
         for shard in &self.aloft {
             let cells = std::mem::take(&mut *lock(shard));
-            cells.values().for_each(|aloft| aloft.cell.close());
+            cells.values().for_each(|cell| cell.close());
             discard(cells);
         }
     }

@@ -213,7 +213,7 @@ fn a_busy_run_of_a_schedule_is_cut_off_by_the_third_phase() {
 /// tokio's clock is moved by hand here, as ten seconds of real time are long.
 #[tokio::test(start_paused = true)]
 async fn a_busy_task_that_ignores_its_cancellation_is_reported() {
-    let (lines, _guard) = super::log::Lines::capture();
+    let (lines, _guard) = crate::lines::Lines::capture();
     let background = Background::new();
     let task = background.spawn("busy", |_cx| busy()).unwrap();
     tokio::task::yield_now().await;

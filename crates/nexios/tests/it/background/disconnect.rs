@@ -17,7 +17,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{assert_idle, log::Lines, seconds};
+use super::{assert_idle, seconds};
+use crate::lines::Lines;
 
 /// More than anything here takes.
 const LONG: Duration = seconds(10);

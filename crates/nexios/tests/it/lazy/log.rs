@@ -1,76 +1,16 @@
 //! What the log says of computations, and how often.
 
-use std::{
-    fmt::{Debug, Write},
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use nexios::AsyncLazy;
-use tracing::{
-    Event, Instrument, Metadata, Subscriber,
-    field::{Field, Visit},
-    span,
-};
+use tracing::{Instrument, Subscriber, span};
 use tracing_subscriber::{
     layer::{Context, Layer, SubscriberExt},
     registry::{LookupSpan, Registry},
 };
 
 use super::{Broken, Source, pass_time, poll_once, seconds, settle};
-
-/// Collects every event at WARN or above, as "LEVEL lazy: message".
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-#[derive(Default)]
-struct Text {
-    message: String,
-    lazy: String,
-}
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        if field.name() == "message" {
-            write!(self.message, "{value:?}").unwrap();
-        }
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "lazy" {
-            self.lazy.push_str(value);
-        }
-    }
-}
-
-impl Subscriber for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("nexios")
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        if *event.metadata().level() <= tracing::Level::WARN {
-            let mut text = Text::default();
-            event.record(&mut text);
-            let line = format!("{} {}: {}", event.metadata().level(), text.lazy, text.message);
-            self.0.lock().unwrap().push(line);
-        }
-    }
-}
-
-impl Lines {
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap())
-    }
-}
+use crate::lines::Lines;
 
 fn failing() -> AsyncLazy<u8, Broken> {
     AsyncLazy::builder(|| async { Err(Broken(1)) })
@@ -83,8 +23,7 @@ fn failing() -> AsyncLazy<u8, Broken> {
 #[tokio::test(start_paused = true)]
 async fn a_background_refresh_that_fails_is_logged_once() {
     // LZ-055
-    let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _guard) = Lines::capture();
     let cell = failing();
     cell.set(70);
     pass_time(1.0).await;
@@ -103,8 +42,7 @@ async fn a_background_refresh_that_fails_is_logged_once() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_somebody_is_told_is_not_logged() {
     // LZ-055: whoever has the error decides whether it is worth a line.
-    let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _guard) = Lines::capture();
     let cell = failing();
     assert!(cell.get().await.is_err());
     assert!(cell.refresh().await.is_err());
@@ -114,8 +52,7 @@ async fn a_failure_that_somebody_is_told_is_not_logged() {
 #[tokio::test(start_paused = true)]
 async fn a_refresh_that_is_cancelled_or_timed_out_is_not_logged() {
     // LZ-055
-    let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _guard) = Lines::capture();
     let source = Source::new();
     let cell =
         source.builder().ttl(seconds(1)).stale_while_revalidate(seconds(100)).timeout(seconds(5)).build();
@@ -142,8 +79,7 @@ async fn a_refresh_that_is_cancelled_or_timed_out_is_not_logged() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_is_logged_once_with_the_name() {
     // LZ-017
-    let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _guard) = Lines::capture();
     let cell = AsyncLazy::<u8, Broken>::builder(|| async { panic!("on purpose") }).name("rates").build();
     let (one, two) = tokio::join!(cell.get(), cell.get());
     assert!(one.is_err() && two.is_err());

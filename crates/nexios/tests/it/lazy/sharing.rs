@@ -346,3 +346,31 @@ async fn a_static_cell_works() {
     CELL.reset();
     assert!(matches!(poll_once(&mut CELL.get()), Poll::Pending));
 }
+
+/// A waker is code of others, which may panic.
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_keeps_nobody_else_from_being_woken() {
+    struct Fragile;
+
+    impl std::task::Wake for Fragile {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker");
+        }
+    }
+
+    let source = Source::new();
+    let cell = source.cell();
+    let mut first = cell.get();
+    let waker = std::task::Waker::from(Arc::new(Fragile));
+    let mut cx = std::task::Context::from_waker(&waker);
+    assert!(std::pin::Pin::new(&mut first).poll(&mut cx).is_pending());
+    let second = tokio::spawn({
+        let cell = Arc::clone(&cell);
+        async move { cell.get().await.map(|value| *value) }
+    });
+    settle().await;
+    source.let_through(1);
+    let answer = tokio::time::timeout(super::seconds(1), second).await.expect("it is woken");
+    assert_eq!(answer.unwrap().unwrap(), 1);
+    assert!(poll_once(&mut first).is_ready());
+}

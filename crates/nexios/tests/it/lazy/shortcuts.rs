@@ -107,6 +107,41 @@ fn a_shortcut_keeps_no_value_alive() {
     assert!(weak.upgrade().is_none());
 }
 
+/// There a thread has no number any more by which it could remember anything.
+#[test]
+fn a_hit_of_a_thread_that_is_ending_is_a_hit() {
+    struct Hits(Arc<Cell>, std::sync::mpsc::Sender<usize>);
+
+    impl Drop for Hits {
+        fn drop(&mut self) {
+            for _ in 0..3 {
+                self.1.send(*hit(&self.0)).unwrap();
+            }
+        }
+    }
+
+    thread_local! {
+        static LAST: std::cell::RefCell<Option<Hits>> = const { std::cell::RefCell::new(None) };
+    }
+    let cell = Arc::new(set(1));
+    for read_before in [false, true] {
+        let (sender, hits) = std::sync::mpsc::channel();
+        let last = Hits(cell.clone(), sender);
+        let before = cell.stats().hits;
+        let thread = thread::spawn(move || {
+            // What is used first is dropped last.
+            LAST.with(|_| ());
+            if read_before {
+                drop(hit(&last.0));
+            }
+            LAST.replace(Some(last));
+        });
+        thread.join().unwrap();
+        assert_eq!(hits.iter().collect::<Vec<_>>(), [1, 1, 1]);
+        assert_eq!(cell.stats().hits - before, 3 + u64::from(read_before));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_value_expires_for_shortcuts_too() {
     let source = Source::open();
