@@ -98,7 +98,7 @@ struct Draining {
     /// The tasks alive when it began, in the order of their numbers.
     members: Vec<Arc<Record>>,
     state: Mutex<DrainState>,
-    /// For those who await it from outside.
+    /// For those who await it from outside. Once it is there the drain is over, and nobody joins it any more.
     report: OnceLock<DrainReport>,
     /// For the members that await it while somebody outside does too: those wait for these members next.
     report_for_members: OnceLock<DrainReport>,
@@ -114,8 +114,6 @@ struct DrainState {
     outside: bool,
     /// Whether the sequence is there.
     goes_on: bool,
-    /// Whether it is over; nobody joins it any more.
-    over: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -224,7 +222,8 @@ impl Drop for Waiter {
             }
         }
         // It was passed over when the tokens fired.
-        let cancelled = !state.over && !state.callers.contains_key(&member.id) && now() >= state.limits.wait;
+        let is_over = self.draining.report.get().is_some();
+        let cancelled = !is_over && !state.callers.contains_key(&member.id) && now() >= state.limits.wait;
         drop(state);
         if cancelled {
             member.cancel(CancelReason::Shutdown);
@@ -253,8 +252,7 @@ impl Draining {
 
     /// Closes the registry.
     fn new(registry: &Arc<Registry>, of_the_process: bool, limits: DrainLimits) -> Self {
-        let state =
-            DrainState { limits, callers: BTreeMap::new(), outside: false, goes_on: false, over: false };
+        let state = DrainState { limits, callers: BTreeMap::new(), outside: false, goes_on: false };
         Self {
             registry: registry.clone(),
             of_the_process,
@@ -270,7 +268,7 @@ impl Draining {
     fn enter(self: Arc<Self>, now: Instant, drain: Drain) -> Option<Waiter> {
         let member = current::task().and_then(|id| self.member(id));
         let mut state = self.state();
-        if state.over {
+        if self.report.get().is_some() {
             return None;
         }
         state.limits.shorten(now, drain);
@@ -427,11 +425,10 @@ impl Draining {
     fn finish(&self, leftovers: Vec<Cow<'static, str>>) -> bool {
         // Looked at under the lock that everybody joins under: who comes before it is waited for, who comes after it
         // begins a drain of his own.
-        let mut state = self.state();
+        let state = self.state();
         if !self.may_end(&state, self.registry.live()) {
             return false;
         }
-        state.over = true;
         // Nobody else sets it.
         let _ = self.report.set(self.report(leftovers));
         drop(state);
