@@ -1,7 +1,7 @@
 use std::{error::Error, fmt};
 
 #[cfg(feature = "cron")]
-use super::CronError;
+use super::cron::CronError;
 
 /// Why a task was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
