@@ -1,26 +1,29 @@
 //! Work that outlives the request that started it, with a name, a bound and an end.
 
-mod builder;
-mod clock;
+mod attempts;
 mod context;
 #[cfg(feature = "cron")]
 mod cron;
 mod current;
 mod drain;
 mod driver;
-mod error;
+mod exit;
+mod facts;
+mod failure;
 mod info;
-mod outcome;
+mod numbers;
 mod record;
+mod refusal;
 mod registry;
 mod report;
 mod retry;
 mod runtime;
 mod schedule;
+mod start;
 mod task;
+mod task_builder;
 mod wall_clock;
 mod watch;
-mod work;
 
 use std::{
     borrow::Cow,
@@ -32,22 +35,22 @@ use std::{
 
 use crate::CancelReason;
 
-use builder::Settings;
 use drain::Drains;
 use record::OnCancel;
-use registry::{Bounds, Registry};
+use registry::{Bounds, Registry, Shown};
 use report::{Function, Hook};
+use start::TaskSpec;
 
-pub use builder::{RetryTaskBuilder, TaskBuilder};
 pub use context::TaskContext;
 #[cfg(feature = "cron")]
 pub use cron::CronError;
 pub use drain::{Drain, DrainReport};
-pub use error::BackgroundError;
+pub use failure::BackgroundFailure;
 pub use info::{BackgroundStats, TaskId, TaskInfo, TaskState};
-pub use outcome::BackgroundFailure;
+pub use refusal::BackgroundError;
 pub use retry::Retry;
 pub use task::{BackgroundTask, Scoped};
+pub use task_builder::{RetryTaskBuilder, TaskBuilder};
 pub use watch::TaskWatch;
 
 /// Starts a task that outlives whoever started it, on [`Background::global`].
@@ -113,8 +116,6 @@ pub fn create_background_task<T: Send + 'static>(
 #[derive(Clone)]
 pub struct Background {
     registry: Arc<Registry>,
-    /// Told about failures.
-    hook: Arc<Hook>,
     /// The drain that goes on, if one does.
     drains: Arc<Drains>,
 }
@@ -163,7 +164,7 @@ impl Background {
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = T> + Send + 'static,
     {
-        builder::spawn_once::<work::AnyValue, _, _, _>(self.settings(name), closure)
+        start::spawn_once::<attempts::AnyValue, _, _, _>(self.spec(name), closure)
     }
 
     /// Starts a task whose `Err` is a failure: logged, counted and shown with its text.
@@ -185,7 +186,7 @@ impl Background {
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        builder::spawn_once::<work::OkValue, _, _, _>(self.settings(name), closure)
+        start::spawn_once::<attempts::OkValue, _, _, _>(self.spec(name), closure)
     }
 
     /// Starts a plain future, as [`create_background_task`] does on the global registry.
@@ -199,17 +200,19 @@ impl Background {
         name: impl Into<Cow<'static, str>>,
         future: impl Future<Output = T> + Send + 'static,
     ) -> BackgroundTask<T> {
-        let started = builder::start(self.settings(name), OnCancel::Drop, future, work::plain);
-        started.unwrap_or_else(|refused| {
-            // Nobody asked whether it would be refused, so its destructor must not panic here.
-            let _ = outcome::contain(|| drop(refused));
-            BackgroundTask::refused()
-        })
+        match self.spec(name).admit(OnCancel::Drop, future) {
+            Ok((end, future)) => start::run(end, attempts::plain(future)),
+            Err(refused) => {
+                // Nobody asked whether it would be refused, so its destructor must not panic here.
+                let _ = exit::contain(|| drop(refused));
+                BackgroundTask::refused()
+            }
+        }
     }
 
     /// Sets up one task: a time limit, retries, a unique key.
     pub fn task(&self, name: impl Into<Cow<'static, str>>) -> TaskBuilder {
-        TaskBuilder::new(self.settings(name))
+        TaskBuilder::new(self.spec(name))
     }
 
     /// Runs `closure` every `period`, first after one period, until cancelled or shut down.
@@ -252,9 +255,9 @@ impl Background {
         Fut: Future<Output = ()> + Send + 'static,
     {
         assert!(!period.is_zero(), "every({period:?}): the period must not be zero");
-        builder::start(self.settings(name), OnCancel::Ask, closure, |end, closure| {
-            schedule::every(end, period, closure)
-        })
+        let (end, closure) = self.spec(name).admit(OnCancel::Ask, closure)?;
+        let runs = schedule::every(&end, period, closure);
+        Ok(start::run(end, runs))
     }
 
     /// Runs `closure` whenever the wall clock shows a time that `schedule` names, until cancelled or shut down.
@@ -338,9 +341,9 @@ impl Background {
             Ok(times) => times,
             Err(error) => return Err(BackgroundError::BadSchedule(closure, error)),
         };
-        builder::start(self.settings(name), OnCancel::Ask, closure, |end, closure| {
-            schedule::cron(end, clock, times, closure)
-        })
+        let (end, closure) = self.spec(name).admit(OnCancel::Ask, closure)?;
+        let runs = schedule::cron(&end, clock, times, closure);
+        Ok(start::run(end, runs))
     }
 
     /// Calls `hook` about every task that fails, panics or reaches its time limit, instead of the hook
@@ -349,7 +352,7 @@ impl Background {
     /// It is called once for each, in the task, after the state is final and before the handle resolves; also for each
     /// run of a schedule that panics, whose task goes on. A panic in it is logged and goes no further.
     pub fn on_error(&self, hook: impl Fn(&TaskInfo) + Send + Sync + 'static) {
-        self.hook.set(Arc::new(hook));
+        self.registry.hook.set(Arc::new(hook));
     }
 
     /// All live tasks in the order of their start, then the finished ones that are kept, newest first.
@@ -361,21 +364,20 @@ impl Background {
     /// One task, live or finished, unless the history has forgotten it.
     #[must_use]
     pub fn get(&self, id: TaskId) -> Option<TaskInfo> {
-        self.registry.record(id).map(|record| self.registry.info(&record))
+        self.registry.task(id).map(|task| self.registry.info(task))
     }
 
     /// One task, to be looked at for as long as the returned value is kept; none if it is not known.
     #[must_use]
     pub fn watch(&self, id: TaskId) -> Option<TaskWatch> {
-        let record = self.registry.record(id)?;
-        Some(TaskWatch::new(self.registry.clone(), record))
+        self.registry.task(id).map(|task| TaskWatch::new(self.registry.clone(), task))
     }
 
     /// Cancels a task as [`BackgroundTask::cancel`] does; false if it has ended, was cancelled before or is
     /// not known.
     #[expect(clippy::must_use_candidate, reason = "the answer is rarely needed")]
     pub fn cancel(&self, id: TaskId) -> bool {
-        self.registry.record(id).is_some_and(|record| record.cancel(CancelReason::Requested))
+        matches!(self.registry.task(id), Some(Shown::Live(record)) if record.cancel(CancelReason::Requested))
     }
 
     /// Counts of what waits, runs and has ended.
@@ -414,8 +416,8 @@ impl Background {
         self.drains.drain(&self.registry, drain).await
     }
 
-    fn settings(&self, name: impl Into<Cow<'static, str>>) -> Settings {
-        Settings::new(self.registry.clone(), self.hook.clone(), name)
+    fn spec(&self, name: impl Into<Cow<'static, str>>) -> TaskSpec {
+        TaskSpec::new(self.registry.clone(), name)
     }
 }
 
@@ -496,8 +498,7 @@ impl BackgroundBuilder {
 
     fn build_with(self, drains: Drains) -> Background {
         Background {
-            registry: Arc::new(Registry::new(self.bounds)),
-            hook: Arc::new(Hook::new(self.hook)),
+            registry: Arc::new(Registry::new(self.bounds, Hook::new(self.hook))),
             drains: Arc::new(drains),
         }
     }

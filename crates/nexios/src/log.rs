@@ -6,7 +6,7 @@
 
 use std::panic::resume_unwind;
 
-use tracing::Span;
+use tracing::{Level, Span, level_filters::LevelFilter};
 
 use crate::panics::{Payload, bury, caught, text_of};
 
@@ -28,9 +28,13 @@ pub(crate) fn tell(payload: Payload, line: impl FnOnce(&str)) {
     bury(payload);
 }
 
-/// Makes a span; a disabled one if the subscriber panics.
-pub(crate) fn span(make: impl FnOnce() -> Span) -> Span {
-    contained(make).unwrap_or_else(Span::none)
+/// Makes a span of this level if somebody listens; none if the subscriber panics.
+pub(crate) fn span(level: Level, make: impl FnOnce() -> Span) -> Option<Span> {
+    // Asked first: with tracing's feature `log`, a span that nobody listens to is still written somewhere.
+    if level > LevelFilter::current() {
+        return None;
+    }
+    contained(make).filter(|span| !span.is_disabled())
 }
 
 /// Calls `f` inside `span`.

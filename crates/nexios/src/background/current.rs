@@ -6,10 +6,18 @@ use crate::sync::thread_local;
 
 use super::info::TaskId;
 
+/// The task that is being polled or dropped here.
+type Current = Cell<Option<TaskId>>;
+
+#[cfg(not(nexios_shuttle))]
 thread_local! {
-    #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
-    /// The task that is being polled or dropped here.
-    static CURRENT: Cell<Option<TaskId>> = Cell::new(None);
+    static CURRENT: Current = const { Cell::new(None) };
+}
+
+// The model checker's macro takes no const block.
+#[cfg(nexios_shuttle)]
+thread_local! {
+    static CURRENT: Current = Cell::new(None);
 }
 
 /// Calls `f`, which must not panic, as code of the task `id`.

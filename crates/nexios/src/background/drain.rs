@@ -4,7 +4,7 @@
 //!
 //! 1. One sequence goes through the phases, as a task of its own, however many await it. Each of its steps can be
 //!    made twice: if its runtime ends, one of those who wait starts it again on another.
-//! 2. Limits only shrink. The report is made once.
+//! 2. DrainLimits only shrink. The report is made once.
 //! 3. A task of the registry that awaits the drain is neither waited for, nor cancelled, nor cut off while it does.
 //! 4. Tokens fire, and drivers wake, outside of all locks. The lock of a drain is taken before the registry's.
 
@@ -28,12 +28,12 @@ use crate::{
 };
 
 use super::{
-    clock::{later, now, require, wait_until},
     current,
     info::{TaskId, TaskState},
     record::Record,
     registry::Registry,
-    report, runtime,
+    report,
+    runtime::{self, later, now, wait_until},
 };
 
 /// How long the last phase waits for futures that were dropped to be gone. It is only used up by a future
@@ -97,8 +97,8 @@ struct Draining {
     of_the_process: bool,
     /// The tasks alive when it began, in the order of their numbers.
     members: Vec<Arc<Record>>,
-    state: Mutex<State>,
-    /// For those who await it from outside.
+    state: Mutex<DrainState>,
+    /// For those who await it from outside. Once it is there the drain is over, and nobody joins it any more.
     report: OnceLock<DrainReport>,
     /// For the members that await it while somebody outside does too: those wait for these members next.
     report_for_members: OnceLock<DrainReport>,
@@ -106,27 +106,25 @@ struct Draining {
     told: Notify,
 }
 
-struct State {
-    limits: Limits,
+struct DrainState {
+    limits: DrainLimits,
     /// The members that await the drain, each with how often.
     callers: BTreeMap<TaskId, usize>,
     /// Whether somebody outside the registry has awaited it.
     outside: bool,
     /// Whether the sequence is there.
     goes_on: bool,
-    /// Whether it is over; nobody joins it any more.
-    over: bool,
 }
 
 #[derive(Clone, Copy)]
-struct Limits {
+struct DrainLimits {
     /// End of the first phase.
     wait: Instant,
     /// Length of the second phase.
     cancel: Duration,
 }
 
-impl Limits {
+impl DrainLimits {
     fn new(now: Instant, drain: Drain) -> Self {
         Self { wait: later(now, drain.wait), cancel: drain.cancel }
     }
@@ -152,9 +150,11 @@ impl Drains {
 
     /// Ends everything in `registry`; see [`Background::drain`](crate::Background::drain).
     pub(super) async fn drain(&self, registry: &Arc<Registry>, drain: Drain) -> DrainReport {
-        require();
+        runtime::require_clock();
         let waiter = self.join(registry, drain);
+        // Not before the registry is closed: a schedule that ended for it could be started anew.
         registry.closing().cancel(CancelReason::Shutdown);
+        // The sequence may sleep until a limit that has just become shorter.
         registry.tell();
         let mut started = false;
         loop {
@@ -162,6 +162,7 @@ impl Drains {
             let told = waiter.draining.told.notified();
             if let Some(report) = waiter.report() {
                 if self.of_the_process {
+                    // What the report names is gone when the caller reads it, unless it holds its thread.
                     residue::wait_for_cut_off(later(now(), UNWIND)).await;
                 }
                 return report.clone();
@@ -183,13 +184,13 @@ impl Drains {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let draining = latest.upgrade().unwrap_or_else(|| {
-                Arc::new(Draining::new(registry, self.of_the_process, Limits::new(now, drain)))
+                Arc::new(Draining::new(registry, self.of_the_process, DrainLimits::new(now, drain)))
             });
             *latest = Arc::downgrade(&draining);
             if let Some(waiter) = draining.enter(now, drain) {
                 return waiter;
             }
-            // It is over, and somebody still reads its report.
+            // It is over, and somebody still reads its report, which says nothing of what this caller has started since.
             *latest = Weak::new();
         }
     }
@@ -220,11 +221,14 @@ impl Drop for Waiter {
                 state.callers.remove(&member.id);
             }
         }
-        let cancelled = !state.over && !state.callers.contains_key(&member.id) && now() >= state.limits.wait;
+        // It was passed over when the tokens fired.
+        let is_over = self.draining.report.get().is_some();
+        let cancelled = !is_over && !state.callers.contains_key(&member.id) && now() >= state.limits.wait;
         drop(state);
         if cancelled {
             member.cancel(CancelReason::Shutdown);
         }
+        // There is one more to wait for.
         self.draining.registry.tell();
     }
 }
@@ -241,14 +245,14 @@ impl Drop for Sequence {
 }
 
 impl Draining {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, DrainState> {
         // No code of the user's runs under this lock; a poisoned one is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes the registry.
-    fn new(registry: &Arc<Registry>, of_the_process: bool, limits: Limits) -> Self {
-        let state = State { limits, callers: BTreeMap::new(), outside: false, goes_on: false, over: false };
+    fn new(registry: &Arc<Registry>, of_the_process: bool, limits: DrainLimits) -> Self {
+        let state = DrainState { limits, callers: BTreeMap::new(), outside: false, goes_on: false };
         Self {
             registry: registry.clone(),
             of_the_process,
@@ -264,7 +268,7 @@ impl Draining {
     fn enter(self: Arc<Self>, now: Instant, drain: Drain) -> Option<Waiter> {
         let member = current::task().and_then(|id| self.member(id));
         let mut state = self.state();
-        if state.over {
+        if self.report.get().is_some() {
             return None;
         }
         state.limits.shorten(now, drain);
@@ -283,6 +287,7 @@ impl Draining {
 
     /// Starts the sequence unless it is there; whether it was started.
     fn start(self: &Arc<Self>) -> bool {
+        // Looked at and set in one step: two who wait must not start two.
         if std::mem::replace(&mut self.state().goes_on, true) {
             return false;
         }
@@ -293,6 +298,7 @@ impl Draining {
     }
 
     async fn run(&self) {
+        // From the top if somebody has come from outside meanwhile: now the members that await it count as well.
         loop {
             self.phases().await;
             let leftovers = self.leftovers().await;
@@ -308,7 +314,7 @@ impl Draining {
             return;
         }
         self.cancel();
-        if self.all_end_until(Limits::end).await {
+        if self.all_end_until(DrainLimits::end).await {
             return;
         }
         self.abort();
@@ -320,8 +326,9 @@ impl Draining {
     }
 
     /// Waits for the end of all tasks, but not longer than the limit, which a later drain may shorten.
-    async fn all_end_until(&self, limit: impl Fn(&Limits) -> Instant) -> bool {
+    async fn all_end_until(&self, limit: impl Fn(&DrainLimits) -> Instant) -> bool {
         loop {
+            // Listened for before the look: an end between the two would be slept over.
             let changed = self.registry.changes();
             let limit = limit(&self.state().limits);
             if self.nobody_is_left() {
@@ -337,6 +344,7 @@ impl Draining {
     /// Whether there is nobody left to wait for. Members that await the drain get their report if they are the last.
     fn nobody_is_left(&self) -> bool {
         let state = self.state();
+        // Their hooks, and destructors of their futures, are part of their end.
         let Some(left) = self.registry.left() else { return false };
         if self.may_end(&state, left) {
             return true;
@@ -351,12 +359,12 @@ impl Draining {
     }
 
     /// Whether none of the `left` tasks has to be waited for.
-    fn may_end(&self, state: &State, left: usize) -> bool {
+    fn may_end(&self, state: &DrainState, left: usize) -> bool {
         left == 0 || !state.outside && self.all_await_it(state, left)
     }
 
     /// Whether all of the `left` tasks await the drain.
-    fn all_await_it(&self, state: &State, left: usize) -> bool {
+    fn all_await_it(&self, state: &DrainState, left: usize) -> bool {
         // A future that was begun in one task may be kept by another one, so the task may have ended.
         let live = |id: &&TaskId| self.member(**id).is_some_and(|member| !member.state().is_final());
         left <= state.callers.len() && left == state.callers.keys().filter(live).count()
@@ -364,10 +372,12 @@ impl Draining {
 
     /// Fires the token of everyone; what waits for a slot is ended before it begins.
     fn cancel(&self) {
+        // Those first that wait: the slot of a running one that ends at its token would go to them.
         let waiting = self.registry.end_all(&self.members, |record| record.state() == TaskState::Queued);
         for record in self.members.iter().filter(self.others()) {
             record.cancel(CancelReason::Shutdown);
         }
+        // Their drivers hold the futures, and drop them.
         waiting.iter().for_each(|record| record.wake());
     }
 
@@ -379,6 +389,7 @@ impl Draining {
 
     /// Ends everyone, also a plain future whose thread is held.
     fn cut_off(&self) {
+        // With somebody outside the members that await it have had their report, and this is the end of their time too.
         let (others, outside) = (self.others(), self.state().outside);
         self.give_up(|record| outside || others(&record));
     }
@@ -399,6 +410,7 @@ impl Draining {
     /// Waits for what task groups left behind; returns the names of what outlives the drain.
     async fn leftovers(&self) -> Vec<Cow<'static, str>> {
         loop {
+            // As above; a later drain may shorten the limit while leftovers are waited for.
             let changed = self.registry.changes();
             let names = if self.of_the_process { residue::names() } else { Vec::new() };
             let limit = self.state().limits.end();
@@ -411,11 +423,12 @@ impl Draining {
 
     /// Makes the report and ends the drain; false if somebody has come who wants to wait for more.
     fn finish(&self, leftovers: Vec<Cow<'static, str>>) -> bool {
-        let mut state = self.state();
+        // Looked at under the lock that everybody joins under: who comes before it is waited for, who comes after it
+        // begins a drain of his own.
+        let state = self.state();
         if !self.may_end(&state, self.registry.live()) {
             return false;
         }
-        state.over = true;
         // Nobody else sets it.
         let _ = self.report.set(self.report(leftovers));
         drop(state);
@@ -455,10 +468,10 @@ impl Draining {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::background::registry::Bounds;
+    use crate::background::{registry::Bounds, report::Hook};
 
     fn registry() -> Arc<Registry> {
-        Arc::new(Registry::new(Bounds { limit: 1, queue: 1, live: 1, history: 1 }))
+        Arc::new(Registry::new(Bounds { limit: 1, queue: 1, live: 1, history: 1 }, Hook::default()))
     }
 
     const LIMITS: Drain = Drain { wait: Duration::from_secs(5), cancel: Duration::from_secs(2) };

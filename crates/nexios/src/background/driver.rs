@@ -24,18 +24,16 @@ use crate::{CancelReason, CancelScope, log, punctual::poll_punctual};
 
 use super::{
     current,
+    exit::{Exit, contain},
+    failure::BackgroundFailure,
     info::TaskState,
-    outcome::{BackgroundFailure, Outcome, contain},
     record::{Next, Record},
-    registry::Registry,
-    report::{self, Hook},
+    registry::{Registry, Shown},
+    report,
 };
 
 /// How long a task may go on after it was asked to end before it is reported as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
-
-/// The work of a task, ready to be polled.
-pub(super) type Work<T> = Pin<Box<dyn Future<Output = Outcome<T>> + Send>>;
 
 pin_project! {
     pub(super) struct Driver<W> {
@@ -46,16 +44,14 @@ pin_project! {
         span: Option<Box<Span>>,
         // Runs from the first poll after the task was asked to end.
         stuck: Option<Pin<Box<Sleep>>>,
-        // Whether the record has a waker of ours.
-        watches: bool,
         // Records the end.
-        end: End,
+        end: EndGuard,
     }
 
     impl<W> PinnedDrop for Driver<W> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let Some(text) = drop_work(this.work, &this.end.record, this.span) {
+            if let Err(text) = drop_work(this.work, &this.end.record, this.span) {
                 this.end.settle(TaskState::Panicked, Some(text));
             }
             if let Some(span) = this.span.take() {
@@ -66,15 +62,15 @@ pin_project! {
 }
 
 impl<W> Driver<W> {
-    pub(super) fn new(end: End, span: Span, work: W) -> Self {
-        // Most are disabled, and then they only make the task larger.
-        let span = (!span.is_disabled()).then(|| Box::new(span));
-        Self { work: Some(work), span, stuck: None, watches: false, end }
+    pub(super) fn new(end: EndGuard, span: Option<Span>, work: W) -> Self {
+        // Most have none, and then it should not make the task larger.
+        Self { work: Some(work), span: span.map(Box::new), stuck: None, end }
     }
 }
 
 /// Calls `f` in the scope and the span of a task; a panic becomes its text.
 fn inside<R>(record: &Arc<Record>, span: &Option<Box<Span>>, f: impl FnOnce() -> R) -> Result<R, String> {
+    // The panic is caught innermost: neither the scope nor the number of the task may stay current on this thread.
     let call =
         || current::enter(record.id, || CancelScope::on_demand(record.clone(), None).enter(|| contain(f)));
     match span {
@@ -83,45 +79,46 @@ fn inside<R>(record: &Arc<Record>, span: &Option<Box<Span>>, f: impl FnOnce() ->
     }
 }
 
-/// Drops the work; the text of the panic if its destructor panics.
+/// Drops the work, if it is still there; the text of the panic if its destructor panics.
 fn drop_work<W>(
     mut work: Pin<&mut Option<W>>,
     record: &Arc<Record>,
     span: &Option<Box<Span>>,
-) -> Option<String> {
+) -> Result<(), String> {
     if work.is_none() {
-        return None;
+        return Ok(());
     }
-    inside(record, span, move || work.set(None)).err()
+    // As its polls: a destructor may look for its scope, start a drain or write to the log.
+    inside(record, span, move || work.set(None))
 }
 
-impl<T, W: Future<Output = Outcome<T>>> Driver<W> {
+impl<T, W: Future<Output = Exit<T>>> Driver<W> {
     /// Records how the work ended, after dropping what is left of it.
-    fn finish(self: Pin<&mut Self>, outcome: Outcome<T>) -> Result<T, BackgroundFailure> {
+    fn finish(self: Pin<&mut Self>, exit: Exit<T>) -> Result<T, BackgroundFailure> {
         let this = self.project();
-        let outcome = match drop_work(this.work, &this.end.record, this.span) {
-            Some(text) => Outcome::Panicked(text),
-            None => outcome,
-        };
-        if *this.watches {
-            this.end.record.unwatch();
-        }
+        // First: whoever sees the end may count on what the work held to be free.
+        let dropped = drop_work(this.work, &this.end.record, this.span);
+        let exit = dropped.map_or_else(Exit::Panicked, |()| exit);
+        // The record may be kept for long, and a waker keeps the memory of this future.
+        this.end.record.unwatch();
         let cancelled = this.end.record.is_cancelled();
-        let (state, error, value) = match outcome {
-            Outcome::Completed(value) => (TaskState::Completed, None, Some(value)),
+        let (state, error, value) = match exit {
+            Exit::Completed(value) => (TaskState::Completed, None, Some(value)),
             // What the cancellation itself brought about is no failure.
-            Outcome::Failed(..) if cancelled => (TaskState::Cancelled, None, None),
-            Outcome::Failed(value, text) => (TaskState::Failed, Some(text), Some(value)),
-            Outcome::Panicked(text) => (TaskState::Panicked, Some(text), None),
-            Outcome::TimedOut => (TaskState::TimedOut, None, None),
-            Outcome::Cancelled => (TaskState::Cancelled, None, None),
+            Exit::Failed(..) if cancelled => (TaskState::Cancelled, None, None),
+            Exit::Failed(value, text) => (TaskState::Failed, Some(text), Some(value)),
+            Exit::Panicked(text) => (TaskState::Panicked, Some(text), None),
+            Exit::TimedOut => (TaskState::TimedOut, None, None),
+            Exit::Cancelled => (TaskState::Cancelled, None, None),
         };
+        // In the span, as a failure writes to the log.
         let settled = match this.span {
             Some(span) => log::inside(span, || this.end.settle(state, error)),
             None => this.end.settle(state, error),
         };
         match value {
             Some(value) if settled == state => Ok(value),
+            // A drain has given up on the task, and has reported that: the value comes too late.
             _ => Err(BackgroundFailure::of(settled)),
         }
     }
@@ -144,42 +141,42 @@ impl<T, W: Future<Output = Outcome<T>>> Driver<W> {
     }
 }
 
-impl<T, W: Future<Output = Outcome<T>>> Future for Driver<W> {
+impl<T, W: Future<Output = Exit<T>>> Future for Driver<W> {
     type Output = Result<T, BackgroundFailure>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let this = self.as_mut().project();
+            let mut this = self.as_mut().project();
             let next = this.end.record.next();
             match next {
                 Next::Wait => {}
-                Next::Drop => return Poll::Ready(self.finish(Outcome::Cancelled)),
+                Next::Drop => return Poll::Ready(self.finish(Exit::Cancelled)),
                 Next::Poll | Next::PollAsked => {
-                    let mut work = this.work;
-                    let poll = || match work.as_mut().as_pin_mut()?.poll(context) {
+                    let poll = || match this.work.as_mut().as_pin_mut()?.poll(context) {
                         Poll::Pending => Some(Poll::Pending),
-                        Poll::Ready(outcome) => {
-                            work.set(None);
-                            Some(Poll::Ready(outcome))
+                        Poll::Ready(exit) => {
+                            // Here, where its scope is current and a panic of its destructor is caught.
+                            this.work.set(None);
+                            Some(Poll::Ready(exit))
                         }
                     };
                     match inside(&this.end.record, this.span, poll) {
                         Ok(Some(Poll::Pending)) => {}
-                        Ok(Some(Poll::Ready(outcome))) => return Poll::Ready(self.finish(outcome)),
-                        Err(text) => return Poll::Ready(self.finish(Outcome::Panicked(text))),
+                        Ok(Some(Poll::Ready(exit))) => return Poll::Ready(self.finish(exit)),
+                        Err(text) => return Poll::Ready(self.finish(Exit::Panicked(text))),
                         // Polled after its end, which tokio does not do.
-                        Ok(None) => return Poll::Ready(self.finish(Outcome::Cancelled)),
+                        Ok(None) => return Poll::Ready(self.finish(Exit::Cancelled)),
                     }
                     if next == Next::PollAsked {
                         self.as_mut().watch_stuck(context);
                     }
                 }
             }
-            let this = self.as_mut().project();
-            *this.watches = true;
-            this.end.record.watch(context.waker());
-            // An order given before the waker was there has woken nobody.
-            if this.end.record.next() == next {
+            let record = &self.end.record;
+            record.watch(context.waker());
+            // An order given before the waker was there has woken nobody. The same one is no news: the work has been
+            // polled since, with this waker.
+            if record.next() == next {
                 return Poll::Pending;
             }
         }
@@ -187,34 +184,33 @@ impl<T, W: Future<Output = Outcome<T>>> Future for Driver<W> {
 }
 
 /// Records the end of a task exactly once; dropping it is the end of a task that was cut off.
-pub(super) struct End {
+pub(super) struct EndGuard {
     pub(super) registry: Arc<Registry>,
-    /// Told if it is a failure.
-    pub(super) hook: Arc<Hook>,
     pub(super) record: Arc<Record>,
     /// Whether the end was recorded through this, and not by a drain.
     settled: bool,
 }
 
-impl End {
-    pub(super) fn new(registry: Arc<Registry>, hook: Arc<Hook>, record: Arc<Record>) -> Self {
-        Self { registry, hook, record, settled: false }
+impl EndGuard {
+    pub(super) fn new(registry: Arc<Registry>, record: Arc<Record>) -> Self {
+        Self { registry, record, settled: false }
     }
 
     /// Records `state`, and reports it if it is a failure; returns the state that counts.
     fn settle(&mut self, state: TaskState, error: Option<String>) -> TaskState {
-        let failure = match self.registry.settle(&self.record, state, error) {
-            Ok(failure) => failure,
-            Err(earlier) => return earlier,
-        };
+        if let Err(earlier) = self.registry.settle(&self.record, state, error) {
+            return earlier;
+        }
+        // Before the hook, which may panic in a way that ends this: nothing is counted twice.
         self.settled = true;
-        self.record.fire_at_end(match state {
+        self.record.fire(match state {
             TaskState::TimedOut => CancelReason::Deadline,
             TaskState::Cancelled | TaskState::Abandoned => CancelReason::OwnerDropped,
             _ => CancelReason::Finished,
         });
-        if let Some(info) = failure {
-            report::failure(&self.hook, &info);
+        if state.is_failure() {
+            let info = self.registry.info(Shown::Live(self.record.clone()));
+            report::failure(&self.registry.hook, &info);
             self.registry.gone();
         } else if self.record.is_stuck() {
             report::unstuck(&self.record);
@@ -223,13 +219,14 @@ impl End {
     }
 }
 
-impl Drop for End {
+impl Drop for EndGuard {
     fn drop(&mut self) {
         if self.settled {
             return;
         }
         self.record.unwatch();
         if self.record.state().is_final() {
+            // A drain has ended it, and has waited for this moment.
             self.registry.gone();
         } else if self.record.is_cancelled() || self.record.state() == TaskState::Queued {
             self.settle(TaskState::Cancelled, None);
@@ -248,7 +245,7 @@ mod tests {
         task::{Context, Poll, Wake, Waker},
     };
 
-    use super::super::{Background, record::OnCancel};
+    use super::super::{record::OnCancel, registry::Bounds, report::Hook};
     use super::*;
 
     struct Count;
@@ -260,16 +257,17 @@ mod tests {
     /// A waker keeps a task of the runtime in memory; the history would keep a thousand of them.
     #[test]
     fn a_finished_task_keeps_no_waker() {
-        let Background { registry, hook, .. } = Background::new();
+        let bounds = Bounds { limit: 1, queue: 0, live: 1, history: 1 };
+        let registry = Arc::new(Registry::new(bounds, Hook::default()));
         for dropped_early in [false, true] {
             let record = registry.admit("task".into(), None, OnCancel::Drop).expect("there is room");
-            let end = End::new(registry.clone(), hook.clone(), record);
+            let end = EndGuard::new(registry.clone(), record);
             let mut polls = 0;
             let work = std::future::poll_fn(move |_| {
                 polls += 1;
-                if polls == 1 { Poll::Pending } else { Poll::Ready(Outcome::Completed(())) }
+                if polls == 1 { Poll::Pending } else { Poll::Ready(Exit::Completed(())) }
             });
-            let mut driver = Box::pin(Driver::new(end, Span::none(), work));
+            let mut driver = Box::pin(Driver::new(end, None, work));
             let count = Arc::new(Count);
             let waker = Waker::from(count.clone());
             assert!(driver.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());

@@ -1,18 +1,19 @@
-//! What is known about one task, shared by its handle, its context, its driver and the registry.
+//! One live task: what its handle, its context, its driver and the registry share. It ends with the last of them; what
+//! is remembered of it afterwards is a copy.
 //!
 //! # Invariants
 //!
 //! 1. The state is written under the registry's lock only, and never again once it is final.
-//! 2. An order only grows: none, ask, drop. Whoever raises it wakes the driver afterwards.
+//! 2. A cancellation is never taken back. Whoever brings it wakes the driver afterwards.
 //! 3. The token, made when somebody first asks for it, has fired once a cancel reason is kept, whichever
-//!    of the two came first: both steps pass through the lock of `details`.
+//!    of the two came first: both steps pass through the lock of `known`.
 //! 4. No waker is called, and nothing of the user's is dropped, under that lock.
 
 use std::{
     borrow::Cow,
     fmt,
     sync::{Arc, OnceLock, PoisonError},
-    time::Duration,
+    task::Waker,
 };
 
 use futures_util::task::AtomicWaker;
@@ -23,17 +24,15 @@ use crate::{
     cancel::TokenSource,
     sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
 };
 
 use super::{
+    facts::{Ended, Facts, shortened},
     info::{TaskId, TaskInfo, TaskState},
     wall_clock::TimeOfDay,
 };
-
-/// Longest message or error text kept, in bytes; the rest is cut off.
-const LONGEST_TEXT: usize = 4_096;
 
 /// What a cancellation does to a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +42,6 @@ pub(super) enum OnCancel {
     /// Its token fires, and it ends by itself.
     Ask,
 }
-
-/// What the driver is told to do, in the order of severity.
-const NO_ORDER: u8 = 0;
-const ASK: u8 = 1;
-const DROP: u8 = 2;
 
 /// What the driver has to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,10 +56,7 @@ pub(super) enum Next {
     Drop,
 }
 
-/// Stands in `Record::waited` for a task that has no slot yet.
-const STILL_WAITING: u64 = u64::MAX;
-
-/// One task, from its admission until it is forgotten and nobody holds its handle.
+/// One task, from its admission until nobody holds it.
 pub(super) struct Record {
     /// Unique in the process, in the order of admission.
     pub(super) id: TaskId,
@@ -77,78 +68,54 @@ pub(super) struct Record {
     on_cancel: OnCancel,
     /// The `TaskState` as a byte.
     state: AtomicU8,
-    /// `NO_ORDER`, `ASK` or `DROP`.
-    order: AtomicU8,
+    /// Set once it is cancelled, after the reason was kept.
+    cancelled: AtomicBool,
     /// Set once somebody has reported that the task ignores its cancellation.
     stuck: AtomicBool,
-    /// Wakes the driver for a slot or an order.
+    /// Wakes the driver for a slot or a cancellation.
     driver: AtomicWaker,
-    /// When it was admitted, on tokio's clock.
-    admitted: Instant,
-    /// For how long it then waited for its slot, in nanoseconds; `STILL_WAITING` while it does. Written under
-    /// the registry's lock.
-    waited: AtomicU64,
-    /// For how long it then ran, in nanoseconds; written before the final state is.
-    ran: AtomicU64,
     /// Made when first asked for: most tasks never need one.
     token: OnceLock<CancelToken>,
-    /// What changes while it runs.
-    details: Mutex<Details>,
+    /// What changes while it lives.
+    known: Mutex<Known>,
 }
 
-struct Details {
-    /// Units of work done, as the task says.
-    done: u64,
-    /// Units of work in all, as the task says.
-    total: u64,
-    /// The current attempt, from 1.
-    attempt: u32,
-    /// The last message of the task.
-    message: Option<String>,
-    /// The text of the last error or panic.
-    error: Option<String>,
+struct Known {
+    facts: Facts,
     /// Why the task was cancelled; the first reason stays.
-    cancelled: Option<CancelReason>,
-}
-
-impl Default for Details {
-    fn default() -> Self {
-        Self { done: 0, total: 0, attempt: 1, message: None, error: None, cancelled: None }
-    }
+    reason: Option<CancelReason>,
 }
 
 impl Record {
-    /// A task with a new number that waits for its slot.
+    /// A task with a new number, which waits for its slot unless it has `began`.
     pub(super) fn new(
         name: Cow<'static, str>,
         key: Option<Arc<str>>,
         on_cancel: OnCancel,
-        admitted: Instant,
+        began: Option<Instant>,
     ) -> Self {
+        let state = if began.is_some() { TaskState::Running } else { TaskState::Queued };
         Self {
             id: TaskId::next(),
             name,
             key,
             on_cancel,
-            state: AtomicU8::new(TaskState::Queued as u8),
-            order: AtomicU8::new(NO_ORDER),
+            state: AtomicU8::new(state as u8),
+            cancelled: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
             driver: AtomicWaker::new(),
-            admitted,
-            waited: AtomicU64::new(STILL_WAITING),
-            ran: AtomicU64::new(0),
             token: OnceLock::new(),
-            details: Mutex::new(Details::default()),
+            known: Mutex::new(Known { facts: Facts::new(began), reason: None }),
         }
     }
 
-    fn details(&self) -> MutexGuard<'_, Details> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         // Only plain fields change under this lock; a poisoned one is still whole.
-        self.details.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn state(&self) -> TaskState {
-        // Acquire pairs with the release in `set_state`: who sees a final state sees the error kept before.
+        // Acquire pairs with the release in `set_state`: who sees a final state sees the facts written before.
         TaskState::from_byte(self.state.load(Ordering::Acquire))
     }
 
@@ -158,65 +125,42 @@ impl Record {
         self.state.store(state as u8, Ordering::Release);
     }
 
-    /// Gives the task a slot right at its admission; the caller holds the registry's lock.
-    pub(super) fn set_running(&self) {
-        // Relaxed: the state publishes it.
-        self.waited.store(0, Ordering::Relaxed);
-        self.set_state(TaskState::Running);
-    }
-
     /// Gives the task, which has waited, its slot; the caller holds the registry's lock.
-    pub(super) fn set_promoted(&self) {
-        // Relaxed: the state publishes it.
-        self.waited.store(nanos(self.admitted.elapsed()), Ordering::Relaxed);
+    pub(super) fn begin(&self) {
+        self.known().facts.began = Some(Instant::now());
         self.set_state(TaskState::Running);
     }
 
-    /// Writes the final state; the caller holds the registry's lock.
-    pub(super) fn set_ended(&self, state: TaskState, elapsed: Duration) {
-        // Relaxed: the state publishes it.
-        self.ran.store(nanos(elapsed), Ordering::Relaxed);
+    /// Writes the final state; the caller holds the registry's lock. What is to be remembered is returned.
+    pub(super) fn end(&self, state: TaskState, error: Option<String>, now: Instant) -> Ended {
+        let mut known = self.known();
+        known.facts.end(now);
+        if error.is_some() {
+            known.facts.told().error = error;
+        }
+        let facts = known.facts.clone();
+        drop(known);
+        // After the facts: who sees that it has ended finds them whole.
         self.set_state(state);
-    }
-
-    /// When it got its slot.
-    fn began(&self) -> Option<Instant> {
-        // Relaxed: who sees it running sees this, and nobody else needs to.
-        match self.waited.load(Ordering::Relaxed) {
-            STILL_WAITING => None,
-            waited => Some(self.admitted + Duration::from_nanos(waited)),
-        }
-    }
-
-    /// How long the task has been running, or ran.
-    pub(super) fn elapsed(&self) -> Duration {
-        if self.state().is_final() {
-            // Relaxed: published by the final state.
-            return Duration::from_nanos(self.ran.load(Ordering::Relaxed));
-        }
-        // Relaxed: see `began`.
-        match self.waited.load(Ordering::Relaxed) {
-            STILL_WAITING => Duration::ZERO,
-            waited => self.admitted.elapsed().saturating_sub(Duration::from_nanos(waited)),
-        }
+        Ended { id: self.id, name: self.name.clone(), state, facts }
     }
 
     /// What the driver has to do now.
     pub(super) fn next(&self) -> Next {
-        let state = self.state();
-        // Acquire pairs with the release in `raise`: who sees an order sees the reason kept before it.
-        let order = self.order.load(Ordering::Acquire);
-        match (state, order) {
-            (TaskState::Queued, NO_ORDER) => Next::Wait,
-            (TaskState::Queued, _) => Next::Drop,
-            (state, order) if state.is_final() || order == DROP => Next::Drop,
-            (_, ASK) => Next::PollAsked,
-            _ => Next::Poll,
+        match (self.state(), self.has_reason()) {
+            (TaskState::Queued, false) => Next::Wait,
+            // Never polled, so there is nobody to be asked.
+            (TaskState::Queued, true) => Next::Drop,
+            // A drain has ended it: nobody will look at what it would still return.
+            (state, _) if state.is_final() => Next::Drop,
+            (_, false) => Next::Poll,
+            (_, true) if self.is_asked() => Next::PollAsked,
+            (_, true) => Next::Drop,
         }
     }
 
-    /// Lets `waker` be woken by the next slot or order.
-    pub(super) fn watch(&self, waker: &std::task::Waker) {
+    /// Lets `waker` be woken by the next slot or cancellation.
+    pub(super) fn watch(&self, waker: &Waker) {
         self.driver.register(waker);
     }
 
@@ -232,47 +176,39 @@ impl Record {
 
     /// Cancels the task for `reason`; false if it had ended or was cancelled before.
     pub(super) fn cancel(&self, reason: CancelReason) -> bool {
-        if self.state().is_final() || !self.keep_reason(reason) {
+        if self.state().is_final() {
             return false;
         }
-        self.raise(if self.on_cancel == OnCancel::Drop { DROP } else { ASK });
-        self.fire();
+        let mut known = self.known();
+        if known.reason.is_some() {
+            return false;
+        }
+        known.reason = Some(reason);
+        drop(known);
+        // Release: who sees it sees the reason.
+        self.cancelled.store(true, Ordering::Release);
+        // Looked for after the reason was kept: a token that is made later finds it and fires itself.
+        self.fire(reason);
+        // Last: the driver looks at what it is woken for, once.
         self.wake();
         true
     }
 
-    fn raise(&self, order: u8) {
-        // AcqRel: the reason was kept before, see `next`.
-        self.order.fetch_max(order, Ordering::AcqRel);
-    }
-
-    fn keep_reason(&self, reason: CancelReason) -> bool {
-        let mut details = self.details();
-        let first = details.cancelled.is_none();
-        details.cancelled.get_or_insert(reason);
-        first
-    }
-
-    /// Fires the token, if there is one, with the reason that was kept.
-    fn fire(&self) {
-        let reason = self.details().cancelled;
-        if let (Some(token), Some(reason)) = (self.token.get(), reason) {
-            token.cancel(reason);
-        }
-    }
-
-    /// Tells whoever still holds the token that the task has ended.
-    pub(super) fn fire_at_end(&self, reason: CancelReason) {
+    /// Fires the token, if there is one; an end fires it as well, for whoever still holds it.
+    pub(super) fn fire(&self, reason: CancelReason) {
         if let Some(token) = self.token.get() {
             token.cancel(reason);
         }
     }
 
-    /// Whether the task was asked to end.
+    fn has_reason(&self) -> bool {
+        // Acquire: see `cancel`.
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Whether the task was asked to end, also by somebody who has fired its token.
     pub(super) fn is_cancelled(&self) -> bool {
-        // Acquire: see `next`.
-        self.order.load(Ordering::Acquire) != NO_ORDER
-            || self.token.get().is_some_and(CancelToken::is_cancelled)
+        self.has_reason() || self.token.get().is_some_and(CancelToken::is_cancelled)
     }
 
     /// Whether a cancellation leaves the end to the task itself.
@@ -294,43 +230,37 @@ impl Record {
 
     pub(super) fn set_progress(&self, done: u64, total: u64) {
         if !self.state().is_final() {
-            let mut details = self.details();
-            (details.done, details.total) = (done, total);
+            let mut known = self.known();
+            let told = known.facts.told();
+            (told.done, told.total) = (done, total);
         }
     }
 
     pub(super) fn set_message(&self, message: String) {
         if !self.state().is_final() {
-            let old = self.details().message.replace(shortened(message));
+            // Cut before the lock is taken; the old one is dropped after it.
+            let message = shortened(message);
+            let old = self.known().facts.told().message.replace(message);
             drop(old);
         }
     }
 
     pub(super) fn set_error(&self, error: String) {
-        let old = self.details().error.replace(shortened(error));
+        let error = shortened(error);
+        let old = self.known().facts.told().error.replace(error);
         drop(old);
     }
 
     pub(super) fn set_attempt(&self, attempt: u32) {
-        self.details().attempt = attempt;
+        self.known().facts.told().attempt = attempt;
     }
 
     /// A copy for people to look at.
     pub(super) fn info(&self, day: &TimeOfDay) -> TaskInfo {
-        let (elapsed, started) = (self.elapsed(), self.began().map(|began| day.at(began)));
-        let details = self.details();
-        TaskInfo {
-            id: self.id,
-            name: self.name.clone(),
-            state: self.state(),
-            done: details.done,
-            total: details.total,
-            message: details.message.clone(),
-            attempt: details.attempt,
-            started,
-            elapsed,
-            error: details.error.clone(),
-        }
+        // The state first: facts may be newer than it, and an end's are whole once it is seen.
+        let state = self.state();
+        let facts = self.known().facts.clone();
+        facts.info(self.id, self.name.clone(), state, day)
     }
 }
 
@@ -339,10 +269,10 @@ impl TokenSource for Record {
         if let Some(token) = self.token.get() {
             return token.clone();
         }
-        let (token, reason) = {
-            let details = self.details();
-            (self.token.get_or_init(CancelToken::new).clone(), details.cancelled)
-        };
+        let known = self.known();
+        let (token, reason) = (self.token.get_or_init(CancelToken::new).clone(), known.reason);
+        drop(known);
+        // Outside the lock, as it wakes those who wait for the token.
         if let Some(reason) = reason {
             token.cancel(reason);
         }
@@ -358,21 +288,4 @@ impl fmt::Debug for Record {
             .field("state", &self.state())
             .finish_non_exhaustive()
     }
-}
-
-/// Enough for 584 years.
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(STILL_WAITING - 1)
-}
-
-fn shortened(mut text: String) -> String {
-    if text.len() > LONGEST_TEXT {
-        let longest = LONGEST_TEXT - '…'.len_utf8();
-        let cut = (0..=longest).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        text.truncate(cut);
-        text.push('…');
-    }
-    // What was cut off, or only reserved, is kept in memory otherwise.
-    text.shrink_to_fit();
-    text
 }

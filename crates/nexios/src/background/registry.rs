@@ -2,22 +2,20 @@
 //!
 //! # Invariants
 //!
-//! 1. `shown` holds the live tasks and those of `finished`, and no others; a live one is either counted in
-//!    `running` or in `waiting`.
+//! 1. `shown` holds the live tasks and those of `finished`, and no others; live ones that have no slot are in `waiting`.
 //! 2. A task waits only while all slots are taken, and starts in the order of its number.
 //! 3. A final state is written once, together with the freed slot and key, under one lock: who sees the
-//!    one sees the other.
+//!    one sees the other. In the same step a copy takes the record's place in `shown`, so a list shows it once.
 //! 4. `finished` holds the tasks that ended last, oldest first; what falls out is forgotten.
 //! 5. Once `closed` nothing is admitted, for good.
 //! 6. No waker and no code of the user's runs under the lock, and nothing of the user's is dropped under it.
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     fmt,
-    hash::{BuildHasherDefault, Hasher},
+    hash::BuildHasherDefault,
     sync::{Arc, PoisonError},
-    time::Duration,
 };
 
 use tokio::{
@@ -31,10 +29,14 @@ use crate::{
 };
 
 use super::{
+    facts::{Ended, shortened},
     info::{BackgroundStats, TaskId, TaskInfo, TaskState},
+    numbers::Spread,
     record::{OnCancel, Record},
+    refusal::Refusal,
+    report::Hook,
     runtime,
-    wall_clock::WallClock,
+    wall_clock::{TimeOfDay, WallClock},
 };
 
 /// How many tasks there may be.
@@ -50,17 +52,11 @@ pub(super) struct Bounds {
     pub(super) history: usize,
 }
 
-/// Why a task was not admitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    Full,
-    ShuttingDown,
-    Duplicate,
-}
-
 /// The tasks of one [`Background`](crate::Background).
 pub(super) struct Registry {
     bounds: Bounds,
+    /// Told about failures; not by the registry itself.
+    pub(super) hook: Hook,
     /// To tell when tasks began.
     clock: WallClock,
     /// Everything that changes together.
@@ -73,12 +69,10 @@ pub(super) struct Registry {
 
 struct Tasks {
     /// Live tasks and finished ones, by number.
-    shown: HashMap<TaskId, Arc<Record>, BuildHasherDefault<TaskIdHasher>>,
-    /// Tasks without a slot, by number; the first starts next.
-    waiting: BTreeMap<TaskId, Arc<Record>>,
-    /// How many tasks hold a slot.
-    running: usize,
-    /// The numbers of finished tasks in the order of their ends.
+    shown: HashMap<TaskId, Shown, BuildHasherDefault<Spread>>,
+    /// Live ones without a slot; the first starts next.
+    waiting: BTreeSet<TaskId>,
+    /// Finished ones, in the order of their ends.
     finished: VecDeque<TaskId>,
     /// The keys of live tasks.
     keys: HashSet<Arc<str>>,
@@ -90,21 +84,38 @@ struct Tasks {
     ending: usize,
 }
 
+/// A task as a list shows it. Of one that has ended nothing is held in memory but that.
+#[derive(Clone)]
+pub(super) enum Shown {
+    Live(Arc<Record>),
+    Ended(Ended),
+}
+
+impl Shown {
+    fn info(self, day: &TimeOfDay) -> TaskInfo {
+        match self {
+            Self::Live(record) => record.info(day),
+            Self::Ended(ended) => ended.info(day),
+        }
+    }
+}
+
 impl Registry {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: Bounds, hook: Hook) -> Self {
+        let tasks = Tasks {
+            shown: HashMap::default(),
+            waiting: BTreeSet::new(),
+            finished: VecDeque::new(),
+            keys: HashSet::new(),
+            totals: BackgroundStats::default(),
+            closed: false,
+            ending: 0,
+        };
         Self {
             bounds,
+            hook,
             clock: WallClock::system(),
-            tasks: Mutex::new(Tasks {
-                shown: HashMap::default(),
-                waiting: BTreeMap::new(),
-                running: 0,
-                finished: VecDeque::new(),
-                keys: HashSet::new(),
-                totals: BackgroundStats::default(),
-                closed: false,
-                ending: 0,
-            }),
+            tasks: Mutex::new(tasks),
             closing: CancelToken::new(),
             changed: Notify::new(),
         }
@@ -124,7 +135,7 @@ impl Registry {
     ) -> Result<Arc<Record>, (Refusal, Cow<'static, str>)> {
         let now = Instant::now();
         let mut tasks = self.lock();
-        let starts = tasks.running < self.bounds.limit;
+        let starts = tasks.running() < self.bounds.limit;
         let refusal = if tasks.closed {
             Refusal::ShuttingDown
         } else if key.as_ref().is_some_and(|key| tasks.keys.contains(key)) {
@@ -132,17 +143,15 @@ impl Registry {
         } else if tasks.live() >= self.bounds.live || !starts && tasks.waiting.len() >= self.bounds.queue {
             Refusal::Full
         } else {
-            if let Some(key) = &key {
+            // It gets its number under the lock, so that numbers tell the order of the admissions.
+            let record = Arc::new(Record::new(name, key, on_cancel, starts.then_some(now)));
+            if let Some(key) = &record.key {
                 tasks.keys.insert(key.clone());
             }
-            let record = Arc::new(Record::new(name, key, on_cancel, now));
-            if starts {
-                record.set_running();
-                tasks.running += 1;
-            } else {
-                tasks.waiting.insert(record.id, record.clone());
+            if !starts {
+                tasks.waiting.insert(record.id);
             }
-            tasks.shown.insert(record.id, record.clone());
+            tasks.shown.insert(record.id, Shown::Live(record.clone()));
             return Ok(record);
         };
         tasks.totals.refused += 1;
@@ -151,27 +160,24 @@ impl Registry {
 
     /// Ends a task in `state`; a task that has ended before keeps the state it ended in, which is the error.
     ///
-    /// A failure comes back as it has to be reported; [`gone`](Self::gone) must follow.
+    /// After a failure, [`gone`](Self::gone) must follow once it is reported.
     pub(super) fn settle(
         &self,
-        record: &Arc<Record>,
+        record: &Record,
         state: TaskState,
         error: Option<String>,
-    ) -> Result<Option<TaskInfo>, TaskState> {
-        let elapsed = record.elapsed();
+    ) -> Result<(), TaskState> {
+        let (now, error) = (Instant::now(), error.map(shortened));
         let mut tasks = self.lock();
+        // Looked at under the lock: a drain may give up on the task at the same moment, and one of the two counts.
         if record.state().is_final() {
             return Err(record.state());
         }
-        if let Some(error) = error {
-            record.set_error(error);
-        }
-        let mut failure = None;
         if state.is_failure() {
+            // In one step with the end: a drain that sees it must wait for the hook.
             tasks.ending += 1;
-            failure = Some(TaskInfo { state, elapsed, ..self.info(record) });
         }
-        let forgotten = tasks.end(record, state, elapsed, self.bounds.history);
+        let forgotten = tasks.end(record, state, error, now, self.bounds.history);
         let promoted = tasks.promote(self.bounds.limit);
         let closed = tasks.closed;
         drop(tasks);
@@ -182,27 +188,25 @@ impl Registry {
         if closed {
             self.tell();
         }
-        Ok(failure)
+        Ok(())
     }
 
     /// Marks a live task as waiting for its next attempt, or as running it.
     pub(super) fn set_retrying(&self, record: &Record, retrying: bool) {
         let tasks = self.lock();
+        // A drain may have ended it.
         if !record.state().is_final() {
             record.set_state(if retrying { TaskState::Retrying } else { TaskState::Running });
         }
         drop(tasks);
     }
 
-    /// Counts a panic that ended one run of a scheduled task, not the task. It comes back as it has to be
-    /// reported; [`gone`](Self::gone) must follow.
-    pub(super) fn panicked_run(&self, record: &Record, error: String) -> TaskInfo {
+    /// Counts a panic that ended one run of a scheduled task, not the task. [`gone`](Self::gone) must follow once it is
+    /// reported.
+    pub(super) fn count_panicked_run(&self) {
         let mut tasks = self.lock();
-        record.set_error(error);
         tasks.totals.panicked += 1;
         tasks.ending += 1;
-        drop(tasks);
-        TaskInfo { state: TaskState::Panicked, ..self.info(record) }
     }
 
     /// Says that the hook of a failure has returned, or that the future of a task that a drain had ended is
@@ -215,8 +219,9 @@ impl Registry {
     /// Refuses new tasks from now on, for good; returns the live ones in the order of their numbers.
     pub(super) fn close(&self) -> Vec<Arc<Record>> {
         let mut tasks = self.lock();
+        // In one step with the look: a task is refused, or the drain knows it.
         tasks.closed = true;
-        tasks.live_records()
+        tasks.live_in_order()
     }
 
     /// Ends, in the name of a drain, the live ones of `members` that `choose` picks, and returns them to be woken.
@@ -228,13 +233,15 @@ impl Registry {
         choose: impl Fn(&Arc<Record>) -> bool,
     ) -> Vec<Arc<Record>> {
         let (mut ended, mut forgotten) = (Vec::new(), Vec::new());
+        let now = Instant::now();
         let mut tasks = self.lock();
         for record in members.iter().filter(|record| !record.state().is_final() && choose(record)) {
             let state = match record.state() {
                 TaskState::Queued => TaskState::Cancelled,
                 _ => TaskState::Abandoned,
             };
-            forgotten.extend(tasks.end(record, state, record.elapsed(), self.bounds.history));
+            forgotten.extend(tasks.end(record, state, None, now, self.bounds.history));
+            // Until its driver, which is woken, has dropped the future. Nobody is promoted: the slot is free only then.
             tasks.ending += 1;
             ended.push(record.clone());
         }
@@ -257,7 +264,7 @@ impl Registry {
     /// Live tasks in the order of their numbers, then finished ones, newest first.
     pub(super) fn list(&self) -> Vec<TaskInfo> {
         let tasks = self.lock();
-        let live = tasks.live_records();
+        let live = tasks.live_in_order();
         let finished: Vec<_> =
             tasks.finished.iter().rev().filter_map(|id| tasks.shown.get(id)).cloned().collect();
         drop(tasks);
@@ -265,22 +272,23 @@ impl Registry {
         // What ends meanwhile has ended last.
         let (ended, live): (Vec<_>, Vec<_>) =
             live.iter().map(|record| record.info(&day)).partition(|info| info.state.is_final());
-        live.into_iter().chain(ended).chain(finished.iter().map(|record| record.info(&day))).collect()
+        let finished = finished.into_iter().map(|finished| finished.info(&day));
+        live.into_iter().chain(ended).chain(finished).collect()
     }
 
-    /// A live or a finished task.
-    pub(super) fn record(&self, id: TaskId) -> Option<Arc<Record>> {
+    /// A live task or a finished one.
+    pub(super) fn task(&self, id: TaskId) -> Option<Shown> {
         self.lock().shown.get(&id).cloned()
     }
 
-    /// What is to be seen of `record` now.
-    pub(super) fn info(&self, record: &Record) -> TaskInfo {
-        record.info(&self.clock.look())
+    /// What is to be seen of a task now.
+    pub(super) fn info(&self, task: Shown) -> TaskInfo {
+        task.info(&self.clock.look())
     }
 
     pub(super) fn stats(&self) -> BackgroundStats {
         let tasks = self.lock();
-        BackgroundStats { queued: tasks.waiting.len(), running: tasks.running, ..tasks.totals.clone() }
+        BackgroundStats { queued: tasks.waiting.len(), running: tasks.running(), ..tasks.totals.clone() }
     }
 
     /// Resolves at the first change from now on, polled or not.
@@ -301,51 +309,39 @@ impl Registry {
     }
 }
 
-/// Spreads numbers, which count up and which nobody else chooses, over a table.
-#[derive(Default)]
-struct TaskIdHasher(u64);
-
-impl Hasher for TaskIdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // 2 to the 64, divided by the golden ratio (Knuth, The Art of Computer Programming, 6.4). Turned, as the table
-        // looks at the upper and at the lower bits.
-        self.0 = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 impl Tasks {
     /// How many tasks have not ended.
     fn live(&self) -> usize {
-        self.running + self.waiting.len()
+        self.shown.len() - self.finished.len()
+    }
+
+    /// How many tasks hold a slot.
+    fn running(&self) -> usize {
+        self.live() - self.waiting.len()
     }
 
     /// Frees everything a live task holds, and remembers it; who is forgotten for it is returned, to be dropped
     /// outside the lock.
     fn end(
         &mut self,
-        record: &Arc<Record>,
+        record: &Record,
         state: TaskState,
-        elapsed: Duration,
+        error: Option<String>,
+        now: Instant,
         history: usize,
-    ) -> Option<Arc<Record>> {
+    ) -> Option<Shown> {
         if record.state() == TaskState::Queued {
             self.waiting.remove(&record.id);
-        } else {
-            self.running -= 1;
         }
         if let Some(key) = &record.key {
             self.keys.remove(key);
         }
-        record.set_ended(state, elapsed);
         self.totals.count(state);
+        let ended = record.end(state, error, now);
+        if let Some(shown) = self.shown.get_mut(&record.id) {
+            // The record that was there is not the last one: whoever ends a task holds one.
+            *shown = Shown::Ended(ended);
+        }
         self.finished.push_back(record.id);
         if self.finished.len() <= history {
             return None;
@@ -355,22 +351,25 @@ impl Tasks {
     }
 
     /// The live tasks in the order of their numbers.
-    fn live_records(&self) -> Vec<Arc<Record>> {
-        let mut live: Vec<_> =
-            self.shown.values().filter(|record| !record.state().is_final()).cloned().collect();
+    fn live_in_order(&self) -> Vec<Arc<Record>> {
+        let live = |shown: &Shown| match shown {
+            Shown::Live(record) => Some(record.clone()),
+            Shown::Ended(_) => None,
+        };
+        let mut live: Vec<_> = self.shown.values().filter_map(live).collect();
         live.sort_unstable_by_key(|record| record.id);
         live
     }
 
     /// Gives a free slot to the task that has waited longest; the caller wakes it.
     fn promote(&mut self, limit: usize) -> Option<Arc<Record>> {
-        if self.running >= limit {
+        if self.running() >= limit {
             return None;
         }
-        let (_, record) = self.waiting.pop_first()?;
-        self.running += 1;
-        record.set_promoted();
-        Some(record)
+        let first = self.waiting.pop_first()?;
+        let Some(Shown::Live(record)) = self.shown.get(&first) else { return None };
+        record.begin();
+        Some(record.clone())
     }
 }
 
@@ -379,7 +378,7 @@ impl fmt::Debug for Registry {
         let tasks = self.lock();
         f.debug_struct("Background")
             .field("queued", &tasks.waiting.len())
-            .field("running", &tasks.running)
+            .field("running", &tasks.running())
             .field("finished", &tasks.finished.len())
             .field("closed", &tasks.closed)
             .finish_non_exhaustive()

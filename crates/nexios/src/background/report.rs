@@ -1,15 +1,12 @@
 //! What the log and the hook are told. Every end is told at most once.
 
-use std::{
-    fmt,
-    sync::{Arc, PoisonError},
-};
+use std::sync::{Arc, PoisonError};
 
 use crate::{log, sync::Mutex};
 
 use super::{
+    exit::contain,
     info::{TaskInfo, TaskState},
-    outcome::contain,
     record::Record,
 };
 
@@ -32,12 +29,6 @@ impl Hook {
 
     fn get(&self) -> Option<Function> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl fmt::Debug for Hook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hook(..)")
     }
 }
 

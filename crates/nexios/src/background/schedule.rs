@@ -1,11 +1,17 @@
-//! Tasks that run again and again: one live task for each schedule, which runs the closure itself, so two
-//! runs never overlap.
+//! Tasks that run again and again.
+//!
+//! # Invariants
+//!
+//! 1. A schedule is one live task, which runs the closure itself, so two runs never overlap.
+//! 2. No time comes twice, and none is lost but those that a run takes up.
+//! 3. No run begins once the task is cancelled or a drain has begun.
+//! 4. A panic ends its run only.
 
 use std::{future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt,
-    future::{Either, select},
+    future::{BoxFuture, Either, select},
 };
 #[cfg(feature = "cron")]
 use tokio::time::sleep;
@@ -14,13 +20,14 @@ use tokio::time::{Instant, sleep_until};
 use crate::{cancel::TokenSource, punctual::punctual};
 
 use super::{
-    clock::later,
     context::TaskContext,
-    driver::{End, Work},
-    outcome::{Outcome, panic_text},
+    driver::EndGuard,
+    exit::{Exit, panic_text},
+    info::{TaskInfo, TaskState},
     record::Record,
-    registry::Registry,
-    report::{self, Hook},
+    registry::{Registry, Shown},
+    report,
+    runtime::later,
 };
 #[cfg(feature = "cron")]
 use super::{
@@ -30,19 +37,21 @@ use super::{
 
 /// Runs `closure` every `period`, at whole periods after the first poll; periods that a run takes up are
 /// skipped.
-pub(super) fn every<F, Fut>(end: &End, period: Duration, closure: F) -> Work<()>
+pub(super) fn every<F, Fut>(end: &EndGuard, period: Duration, closure: F) -> BoxFuture<'static, Exit<()>>
 where
     F: FnMut(TaskContext) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
     let mut runs = Runs::new(end, closure);
     Box::pin(async move {
+        // From the first poll: a schedule may have waited for its slot.
         let mut next = later(Instant::now(), period);
         loop {
             if let Some(end) = runs.wait(sleep_until(next)).await {
                 return end;
             }
             runs.start().await;
+            // From the time at which it was due and not from the end of the run, which would drift.
             next = following(next, period, Instant::now());
         }
     })
@@ -50,7 +59,12 @@ where
 
 /// Runs `closure` whenever `clock` shows one of `times`.
 #[cfg(feature = "cron")]
-pub(super) fn cron<F, Fut>(end: &End, clock: WallClock, mut times: Times, closure: F) -> Work<()>
+pub(super) fn cron<F, Fut>(
+    end: &EndGuard,
+    clock: WallClock,
+    mut times: Times,
+    closure: F,
+) -> BoxFuture<'static, Exit<()>>
 where
     F: FnMut(TaskContext) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -58,6 +72,7 @@ where
     let mut runs = Runs::new(end, closure);
     Box::pin(async move {
         loop {
+            // No timer tells of a clock that is set: after each pause, a minute at the most, it is looked at again.
             while let Some(pause) = times.pause(clock.now()) {
                 if let Some(end) = runs.wait(sleep(pause)).await {
                     return end;
@@ -72,6 +87,7 @@ where
             while let Either::Right(_) = select(run.as_mut(), pin!(punctual(sleep(LOOK_AGAIN)))).await {
                 times.skip_until(clock.now());
             }
+            // What came since the last look is taken up by the run as well.
             times.skip_until(clock.now());
         }
     })
@@ -93,7 +109,6 @@ fn following(last: Instant, period: Duration, now: Instant) -> Instant {
 /// The runs of one schedule.
 struct Runs<F> {
     registry: Arc<Registry>,
-    hook: Arc<Hook>,
     record: Arc<Record>,
     closure: F,
     /// The number of the latest run.
@@ -105,20 +120,20 @@ where
     F: FnMut(TaskContext) -> Fut + Send,
     Fut: Future<Output = ()> + Send,
 {
-    fn new(end: &End, closure: F) -> Self {
-        let End { registry, hook, record, .. } = end;
-        Self { registry: registry.clone(), hook: hook.clone(), record: record.clone(), closure, run: 0 }
+    fn new(end: &EndGuard, closure: F) -> Self {
+        Self { registry: end.registry.clone(), record: end.record.clone(), closure, run: 0 }
     }
 
     /// Waits for the time of the next run; the outcome of the task if it ends instead.
-    async fn wait<R>(&mut self, tick: impl Future<Output = R>) -> Option<Outcome<()>> {
+    async fn wait<R>(&mut self, tick: impl Future<Output = R>) -> Option<Exit<()>> {
+        // Before the time: a run that is due as the task is cancelled, or as a drain begins, does not begin.
         let token = self.record.token();
         let cancelled = pin!(token.cancelled());
         let closing = pin!(self.registry.closing().cancelled());
         match select(select(cancelled, closing), pin!(punctual(tick))).await {
-            Either::Left((Either::Left(_), _)) => Some(Outcome::Cancelled),
+            Either::Left((Either::Left(_), _)) => Some(Exit::Cancelled),
             // Between two runs there is nothing to cut off: a shutdown is its proper end.
-            Either::Left((Either::Right(_), _)) => Some(Outcome::Completed(())),
+            Either::Left((Either::Right(_), _)) => Some(Exit::Completed(())),
             Either::Right(_) => None,
         }
     }
@@ -129,10 +144,15 @@ where
         self.record.set_attempt(self.run);
         let context = TaskContext::new(self.record.clone(), self.run);
         let closure = &mut self.closure;
+        // Called within what is caught: the closure may panic before there is a future.
         let work = async move { closure(context).await };
         if let Err(payload) = AssertUnwindSafe(work).catch_unwind().await {
-            let info = self.registry.panicked_run(&self.record, panic_text(payload));
-            report::failure(&self.hook, &info);
+            self.record.set_error(panic_text(payload));
+            // Before the hook: a drain waits until it has returned.
+            self.registry.count_panicked_run();
+            // The run has panicked; the task itself goes on.
+            let task = self.registry.info(Shown::Live(self.record.clone()));
+            report::failure(&self.registry.hook, &TaskInfo { state: TaskState::Panicked, ..task });
             self.registry.gone();
         }
     }
@@ -151,7 +171,7 @@ mod tests {
 
     /// A clock that says it is 10:00:00 in the beginning, until it is set.
     #[derive(Clone)]
-    struct Clock {
+    struct SettableClock {
         reading: Arc<Mutex<Reading>>,
         began: Instant,
         /// The second, as tokio counts, at which each run began.
@@ -160,7 +180,7 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    impl Clock {
+    impl SettableClock {
         fn at_ten() -> Self {
             let day = SystemTime::UNIX_EPOCH + HOUR * 24 * 20_000 + HOUR * 10;
             let reading = Reading { day, steady: std::time::Instant::now() };
@@ -193,7 +213,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_cron_runs_at_its_times_without_drift() {
-        let clock = Clock::at_ten();
+        let clock = SettableClock::at_ten();
         let _task = clock.start(&Background::new(), "*/15 * * * *", Duration::from_secs(100));
         sleep(HOUR * 24 * 7).await;
         let quarters: Vec<_> = (1..=4 * 24 * 7).map(|quarter| quarter * 900).collect();
@@ -202,7 +222,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn runs_of_a_cron_do_not_overlap_and_times_they_take_up_are_skipped() {
-        let clock = Clock::at_ten();
+        let clock = SettableClock::at_ten();
         let _task = clock.start(&Background::new(), "* * * * *", Duration::from_secs(150));
         sleep(Duration::from_secs(599)).await;
         assert_eq!(clock.runs(), [60, 240, 420]);
@@ -211,7 +231,7 @@ mod tests {
     /// Two hours are passed over, at 10:30, and one run is made for both.
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_is_set_forward_brings_one_run_within_a_minute() {
-        let clock = Clock::at_ten();
+        let clock = SettableClock::at_ten();
         let _task = clock.start(&Background::new(), HOURLY, Duration::ZERO);
         sleep(HOUR / 2).await;
         clock.set(|day| day + HOUR * 2);
@@ -224,7 +244,7 @@ mod tests {
     /// At 11:30 it is 10:50 again: 11:00 was there before.
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_is_set_back_a_little_repeats_nothing() {
-        let clock = Clock::at_ten();
+        let clock = SettableClock::at_ten();
         let _task = clock.start(&Background::new(), HOURLY, Duration::ZERO);
         sleep(HOUR * 3 / 2).await;
         assert_eq!(clock.runs(), [3600]);
@@ -236,7 +256,7 @@ mod tests {
     /// At 11:30 it turns out to be 05:50 on the day before.
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_is_corrected_counts_at_once() {
-        let clock = Clock::at_ten();
+        let clock = SettableClock::at_ten();
         let _task = clock.start(&Background::new(), HOURLY, Duration::ZERO);
         sleep(HOUR * 3 / 2).await;
         clock.set(|day| day - HOUR * 24 - Duration::from_secs(340 * 60));
@@ -252,7 +272,7 @@ mod tests {
         total: Duration,
         set: fn(SystemTime) -> SystemTime,
     ) -> Vec<u64> {
-        let clock = Clock::at_ten();
+        let clock = SettableClock::at_ten();
         let _task = clock.start(&Background::new(), schedule, long);
         sleep(HOUR + Duration::from_secs(600)).await;
         clock.set(set);
@@ -270,7 +290,7 @@ mod tests {
             assert_eq!(runs_of(HOURLY, long, HOUR * 3, back).await, [3600, 8400], "a run of {long:?}");
         }
         // At 13:59 it is 12:59 again: 13:00 came during the run.
-        let clock = Clock::at_ten();
+        let clock = SettableClock::at_ten();
         let _task = clock.start(&Background::new(), HOURLY, HOUR * 3 + MINUTE);
         sleep(HOUR * 3 + MINUTE * 59).await;
         clock.set(|day| day - HOUR);
@@ -298,11 +318,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_time_that_comes_as_a_run_ends_is_not_lost() {
-        let clock = Clock::at_ten();
+        let clock = SettableClock::at_ten();
         let _task = clock.start(&Background::new(), "* * * * *", MINUTE);
         sleep(MINUTE * 5 - Duration::from_secs(1)).await;
         assert_eq!(clock.runs(), [60, 120, 180, 240]);
-        let clock = Clock::at_ten();
+        let clock = SettableClock::at_ten();
         let _task = clock.start(&Background::new(), "* * * * *", MINUTE * 2);
         sleep(MINUTE * 8 - Duration::from_secs(1)).await;
         assert_eq!(clock.runs(), [60, 180, 300, 420]);
@@ -311,7 +331,7 @@ mod tests {
     /// Though it is time for the next one.
     #[tokio::test(start_paused = true)]
     async fn no_run_begins_as_one_ends_once_the_schedule_is_cancelled() {
-        let clock = Clock::at_ten();
+        let clock = SettableClock::at_ten();
         let background = Background::new();
         let task = clock.start(&background, "* * * * *", MINUTE);
         sleep(MINUTE + Duration::from_secs(30)).await;
@@ -325,7 +345,7 @@ mod tests {
     async fn the_change_to_summer_time_during_a_run_is_no_correction() {
         let hourly = "0 * * * * Europe/Berlin";
         for day in ["2026-03-28T23:00:00Z", "2026-10-24T22:00:00Z"] {
-            let clock = Clock::at_ten();
+            let clock = SettableClock::at_ten();
             let day: cronexpr::jiff::Timestamp = day.parse().expect("a time");
             clock.set(|_| SystemTime::from(day));
             let _task = clock.start(&Background::new(), hourly, MINUTE * 30);
@@ -337,7 +357,7 @@ mod tests {
     /// Time that tokio's clock lets pass is seen on the clock, a jump is not mistaken for it.
     #[tokio::test(start_paused = true)]
     async fn the_wall_clock_adds_jumps_to_the_time_that_passed() {
-        let clock = Clock::at_ten();
+        let clock = SettableClock::at_ten();
         let reading = clock.reading.clone();
         let wall = WallClock::reading(move || *reading.lock().unwrap_or_else(PoisonError::into_inner));
         let start = wall.now();

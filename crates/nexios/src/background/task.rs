@@ -9,7 +9,7 @@ use std::{
 
 use crate::{CancelReason, punctual::poll_punctual};
 
-use super::{info::TaskId, outcome::BackgroundFailure, record::Record, runtime::JoinHandle};
+use super::{failure::BackgroundFailure, info::TaskId, record::Record, runtime::JoinHandle};
 
 /// The handle of a background task: a future of its value.
 ///
@@ -45,7 +45,7 @@ pub struct BackgroundTask<T> {
     running: Option<(Arc<Record>, Joined<T>)>,
 }
 
-/// How the runtime hands the outcome over.
+/// How the runtime hands the value over.
 type Joined<T> = JoinHandle<Result<T, BackgroundFailure>>;
 
 impl<T> BackgroundTask<T> {

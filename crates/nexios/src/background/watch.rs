@@ -1,6 +1,9 @@
 use std::{fmt, sync::Arc};
 
-use super::{info::TaskInfo, record::Record, registry::Registry};
+use super::{
+    info::TaskInfo,
+    registry::{Registry, Shown},
+};
 
 /// One task to be looked at, also after the history has forgotten it; made by
 /// [`Background::watch`](crate::Background::watch).
@@ -28,18 +31,18 @@ use super::{info::TaskInfo, record::Record, registry::Registry};
 #[derive(Clone)]
 pub struct TaskWatch {
     registry: Arc<Registry>,
-    record: Arc<Record>,
+    task: Shown,
 }
 
 impl TaskWatch {
-    pub(super) fn new(registry: Arc<Registry>, record: Arc<Record>) -> Self {
-        TaskWatch { registry, record }
+    pub(super) fn new(registry: Arc<Registry>, task: Shown) -> Self {
+        TaskWatch { registry, task }
     }
 
     /// The task as it is now, or as it ended.
     #[must_use]
     pub fn info(&self) -> TaskInfo {
-        self.registry.info(&self.record)
+        self.registry.info(self.task.clone())
     }
 }
 

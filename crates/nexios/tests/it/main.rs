@@ -2,6 +2,7 @@
 
 mod background;
 mod cancel;
+mod contributing;
 mod group;
 mod growth;
 mod hedge;

@@ -56,7 +56,7 @@ async fn a_task_that_ignores_its_cancellation_is_logged_as_stuck_once() {
     assert!(task.await.is_err());
 }
 
-/// A record that is used again does not remember that its last task was stuck.
+/// A task is stuck by itself, whatever the one before it was.
 #[tokio::test(start_paused = true)]
 async fn every_stuck_task_is_logged() {
     let (lines, _guard) = Lines::capture();

@@ -1,4 +1,4 @@
-//! What is kept of a task, when its memory is used for another one, and how all of it is listed.
+//! What is kept of a task, and how all of it is listed.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -9,7 +9,7 @@ use nexios::{Background, BackgroundFailure, CancelReason, CancelToken, Drain, Re
 
 use super::{assert_idle, names, seconds, settle};
 
-/// Records of forgotten tasks are used again: nothing of the old task shows in the new one.
+/// Nothing of an old task shows in a new one.
 #[tokio::test(start_paused = true)]
 async fn a_task_begins_as_if_there_had_been_none_before() {
     let background = Background::builder().history(0).limit(1).build();
@@ -27,7 +27,6 @@ async fn a_task_begins_as_if_there_had_been_none_before() {
     tokio::time::sleep(seconds(5)).await;
     old.cancel();
     assert_eq!(old.await.unwrap(), Ok(CancelReason::Requested));
-    // Two at a time, so that there are two records to be used again.
     let two = [(); 2].map(|()| background.spawn_future("short", async {}));
     for task in two {
         task.await.unwrap();
@@ -101,7 +100,7 @@ async fn a_long_list_is_whole_and_in_order() {
             background.spawn_future(format!("live {number}"), std::future::pending::<()>()).scoped()
         })
         .collect();
-    // Gaps, and places that are used again.
+    // Gaps.
     for place in [0, 255, 255, 400, 650] {
         drop(live.remove(place));
     }
@@ -176,11 +175,37 @@ async fn a_watched_task_shows_its_end_after_the_history_has_forgotten_it() {
     let watch = background.watch(id).unwrap();
     assert_eq!(watch.info().state, TaskState::Running);
     task.await.unwrap();
-    // Records are used again; a watched one is not.
     for _ in 0..300 {
         background.spawn("later", |_| async {}).unwrap().await.unwrap();
     }
     let info = watch.info();
     assert_eq!((info.id, &*info.name, info.state, info.done), (id, "watched", TaskState::Completed, 3));
     assert!(background.get(id).is_none() && background.watch(id).is_none());
+}
+
+/// What a clone of its context says after the end is not shown, neither in the history nor to who watches.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_has_ended_can_be_watched_and_says_nothing_more() {
+    let background = Background::builder().history(1).build();
+    let task = background.spawn("watched", |cx| async move {
+        cx.progress(1, 2);
+        cx.message("half of it");
+        cx
+    });
+    let task = task.unwrap();
+    let id = task.id();
+    let before = background.watch(id).unwrap();
+    let context = task.await.unwrap();
+    let after = background.watch(id).unwrap();
+    context.progress(2, 2);
+    context.message("all of it");
+    for info in [before.info(), after.info(), background.get(id).unwrap()] {
+        assert_eq!(
+            (info.state, info.done, info.message.as_deref()),
+            (TaskState::Completed, 1, Some("half of it"))
+        );
+    }
+    background.spawn("next", |_| async {}).unwrap().await.unwrap();
+    assert!(background.watch(id).is_none(), "forgotten");
+    assert_eq!(after.info().message.as_deref(), Some("half of it"));
 }

@@ -1,19 +1,15 @@
-use std::{borrow::Cow, fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, future::Future, time::Duration};
 
-use crate::log;
+use futures_util::FutureExt;
 
 use super::{
+    attempts::{self, AnyValue, Judge, OkValue},
     context::TaskContext,
-    driver::{Driver, End},
-    error::BackgroundError,
-    outcome::Outcome,
     record::OnCancel,
-    registry::Registry,
-    report::{self, Hook},
+    refusal::BackgroundError,
     retry::Retry,
-    runtime,
+    start::{TaskSpec, run, spawn_once},
     task::BackgroundTask,
-    work::{self, AnyValue, Judge, OkValue},
 };
 
 /// Settings of one background task; made by [`Background::task`](crate::Background::task).
@@ -40,29 +36,15 @@ use super::{
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
 #[must_use = "a builder starts nothing until one of its `spawn` methods is called"]
 pub struct TaskBuilder {
-    settings: Settings,
-}
-
-/// What a task is admitted with.
-pub(super) struct Settings {
-    registry: Arc<Registry>,
-    hook: Arc<Hook>,
-    name: Cow<'static, str>,
-    key: Option<Arc<str>>,
-    limit: Option<Duration>,
-}
-
-impl Settings {
-    pub(super) fn new(registry: Arc<Registry>, hook: Arc<Hook>, name: impl Into<Cow<'static, str>>) -> Self {
-        Self { registry, hook, name: name.into(), key: None, limit: None }
-    }
+    spec: TaskSpec,
 }
 
 impl TaskBuilder {
-    pub(super) fn new(settings: Settings) -> Self {
-        Self { settings }
+    pub(super) fn new(spec: TaskSpec) -> Self {
+        Self { spec }
     }
 
     /// Drops the task's future when it has run for `limit`, all attempts together. Default: no limit.
@@ -70,14 +52,14 @@ impl TaskBuilder {
     /// Time spent waiting for a slot does not count. The task's scope carries the deadline, so groups and
     /// races made in it inherit it.
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.settings.limit = Some(limit);
+        self.spec.limit = Some(limit);
         self
     }
 
     /// Refuses the task while another live one of this [`Background`](crate::Background) holds `key`.
     /// Default: no key.
     pub fn unique(mut self, key: impl Into<String>) -> Self {
-        self.settings.key = Some(key.into().into());
+        self.spec.key = Some(key.into().into());
         self
     }
 
@@ -104,7 +86,7 @@ impl TaskBuilder {
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = T> + Send + 'static,
     {
-        spawn_once::<AnyValue, _, _, _>(self.settings, closure)
+        spawn_once::<AnyValue, _, _, _>(self.spec, closure)
     }
 
     /// Starts the task; an `Err` it returns is the state [`Failed`](crate::TaskState::Failed).
@@ -127,17 +109,7 @@ impl TaskBuilder {
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        spawn_once::<OkValue, _, _, _>(self.settings, closure)
-    }
-}
-
-impl fmt::Debug for TaskBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskBuilder")
-            .field("name", &self.settings.name)
-            .field("key", &self.settings.key)
-            .field("timeout", &self.settings.limit)
-            .finish_non_exhaustive()
+        spawn_once::<OkValue, _, _, _>(self.spec, closure)
     }
 }
 
@@ -215,64 +187,14 @@ impl RetryTaskBuilder {
         F: Fn(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = T> + Send + 'static,
     {
-        let Self { task: TaskBuilder { settings }, retry } = self;
-        let limit = settings.limit;
-        start(settings, OnCancel::Ask, closure, |end, closure| {
-            work::retried::<T, J, _, _>(end, limit, &retry, closure)
+        let Self { task: TaskBuilder { spec }, retry } = self;
+        let limit = spec.limit;
+        let (end, closure) = spec.admit(OnCancel::Ask, closure)?;
+        let (registry, record) = (end.registry.clone(), end.record.clone());
+        let work = attempts::retried::<T, J, _, _>(registry, record.clone(), retry.delays(), closure);
+        Ok(match limit {
+            None => run(end, work.boxed()),
+            Some(limit) => run(end, attempts::within(record, limit, work)),
         })
     }
-}
-
-/// Starts a task whose closure is called once.
-#[track_caller]
-pub(super) fn spawn_once<J, T, F, Fut>(
-    settings: Settings,
-    closure: F,
-) -> Result<BackgroundTask<T>, BackgroundError<F>>
-where
-    T: Send + 'static,
-    J: Judge<T>,
-    F: FnOnce(TaskContext) -> Fut + Send + 'static,
-    Fut: Future<Output = T> + Send + 'static,
-{
-    match settings.limit {
-        None => start(settings, OnCancel::Ask, closure, work::once::<T, J, _, _>),
-        Some(limit) => start(settings, OnCancel::Ask, closure, |end, closure| {
-            work::once_within::<T, J, _, _>(end, limit, closure)
-        }),
-    }
-}
-
-/// Admits a task, makes its work and hands it to the runtime.
-#[track_caller]
-pub(super) fn start<T, F, W>(
-    settings: Settings,
-    on_cancel: OnCancel,
-    source: F,
-    work: impl FnOnce(&End, F) -> W,
-) -> Result<BackgroundTask<T>, BackgroundError<F>>
-where
-    T: Send + 'static,
-    W: Future<Output = Outcome<T>> + Send + 'static,
-{
-    // Before the admission: a caller without a runtime leaves no task behind.
-    runtime::require();
-    let Settings { registry, hook, name, key, .. } = settings;
-    let record = match registry.admit(name, key, on_cancel) {
-        Ok(record) => record,
-        Err((refusal, name)) => {
-            // A closure goes back to its owner; of a future only the handle tells, which nobody may hold.
-            if on_cancel == OnCancel::Drop {
-                report::refused(&name);
-            }
-            return Err(BackgroundError::new(refusal, source));
-        }
-    };
-    // From here on whatever panics ends the task.
-    let end = End::new(registry, hook, record.clone());
-    let span =
-        log::span(|| tracing::info_span!("background_task", name = record.name.as_ref(), id = record.id.0));
-    let work = work(&end, source);
-    let join = runtime::spawn(Driver::new(end, span, work));
-    Ok(BackgroundTask::running(record, join))
 }

@@ -1,8 +1,15 @@
 use std::{error::Error, fmt};
 
 #[cfg(feature = "cron")]
-use super::CronError;
-use super::registry::Refusal;
+use super::cron::CronError;
+
+/// Why a task was not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Full,
+    ShuttingDown,
+    Duplicate,
+}
 
 /// Why a task was not admitted. Hands back the closure, which was not called.
 #[non_exhaustive]

@@ -1,0 +1,94 @@
+//! The steps that every task begins with: it is admitted, its work is made, its driver is spawned.
+
+use std::{borrow::Cow, future::Future, sync::Arc, time::Duration};
+
+use tracing::Level;
+
+use crate::log;
+
+use super::{
+    attempts::{self, Judge},
+    context::TaskContext,
+    driver::{Driver, EndGuard},
+    exit::Exit,
+    record::OnCancel,
+    refusal::BackgroundError,
+    registry::Registry,
+    report, runtime,
+    task::BackgroundTask,
+};
+
+/// What a task is admitted with.
+#[derive(Debug)]
+pub(super) struct TaskSpec {
+    registry: Arc<Registry>,
+    pub(super) name: Cow<'static, str>,
+    pub(super) key: Option<Arc<str>>,
+    /// How long it may run.
+    pub(super) limit: Option<Duration>,
+}
+
+impl TaskSpec {
+    pub(super) fn new(registry: Arc<Registry>, name: impl Into<Cow<'static, str>>) -> Self {
+        Self { registry, name: name.into(), key: None, limit: None }
+    }
+
+    /// Takes the task in, or hands `source` back. From here on whatever panics ends the task.
+    #[track_caller]
+    pub(super) fn admit<F>(
+        self,
+        on_cancel: OnCancel,
+        source: F,
+    ) -> Result<(EndGuard, F), BackgroundError<F>> {
+        // Before the admission: a caller without a runtime leaves no task behind.
+        runtime::require();
+        match self.registry.admit(self.name, self.key, on_cancel) {
+            Ok(record) => Ok((EndGuard::new(self.registry, record), source)),
+            Err((refusal, name)) => {
+                // A closure goes back to its owner; of a future only the handle tells, which nobody may hold.
+                if on_cancel == OnCancel::Drop {
+                    report::refused(&name);
+                }
+                Err(BackgroundError::new(refusal, source))
+            }
+        }
+    }
+}
+
+/// Starts a task whose closure is called once.
+#[track_caller]
+pub(super) fn spawn_once<J, T, F, Fut>(
+    spec: TaskSpec,
+    closure: F,
+) -> Result<BackgroundTask<T>, BackgroundError<F>>
+where
+    T: Send + 'static,
+    J: Judge<T>,
+    F: FnOnce(TaskContext) -> Fut + Send + 'static,
+    Fut: Future<Output = T> + Send + 'static,
+{
+    let limit = spec.limit;
+    let (end, closure) = spec.admit(OnCancel::Ask, closure)?;
+    let work = attempts::once::<T, J, _, _>(end.record.clone(), closure);
+    Ok(match limit {
+        None => run(end, work),
+        Some(limit) => {
+            let work = attempts::within(end.record.clone(), limit, work);
+            run(end, work)
+        }
+    })
+}
+
+/// Hands the work of an admitted task to the runtime.
+pub(super) fn run<T, W>(end: EndGuard, work: W) -> BackgroundTask<T>
+where
+    T: Send + 'static,
+    W: Future<Output = Exit<T>> + Send + 'static,
+{
+    let record = end.record.clone();
+    let span = log::span(Level::INFO, || {
+        tracing::info_span!("background_task", name = record.name.as_ref(), id = record.id.0)
+    });
+    let join = runtime::spawn(Driver::new(end, span, work));
+    BackgroundTask::running(record, join)
+}
