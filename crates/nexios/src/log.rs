@@ -37,8 +37,9 @@ pub(crate) fn span(level: Level, make: impl FnOnce() -> Span) -> Option<Span> {
     contained(make).filter(|span| !span.is_disabled())
 }
 
-/// Calls `f` inside `span`.
-pub(crate) fn inside<R>(span: &Span, f: impl FnOnce() -> R) -> R {
+/// Calls `f` inside `span`, if there is one.
+pub(crate) fn inside<R>(span: Option<&Span>, f: impl FnOnce() -> R) -> R {
+    let Some(span) = span else { return f() };
     let entered = contained(|| span.enter());
     // Caught, as leaving the span while a panic unwinds must not bring a second one.
     let result = caught(f);
@@ -46,8 +47,8 @@ pub(crate) fn inside<R>(span: &Span, f: impl FnOnce() -> R) -> R {
     result.unwrap_or_else(|payload| resume_unwind(payload))
 }
 
-/// Ends a span.
-pub(crate) fn close(span: Span) {
+/// Ends a span, if there is one.
+pub(crate) fn close(span: Option<Span>) {
     let _ = contained(|| drop(span));
 }
 

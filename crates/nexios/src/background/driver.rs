@@ -54,9 +54,7 @@ pin_project! {
             if let Err(text) = drop_work(this.work, &this.end.record, this.span) {
                 this.end.settle(TaskState::Panicked, Some(text));
             }
-            if let Some(span) = this.span.take() {
-                log::close(*span);
-            }
+            log::close(this.span.take().map(|span| *span));
         }
     }
 }
@@ -73,10 +71,7 @@ fn inside<R>(record: &Arc<Record>, span: &Option<Box<Span>>, f: impl FnOnce() ->
     // The panic is caught innermost: neither the scope nor the number of the task may stay current on this thread.
     let call =
         || current::enter(record.id, || CancelScope::on_demand(record.clone(), None).enter(|| contain(f)));
-    match span {
-        Some(span) => log::inside(span, call),
-        None => call(),
-    }
+    log::inside(span.as_deref(), call)
 }
 
 /// Drops the work, if it is still there; the text of the panic if its destructor panics.
@@ -112,10 +107,7 @@ impl<T, W: Future<Output = Exit<T>>> Driver<W> {
             Exit::Cancelled => (TaskState::Cancelled, None, None),
         };
         // In the span, as a failure writes to the log.
-        let settled = match this.span {
-            Some(span) => log::inside(span, || this.end.settle(state, error)),
-            None => this.end.settle(state, error),
-        };
+        let settled = log::inside(this.span.as_deref(), || this.end.settle(state, error));
         match value {
             Some(value) if settled == state => Ok(value),
             // A drain has given up on the task, and has reported that: the value comes too late.

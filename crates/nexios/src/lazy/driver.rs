@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tracing::Span;
+use tracing::{Level, Span};
 
 use super::{
     cell::Cell,
@@ -28,8 +28,8 @@ where
     E: Send + Sync + 'static,
 {
     // A subscriber that panics must not keep the task from being spawned: others have joined the flight by now.
-    let span = log::span(|| tracing::info_span!("lazy", name = cell.name()));
-    if let Some(id) = span.id() {
+    let span = log::span(Level::INFO, || tracing::info_span!("lazy", name = cell.name()));
+    if let Some(id) = span.as_ref().and_then(Span::id) {
         // A flight is launched once, so the place is free.
         let _ = flight.span().set(id);
     }
@@ -56,7 +56,7 @@ fn land<T, E>(cell: &Cell<T, E>) {
 struct Driver<T, E> {
     cell: Arc<Cell<T, E>>,
     flight: Arc<Flight<T, E>>,
-    span: Span,
+    span: Option<Span>,
     /// When it was polled first.
     begun: Option<Instant>,
 }
@@ -86,7 +86,7 @@ impl<T, E> Driver<T, E> {
         };
         // The closure and the future in one: both are the user's, and what panicked is never polled again.
         let polled = caught(|| {
-            log::inside(&self.span, || {
+            log::inside(self.span.as_ref(), || {
                 self.flight
                     .id()
                     .enter(|| computation.get_or_insert_with(|| self.cell.compute()).as_mut().poll(cx))
@@ -155,6 +155,6 @@ impl<T, E> Drop for Driver<T, E> {
             forget(&self.cell, &self.flight);
             self.flight.end(Ending::Lost);
         }
-        log::close(std::mem::replace(&mut self.span, Span::none()));
+        log::close(self.span.take());
     }
 }
