@@ -1,7 +1,8 @@
 //! Tasks that cannot outlive the group that started them.
 
-mod body;
+mod afterwards;
 mod builder;
+mod child;
 mod children;
 mod clock;
 mod drive;
@@ -10,7 +11,6 @@ mod finalizers;
 mod frames;
 mod label;
 mod map;
-mod outcome;
 mod panics;
 mod run;
 mod slots;
@@ -22,7 +22,6 @@ mod unwinding;
 mod verdict;
 mod wake;
 mod wakers;
-mod work;
 
 use std::{borrow::Cow, fmt, future::Future, panic::Location, sync::Arc, thread};
 
@@ -152,6 +151,14 @@ impl TaskGroup<'static, ()> {
     /// Starts the settings of a group; the group itself is made by [`build`](TaskGroupBuilder::build).
     pub fn builder() -> TaskGroupBuilder {
         TaskGroupBuilder::default()
+    }
+}
+
+impl TaskGroupBuilder {
+    /// Makes the group.
+    #[track_caller]
+    pub fn build<'env, E>(self) -> TaskGroup<'env, E> {
+        TaskGroup::with(self.settings(), Location::caller())
     }
 }
 
@@ -350,7 +357,7 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     /// `Background::global().drain` waits for; one that was under way is continued. One that overruns the drain is
     /// reported as abandoned and dropped at its end. With no runtime left, or no time, their loss is logged. On a group that has ended this one goes to the background at once.
     pub fn defer(&self, finalizer: impl Future<Output = ()> + Send + 'static) {
-        finalizers::add(&self.shared, Box::pin(finalizer));
+        self.shared.defer(Box::pin(finalizer));
     }
 
     /// Takes the errors beyond the first, in spawn order; at most 64 are kept.

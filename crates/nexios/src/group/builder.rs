@@ -1,8 +1,7 @@
-use std::{borrow::Cow, panic::Location, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use tokio::time::Instant;
 
-use super::TaskGroup;
 use crate::{CancelScope, CancelToken};
 
 /// What a child's error does to its siblings.
@@ -15,7 +14,7 @@ pub enum OnError {
     Continue,
 }
 
-/// Settings of a group that has not been made yet; see [`TaskGroup::builder`].
+/// Settings of a group that has not been made yet; see [`TaskGroup::builder`](super::TaskGroup::builder).
 #[derive(Debug, Clone, Default)]
 #[must_use = "a builder makes nothing until `build` is called"]
 pub struct TaskGroupBuilder {
@@ -96,7 +95,7 @@ impl TaskGroupBuilder {
     /// Gives cancelled children this much time to finish by themselves. Default: zero.
     ///
     /// It is for children: the body is dropped at its await without grace (and not at all after
-    /// [`cancel`](TaskGroup::cancel)). The token fires first; who is still there at the end of the grace is dropped. Children that have
+    /// [`cancel`](super::TaskGroup::cancel)). The token fires first; who is still there at the end of the grace is dropped. Children that have
     /// not started get none. Needs a runtime with time enabled, unless it is zero.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -118,9 +117,8 @@ impl TaskGroupBuilder {
         self
     }
 
-    /// Makes the group.
-    #[track_caller]
-    pub fn build<'env, E>(self) -> TaskGroup<'env, E> {
+    /// What was set, and what is inherited from the scope that is current now.
+    pub(super) fn settings(self) -> Settings {
         let scope = match self.parent {
             Parent::Nobody => None,
             _ => CancelScope::current(),
@@ -131,17 +129,14 @@ impl TaskGroupBuilder {
             Parent::Scope => scope.map(|scope| scope.token()),
             Parent::Nobody => None,
         };
-        TaskGroup::with(
-            Settings {
-                name: self.name,
-                timeout: self.timeout,
-                deadline,
-                limit: self.limit.unwrap_or(usize::MAX),
-                on_error: self.on_error,
-                grace: self.grace,
-                parent,
-            },
-            Location::caller(),
-        )
+        Settings {
+            name: self.name,
+            timeout: self.timeout,
+            deadline,
+            limit: self.limit.unwrap_or(usize::MAX),
+            on_error: self.on_error,
+            grace: self.grace,
+            parent,
+        }
     }
 }

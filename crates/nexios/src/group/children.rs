@@ -1,20 +1,32 @@
-//! The children of a group: their slots, whose turn it is, and who waits for a place under the limit.
+//! The children of a group: where each one sits, who counts against the limit, and who waits for a place.
 
 use std::{
     collections::BTreeMap,
     mem,
     ops::Range,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use super::{frames::POLLS_PER_TURN, label::Label, slots::Slots, wake::Key, wakers::Wakers, work::Work};
+use super::{
+    child::{Member, Seat},
+    frames::POLLS_PER_TURN,
+    slots::Slots,
+    wake::Key,
+    wakers::Wakers,
+};
 
-/// The slots of all live children. A slot is used again once its child has ended.
+/// A child as its group holds it.
+pub(super) type Held<'env, E> = Arc<dyn Member<'env, E> + 'env>;
+
+/// The list of all children that have not ended. A slot is used again once its child has.
 pub(super) struct Children<'env, E> {
-    slots: Slots<Child<'env, E>>,
+    slots: Slots<Entry<'env, E>>,
     /// The wakers of the slots, and who is ready to be polled.
     pub(super) wakers: Wakers,
-    /// The slots of those who have not started because the limit is reached, by id, which is in spawn order.
+    /// Who has not started because the limit is reached: id and slot, in spawn order.
     waiting: BTreeMap<u64, u32>,
     /// How many children may hold a place at once.
     limit: usize,
@@ -42,78 +54,29 @@ struct BodyTurn {
     began_at: u64,
 }
 
-/// A child's slot and id, as its handle knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) slot: u32,
-    pub(super) id: u64,
+/// A child that is about to be ended.
+pub(super) struct Ending<'env, E> {
+    pub(super) seat: Seat,
+    pub(super) child: Held<'env, E>,
+    /// A task that had ended by itself: what it has left is its own, no answer to the group's end.
+    pub(super) had_ended: bool,
 }
 
-impl Place {
-    /// How wakers know the child.
-    pub(super) fn key(self) -> Key {
-        // The low half is meant.
-        Key { slot: self.slot, generation: self.id as u32 }
+impl<E> Ending<'_, E> {
+    pub(super) fn look(&mut self) {
+        self.had_ended = self.child.has_ended();
     }
 }
 
-struct Child<'env, E> {
+struct Entry<'env, E> {
     id: u64,
-    label: Label,
-    stage: Stage<'env, E>,
+    child: Held<'env, E>,
+    /// Does not keep the group open.
     daemon: bool,
     /// Counts against the limit.
     holds: bool,
     /// Was handed the group's own cancellation; an error it returns after that is an echo of it.
     told: bool,
-}
-
-enum Stage<'env, E> {
-    /// A place is kept for a child that is being made; if doomed meanwhile, its maker drops it.
-    Reserved {
-        started: bool,
-        doomed: bool,
-        /// Its task has reported its end already.
-        woken: bool,
-    },
-    /// Not started: never polled before there is a place.
-    Waiting(Work<'env, E>),
-    Idle(Work<'env, E>),
-    /// With the driver; if doomed meanwhile, the driver drops it when the poll returns.
-    Polled {
-        doomed: bool,
-    },
-}
-
-/// A child on its way to be polled.
-pub(super) struct Turn<'env, E> {
-    pub(super) key: Key,
-    pub(super) work: Work<'env, E>,
-}
-
-/// A child that ends without finishing: to be dropped outside the lock.
-pub(super) struct Doomed<'env, E> {
-    pub(super) id: u64,
-    pub(super) work: Work<'env, E>,
-    pub(super) label: Label,
-    /// A parallel child that had ended before it was doomed: what it has left is its own, no answer to the group's end.
-    pub(super) had_ended: bool,
-}
-
-/// What the group has to know of a child that has finished.
-pub(super) struct Finished {
-    pub(super) id: u64,
-    pub(super) label: Label,
-    /// Its error would only repeat the group's own cancellation.
-    pub(super) told: bool,
-}
-
-/// What a child is doing, for `Debug`.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Activity {
-    Waiting,
-    Idle,
-    Polled,
 }
 
 /// How many ids are taken at a time, so that groups on different cores seldom meet there.
@@ -127,6 +90,12 @@ pub(super) fn take_ids(count: u64) -> Range<u64> {
     // Relaxed: only uniqueness counts.
     let first = NEXT_ID.fetch_add(count, Ordering::Relaxed);
     first..first + count
+}
+
+/// How wakers know the child in this seat.
+pub(super) fn key_of(seat: Seat) -> Key {
+    // The low half is meant.
+    Key { slot: seat.slot, generation: seat.id as u32 }
 }
 
 impl<'env, E> Children<'env, E> {
@@ -144,24 +113,25 @@ impl<'env, E> Children<'env, E> {
 
     /// Who is polled next, in the order of the wakes.
     pub(super) fn next_woken(&mut self) -> Option<Key> {
-        let key = self.wakers.ready.pop_front();
+        let key = self.wakers.ready.children.pop_front();
         self.body_turn.children_first = self.body_turn.children_first.saturating_sub(1);
         key
     }
 
-    /// Whether the children that come before the body have had their turn.
-    pub(super) fn let_body_go(&self) -> bool {
-        self.body_turn.children_first == 0 || self.wakers.ready.is_empty()
-    }
-
-    /// The body is about to be polled.
-    pub(super) fn begin_body_poll(&mut self) {
-        self.body_turn.began_at = self.wakers.ids.start;
+    /// Takes the body's wake, if the children that come before it have had their turn.
+    pub(super) fn let_body_go(&mut self) -> bool {
+        let ready = &mut self.wakers.ready;
+        let goes = ready.body && (self.body_turn.children_first == 0 || ready.children.is_empty());
+        if goes {
+            ready.body = false;
+            self.body_turn.began_at = self.wakers.ids.start;
+        }
+        goes
     }
 
     /// The body was polled: it goes behind the children that are woken now.
     pub(super) fn end_body_poll(&mut self) {
-        let (woken, next_id) = (self.wakers.ready.len(), self.wakers.ids.start);
+        let (woken, next_id) = (self.wakers.ready.children.len(), self.wakers.ids.start);
         let has_spawned = next_id != self.body_turn.began_at;
         let most = if has_spawned { usize::MAX } else { POLLS_PER_TURN as usize };
         self.body_turn.children_first = woken.min(most);
@@ -176,19 +146,19 @@ impl<'env, E> Children<'env, E> {
         self.slots.is_empty()
     }
 
-    fn child(&mut self, place: Place) -> Option<&mut Child<'env, E>> {
-        self.slots.get_mut(place.slot).filter(|child| child.id == place.id)
+    fn entry(&mut self, seat: Seat) -> Option<&mut Entry<'env, E>> {
+        self.slots.get_mut(seat.slot).filter(|entry| entry.id == seat.id)
     }
 
     /// Where the next child goes.
-    fn next_place(&mut self) -> Place {
+    pub(super) fn next_seat(&mut self) -> Seat {
         let ids = &mut self.wakers.ids;
         if ids.is_empty() {
             *ids = take_ids(IDS_AT_ONCE);
         }
         let id = ids.start;
         ids.start += 1;
-        Place { slot: self.slots.next(), id }
+        Seat { slot: self.slots.next(), id }
     }
 
     /// Without a limit there is no account of places.
@@ -201,201 +171,103 @@ impl<'env, E> Children<'env, E> {
         self.holding < self.limit && self.waiting.is_empty()
     }
 
-    /// Adds a child.
-    pub(super) fn add(&mut self, label: Label, work: Work<'env, E>, daemon: bool) -> Place {
-        let place = self.next_place();
-        // A daemon serves the others; it must not take a place from them.
-        if daemon || self.has_room() {
-            self.insert(place, label, Stage::Idle(work), daemon, self.is_limited() && !daemon);
-            self.wakers.ready.push_back(place.key());
-        } else {
-            self.insert(place, label, Stage::Waiting(work), daemon, false);
-            self.waiting.insert(place.id, place.slot);
-        }
-        place
-    }
-
-    /// Keeps a place for a child that is being made; true if it may start at once.
-    pub(super) fn reserve(&mut self, label: Label) -> (Place, bool) {
-        let place = self.next_place();
-        let started = self.has_room();
-        let holds = started && self.is_limited();
-        self.insert(place, label, Stage::Reserved { started, doomed: false, woken: false }, false, holds);
-        if !started {
-            self.waiting.insert(place.id, place.slot);
-        }
-        (place, started)
-    }
-
-    fn insert(&mut self, place: Place, label: Label, stage: Stage<'env, E>, daemon: bool, holds: bool) {
-        let child = Child { id: place.id, label, stage, daemon, holds, told: false };
-        self.slots.insert(child);
-        self.live += usize::from(!daemon);
+    /// Adds a child to the next seat; true if it may start at once. A daemon takes no place, and does not keep the group
+    /// open.
+    pub(super) fn add(&mut self, seat: Seat, child: Held<'env, E>, daemon: bool) -> bool {
+        let starts = daemon || self.has_room();
+        let holds = starts && !daemon && self.is_limited();
         self.holding += usize::from(holds);
-    }
-
-    /// Gives the reserved child its work; hands it back if the child was doomed meanwhile.
-    pub(super) fn fill(&mut self, place: Place, work: Work<'env, E>) -> Result<(), Work<'env, E>> {
-        let Some(child) = self.child(place) else { return Err(work) };
-        let Stage::Reserved { started, doomed: false, woken } = child.stage else { return Err(work) };
-        // One that got its place while it was being made still has to be started.
-        let ready = woken || started && !work.is_started();
-        child.stage = if started { Stage::Idle(work) } else { Stage::Waiting(work) };
-        if ready {
-            self.wakers.ready.push_back(place.key());
+        self.slots.insert(Entry { id: seat.id, child, daemon, holds, told: false });
+        self.live += usize::from(!daemon);
+        if !starts {
+            self.waiting.insert(seat.id, seat.slot);
         }
-        Ok(())
+        starts
     }
 
-    /// Gives up the place of a child that was doomed while it was being made.
-    pub(super) fn give_up(&mut self, place: Place) {
-        if self.child(place).is_some() {
-            self.remove(place.slot);
-        }
-    }
-
-    /// Takes a woken child out to be polled; none if it is gone or not started.
-    pub(super) fn begin_poll(&mut self, key: Key) -> Option<Turn<'env, E>> {
+    /// A child that is to be polled; none if it is gone or has no place.
+    pub(super) fn woken(&mut self, key: Key) -> Option<(Seat, Held<'env, E>)> {
         // A late wake carries the key of an earlier child of the slot.
-        let child = self.slots.get_mut(key.slot).filter(|child| child.id as u32 == key.generation)?;
-        let work = match mem::replace(&mut child.stage, Stage::Polled { doomed: false }) {
-            Stage::Idle(work) => work,
-            Stage::Reserved { started, doomed, .. } => {
-                child.stage = Stage::Reserved { started, doomed, woken: true };
-                return None;
-            }
-            other => {
-                child.stage = other;
-                return None;
-            }
-        };
-        Some(Turn { key, work })
+        let entry = self.slots.get_mut(key.slot).filter(|entry| entry.id as u32 == key.generation)?;
+        let seat = Seat { slot: key.slot, id: entry.id };
+        let waits = !self.waiting.is_empty() && self.waiting.contains_key(&seat.id);
+        (!waits).then(|| (seat, entry.child.clone()))
     }
 
-    /// Puts a child back that is still pending; hands it out if it was doomed during the poll.
-    pub(super) fn end_poll(&mut self, turn: Turn<'env, E>, told: bool) -> Option<Doomed<'env, E>> {
-        let Turn { key, work } = turn;
-        let child = self.slots.get_mut(key.slot)?;
-        child.told |= told;
-        if let Stage::Polled { doomed: true } = child.stage {
-            return self.take_out(key.slot, work);
+    /// Remembers that the child was handed the group's own cancellation.
+    pub(super) fn tell(&mut self, seat: Seat) {
+        if let Some(entry) = self.entry(seat) {
+            entry.told = true;
         }
-        child.stage = Stage::Idle(work);
-        None
     }
 
-    /// Frees the slot of a child whose result is published.
-    pub(super) fn free(&mut self, slot: u32) {
-        let Some(child) = self.slots.get_mut(slot) else { return };
-        let (daemon, holds) = (child.daemon, child.holds);
-        self.slots.free(slot);
-        self.gone(daemon, holds);
-    }
-
-    /// Frees the slot of a child that has ended otherwise.
-    pub(super) fn finish(&mut self, slot: u32, told: bool) -> Option<Finished> {
-        let child = self.remove(slot)?;
-        Some(Finished { id: child.id, label: child.label, told: child.told || told })
-    }
-
-    fn remove(&mut self, slot: u32) -> Option<Child<'env, E>> {
-        let child = self.slots.take(slot)?;
-        self.gone(child.daemon, child.holds);
-        Some(child)
-    }
-
-    fn gone(&mut self, daemon: bool, holds: bool) {
-        self.live -= usize::from(!daemon);
-        if holds {
+    /// Forgets a child that has ended; true if it was handed the group's own cancellation.
+    #[inline(always)]
+    pub(super) fn remove(&mut self, seat: Seat) -> bool {
+        let Some(entry) = self.slots.take_if(seat.slot, |entry| entry.id == seat.id) else { return false };
+        self.live -= usize::from(!entry.daemon);
+        if !self.waiting.is_empty() {
+            self.waiting.remove(&seat.id);
+        }
+        if entry.holds {
             self.holding -= 1;
             self.start_waiting();
         }
+        entry.told
     }
 
     fn start_waiting(&mut self) {
         while self.holding < self.limit
             && let Some((id, slot)) = self.waiting.pop_first()
         {
-            self.start(Place { slot, id });
+            self.start(Seat { slot, id });
         }
     }
 
-    /// Starts a child for which a sibling waits, over the limit: the sibling holds a place and does nothing with it.
-    pub(super) fn start_awaited(&mut self, place: Place) {
-        if self.waiting.remove(&place.id).is_some() {
-            self.start(place);
+    fn start(&mut self, seat: Seat) {
+        if let Some(entry) = self.entry(seat) {
+            entry.holds = true;
+            self.holding += 1;
+            self.wakers.ready.children.push_back(key_of(seat));
+            self.body_turn.children_first += usize::from(seat.id < self.body_turn.places_first);
         }
     }
 
-    /// Gives a place to a child that has been taken from the waiting.
-    fn start(&mut self, place: Place) {
-        let Some(child) = self.child(place) else { return };
-        child.holds = true;
-        let making = Stage::Reserved { started: true, doomed: false, woken: false };
-        match mem::replace(&mut child.stage, making) {
-            Stage::Waiting(work) => {
-                child.stage = Stage::Idle(work);
-                self.wakers.ready.push_back(place.key());
-                self.body_turn.children_first += usize::from(place.id < self.body_turn.places_first);
-            }
-            // It is still being made; it starts when that is done.
-            other => {
-                debug_assert!(matches!(other, Stage::Reserved { started: false, doomed: false, .. }));
-            }
-        }
-        self.holding += 1;
-    }
-
-    /// Ends one child; one that is being polled is left to its driver.
-    pub(super) fn doom(&mut self, place: Place) -> Option<Doomed<'env, E>> {
-        let child = self.child(place)?;
-        match mem::replace(&mut child.stage, Stage::Polled { doomed: true }) {
-            Stage::Idle(work) => self.take_out(place.slot, work),
-            Stage::Waiting(work) => {
-                self.waiting.remove(&place.id);
-                self.take_out(place.slot, work)
-            }
-            Stage::Reserved { started, woken, .. } => {
-                child.stage = Stage::Reserved { started, doomed: true, woken };
-                self.waiting.remove(&place.id);
-                None
-            }
-            Stage::Polled { .. } => None,
+    /// Starts a child that waits for its place, over the limit.
+    pub(super) fn start_now(&mut self, seat: Seat) {
+        if self.waiting.remove(&seat.id).is_some() {
+            self.start(seat);
         }
     }
 
-    /// Frees the slot of a child that ends without finishing.
-    fn take_out(&mut self, slot: u32, work: Work<'env, E>) -> Option<Doomed<'env, E>> {
-        let child = self.remove(slot)?;
-        let had_ended = work.has_ended();
-        Some(Doomed { id: child.id, work, label: child.label, had_ended })
-    }
-
-    /// Ends all children, or only those that have not started, in spawn order.
-    pub(super) fn doom_all(&mut self, only_waiting: bool) -> Vec<Doomed<'env, E>> {
-        if self.is_gone() {
+    /// All children, or only those that have not started, in spawn order. None of the latter starts any more.
+    pub(super) fn all_to_end(&mut self, only_waiting: bool) -> Vec<Ending<'env, E>> {
+        if self.slots.is_empty() {
             return Vec::new();
         }
-        // Nobody starts any more: a place that becomes free stays free.
-        self.waiting.clear();
-        let places = self.slots.iter().filter_map(|(slot, child)| {
-            let waits = matches!(child.stage, Stage::Waiting(..) | Stage::Reserved { started: false, .. });
-            (waits || !only_waiting).then_some(Place { slot, id: child.id })
-        });
-        let mut places: Vec<Place> = places.collect();
-        places.sort_unstable_by_key(|place| place.id);
-        places.into_iter().filter_map(|place| self.doom(place)).collect()
+        let waiting = mem::take(&mut self.waiting);
+        let mut children: Vec<_> = self
+            .slots
+            .iter()
+            .map(|(slot, entry)| (Seat { slot, id: entry.id }, entry))
+            .filter(|(seat, _)| !only_waiting || waiting.contains_key(&seat.id))
+            .map(|(seat, entry)| Ending { seat, child: entry.child.clone(), had_ended: false })
+            .collect();
+        children.sort_unstable_by_key(|ending| ending.seat.id);
+        children
     }
 
-    /// Who is alive and doing what, in spawn order.
-    pub(super) fn activities(&self) -> Vec<(u64, Label, Activity)> {
-        let activity = |child: &Child<'env, E>| match child.stage {
-            Stage::Reserved { started: false, .. } | Stage::Waiting(..) => Activity::Waiting,
-            Stage::Reserved { started: true, .. } | Stage::Idle(..) => Activity::Idle,
-            Stage::Polled { .. } => Activity::Polled,
-        };
-        let alive = self.slots.iter().map(|(_, child)| child);
-        let mut all: Vec<_> = alive.map(|child| (child.id, child.label.clone(), activity(child))).collect();
+    /// The child in this seat.
+    pub(super) fn held(&mut self, seat: Seat) -> Option<Held<'env, E>> {
+        self.entry(seat).map(|entry| entry.child.clone())
+    }
+
+    /// Everybody with whether they wait for a place, in spawn order.
+    pub(super) fn all(&self) -> Vec<(u64, Held<'env, E>, bool)> {
+        let alive = self.slots.iter().map(|(_, entry)| entry);
+        let mut all: Vec<_> = alive
+            .map(|entry| (entry.id, entry.child.clone(), self.waiting.contains_key(&entry.id)))
+            .collect();
         all.sort_unstable_by_key(|(id, ..)| *id);
         all
     }

@@ -8,12 +8,11 @@ use std::{
     time::Duration,
 };
 
-use futures_util::task::waker_ref;
+use futures_util::{future::BoxFuture, task::waker_ref};
 use tokio::time::{Instant, Sleep};
 
 use super::{
-    state::BoxFuture,
-    wake::{Key, Others, Signals},
+    wake::{Key, Signals},
     wakers::ChildWaker,
 };
 use crate::{CancelReason, CancelToken, punctual::poll_punctual};
@@ -22,11 +21,10 @@ use crate::{CancelReason, CancelToken, punctual::poll_punctual};
 pub(super) struct Clock {
     timeout: Option<Duration>,
     /// The next instant at which something happens: the deadline, or the end of the grace period.
-    pub(super) due: Option<Instant>,
+    due: Option<Instant>,
     timer: Option<Timer>,
     parent: Option<CancelToken>,
     watch: Option<Watch>,
-    started: bool,
 }
 
 /// A sleep with a waker of its own.
@@ -37,7 +35,7 @@ pub(super) struct Timer {
 
 /// A wait for the parent's token with a waker of its own.
 pub(super) struct Watch {
-    cancelled: BoxFuture<CancelReason>,
+    cancelled: BoxFuture<'static, CancelReason>,
     waker: Arc<ChildWaker>,
 }
 
@@ -47,25 +45,22 @@ impl Clock {
         deadline: Option<Instant>,
         parent: Option<CancelToken>,
     ) -> Self {
-        Self { timeout, due: deadline, timer: None, parent, watch: None, started: false }
+        Self { timeout, due: deadline, timer: None, parent, watch: None }
     }
 
-    /// What has to be looked at in the first turn: neither has a waker yet.
-    pub(super) fn unseen(&self) -> Others {
-        Others {
-            body: false,
-            timer: self.due.is_some() || self.timeout.is_some(),
-            parent: self.parent.is_some(),
-        }
+    /// Whether there is a time limit.
+    pub(super) fn has_limit(&self) -> bool {
+        self.due.is_some() || self.timeout.is_some()
+    }
+
+    /// Whether somebody outside may cancel the group.
+    pub(super) fn has_parent(&self) -> bool {
+        self.parent.is_some()
     }
 
     /// The first poll of the group: the time limit begins.
     pub(super) fn start(&mut self) {
-        if self.started {
-            return;
-        }
-        self.started = true;
-        if let Some(timeout) = self.timeout {
+        if let Some(timeout) = self.timeout.take() {
             // A limit too far to be represented is no limit.
             let limit = Instant::now().checked_add(timeout);
             self.due = match (self.due, limit) {
@@ -78,6 +73,10 @@ impl Clock {
     /// The deadline, or the end of the grace period.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
+    }
+
+    pub(super) fn set_due(&mut self, due: Option<Instant>) {
+        self.due = due;
     }
 
     /// Takes the timer out to be polled outside the lock; none if there is nothing to wait for.
@@ -138,6 +137,6 @@ impl Timer {
 impl Watch {
     pub(super) fn poll(&mut self) -> Poll<CancelReason> {
         self.waker.arm();
-        poll_punctual(Pin::new(&mut self.cancelled), &mut Context::from_waker(&waker_ref(&self.waker)))
+        poll_punctual(self.cancelled.as_mut(), &mut Context::from_waker(&waker_ref(&self.waker)))
     }
 }

@@ -1,317 +1,463 @@
-//! One turn of driving: polls what was woken, in the order of the wakes, until nothing is left or others should
-//! have a go.
+//! One turn of driving: whoever awaits the group polls what was woken, until nothing is left or others should have a go.
+//!
+//! # Invariants
+//!
+//! 1. At most one thread drives at a time (`Core::driving`). Whoever finds the group driven leaves a waker and goes.
+//! 2. Whoever drives either finishes the group or leaves a waker that will be called.
+//! 3. A turn never spans two polls of its task, so a driver that goes away leaves nothing half-done.
+//! 4. Timer and token are looked at whatever is left of the budget of the task, at least once a turn if they were woken,
+//!    and they wait behind nobody.
+//! 5. Neither the body nor a woken child waits for its poll without end, whoever else is always ready: children are
+//!    polled in the order of their wakes, and who goes first, body or children, is `BodyTurn`'s (`children.rs`).
+//!
+//! What only `run` can do, to poll the body and to drop it, is not done here: a turn returns it as an [`Event`].
 
-mod limits;
-mod polls;
+use std::{
+    mem,
+    task::{Context, Poll, Waker},
+};
 
-use std::{mem, task::Waker};
+use futures_util::task::waker_ref;
 
 use super::{
-    body::{Body, NoBody},
-    children::Turn,
-    frames,
-    run::RUN,
+    child::{Left, Seat},
+    children::{Held, key_of},
+    clock::Time,
+    ending::Over,
+    frames::{self, Entered, Polled},
+    panics::drop_quietly,
     state::{Core, Phase, Run, Shared},
     verdict::Cause,
-    wake::Awaiters,
     wakers::Seats,
 };
-use crate::{Interrupted, cancel::limit_to, sync::MutexGuard};
+use crate::{
+    CancelReason, Interrupted,
+    cancel::{Limited, limit_to},
+    sync::MutexGuard,
+};
 
-/// How a turn ended.
+/// Who `run` is among the awaiters; children have ids from one.
+pub(super) const RUN: u64 = 0;
+
+/// What comes next for whoever drives.
+pub(super) enum Event<'env, E> {
+    /// The body of `run` is to be polled.
+    PollBody,
+    /// The body of `run` is to be dropped at its await.
+    CutBody,
+    /// Nothing is to be done before the waker is called.
+    Rest,
+    /// Body and children are gone.
+    Over(Over<'env, E>),
+}
+
+/// Drives the group for a handle, or leaves its waker if somebody else is driving.
+pub(super) fn turn<E: From<Interrupted>>(shared: &Shared<'_, E>, awaiter: u64, waker: &Waker) {
+    if let Some(mut turn) = Turn::begin(shared, shared.lock(), awaiter, waker) {
+        // Without a body there is no other event.
+        let _rest = turn.advance(Body::None);
+    }
+}
+
+/// What the driver has of the body.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turned {
-    /// There is more to come.
-    Goes,
-    /// All has ended.
-    Over,
-    /// The run came too late.
-    Refused,
+pub(super) enum Body {
+    /// It is not `run` that drives.
+    None,
+    /// It has not been polled. It is cut at an await, so it gets to its first one.
+    New,
+    Alive,
+    /// It has finished, or was dropped.
+    Gone,
 }
 
-/// What the driver does next.
-enum Step<'env, E> {
-    Child(Turn<'env, E>),
-    Body,
-    CutBody,
-    Close(Cause),
-    EndGrace,
-    LookAtParent,
-    LookAtTimer,
-    /// Nothing is woken, and there is no waker yet to be registered.
-    CloneWaker,
-    /// Nothing is woken; the turn is over and the awaiter registered. `run` is to be woken if this is its waker.
-    Rest(Option<Waker>),
-    /// Polled enough for one turn.
-    Yield,
-    /// The group has ended; all who wait are to be woken.
-    Over(Awaiters),
-}
-
-/// What the state of the group as a whole asks for.
-enum Ask {
-    CutBody,
-    Close,
-    EndGrace,
-    Over,
-}
-
-/// Drives the group for `awaiter`, or leaves its waker if somebody else is driving.
-pub(super) fn turn<E>(
-    shared: &Shared<'_, E>,
-    awaiter: u64,
-    waker: &Waker,
-    body: Option<&mut dyn Body<E>>,
-) -> Turned
-where
-    E: From<Interrupted>,
-{
-    let mut nobody = NoBody;
-    let has_body = body.is_some();
-    let body = body.unwrap_or(&mut nobody);
-    let mut core = shared.lock();
-    let begins = has_body && core.run == Run::NotYet;
-    if !body.enter(&mut core) {
-        return Turned::Refused;
-    }
-    if core.driving {
-        drop(core);
-        match wait_for_driver(shared, awaiter, waker.clone(), &*body) {
-            Ok(turned) => return turned,
-            Err(unlocked) => core = unlocked,
-        }
-    }
-    core.driving = true;
-    core.clock.start();
-    let _limited = limit_to(core.clock.due());
-    let mut known = None;
-    // Nobody has been woken before the first turn.
-    if std::mem::replace(&mut core.driven_once, true) {
-        // First of all, so that what was woken is not held up by new children that keep coming.
-        let Core { children, woken, .. } = &mut *core;
-        known = shared.signals.begin_turn(awaiter, &mut children.wakers.ready, woken);
-    }
-    let seats = mem::take(&mut core.children.wakers.seats);
-    let _entered = frames::enter_turn(shared.address(), shared.signals.address());
-    // The other one is dropped at the end of the turn, outside the lock.
-    let (known, _stale) = match known {
-        Some(known) if known.will_wake(waker) => (Some(known), None),
-        known => (None, known),
-    };
-    let mut driver =
-        Driver { shared, awaiter, waker: known, seats, has_body, begins, polled: false, driving: true };
-    loop {
-        core = match driver.next(core, body) {
-            Step::Child(turn) => driver.poll_child(turn, body),
-            Step::Body => driver.poll_body(body),
-            Step::CutBody => {
-                driver.cut_body(body);
-                shared.lock()
-            }
-            Step::Close(cause) => {
-                shared.close(cause);
-                shared.lock()
-            }
-            Step::EndGrace => {
-                shared.end_grace(shared.lock());
-                shared.lock()
-            }
-            Step::LookAtParent => {
-                driver.look_at_parent(body);
-                shared.lock()
-            }
-            Step::LookAtTimer => {
-                driver.look_at_timer(body);
-                shared.lock()
-            }
-            Step::CloneWaker => {
-                driver.waker = Some(waker.clone());
-                shared.lock()
-            }
-            Step::Rest(run) => {
-                if let Some(run) = run {
-                    run.wake();
-                }
-                return Turned::Goes;
-            }
-            Step::Over(others) => {
-                // Somebody else may wait for just this.
-                others.wake();
-                return Turned::Over;
-            }
-            Step::Yield => {
-                driver.yield_turn(body);
-                waker.wake_by_ref();
-                return Turned::Goes;
-            }
-        }
+impl Body {
+    fn is_alive(self) -> bool {
+        matches!(self, Self::New | Self::Alive)
     }
 }
 
-/// Registers with a group that somebody else drives. Gives the lock back if nobody does any more.
-fn wait_for_driver<'s, 'env, E>(
-    shared: &'s Shared<'env, E>,
-    awaiter: u64,
-    waker: Waker,
-    body: &dyn Body<E>,
-) -> Result<Turned, MutexGuard<'s, Core<'env, E>>> {
-    let mut core = shared.lock();
-    if !core.driving {
-        return Err(core);
-    }
-    core.parked = true;
-    core.awaited = true;
-    let over = Shared::is_over(&core) && !body.is_alive();
-    let old = shared.signals.register(awaiter, waker);
-    drop(core);
-    drop(old);
-    Ok(if over { Turned::Over } else { Turned::Goes })
-}
-
-struct Driver<'a, 'env, E> {
+/// A thread's right to drive the group, until it is given back.
+pub(super) struct Turn<'a, 'env, E> {
     shared: &'a Shared<'env, E>,
     awaiter: u64,
+    waker: &'a Waker,
     /// What is registered when the turn ends, if it still wakes the right one; else that is cloned then.
-    waker: Option<Waker>,
+    known: Option<Waker>,
     seats: Seats,
-    /// This is `run`, the only one that can poll the body.
-    has_body: bool,
-    /// The body has not been polled yet. It is cut at an await, so it gets to its first one.
-    begins: bool,
     /// Has polled in this turn. One poll is always allowed, else a deep nest of groups would never reach its leaves.
     polled: bool,
     driving: bool,
+    /// The body has been polled since the last look.
+    body_polled: bool,
+    /// What ends the group as soon as the body is dropped.
+    pending: Option<Pending<'env, E>>,
+    _entered: Entered,
+    /// The group's own limit, for code inside it that asks for one.
+    _limited: Limited,
 }
 
-impl<'a, 'env, E: From<Interrupted>> Driver<'a, 'env, E> {
-    /// Decides what comes next, and gives the driving back when there is nothing.
-    fn next(&mut self, mut core: MutexGuard<'a, Core<'env, E>>, body: &mut dyn Body<E>) -> Step<'env, E> {
-        let shared = self.shared;
-        loop {
-            match self.end_of(&core, body) {
-                None => {}
-                Some(Ask::Over) => {
-                    body.leave(&mut core);
-                    return Step::Over(self.finish_turn(&mut core));
-                }
-                Some(Ask::Close) => {
-                    if !shared.finish(&mut core) {
-                        return Step::Close(Cause::Finished);
-                    }
-                    continue;
-                }
-                Some(Ask::CutBody) => return Step::CutBody,
-                Some(Ask::EndGrace) => return Step::EndGrace,
-            }
-            if core.woken.parent && !self.begins {
-                return Step::LookAtParent;
-            }
-            if self.polled && !(frames::may_poll() && tokio::task::coop::has_budget_remaining()) {
-                return Step::Yield;
-            }
-            if self.has_body && core.woken.body && body.is_alive() && core.children.let_body_go() {
-                core.woken.body = false;
-                core.children.begin_body_poll();
-                return Step::Body;
-            }
-            if let Some(key) = core.children.next_woken() {
-                if let Some(turn) = core.children.begin_poll(key) {
-                    core.polling = true;
-                    return Step::Child(turn);
-                }
-                continue;
-            }
-            let Core { children, woken, .. } = &mut *core;
-            let ready = &mut children.wakers.ready;
-            if frames::take_woken(ready, woken) || shared.signals.collect(ready, woken) {
-                continue;
-            }
-            if woken.timer {
-                return Step::LookAtTimer;
-            }
-            // The body, and the end of `run`, are only for `run` itself to go on with. The others have nothing to do
-            // with it: told as well, they would come here in their turn and wake one another for ever.
-            let hand_over = (!self.has_body
-                && core.run == Run::Active
-                && (core.woken.body || core.phase != Phase::Open || core.children.live() == 0))
-                .then_some(RUN);
-            let Some(waker) = self.waker.take() else { return Step::CloneWaker };
-            match shared.signals.end_turn(self.awaiter, waker, hand_over) {
-                Ok(run) => {
-                    core.parked = true;
-                    core.awaited = true;
-                    self.give_back(&mut core);
-                    return Step::Rest(run);
-                }
-                Err(waker) => self.waker = Some(waker),
-            }
-        }
-    }
-
-    /// What the state of the group as a whole asks for.
-    fn end_of(&self, core: &Core<'env, E>, body: &dyn Body<E>) -> Option<Ask> {
-        if core.phase == Phase::Open {
-            let finished = self.has_body && core.children.live() == 0 && !body.is_alive();
-            return finished.then_some(Ask::Close);
-        }
-        let alive = body.is_alive();
-        if alive && core.verdict.interrupts_body() {
-            return Some(Ask::CutBody);
-        }
-        match core.phase {
-            Phase::Closing if core.children.is_gone() => Some(Ask::EndGrace),
-            Phase::Closed if Shared::is_over(core) && !alive => Some(Ask::Over),
-            _ => None,
-        }
-    }
-
-    /// Ends the last turn of the group.
-    fn finish_turn(&mut self, core: &mut Core<'env, E>) -> Awaiters {
-        if core.awaited {
-            return self.leave(core);
-        }
-        self.give_back(core);
-        Awaiters::default()
-    }
-
-    /// Leaves with work undone.
-    fn yield_turn(&mut self, body: &mut dyn Body<E>) {
-        // A group in which somebody is always ready must not miss its deadline.
-        self.look_at_parent(body);
-        self.look_at_timer(body);
-        let others = self.leave(&mut self.shared.lock());
-        // Whoever is told may be parked for good, so all are.
-        others.wake();
-    }
+/// What ends a group.
+enum Pending<'env, E> {
+    /// What a child has left.
+    Left(Seat, Held<'env, E>, Left<'env, E>),
+    /// The time limit, or somebody outside.
+    Close(Cause),
 }
 
-impl<E> Driver<'_, '_, E> {
+/// The lock again, or what has to be done without it.
+type Locked<'a, 'env, E> = Result<MutexGuard<'a, Core<'env, E>>, Event<'env, E>>;
+
+impl<'a, 'env, E> Turn<'a, 'env, E> {
+    /// Begins a turn; none if somebody else is driving, who will call the waker.
+    pub(super) fn begin(
+        shared: &'a Shared<'env, E>,
+        mut core: MutexGuard<'a, Core<'env, E>>,
+        awaiter: u64,
+        waker: &'a Waker,
+    ) -> Option<Self> {
+        if core.driving {
+            drop(core);
+            // Cloned outside the lock: a waker is code of others.
+            let fresh = waker.clone();
+            core = shared.lock();
+            if core.driving {
+                (core.parked, core.awaited) = (true, true);
+                let old = shared.signals.register(awaiter, fresh);
+                drop(core);
+                drop(old);
+                return None;
+            }
+        }
+        core.driving = true;
+        let mut known = None;
+        if mem::replace(&mut core.driven_once, true) {
+            known = shared.signals.begin_turn(awaiter, &mut core.children.wakers.ready);
+        } else {
+            // Nobody has been woken before the first turn, and nobody waits.
+            core.clock.start();
+        }
+        let limited = limit_to(core.clock.due());
+        let seats = mem::take(&mut core.children.wakers.seats);
+        drop(core);
+        let stale = known.take_if(|known| !known.will_wake(waker));
+        drop(stale);
+        let entered = frames::enter_turn(shared.address(), shared.signals.address());
+        Some(Self {
+            shared,
+            awaiter,
+            waker,
+            known,
+            seats,
+            polled: false,
+            driving: true,
+            body_polled: false,
+            pending: None,
+            _entered: entered,
+            _limited: limited,
+        })
+    }
+
     /// The turn is over: nobody drives any more.
     fn give_back(&mut self, core: &mut Core<'_, E>) {
         core.driving = false;
         self.driving = false;
-        let Core { children, woken, .. } = core;
-        mem::swap(&mut children.wakers.seats, &mut self.seats);
-        frames::end_turn(&mut children.wakers.ready, woken);
+        let wakers = &mut core.children.wakers;
+        mem::swap(&mut wakers.seats, &mut self.seats);
+        frames::end_turn(&mut wakers.ready);
     }
 
-    /// Ends the turn although there may be more to do; all who wait have to be told.
-    fn leave(&mut self, core: &mut Core<'_, E>) -> Awaiters {
+    /// Ends the turn although there may be more to do, and tells all who wait: any one may be parked for good.
+    fn leave(&mut self, mut core: MutexGuard<'_, Core<'_, E>>) {
         core.parked = true;
-        self.give_back(core);
-        self.shared.signals.stop_turn()
+        self.give_back(&mut core);
+        let others = self.shared.signals.stop_turn();
+        drop(core);
+        others.wake();
     }
 }
 
-impl<E> Drop for Driver<'_, '_, E> {
+impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
+    /// Goes on until there is something for whoever drives.
+    pub(super) fn advance(&mut self, body: Body) -> Event<'env, E> {
+        let shared = self.shared;
+        match self.pending.take() {
+            None => {}
+            Some(Pending::Left(seat, child, left)) => self.record(seat, &child, left),
+            Some(Pending::Close(cause)) => shared.close(cause),
+        }
+        let mut core = shared.lock();
+        if mem::take(&mut self.body_polled) {
+            // Whom it has woken itself comes before it too.
+            frames::take_woken(&mut core.children.wakers.ready);
+            core.children.end_body_poll();
+        }
+        loop {
+            // Where the group as a whole stands.
+            match core.phase {
+                Phase::Open if body == Body::Gone && core.children.live() == 0 => {
+                    if !shared.finish(&mut core) {
+                        drop(core);
+                        shared.close(Cause::Finished);
+                        core = shared.lock();
+                    }
+                    continue;
+                }
+                Phase::Closing | Phase::Closed if body.is_alive() && core.verdict.interrupts_body() => {
+                    return Event::CutBody;
+                }
+                Phase::Closing if core.children.is_gone() => {
+                    shared.end_grace(core);
+                    core = shared.lock();
+                    continue;
+                }
+                Phase::Closed if !body.is_alive() && Shared::is_over(&core) => {
+                    return self.finish(core, body);
+                }
+                Phase::Open | Phase::Closing | Phase::Closed => {}
+            }
+            // Before anybody is polled: nobody goes on who was cancelled.
+            if body != Body::New && mem::take(&mut core.children.wakers.ready.parent) {
+                core = match self.look_at_parent(core, body) {
+                    Ok(locked) => locked,
+                    Err(event) => return event,
+                };
+                continue;
+            }
+            if self.polled && !(frames::may_poll() && tokio::task::coop::has_budget_remaining()) {
+                return self.yield_turn(core, body);
+            }
+            if body.is_alive() && core.children.let_body_go() {
+                (self.polled, self.body_polled) = (true, true);
+                drop(core);
+                frames::begin_poll(Polled::Body);
+                return Event::PollBody;
+            }
+            if let Some(key) = core.children.next_woken() {
+                // Who is being ended is not polled any more.
+                if core.phase != Phase::Closed
+                    && let Some((seat, child)) = core.children.woken(key)
+                {
+                    // While the lock is held: a `drop` on another thread must wait for this poll.
+                    core.polling = true;
+                    drop(core);
+                    core = match self.poll_child(seat, child, body) {
+                        Ok(locked) => locked,
+                        Err(event) => return event,
+                    };
+                    shared.end_poll(&mut core);
+                }
+                continue;
+            }
+            let ready = &mut core.children.wakers.ready;
+            if frames::take_woken(ready) || shared.signals.collect(ready) {
+                continue;
+            }
+            // Children that are ready in the same turn as the deadline still give their results.
+            if mem::take(&mut ready.timer) {
+                core = match self.look_at_timer(core, body) {
+                    Ok(locked) => locked,
+                    Err(event) => return event,
+                };
+                continue;
+            }
+            if self.known.is_none() {
+                // Outside the lock: a waker is code of others.
+                drop(core);
+                self.known = Some(self.waker.clone());
+                core = shared.lock();
+                continue;
+            }
+            match self.rest(core, body) {
+                None => return Event::Rest,
+                Some(locked) => core = locked,
+            }
+        }
+    }
+
+    /// Nothing is woken: registers the waker and ends the turn, unless something is woken now.
+    fn rest(
+        &mut self,
+        mut core: MutexGuard<'a, Core<'env, E>>,
+        body: Body,
+    ) -> Option<MutexGuard<'a, Core<'env, E>>> {
+        // The body, and the end of `run`, are only for `run` itself to go on with. The others have nothing to do
+        // with it: told as well, they would come here in their turn and wake one another for ever.
+        let for_run =
+            core.children.wakers.ready.body || core.phase != Phase::Open || core.children.live() == 0;
+        let hand_over = (body == Body::None && core.run == Run::Active && for_run).then_some(RUN);
+        let Some(waker) = self.known.take() else { return Some(core) };
+        match self.shared.signals.end_turn(self.awaiter, waker, hand_over) {
+            Ok(run) => {
+                (core.parked, core.awaited) = (true, true);
+                self.give_back(&mut core);
+                drop(core);
+                if let Some(run) = run {
+                    run.wake();
+                }
+                None
+            }
+            Err(waker) => {
+                self.known = Some(waker);
+                Some(core)
+            }
+        }
+    }
+
+    /// Polled enough for one turn: the runtime and others have a go.
+    fn yield_turn(&mut self, mut core: MutexGuard<'a, Core<'env, E>>, body: Body) -> Event<'env, E> {
+        // A group whose children are always ready must not miss its deadline.
+        if mem::take(&mut core.children.wakers.ready.timer) {
+            core = match self.look_at_timer(core, body) {
+                Ok(locked) => locked,
+                Err(event) => return event,
+            };
+        }
+        self.leave(core);
+        self.waker.wake_by_ref();
+        Event::Rest
+    }
+
+    /// Ends the last turn of the group.
+    fn finish(&mut self, mut core: MutexGuard<'a, Core<'env, E>>, body: Body) -> Event<'env, E> {
+        // Only `run` is told what has come of it.
+        let over = (body == Body::Gone).then(|| Shared::conclude(&mut core));
+        if core.awaited {
+            // Somebody else may wait for just this.
+            self.leave(core);
+        } else {
+            self.give_back(&mut core);
+        }
+        over.map_or(Event::Rest, Event::Over)
+    }
+
+    /// Polls a child once.
+    fn poll_child(&mut self, seat: Seat, child: Held<'env, E>, body: Body) -> Locked<'a, 'env, E> {
+        self.polled = true;
+        frames::begin_poll(Polled::Child);
+        let waker = self.seats.waker(key_of(seat), &self.shared.signals);
+        waker.arm();
+        let left = child.poll(&mut Context::from_waker(&waker_ref(waker)));
+        match left {
+            None => {
+                let told = frames::was_told();
+                drop(child);
+                let mut core = self.shared.lock();
+                if told {
+                    core.children.tell(seat);
+                }
+                Ok(core)
+            }
+            Some(Left::Nothing) => {
+                // First this side of the cell, so that the handle has it alone.
+                drop(child);
+                let mut core = self.shared.lock();
+                core.children.remove(seat);
+                Ok(core)
+            }
+            Some(left) => self.ended(seat, child, left, body),
+        }
+    }
+
+    /// A child left an error or a panic, for the group or one that nobody will look at.
+    fn ended(
+        &mut self,
+        seat: Seat,
+        child: Held<'env, E>,
+        left: Left<'env, E>,
+        body: Body,
+    ) -> Locked<'a, 'env, E> {
+        let told = frames::was_told();
+        let (told, closing) = {
+            let mut core = self.shared.lock();
+            let told_before = core.children.remove(seat);
+            (told || told_before, core.verdict.cause.is_some())
+        };
+        let left = match left {
+            // It only repeats what the group told it.
+            Left::Error(error) if closing && told => {
+                drop_quietly(error);
+                Left::Nothing
+            }
+            left => left,
+        };
+        let ends_group = match left {
+            Left::Panic(_) | Left::PanicAtEnd(_) => true,
+            Left::Error(_) => !closing,
+            Left::Nothing | Left::Unseen | Left::Unwinds(_) => false,
+        };
+        if ends_group && body.is_alive() {
+            self.pending = Some(Pending::Left(seat, child, left));
+            return Err(Event::CutBody);
+        }
+        self.record(seat, &child, left);
+        Ok(self.shared.lock())
+    }
+
+    /// Writes down what a child has left; only then is its poll over.
+    fn record(&self, seat: Seat, child: &Held<'env, E>, left: Left<'env, E>) {
+        self.shared.record(seat, child, left);
+        self.shared.end_poll(&mut self.shared.lock());
+    }
+
+    /// Ends the group, after the body is dropped if there is one.
+    fn close(&mut self, cause: Cause, body: Body) -> Locked<'a, 'env, E> {
+        if body.is_alive() {
+            self.pending = Some(Pending::Close(cause));
+            return Err(Event::CutBody);
+        }
+        self.shared.close(cause);
+        Ok(self.shared.lock())
+    }
+
+    /// Looks at the token of the surrounding scope.
+    fn look_at_parent(&mut self, mut core: MutexGuard<'a, Core<'env, E>>, body: Body) -> Locked<'a, 'env, E> {
+        if core.phase != Phase::Open {
+            return Ok(core);
+        }
+        let Some(mut watch) = core.clock.take_watch(&self.shared.signals) else { return Ok(core) };
+        drop(core);
+        match watch.poll() {
+            Poll::Pending => {
+                let mut core = self.shared.lock();
+                core.clock.put_watch(watch);
+                Ok(core)
+            }
+            Poll::Ready(reason) => self.close(Cause::Parent(reason), body),
+        }
+    }
+
+    /// Looks at the time limit, or the end of the grace.
+    fn look_at_timer(&mut self, mut core: MutexGuard<'a, Core<'env, E>>, body: Body) -> Locked<'a, 'env, E> {
+        let Some(mut timer) = core.clock.take_timer(&self.shared.signals) else { return Ok(core) };
+        drop(core);
+        let time = timer.poll();
+        let mut core = self.shared.lock();
+        core.clock.put_timer(timer);
+        let cause = match time {
+            Time::Left => return Ok(core),
+            Time::Up => Cause::Deadline,
+            Time::Lost => Cause::Parent(CancelReason::Shutdown),
+        };
+        match core.phase {
+            Phase::Open => {
+                drop(core);
+                return self.close(cause, body);
+            }
+            Phase::Closing => self.shared.end_grace(core),
+            Phase::Closed => return Ok(core),
+        }
+        Ok(self.shared.lock())
+    }
+}
+
+impl<E> Drop for Turn<'_, '_, E> {
     /// A waker of others may panic in the middle of a turn; the group must stay usable for whoever is left.
     fn drop(&mut self) {
         if self.driving {
             let mut core = self.shared.lock();
             self.shared.end_poll(&mut core);
-            let others = self.leave(&mut core);
-            drop(core);
-            others.wake();
+            self.leave(core);
         }
     }
 }

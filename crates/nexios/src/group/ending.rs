@@ -8,21 +8,57 @@ use std::{
     task::Waker,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{
-    children::{Doomed, Place},
+    afterwards::Afterwards,
+    child::{Left, Seat},
+    children::{Ending, Held},
+    finalizers::Finalizers,
     frames,
-    label::Label,
-    panics::{drop_quietly, log_panic, resume_or_log},
-    state::{Core, Phase, Shared},
-    unwinding::{Left, left_by, say_if_panicked},
-    verdict::{Cause, Payload, Recorded},
-    work::Work,
+    panics::{drop_quietly, log_panic, log_unseen, resume_or_log},
+    state::{Core, Phase, Run, Shared},
+    unwinding::Aborted,
+    verdict::{Cause, Recorded},
 };
-use crate::{CancelReason, Interrupted, sync::MutexGuard};
+use crate::{Interrupted, panics::Payload, sync::MutexGuard};
+
+/// What a group has come to.
+pub(super) struct Conclusion<E> {
+    pub(super) cause: Cause,
+    /// The error to return.
+    pub(super) primary: Option<E>,
+    pub(super) panic: Option<Payload>,
+    /// Nothing is left of the group that a drop would have to see to.
+    pub(super) settled: bool,
+}
+
+/// What a run finds when body and children are gone.
+pub(super) enum Over<'env, E> {
+    Concluded(Conclusion<E>),
+    /// This comes first.
+    Waits(Box<Afterwards<'env>>),
+}
 
 impl<'env, E> Shared<'env, E> {
+    /// Takes what a run returns, unless there is something to wait for.
+    pub(super) fn conclude(core: &mut Core<'env, E>) -> Over<'env, E> {
+        match core.afterwards.take() {
+            Some(afterwards) => Over::Waits(afterwards),
+            None => Over::Concluded(Self::conclusion(core)),
+        }
+    }
+
+    /// Takes what a run returns.
+    pub(super) fn conclusion(core: &mut Core<'env, E>) -> Conclusion<E> {
+        let verdict = &mut core.verdict;
+        let cause = verdict.cause.unwrap_or(Cause::Finished);
+        let (panic, primary) = (verdict.take_panic(), verdict.take_primary());
+        core.run = Run::Over;
+        Conclusion { cause, primary, panic, settled: Shared::is_settled(core) }
+    }
+
     /// Ends the group for `cause`, unless it has ended for another one.
     pub(super) fn close(&self, cause: Cause) {
         let mut core = self.lock();
@@ -65,7 +101,7 @@ impl<'env, E> Shared<'env, E> {
     fn wind_down(&self, mut core: MutexGuard<'_, Core<'env, E>>) {
         let cause = core.verdict.cause.unwrap_or(Cause::OwnerDropped);
         let graceful = !self.settings.grace.is_zero() && cause != Cause::OwnerDropped;
-        let doomed = core.children.doom_all(graceful);
+        let mut ending = core.children.all_to_end(graceful);
         core.phase = if graceful { Phase::Closing } else { Phase::Closed };
         // A grace too long to be represented has no end.
         core.set_due(if graceful { Instant::now().checked_add(self.settings.grace) } else { None });
@@ -73,6 +109,8 @@ impl<'env, E> Shared<'env, E> {
         let watchers = std::mem::take(&mut core.watchers);
         core.dropping += 1;
         drop(core);
+        // Before anybody is told: what tasks have come to after that may just be their answer.
+        ending.iter_mut().for_each(Ending::look);
         // Wakers of others; one that panics must not keep the children from being dropped.
         let told = catch_unwind(AssertUnwindSafe(|| {
             if let Some(token) = token {
@@ -82,8 +120,7 @@ impl<'env, E> Shared<'env, E> {
                 watchers.into_values().for_each(Waker::wake);
             }
         }));
-        self.end_all(doomed, cause.interrupted());
-        self.settle_dropping();
+        self.end_all(ending, cause.interrupted());
         if let Err(payload) = told {
             resume_or_log(payload);
         }
@@ -94,15 +131,25 @@ impl<'env, E> Shared<'env, E> {
         let cause = core.verdict.cause.unwrap_or(Cause::OwnerDropped);
         core.phase = Phase::Closed;
         core.set_due(None);
-        let doomed = core.children.doom_all(false);
+        let mut ending = core.children.all_to_end(false);
         core.dropping += 1;
         drop(core);
-        self.end_all(doomed, cause.interrupted());
-        self.settle_dropping();
+        ending.iter_mut().for_each(Ending::look);
+        self.end_all(ending, cause.interrupted());
     }
 
-    fn settle_dropping(&self) {
+    /// Ends children in spawn order; a destructor that panics does not stop the others. `dropping` is counted.
+    fn end_all(&self, ending: Vec<Ending<'env, E>>, why: Interrupted) {
+        let mut gone = Vec::with_capacity(ending.len());
+        for Ending { seat, child, had_ended } in ending {
+            if self.end(seat, &child, had_ended, why) {
+                gone.push(seat);
+            }
+        }
         let mut core = self.lock();
+        for seat in gone {
+            core.children.remove(seat);
+        }
         core.dropping -= 1;
         core.awaited = false;
         if core.drop_waits {
@@ -112,74 +159,79 @@ impl<'env, E> Shared<'env, E> {
         self.signals.notify();
     }
 
-    /// Drops children in spawn order; a destructor that panics does not stop the others.
-    fn end_all(&self, doomed: Vec<Doomed<'env, E>>, interrupted: Interrupted) {
-        for child in doomed {
-            self.end(child, interrupted);
-        }
-    }
-
-    /// Drops one child and tells its handle.
-    pub(super) fn end(&self, child: Doomed<'env, E>, interrupted: Interrupted) {
-        let Doomed { id, work, label, had_ended } = child;
-        let ending = work.ending();
-        let _entered = frames::enter_drop(interrupted);
-        match catch_unwind(AssertUnwindSafe(|| work.end())) {
-            Ok(None) => {}
-            // It ended before its turn came.
-            Ok(Some(task)) if task.is_finished() => match left_by(task) {
-                Left::Panic(payload) => {
-                    log_panic("a child of a task group panicked", &label, &payload);
-                    self.panicked(payload);
-                }
-                // One that ended after it was told may just repeat that; it is dropped.
-                Left::Error(error) if had_ended => self.fail(id, error),
-                Left::Error(error) => {
-                    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(error))) {
-                        self.panicked_in_drop(&label, payload);
-                    }
-                }
-                Left::Nothing => {}
-            },
-            Ok(Some(task)) => {
-                let ended = self.lock().left.get_or_insert_default().unwinding.enter(label.clone(), task);
-                ended.into_iter().for_each(say_if_panicked);
-            }
-            Err(payload) => self.panicked_in_drop(&label, payload),
-        }
-        if let Some(ending) = ending
-            && let Err(payload) = catch_unwind(AssertUnwindSafe(|| ending.interrupt(interrupted)))
-        {
-            // The waker of the handle; an in-task child's is called as it is dropped.
-            self.panicked_in_drop(&label, payload);
-        }
-    }
-
-    fn panicked_in_drop(&self, label: &Label, payload: Payload) {
-        log_panic("a child of a task group panicked while it was dropped", label, &payload);
-        self.panicked(payload);
-    }
-
-    /// Ends a child whose group ended while it was being made.
-    pub(super) fn end_late(&self, place: Place, label: Label, work: Work<'env, E>) {
-        let interrupted = {
-            let mut core = self.lock();
-            core.dropping += 1;
-            core.verdict.cause.unwrap_or(Cause::Requested).interrupted()
+    /// Ends one child; false if it goes when its poll returns.
+    fn end(&self, seat: Seat, child: &Held<'env, E>, had_ended: bool, why: Interrupted) -> bool {
+        let left = {
+            let _entered = frames::enter_drop();
+            child.end(why)
         };
-        self.end(Doomed { id: place.id, work, label, had_ended: false }, interrupted);
-        self.lock().children.give_up(place);
-        self.settle_dropping();
+        match left {
+            None => return false,
+            Some(Left::Nothing) => {}
+            // It may just repeat what the group told it.
+            Some(Left::Error(error)) if !had_ended => {
+                let dropped = catch_unwind(AssertUnwindSafe(|| drop(error)));
+                let left = dropped.map_or_else(Left::PanicAtEnd, |()| Left::Nothing);
+                self.record(seat, child, left);
+            }
+            Some(left) => self.record(seat, child, left),
+        }
+        true
+    }
+
+    /// Writes down what a child has left, then tells its handle.
+    pub(super) fn record(&self, seat: Seat, child: &Held<'env, E>, left: Left<'env, E>) {
+        match left {
+            Left::Nothing => {}
+            Left::Unseen => log_unseen(child.label()),
+            Left::Error(error) => self.fail(seat.id, error),
+            Left::Panic(payload) => {
+                log_panic("a child of a task group panicked", child.label(), &payload);
+                self.panicked(payload);
+            }
+            Left::PanicAtEnd(payload) => {
+                log_panic("a child of a task group panicked while it was dropped", child.label(), &payload);
+                self.panicked(payload);
+            }
+            Left::Unwinds(task) => self.await_unwinding(task),
+        }
+        // After the verdict, so that it explains what the handle is told.
+        let why = self.lock().verdict.cause.unwrap_or(Cause::Failed).interrupted();
+        if let Err(payload) = child.tell(why) {
+            self.panicked(payload);
+        }
+    }
+
+    /// The end of the group waits for an aborted task.
+    fn await_unwinding(&self, task: Aborted<'env>) {
+        let ended = self.lock().afterwards.get_or_insert_default().unwinding.enter(task);
+        // Outside the lock: what they have left is of others.
+        ended.into_iter().for_each(Aborted::say_if_panicked);
+    }
+
+    /// Adds a finalizer to the group, or runs it in the background if the group has run its own already.
+    pub(super) fn defer(&self, finalizer: BoxFuture<'static, ()>) {
+        let mut late = Finalizers::default();
+        {
+            let mut core = self.lock();
+            if core.phase == Phase::Open || core.run == Run::Active {
+                core.afterwards.get_or_insert_default().finalizers.push(finalizer);
+            } else {
+                late.push(finalizer);
+            }
+        }
+        drop(late);
     }
 
     /// Ends one child alone, which is no failure of the group.
-    pub(super) fn cancel_child(&self, place: Place) {
+    pub(super) fn end_child(&self, seat: Seat, why: Interrupted) {
         let mut core = self.lock();
-        let Some(doomed) = core.children.doom(place) else { return };
+        let Some(child) = core.children.held(seat) else { return };
         core.dropping += 1;
         drop(core);
-        self.end(doomed, Interrupted::Cancelled(CancelReason::Requested));
-        self.settle_dropping();
+        let mut ending = Ending { seat, child, had_ended: false };
+        ending.look();
+        self.end_all(vec![ending], why);
     }
 
     /// Ends everything now: when this returns, every in-task child has been dropped.
@@ -199,10 +251,10 @@ impl<'env, E> Shared<'env, E> {
             }
         }
         let payload = core.verdict.take_panic();
-        let left = core.left.take();
+        let afterwards = core.afterwards.take();
         drop(core);
-        // Dropping it hands it over.
-        drop(left);
+        // Dropping it hands over what there is.
+        drop(afterwards);
         payload
     }
 }

@@ -1,29 +1,29 @@
 //! What `defer` collected: run last in first out, once, whatever happens.
 
 use std::{
-    any::Any,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     task::Poll,
 };
 
-use super::{
-    panics::{message_of, resume_or_log},
-    state::{BoxFuture, Phase, Run, Shared},
-};
-use crate::{flat_drop::drop_flat, residue};
+use futures_util::future::BoxFuture;
 
-type Payload = Box<dyn Any + Send>;
+use super::panics::resume_or_log;
+use crate::{
+    flat_drop::drop_flat,
+    panics::{Payload, text_of},
+    residue,
+};
 
 /// The finalizers of one group. Dropped before they have all run, the rest goes on as tracked background work.
 #[derive(Default)]
 pub(super) struct Finalizers {
     /// The last is next. The running one stays in its place, so that it is continued, not restarted.
-    stack: Vec<BoxFuture<()>>,
+    stack: Vec<BoxFuture<'static, ()>>,
 }
 
 impl Finalizers {
-    pub(super) fn push(&mut self, finalizer: BoxFuture<()>) {
+    pub(super) fn push(&mut self, finalizer: BoxFuture<'static, ()>) {
         self.stack.push(finalizer);
     }
 
@@ -45,7 +45,7 @@ impl Finalizers {
             let dropped = catch_unwind(AssertUnwindSafe(|| drop(ended)));
             for payload in polled.err().into_iter().chain(dropped.err()) {
                 crate::log::say(|| {
-                    tracing::error!(panic = message_of(&payload), "a finalizer of a task group panicked");
+                    tracing::error!(panic = text_of(&*payload), "a finalizer of a task group panicked");
                 });
                 first.get_or_insert(payload);
             }
@@ -86,18 +86,4 @@ impl Drop for Unfinished {
             }
         }
     }
-}
-
-/// Adds a finalizer to the group, or runs it in the background if the group has run its own already.
-pub(super) fn add<E>(shared: &Shared<'_, E>, finalizer: BoxFuture<()>) {
-    let mut late = Finalizers::default();
-    {
-        let mut core = shared.lock();
-        if core.phase == Phase::Open || core.run == Run::Active {
-            core.left.get_or_insert_default().finalizers.push(finalizer);
-        } else {
-            late.push(finalizer);
-        }
-    }
-    drop(late);
 }

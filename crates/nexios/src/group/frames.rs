@@ -3,13 +3,10 @@
 //! A handle asks it whether the group it belongs to is being driven further up the same stack: then the
 //! handle only waits, the driver above will go on.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::VecDeque,
-};
+use std::cell::RefCell;
 
-use super::wake::{Key, Others, WOKEN_KEPT};
-use crate::{CancelReason, Interrupted, sync::thread_local};
+use super::wake::{Key, Queue, WOKEN_KEPT};
+use crate::sync::thread_local;
 
 /// The frames, and the wakes that the innermost turn has made itself.
 struct Stack {
@@ -17,6 +14,8 @@ struct Stack {
     /// Who was woken by the turns of this thread themselves, each turn's behind those of the turn around it. The
     /// driver takes them without the signals' lock.
     woken: Vec<Key>,
+    /// What is left of the outermost turn's polls.
+    polls_left: u32,
 }
 
 struct Frame {
@@ -26,29 +25,17 @@ struct Frame {
     signals: usize,
     /// Where its own part of the woken begins.
     woken_from: usize,
-    /// What else than children the turn has woken itself.
-    others: Others,
-    /// The turn has polled somebody.
-    polled: bool,
-    /// It is a child that is being polled, not the body.
-    polls_child: bool,
-    notes: Notes,
-    /// What the handles of the children are told that are being dropped.
-    ending: Option<Interrupted>,
+    /// Whom the turn polls, or has polled last; none if it has not polled anybody.
+    polled: Option<Polled>,
+    /// Who is being polled was handed the group's own cancellation.
+    told: bool,
 }
 
-impl Frame {
-    fn new(group: usize, signals: usize, ending: Option<Interrupted>) -> Self {
-        let (others, notes) = (Others::default(), Notes::default());
-        Self { group, signals, woken_from: 0, others, polled: false, polls_child: false, notes, ending }
-    }
-}
-
-/// What happened inside one poll that the group has to know.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Notes {
-    /// The child was handed the group's own cancellation.
-    pub(super) told: bool,
+/// Who is being polled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Polled {
+    Body,
+    Child,
 }
 
 /// How many polls one turn makes before the runtime gets a chance; tokio's own budget is 128 as well. Groups that
@@ -59,10 +46,8 @@ pub(super) const POLLS_PER_TURN: u32 = 128;
 
 thread_local! {
     #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
-    static STACK: RefCell<Stack> = RefCell::new(Stack { frames: Vec::new(), woken: Vec::new() });
-    /// What is left of the outermost turn's polls.
-    #[allow(clippy::missing_const_for_thread_local, reason = "the model checker's macro takes no const block")]
-    static POLLS_LEFT: Cell<u32> = Cell::new(POLLS_PER_TURN);
+    static STACK: RefCell<Stack> =
+        RefCell::new(Stack { frames: Vec::new(), woken: Vec::new(), polls_left: POLLS_PER_TURN });
 }
 
 /// As long as this lives, the thread drives the group or drops children.
@@ -70,59 +55,55 @@ pub(super) struct Entered {
     pushed: bool,
 }
 
-fn enter(frame: Frame) -> Entered {
+fn enter(group: usize, signals: usize) -> Entered {
     let push = |stack: &RefCell<Stack>| {
         let mut stack = stack.borrow_mut();
+        if group != 0 {
+            // Gives the poll back that has led here; it is taken again if it comes to nothing.
+            let is_nested = !stack.frames.is_empty();
+            stack.polls_left = if is_nested { stack.polls_left + 1 } else { POLLS_PER_TURN };
+        }
         let woken_from = stack.woken.len();
-        stack.frames.push(Frame { woken_from, ..frame });
+        stack.frames.push(Frame { group, signals, woken_from, polled: None, told: false });
     };
     Entered { pushed: STACK.try_with(push).is_ok() }
 }
 
 /// The thread begins to drive `group`.
 pub(super) fn enter_turn(group: usize, signals: usize) -> Entered {
-    let is_nested = inside_any();
-    let _ = POLLS_LEFT.try_with(|left| {
-        // Gives the poll back that has led here; it is taken again if it comes to nothing.
-        left.set(if is_nested { left.get() + 1 } else { POLLS_PER_TURN });
-    });
-    enter(Frame::new(group, signals, None))
+    enter(group, signals)
 }
 
-/// The thread begins to drop children, whose handles are told `ending`.
-pub(super) fn enter_drop(ending: Interrupted) -> Entered {
-    enter(Frame::new(0, 0, Some(ending)))
+/// The thread begins to drop children.
+pub(super) fn enter_drop() -> Entered {
+    enter(0, 0)
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         if self.pushed {
-            let left = STACK.try_with(|stack| stack.borrow_mut().frames.pop()).ok().flatten();
-            if left.is_some_and(|frame| frame.group != 0 && !frame.polled) {
-                count_poll();
-            }
+            let _ = STACK.try_with(|stack| {
+                let mut stack = stack.borrow_mut();
+                if stack.frames.pop().is_some_and(|frame| frame.group != 0 && frame.polled.is_none()) {
+                    stack.count_poll();
+                }
+            });
         }
     }
 }
 
 /// Whether the outermost turn on this thread may poll once more.
 pub(super) fn may_poll() -> bool {
-    POLLS_LEFT.try_with(|left| left.get() > 0).unwrap_or(true)
+    STACK.try_with(|stack| stack.borrow().polls_left > 0).unwrap_or(true)
 }
 
-fn count_poll() {
-    let _ = POLLS_LEFT.try_with(|left| left.set(left.get().saturating_sub(1)));
-}
-
-/// The innermost group begins a poll, of a child or of the body: counts it against the outermost turn on this thread,
-/// and forgets the notes of the poll before.
-pub(super) fn begin_poll(child: bool) {
-    count_poll();
+/// The innermost group begins a poll, which counts against the outermost turn on this thread.
+pub(super) fn begin_poll(polled: Polled) {
     let _ = STACK.try_with(|stack| {
-        if let Some(frame) = stack.borrow_mut().frames.last_mut() {
-            frame.polled = true;
-            frame.polls_child = child;
-            frame.notes = Notes::default();
+        let mut stack = stack.borrow_mut();
+        stack.count_poll();
+        if let Some(frame) = stack.frames.last_mut() {
+            (frame.polled, frame.told) = (Some(polled), false);
         }
     });
 }
@@ -131,29 +112,26 @@ pub(super) fn begin_poll(child: bool) {
 pub(super) fn wake_here(signals: usize, key: Key) -> bool {
     STACK
         .try_with(|stack| {
-            let Stack { frames, woken } = &mut *stack.borrow_mut();
-            let Some(frame) = frames.last_mut().filter(|frame| frame.signals == signals) else {
-                return false;
-            };
-            if !frame.others.mark(key) {
-                woken.push(key);
+            let mut stack = stack.borrow_mut();
+            let here = stack.frames.last().is_some_and(|frame| frame.signals == signals);
+            if here {
+                stack.woken.push(key);
             }
-            true
+            here
         })
         .unwrap_or(false)
 }
 
-/// Hands out what the innermost turn has woken itself: children behind `ready`, marks of what else to `others`; false
-/// if there was nothing.
-pub(super) fn take_woken(ready: &mut VecDeque<Key>, others: &mut Others) -> bool {
-    STACK.try_with(|stack| stack.borrow_mut().take_woken(ready, others)).unwrap_or(false)
+/// Moves the wakes that the innermost turn has made itself behind `ready`; false if there were none.
+pub(super) fn take_woken(ready: &mut Queue) -> bool {
+    STACK.try_with(|stack| stack.borrow_mut().take_woken(ready)).unwrap_or(false)
 }
 
 /// The innermost turn is over: takes what is left, and keeps no more wakes here.
-pub(super) fn end_turn(ready: &mut VecDeque<Key>, others: &mut Others) {
+pub(super) fn end_turn(ready: &mut Queue) {
     let _ = STACK.try_with(|stack| {
         let mut stack = stack.borrow_mut();
-        stack.take_woken(ready, others);
+        stack.take_woken(ready);
         if let Some(frame) = stack.frames.last_mut() {
             frame.signals = 0;
         }
@@ -161,38 +139,27 @@ pub(super) fn end_turn(ready: &mut VecDeque<Key>, others: &mut Others) {
 }
 
 impl Stack {
-    fn take_woken(&mut self, ready: &mut VecDeque<Key>, others: &mut Others) -> bool {
-        let Some(frame) = self.frames.last_mut() else { return false };
-        let from = frame.woken_from;
-        let some_others = frame.others.move_to(others);
+    fn count_poll(&mut self) {
+        self.polls_left = self.polls_left.saturating_sub(1);
+    }
+
+    fn take_woken(&mut self, ready: &mut Queue) -> bool {
+        let from = self.frames.last().map_or(0, |frame| frame.woken_from);
         let some = self.woken.len() > from;
         if some {
-            ready.extend(self.woken.drain(from..));
+            ready.take_in(self.woken.drain(from..));
             // The memory stays unless it has grown large.
             if self.woken.capacity() > WOKEN_KEPT && self.woken.len() <= WOKEN_KEPT {
                 self.woken.shrink_to(WOKEN_KEPT);
             }
         }
-        some || some_others
+        some
     }
 }
 
-/// Takes the notes that the poll which has just ended left for the innermost group.
-pub(super) fn take_notes() -> Notes {
-    STACK
-        .try_with(|stack| stack.borrow_mut().frames.last_mut().map(|frame| std::mem::take(&mut frame.notes)))
-        .ok()
-        .flatten()
-        .unwrap_or_default()
-}
-
-/// What the handle of a child is told that is dropped right now.
-pub(super) fn ending() -> Interrupted {
-    STACK
-        .try_with(|stack| stack.borrow().frames.last().and_then(|frame| frame.ending))
-        .ok()
-        .flatten()
-        .unwrap_or(Interrupted::Cancelled(CancelReason::OwnerDropped))
+/// Whether the poll that has just ended was handed the innermost group's own cancellation.
+pub(super) fn was_told() -> bool {
+    STACK.try_with(|stack| stack.borrow().frames.last().is_some_and(|frame| frame.told)).unwrap_or(false)
 }
 
 /// Whether this thread is inside the poll or the destructor of any in-task child.
@@ -200,31 +167,22 @@ pub(super) fn inside_any() -> bool {
     STACK.try_with(|stack| !stack.borrow().frames.is_empty()).unwrap_or(false)
 }
 
-/// What the given group is polling further up this thread's stack.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Inside {
-    Child,
-    Body,
-}
-
-/// Whether this thread is inside a poll that the given group makes, and of what.
-pub(super) fn inside(group: usize) -> Option<Inside> {
+/// Whom the given group is polling further up this thread's stack.
+pub(super) fn inside(group: usize) -> Option<Polled> {
     STACK
         .try_with(|stack| {
-            let stack = stack.borrow();
             // The innermost first: mostly it is that one, however deep the nest.
-            let frame = stack.frames.iter().rfind(|frame| frame.group == group)?;
-            Some(if frame.polls_child { Inside::Child } else { Inside::Body })
+            stack.borrow().frames.iter().rfind(|frame| frame.group == group)?.polled
         })
         .ok()
         .flatten()
 }
 
-/// Leaves a note at the child of `group` that is being polled.
-pub(super) fn note(group: usize, write: impl FnOnce(&mut Notes)) {
+/// Who is being polled by `group` is handed the group's own cancellation.
+pub(super) fn note_told(group: usize) {
     let _ = STACK.try_with(|stack| {
         if let Some(frame) = stack.borrow_mut().frames.iter_mut().rev().find(|frame| frame.group == group) {
-            write(&mut frame.notes);
+            frame.told = true;
         }
     });
 }
@@ -239,9 +197,9 @@ mod tests {
         for slot in 0..100_000 {
             assert!(wake_here(1, Key { slot, generation: 1 }));
         }
-        let mut ready = VecDeque::new();
-        assert!(take_woken(&mut ready, &mut Others::default()));
-        assert_eq!(ready.len(), 100_000);
+        let mut ready = Queue::default();
+        assert!(take_woken(&mut ready));
+        assert_eq!(ready.children.len(), 100_000);
         let kept = STACK.with(|stack| stack.borrow().woken.capacity());
         assert!(kept <= WOKEN_KEPT, "{kept}");
     }

@@ -14,14 +14,14 @@ use futures_util::{
 };
 
 use super::{
-    OnError,
+    builder::OnError,
     children::take_ids,
     drive, frames,
     panics::log_panic_text,
     state::{Phase, Run, Shared},
-    verdict::{Cause, Payload},
+    verdict::Cause,
 };
-use crate::{CancelReason, Interrupted};
+use crate::{CancelReason, Interrupted, panics::Payload};
 
 /// The results of items in completion order. At most the group's limit of them exist as futures at a time.
 ///
@@ -91,7 +91,7 @@ where
         {
             return error;
         }
-        frames::note(self.shared.address(), |notes| notes.told = true);
+        frames::note_told(self.shared.address());
         interrupted.into()
     }
 
@@ -133,7 +133,7 @@ where
         }
         // First, and whatever others have left of the budget: this may be the only one who looks at the group's limits.
         if frames::inside(this.shared.address()).is_none() {
-            drive::turn(this.shared, this.awaiter, cx.waker(), None);
+            drive::turn(this.shared, this.awaiter, cx.waker());
         } else {
             this.shared.watch_end(this.awaiter, cx.waker().clone());
         }

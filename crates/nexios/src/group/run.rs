@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    panic::resume_unwind,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -11,58 +11,84 @@ use std::{
 use futures_util::task::waker_ref;
 
 use super::{
-    body::Body,
-    drive::{self, Turned},
+    drive::{Body, Event, RUN, Turn},
+    ending::{Conclusion, Over},
     panics::resume_or_log,
-    state::{Core, Left, Phase, Run, Shared},
-    verdict::{Cause, Payload},
+    state::{Core, Phase, Run, Shared},
+    verdict::{BODY, Cause},
     wakers::ChildWaker,
 };
 use crate::Interrupted;
-
-/// Who `run` is among the awaiters; children have ids from one.
-pub(super) const RUN: u64 = 0;
 
 pub(super) async fn run<T, E, B>(shared: &Arc<Shared<'_, E>>, body: B) -> Result<T, E>
 where
     E: From<Interrupted>,
     B: Future<Output = Result<T, E>>,
 {
-    let mut running = Running { shared, entered: false, waker: None, left: None, end: None };
+    let mut running = Running { shared, entered: false, waker: None, settled: false };
     let mut value = None;
-    if !drive(&mut running, body, &mut value).await {
+    let Some(over) = drive(&mut running, body, &mut value).await else {
         return Err(refused(shared));
-    }
-    running.conclude();
+    };
     let mut finalizer_panic = None;
-    if let Some(left) = running.left.take() {
-        // Boxed: it is rare, and would make every run larger.
-        finalizer_panic = Box::pin(left.settle()).await;
-        running.conclude();
-    }
-    let (panic, outcome) = running.outcome(value);
+    let conclusion = match over {
+        Over::Concluded(conclusion) => conclusion,
+        Over::Waits(mut afterwards) => {
+            // Boxed: it is rare, and would make every run larger.
+            finalizer_panic = Box::pin(afterwards.settle()).await;
+            // A finalizer that came while these ran is for the drop to hand over.
+            Shared::conclusion(&mut shared.lock())
+        }
+    };
+    running.settled = conclusion.settled;
+    let Conclusion { cause, primary, panic, .. } = conclusion;
     drop(running);
     if let Some(payload) = panic.or(finalizer_panic) {
         resume_unwind(payload);
     }
-    outcome
+    match (primary, value) {
+        (Some(error), _) => Err(error),
+        (None, Some(value)) if !cause.interrupts_body() => Ok(value),
+        _ => Err(cause.interrupted().into()),
+    }
 }
 
-/// Polls body and children until all have ended; leaves the body's value, if it has returned one. False if there is nothing
-/// left to run.
-async fn drive<T, E, B>(running: &mut Running<'_, '_, E>, body: B, value: &mut Option<T>) -> bool
+/// Polls body and children until all have ended; leaves the body's value, if it has returned one. None if there is
+/// nothing left to run.
+async fn drive<'env, T, E, B>(
+    running: &mut Running<'_, 'env, E>,
+    body: B,
+    value: &mut Option<T>,
+) -> Option<Over<'env, E>>
 where
     E: From<Interrupted>,
     B: Future<Output = Result<T, E>>,
 {
+    let shared = running.shared;
     let mut body = pin!(Some(body));
+    let mut state = Body::New;
     poll_fn(|cx| {
-        let shared = running.shared;
-        let mut seat = Seat { body: body.as_mut(), value, running };
-        match drive::turn(shared, RUN, cx.waker(), Some(&mut seat)) {
-            Turned::Goes => Poll::Pending,
-            Turned::Over => Poll::Ready(true),
-            Turned::Refused => Poll::Ready(false),
+        let mut core = shared.lock();
+        if !running.enter(&mut core) {
+            return Poll::Ready(None);
+        }
+        let Some(mut turn) = Turn::begin(shared, core, RUN, cx.waker()) else { return Poll::Pending };
+        loop {
+            match turn.advance(state) {
+                Event::PollBody => {
+                    running.poll_body(body.as_mut(), value);
+                    state = if body.is_some() { Body::Alive } else { Body::Gone };
+                }
+                Event::CutBody => {
+                    running.cut(body.as_mut());
+                    state = Body::Gone;
+                }
+                Event::Rest => return Poll::Pending,
+                Event::Over(over) => {
+                    running.put_back_waker();
+                    return Poll::Ready(Some(over));
+                }
+            }
         }
     })
     .await
@@ -89,18 +115,7 @@ struct Running<'a, 'env, E> {
     entered: bool,
     /// The body's, from the first poll until all has ended.
     waker: Option<Arc<ChildWaker>>,
-    /// What there is to wait for after the children.
-    left: Option<Box<Left<E>>>,
-    end: Option<End<E>>,
-}
-
-/// What the group has come to.
-struct End<E> {
-    cause: Cause,
-    /// The error to return.
-    primary: Option<E>,
-    panic: Option<Payload>,
-    /// Nothing is left of the group that a drop would have to see to.
+    /// Nothing is left that a drop would have to see to.
     settled: bool,
 }
 
@@ -119,53 +134,51 @@ impl<E> Running<'_, '_, E> {
         self.entered
     }
 
-    /// Body and children are gone: writes down what has come of it, unless there is something else to wait for.
-    fn leave(&mut self, core: &mut Core<'_, E>) {
-        // The second time there is none: a finalizer that came late is for the drop to hand over.
+    /// The waker serves the next group.
+    fn put_back_waker(&mut self) {
         if let Some(waker) = self.waker.take() {
-            core.children.wakers.put_back_body(waker);
-            self.left = core.left.take();
-        }
-        if self.left.is_none() {
-            self.end = Some(End::of(core));
+            self.shared.lock().children.wakers.put_back_body(waker);
         }
     }
 
-    /// As [`leave`](Self::leave), if that has not been done by the last turn.
-    fn conclude(&mut self) {
-        if self.left.is_none() && self.end.is_none() {
-            let shared = self.shared;
-            self.leave(&mut shared.lock());
+    /// Polls the body once; its failure is the group's.
+    fn poll_body<T, B>(&self, mut body: Pin<&mut Option<B>>, value: &mut Option<T>)
+    where
+        B: Future<Output = Result<T, E>>,
+    {
+        let Some(waker) = &self.waker else { return };
+        waker.arm();
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let waker = waker_ref(waker);
+            let future = body.as_mut().as_pin_mut();
+            let polled = future.map_or(Poll::Pending, |body| body.poll(&mut Context::from_waker(&waker)));
+            if polled.is_ready() {
+                body.set(None);
+            }
+            polled
+        }));
+        match polled {
+            Ok(Poll::Pending) => {}
+            Ok(Poll::Ready(Ok(returned))) => *value = Some(returned),
+            Ok(Poll::Ready(Err(error))) => self.shared.fail(BODY, error),
+            Err(payload) => {
+                self.cut(body);
+                self.shared.panicked(payload);
+            }
         }
     }
-}
 
-impl<E: From<Interrupted>> Running<'_, '_, E> {
-    /// The result of the run, and the panic that beats it.
-    fn outcome<T>(&mut self, value: Option<T>) -> (Option<Payload>, Result<T, E>) {
-        let Some(end) = &mut self.end else { return (None, Err(Cause::Finished.interrupted().into())) };
-        let outcome = match (end.primary.take(), value) {
-            (Some(error), _) => Err(error),
-            (None, Some(value)) if !end.cause.interrupts_body() => Ok(value),
-            _ => Err(end.cause.interrupted().into()),
-        };
-        (end.panic.take(), outcome)
-    }
-}
-
-impl<E> End<E> {
-    fn of(core: &mut Core<'_, E>) -> Self {
-        let verdict = &mut core.verdict;
-        let cause = verdict.cause.unwrap_or(Cause::Finished);
-        let (panic, primary) = (verdict.take_panic(), verdict.take_primary());
-        core.run = Run::Over;
-        Self { cause, primary, panic, settled: Shared::is_settled(core) }
+    /// Drops the body at its await.
+    fn cut<B>(&self, mut body: Pin<&mut Option<B>>) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| body.set(None))) {
+            self.shared.panicked(payload);
+        }
     }
 }
 
 impl<E> Drop for Running<'_, '_, E> {
     fn drop(&mut self) {
-        if !self.entered || self.end.as_ref().is_some_and(|end| end.settled) {
+        if !self.entered || self.settled {
             return;
         }
         let over = {
@@ -177,42 +190,5 @@ impl<E> Drop for Running<'_, '_, E> {
         if !over && let Some(payload) = self.shared.end_now() {
             resume_or_log(payload);
         }
-    }
-}
-
-/// The body and its place in the driver's queue.
-struct Seat<'s, 'a, 'env, B, T, E> {
-    body: Pin<&'s mut Option<B>>,
-    value: &'s mut Option<T>,
-    running: &'s mut Running<'a, 'env, E>,
-}
-
-impl<T, E, B: Future<Output = Result<T, E>>> Body<E> for Seat<'_, '_, '_, B, T, E> {
-    fn enter(&mut self, core: &mut Core<'_, E>) -> bool {
-        self.running.enter(core)
-    }
-
-    fn poll(&mut self) -> Poll<Result<(), E>> {
-        let (Some(body), Some(waker)) = (self.body.as_mut().as_pin_mut(), &self.running.waker) else {
-            return Poll::Pending;
-        };
-        waker.arm();
-        let Poll::Ready(result) = body.poll(&mut Context::from_waker(&waker_ref(waker))) else {
-            return Poll::Pending;
-        };
-        self.body.set(None);
-        Poll::Ready(result.map(|value| *self.value = Some(value)))
-    }
-
-    fn is_alive(&self) -> bool {
-        self.body.is_some()
-    }
-
-    fn cut(&mut self) {
-        self.body.set(None);
-    }
-
-    fn leave(&mut self, core: &mut Core<'_, E>) {
-        self.running.leave(core);
     }
 }

@@ -88,27 +88,18 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Takes the value out and frees its place.
-    pub(super) fn take(&mut self, slot: u32) -> Option<T> {
+    /// Takes the value out and frees its place, if it is the one that is meant.
+    #[inline]
+    pub(super) fn take_if(&mut self, slot: u32, is_meant: impl FnOnce(&T) -> bool) -> Option<T> {
         let next = self.next;
         let place = self.place(slot)?;
-        if matches!(place, Place::Free(_)) {
+        if !matches!(place, Place::Taken(value) if is_meant(value)) {
             return None;
         }
         let Place::Taken(value) = std::mem::replace(place, Place::Free(next)) else { return None };
         self.next = slot;
         self.taken -= 1;
         Some(value)
-    }
-
-    /// Drops the value in its place, and frees that.
-    pub(super) fn free(&mut self, slot: u32) {
-        let next = self.next;
-        if let Some(place @ Place::Taken(_)) = self.place(slot) {
-            *place = Place::Free(next);
-            self.next = slot;
-            self.taken -= 1;
-        }
     }
 
     /// All values with their places.
@@ -132,16 +123,16 @@ mod tests {
             assert_eq!(slots.next(), value);
             slots.insert(value);
         }
-        assert_eq!(slots.take(3), Some(3));
-        assert_eq!(slots.take(3), None);
-        assert_eq!(slots.take(17), Some(17));
+        assert_eq!(slots.take_if(3, |_| true), Some(3));
+        assert_eq!(slots.take_if(3, |_| true), None);
+        assert_eq!(slots.take_if(17, |_| true), Some(17));
         assert_eq!(slots.next(), 17);
         slots.insert(100);
         slots.insert(101);
         assert_eq!((slots.get_mut(17).copied(), slots.get_mut(3).copied()), (Some(100), Some(101)));
         assert_eq!(slots.next(), 20);
         assert_eq!(slots.iter().map(|(slot, _)| slot).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
-        (0..20).for_each(|slot| assert!(slots.take(slot).is_some()));
+        (0..20).for_each(|slot| assert!(slots.take_if(slot, |_| true).is_some()));
         assert!(slots.is_empty());
         assert_eq!(slots.get_mut(1_000), None);
     }

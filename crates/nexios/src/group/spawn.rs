@@ -2,50 +2,64 @@
 
 use std::{borrow::Cow, future::Future, sync::Arc};
 
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
-use tracing::Instrument;
+use tracing::{Instrument, Level, Span};
 
 use super::{
-    Task,
-    children::{Place, take_ids},
+    builder::OnError,
+    child::{Child, Meanwhile, Work},
+    children::{key_of, take_ids},
     label::Label,
-    outcome::Outcome,
     state::Shared,
+    task::Task,
     wakers::Report,
-    work::Work,
 };
-use crate::{CancelReason, Interrupted};
+use crate::{CancelReason, Interrupted, log};
 
 /// Makes a handle whose child never was. What was refused is dropped before this returns.
 fn refuse<'env, T, E>(
     shared: Option<Arc<Shared<'env, E>>>,
-    outcome: Arc<Outcome<T, E>>,
-    interrupted: Interrupted,
+    label: Label,
+    why: Interrupted,
     refused: impl Sized,
 ) -> Task<'env, T, E> {
-    outcome.interrupt(interrupted);
-    outcome.set_place(Place { slot: u32::MAX, id: take_ids(1).start });
     drop(refused);
-    Task::new(outcome, shared)
+    Task::new(Arc::new(Child::refused(take_ids(1).start, label, why)), shared)
 }
 
 /// Why a child of a group that is gone is refused.
 const NO_GROUP: Interrupted = Interrupted::Cancelled(CancelReason::OwnerDropped);
 
-/// Adds an in-task child, or hands it back.
-fn admit<'env, E>(
+/// A child that its group has taken, and whether it has its place, or what was refused.
+type Admission<'env, T, E> =
+    Result<(Arc<Child<'env, T, E>>, bool), (Label, Interrupted, Option<Work<'env, T, E>>)>;
+
+/// Adds a child, or hands everything back. Says whether it may start at once, without waiting for a place.
+#[inline(always)]
+fn admit<'env, T, E>(
     shared: &Shared<'env, E>,
     label: Label,
-    work: Work<'env, E>,
+    work: Option<Work<'env, T, E>>,
     daemon: bool,
-) -> Result<Place, (Interrupted, Work<'env, E>)> {
+) -> Admission<'env, T, E>
+where
+    T: Send + 'env,
+    E: From<Interrupted> + Send + 'env,
+{
     let mut core = shared.lock();
-    if let Some(interrupted) = Shared::refusal(&core) {
-        return Err((interrupted, work));
+    if let Some(why) = Shared::refusal(&core) {
+        return Err((label, why, work));
     }
-    let place = core.children.add(label, work, daemon);
+    let seat = core.children.next_seat();
+    let is_here = work.is_some();
+    let child = Arc::new(Child::new(seat, label, shared.settings.on_error == OnError::Cancel, work));
+    let starts = core.children.add(seat, child.clone(), daemon);
+    if starts && is_here {
+        core.children.wakers.ready.children.push_back(key_of(seat));
+    }
     shared.release(core);
-    Ok(place)
+    Ok((child, starts))
 }
 
 pub(super) fn in_task<'env, T, E, F>(
@@ -55,17 +69,14 @@ pub(super) fn in_task<'env, T, E, F>(
 ) -> Task<'env, T, E>
 where
     T: Send + 'env,
-    E: Send + 'env,
+    E: From<Interrupted> + Send + 'env,
     F: Future<Output = Result<T, E>> + Send + 'env,
 {
-    let outcome = Outcome::pending(label.clone());
-    let Some(shared) = shared else { return refuse(None, outcome, NO_GROUP, future) };
-    let work = Work::in_task(future, outcome.clone(), shared.settings.on_error);
-    match admit(&shared, label, work, false) {
-        Ok(place) => outcome.set_place(place),
-        Err((interrupted, work)) => return refuse(Some(shared), outcome, interrupted, work),
+    let Some(shared) = shared else { return refuse(None, label, NO_GROUP, future) };
+    match admit(&shared, label, Some(Work::InTask(Box::pin(future))), false) {
+        Ok((child, _)) => Task::new(child, Some(shared)),
+        Err((label, why, work)) => refuse(Some(shared), label, why, work),
     }
-    Task::new(outcome, Some(shared))
 }
 
 pub(super) fn named<'env, T, E, F>(
@@ -75,20 +86,28 @@ pub(super) fn named<'env, T, E, F>(
 ) -> Task<'env, T, E>
 where
     T: Send + 'env,
-    E: Send + 'env,
+    E: From<Interrupted> + Send + 'env,
     F: Future<Output = Result<T, E>> + Send + 'env,
 {
-    let span = tracing::debug_span!("task", name = %name);
-    in_task(shared, name.into(), future.instrument(span))
+    match log::span(Level::DEBUG, || tracing::debug_span!("task", name = %name)) {
+        Some(span) => in_task(shared, name.into(), future.instrument(span)),
+        None => in_task(shared, name.into(), future),
+    }
 }
 
 pub(super) fn daemon<'env, E, F>(shared: &Shared<'env, E>, label: Label, future: F)
 where
-    E: Send + 'env,
+    E: From<Interrupted> + Send + 'env,
     F: Future<Output = ()> + Send + 'env,
 {
-    // A refused one is dropped here.
-    let _ = admit(shared, label, Work::daemon(future), true);
+    let work = Work::InTask(Box::pin(async move {
+        future.await;
+        Ok::<(), E>(())
+    }));
+    // A refused one is dropped here. Nobody has a handle.
+    if let Ok((child, _)) = admit(shared, label, Some(work), true) {
+        child.abandon();
+    }
 }
 
 #[track_caller]
@@ -99,30 +118,52 @@ pub(super) fn parallel<'env, T, E, F>(
 ) -> Task<'env, T, E>
 where
     T: Send + 'static,
-    E: Send + 'static,
+    E: From<Interrupted> + Send + 'static,
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
     let Ok(runtime) = Handle::try_current() else {
         panic!("spawn_parallel needs a tokio runtime, and there is none here");
     };
-    let outcome = Outcome::pending(label.clone());
-    let Some(shared) = shared else { return refuse(None, outcome, NO_GROUP, future) };
-    let mut core = shared.lock();
-    if let Some(interrupted) = Shared::refusal(&core) {
-        drop(core);
-        return refuse(Some(shared), outcome, interrupted, future);
-    }
-    let (place, at_once) = core.children.reserve(label.clone());
-    drop(core);
-    outcome.set_place(place);
+    let Some(shared) = shared else { return refuse(None, label, NO_GROUP, future) };
+    // First: a subscriber is code of others, and from here to the task's start nothing may fail.
+    let span = Span::current();
+    let (child, starts) = match admit(&shared, label, None, false) {
+        Ok(admitted) => admitted,
+        Err((label, why, _)) => return refuse(Some(shared), label, why, future),
+    };
     // Outside the lock: a runtime that shuts down drops the future on the spot.
-    let report = Report::new(&shared.signals, place.key());
-    let work = Work::parallel(future, outcome.clone(), shared.settings.on_error, runtime, report, at_once);
-    let mut core = shared.lock();
-    let late = core.children.fill(place, work).err();
-    shared.release(core);
-    if let Some(work) = late {
-        shared.end_late(place, label, work);
+    let report = Report::new(&shared.signals, key_of(child.seat));
+    // Mostly there is none, and it would make the task a good deal larger.
+    let work = if span.is_none() {
+        task(future, report, runtime, starts)
+    } else {
+        task(future.instrument(span), report, runtime, starts)
+    };
+    let Meanwhile { woken, ended } = child.bring(work);
+    if woken {
+        shared.signals.push(key_of(child.seat));
     }
-    Task::new(outcome, Some(shared))
+    if let Some(why) = ended {
+        shared.end_child(child.seat, why);
+    }
+    Task::new(child, Some(shared))
+}
+
+/// Starts a task now, or at its first poll. As it goes it reports to the group, which polls it when it has ended and
+/// not before.
+fn task<T, E, F>(future: F, report: Report, runtime: Handle, now: bool) -> Work<'static, T, E>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
+    let reporting = future.map(move |result| {
+        drop(report);
+        result
+    });
+    if now {
+        Work::Parallel(runtime.spawn(reporting))
+    } else {
+        Work::Waiting(Some(Box::new(move || runtime.spawn(reporting))))
+    }
 }

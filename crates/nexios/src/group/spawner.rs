@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt, future::Future, panic::Location, sync::Weak};
 
-use super::{Task, label::Label, spawn, state::Shared, verdict::Cause};
+use super::{label::Label, spawn, state::Shared, task::Task, verdict::Cause};
 use crate::{CancelReason, CancelToken, Interrupted};
 
 /// A clonable handle that spawns into a [`TaskGroup`](super::TaskGroup) from one of its children.

@@ -2,36 +2,25 @@
 //!
 //! # Invariants
 //!
-//! Those of the whole module; other pages point here.
+//! Of the group as a whole. Those of a part are at the head of its file: of a turn `drive.rs`, of a child `child.rs`, of wakes
+//! `wake.rs`.
 //!
 //! 1. The cause of the end is written once: the first one decides. A handle is told of its end only after that.
 //! 2. No future is polled or dropped, no destructor, waker or hook called, under a lock. The locks are `Core` (here),
-//!    `Signals` (`wake.rs`) and one for each child's cell (`outcome.rs`). `Signals` may be taken under `Core`, never the
+//!    `Signals` (`wake.rs`) and one for each child's cell (`child.rs`). `Signals` may be taken under `Core`, never the
 //!    other way round; a cell is taken alone.
-//! 3. Whoever polls the group either finishes it or leaves a waker that will be called.
-//! 4. At most one thread drives at a time (`Core::driving`). Whoever finds the group driven leaves a waker and goes.
-//! 5. When the phase is `Closed` no child is added and no child's poll begins. Only the body may still be polled, after
+//! 3. When the phase is `Closed` no child is added and no child's poll begins. Only the body may still be polled, after
 //!    `cancel()`.
-//! 6. A key names one child: its slot and the low half of its id. Should that come again in the same slot after four
-//!    thousand million spawns, a late wake costs one poll.
-//! 7. A waker is in the queue of woken keys at most once.
-//! 8. A cell ends once: with the child's result, or with the reason for which the child is dropped.
-//! 9. Timer and token are looked at whatever is left of the budget of the task, at least once a turn if they were woken,
-//!    and they wait behind nobody.
-//! 10. Neither the body nor a woken child waits for its poll without end, whoever else is always ready: children are
-//!     polled in the order of their wakes, and who goes first, body or children, is `BodyTurn`'s (`children.rs`).
-//! 11. When `drop` of the group or of a started `run` returns, every in-task child has been dropped. The exception is a
-//!     thread that is itself inside a child's poll or destructor: it does not wait, since it could wait for itself; then
-//!     the polling thread drops the child as its poll returns.
-//! 12. What is done for one child, its end and its cancellation too, costs the same however many there are (the limit's
-//!     queue apart, which is a tree).
+//! 4. When `drop` of the group or of a started `run` returns, every in-task child has been dropped. The exception is a
+//!    thread that is itself inside a child's poll or destructor: it does not wait, since it could wait for itself; then
+//!    the polling thread drops the child as its poll returns.
+//! 5. What is done for one child, its end and its cancellation too, costs the same however many there are (the limit's
+//!    queue apart, which is a tree).
 
 use std::{
     collections::BTreeMap,
     fmt,
-    future::Future,
     panic::resume_unwind,
-    pin::Pin,
     sync::{Arc, PoisonError},
     task::Waker,
 };
@@ -39,13 +28,13 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
+    afterwards::Afterwards,
     builder::Settings,
-    children::{Children, Place},
+    child::Seat,
+    children::Children,
     clock::Clock,
-    finalizers::Finalizers,
-    unwinding::Unwinding,
-    verdict::{Cause, Payload, Verdict},
-    wake::{Others, Signals},
+    verdict::{Cause, Verdict},
+    wake::Signals,
     wakers,
 };
 use crate::{
@@ -99,51 +88,21 @@ pub(super) struct Core<'env, E> {
     pub(super) parked: bool,
     /// Somebody has driven the group at least once.
     pub(super) driven_once: bool,
-    /// What was woken besides children and has not had its turn.
-    pub(super) woken: Others,
     pub(super) clock: Clock,
     /// Who wants to be told when the end begins, though somebody else drives.
     pub(super) watchers: Option<BTreeMap<u64, Waker>>,
     /// Made when somebody asks for it.
     pub(super) token: Option<CancelToken>,
-    /// What `run` waits for after its children.
-    pub(super) left: Option<Box<Left<E>>>,
-}
-
-/// What is left when the children are gone. Dropped, it becomes the business of the process.
-pub(super) struct Left<E> {
-    /// Aborted parallel children that may still be unwinding.
-    pub(super) unwinding: Unwinding<E>,
-    pub(super) finalizers: Finalizers,
-}
-
-impl<E> Default for Left<E> {
-    fn default() -> Self {
-        Self { unwinding: Unwinding::default(), finalizers: Finalizers::default() }
-    }
-}
-
-impl<E> Left<E> {
-    /// Waits for the unwinding, then runs the finalizers; returns the first panic.
-    pub(super) async fn settle(mut self) -> Option<Payload> {
-        self.unwinding.wait().await;
-        drop(self.unwinding);
-        self.finalizers.run().await
-    }
-}
-
-impl<E> Core<'_, E> {
-    /// When the next limit is due, if any; the timer is set to it when it is looked at.
-    pub(super) fn set_due(&mut self, due: Option<Instant>) {
-        self.clock.due = due;
-        self.woken.timer = due.is_some();
-    }
+    /// What is left when all children are gone. Rare, so on the heap.
+    pub(super) afterwards: Option<Box<Afterwards<'env>>>,
 }
 
 impl<'env, E> Shared<'env, E> {
     pub(super) fn new(settings: Settings) -> Self {
         let clock = Clock::new(settings.timeout, settings.deadline, settings.parent.clone());
-        let (signals, wakers) = wakers::borrow();
+        let (signals, mut wakers) = wakers::borrow();
+        let ready = &mut wakers.ready;
+        (ready.body, ready.timer, ready.parent) = (true, clock.has_limit(), clock.has_parent());
         let core = Core {
             children: Children::new(settings.limit, wakers),
             verdict: Verdict::new(),
@@ -156,11 +115,10 @@ impl<'env, E> Shared<'env, E> {
             awaited: false,
             parked: false,
             driven_once: false,
-            woken: Others { body: true, ..clock.unseen() },
             clock,
             watchers: None,
             token: None,
-            left: None,
+            afterwards: None,
         };
         Self { settings, signals, core: Mutex::new(core), quiet: Condvar::new() }
     }
@@ -223,7 +181,7 @@ impl<'env, E> Shared<'env, E> {
 
     /// Whether a drop has nothing left to do.
     pub(super) fn is_settled(core: &Core<'env, E>) -> bool {
-        Self::is_over(core) && !core.polling && !core.verdict.has_panic() && core.left.is_none()
+        Self::is_over(core) && !core.polling && !core.verdict.has_panic() && core.afterwards.is_none()
     }
 
     /// As [`is_settled`](Self::is_settled), where nobody else can reach the group any more.
@@ -244,10 +202,11 @@ impl<'env, E> Shared<'env, E> {
         }
     }
 
-    /// A child waits for this one: it must not wait for a place in its turn.
-    pub(super) fn start_awaited(&self, place: Place) {
+    /// Starts a child that waits for its place: who awaits it is blocked, and has a place.
+    pub(super) fn start_now(&self, seat: Seat) {
         if self.settings.limit != usize::MAX {
-            self.lock().children.start_awaited(place);
+            // The driver of the group is further up this stack, and will see it.
+            self.lock().children.start_now(seat);
         }
     }
 
@@ -278,20 +237,21 @@ impl<'env, E> Shared<'env, E> {
 
 impl<E> fmt::Debug for Shared<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (phase, cause, activities, suppressed, not_kept) = {
+        let (phase, cause, children, suppressed, not_kept) = {
             let core = self.lock();
             let verdict = &core.verdict;
-            (
-                core.phase,
-                verdict.cause,
-                core.children.activities(),
-                verdict.suppressed_count(),
-                verdict.not_kept,
-            )
+            (core.phase, verdict.cause, core.children.all(), verdict.suppressed_count(), verdict.not_kept)
         };
-        let children: Vec<_> = activities
+        let children: Vec<_> = children
             .iter()
-            .map(|(id, label, activity)| format!("#{id} {label}: {}", format!("{activity:?}").to_lowercase()))
+            .map(|(id, child, waits)| {
+                let doing = match (waits, child.is_polled()) {
+                    (true, _) => "waiting",
+                    (false, true) => "polled",
+                    (false, false) => "idle",
+                };
+                format!("#{id} {}: {doing}", child.label())
+            })
             .collect();
         f.debug_struct("TaskGroup")
             .field("name", &self.settings.name)
@@ -304,8 +264,13 @@ impl<E> fmt::Debug for Shared<'_, E> {
     }
 }
 
-/// A boxed future of the group's own machinery.
-pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+impl<E> Core<'_, E> {
+    /// When the timer is due next; it will be looked at.
+    pub(super) fn set_due(&mut self, due: Option<Instant>) {
+        self.clock.set_due(due);
+        self.children.wakers.ready.timer = due.is_some();
+    }
+}
 
 impl<E> Drop for Shared<'_, E> {
     /// The last handle is gone: the wakers serve another group.

@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
+    child::{Child, Found, Progress},
     drive,
-    frames::{self, Inside},
-    outcome::{Found, Outcome},
+    frames::{self, Polled},
     panics::log_unseen,
     state::Shared,
 };
@@ -35,15 +35,14 @@ use crate::{CancelReason, Interrupted};
 ///
 /// Safe: a result that was not taken stays in the handle.
 pub struct Task<'env, T, E> {
-    /// The result, the child's name and number, and what this handle has done so far.
-    outcome: Arc<Outcome<T, E>>,
+    child: Arc<Child<'env, T, E>>,
     /// None if the group was gone before this was spawned.
     group: Option<Arc<Shared<'env, E>>>,
 }
 
 impl<'env, T, E> Task<'env, T, E> {
-    pub(super) fn new(outcome: Arc<Outcome<T, E>>, group: Option<Arc<Shared<'env, E>>>) -> Self {
-        Self { outcome, group }
+    pub(super) fn new(child: Arc<Child<'env, T, E>>, group: Option<Arc<Shared<'env, E>>>) -> Self {
+        Self { child, group }
     }
 
     /// Cancels this child alone: it is dropped before this returns, and its handle says
@@ -53,47 +52,59 @@ impl<'env, T, E> Task<'env, T, E> {
     /// dropped as soon as that poll returns. A finished child keeps its result.
     pub fn cancel(&self) {
         if let Some(group) = &self.group {
-            group.cancel_child(self.outcome.place());
+            group.end_child(self.child.seat, Interrupted::Cancelled(CancelReason::Requested));
         }
     }
 
     /// Whether the child has ended, well or not.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.outcome.is_finished()
+        self.child.is_finished()
     }
 
     /// The name given to `spawn_named`, else the place of the spawn as `file:line:column`.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.outcome.label().as_str()
+        self.child.label.as_str()
     }
 
     /// A number that no other child in this process has.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.outcome.place().id
+        self.child.seat.id
     }
 }
 
 impl<T, E: From<Interrupted>> Task<'_, T, E> {
     fn resolve(&mut self, found: Found<T, E>) -> Poll<Result<T, E>> {
-        self.outcome.set_taken();
+        self.forget();
+        self.child.set_progress(Progress::Taken);
         Poll::Ready(match found {
             Found::Result(result) => result,
-            Found::Interrupted(interrupted) => Err(self.interrupted(interrupted)),
+            Found::Interrupted(why) => Err(self.interrupted(why)),
         })
     }
 
-    fn interrupted(&self, interrupted: Interrupted) -> E {
-        let Some(group) = &self.group else { return interrupted.into() };
-        if interrupted == Interrupted::Cancelled(CancelReason::SiblingFailed)
+    fn interrupted(&self, why: Interrupted) -> E {
+        let Some(group) = &self.group else { return why.into() };
+        if why == Interrupted::Cancelled(CancelReason::SiblingFailed)
             && let Some(error) = group.take_failure()
         {
             return error;
         }
-        frames::note(group.address(), |notes| notes.told = true);
-        interrupted.into()
+        frames::note_told(group.address());
+        why.into()
+    }
+}
+
+impl<T, E> Task<'_, T, E> {
+    /// The group need not wake this handle any more.
+    fn forget(&self) {
+        if self.child.progress() == Progress::Drives
+            && let Some(group) = &self.group
+        {
+            group.signals.forget(self.child.seat.id);
+        }
     }
 }
 
@@ -102,27 +113,30 @@ impl<T, E: From<Interrupted>> Future for Task<'_, T, E> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if this.outcome.is_taken() {
+        if this.child.progress() == Progress::Taken {
             panic!("the task {:?} was polled after it gave its result", this.name());
         }
-        if let Some(found) = Outcome::take_alone(&mut this.outcome) {
+        // The child's side is let go of when the child has ended; then the result is taken without a lock.
+        if let Some(child) = Arc::get_mut(&mut this.child)
+            && let Some(found) = child.take_alone()
+        {
             return this.resolve(found);
         }
         if let Some(group) = &this.group {
-            let place = this.outcome.place();
-            if let Some(inside) = frames::inside(group.address()) {
-                // The driver is further up this stack. It goes on when we return.
-                if inside == Inside::Child {
-                    group.start_awaited(place);
+            let seat = this.child.seat;
+            if let Some(polled) = frames::inside(group.address()) {
+                // The driver is further up this stack; it goes on when we return.
+                if polled == Polled::Child {
+                    group.start_now(seat);
                 }
-            } else if let Some(found) = this.outcome.take() {
+            } else if let Some(found) = this.child.take() {
                 return this.resolve(found);
             } else {
-                this.outcome.set_registered();
-                drive::turn(group, place.id, cx.waker(), None);
+                this.child.set_progress(Progress::Drives);
+                drive::turn(group, seat.id, cx.waker());
             }
         }
-        match this.outcome.take_or_wait(cx.waker()) {
+        match this.child.take_or_wait(cx.waker()) {
             Some(found) => this.resolve(found),
             None => Poll::Pending,
         }
@@ -133,13 +147,11 @@ impl<T, E> Unpin for Task<'_, T, E> {}
 
 impl<T, E> Drop for Task<'_, T, E> {
     fn drop(&mut self) {
-        if self.outcome.is_registered()
-            && let Some(group) = &self.group
-        {
-            group.signals.forget(self.outcome.place().id);
-        }
-        if !self.outcome.is_taken() && self.outcome.abandon() {
-            log_unseen(self.outcome.label());
+        if self.child.progress() != Progress::Taken {
+            self.forget();
+            if self.child.abandon() {
+                log_unseen(&self.child.label);
+            }
         }
     }
 }

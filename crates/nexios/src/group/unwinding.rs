@@ -3,15 +3,15 @@
 use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    pin::pin,
     task::Poll,
     time::Duration,
 };
 
-use futures_util::FutureExt;
-use tokio::task::{JoinError, JoinHandle};
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::task::{AbortHandle, JoinHandle};
 
-use super::{label::Label, panics::drop_quietly, verdict::Payload, work::End};
+use super::{label::Label, panics::drop_quietly};
 use crate::{
     punctual::{poll_punctual, punctual},
     residue,
@@ -24,74 +24,65 @@ const LIMIT: Duration = Duration::from_secs(1);
 const LOOK_FROM: usize = 64;
 
 /// The aborted parallel children of one group.
-pub(super) struct Unwinding<E> {
-    tasks: Vec<Aborted<E>>,
+pub(super) struct Unwinding<'env> {
+    tasks: Vec<Aborted<'env>>,
     /// How many may be kept until the next look; twice what the last one left, so that looking stays cheap.
     look_at: usize,
 }
 
-/// An aborted child's name and task.
-type Aborted<E> = (Label, JoinHandle<End<'static, E>>);
-
-/// What a task has left that has ended.
-pub(super) enum Left<E> {
-    Nothing,
-    Error(E),
-    Panic(Payload),
+/// An aborted child.
+pub(super) struct Aborted<'env> {
+    label: Label,
+    abort: AbortHandle,
+    /// Waits for the task, and logs its panic.
+    ended: BoxFuture<'env, ()>,
 }
 
-impl<E> Left<E> {
-    fn of(joined: Result<End<'static, E>, JoinError>) -> Self {
-        match joined {
-            Ok(End::Failed(failure)) => Self::Error(failure.error),
-            Ok(End::Panicked(payload)) => Self::Panic(*payload),
-            Ok(End::Published | End::Unseen) => Self::Nothing,
-            Err(error) => error.try_into_panic().map_or(Self::Nothing, Self::Panic),
-        }
+impl<'env> Aborted<'env> {
+    pub(super) fn new<T, E>(label: Label, task: JoinHandle<Result<T, E>>) -> Self
+    where
+        T: Send + 'env,
+        E: Send + 'env,
+    {
+        let (abort, name) = (task.abort_handle(), label.clone());
+        let ended = Box::pin(async move {
+            // What it returned all the same is of no use to anybody, but its destructor is code of others.
+            let panicked = match task.await {
+                Ok(result) => catch_unwind(AssertUnwindSafe(|| drop(result))),
+                Err(error) => error.try_into_panic().map_or(Ok(()), Err),
+            };
+            if let Err(payload) = panicked {
+                crate::log::say(
+                    || tracing::error!(child = %name, "an aborted child of a task group panicked while it unwound"),
+                );
+                drop_quietly(payload);
+            }
+        });
+        Self { label, abort, ended }
     }
 
-    /// Logs the panic of an aborted child, or that of the error it has left, which nobody waits for any more.
-    fn say_if_panicked(self, label: &Label) {
-        let dropped = match self {
-            Self::Nothing => return,
-            Self::Panic(payload) => Err(payload),
-            Self::Error(error) => catch_unwind(AssertUnwindSafe(|| drop(error))),
-        };
-        if let Err(payload) = dropped {
-            crate::log::say(
-                || tracing::error!(child = %label, "an aborted child of a task group panicked while it unwound"),
-            );
-            drop_quietly(payload);
-        }
+    /// Logs the panic of one that has ended.
+    pub(super) fn say_if_panicked(mut self) {
+        // It is there already.
+        let _ = punctual(self.ended.as_mut()).now_or_never();
     }
 }
 
-/// What a task that has ended has left for the group.
-pub(super) fn left_by<E>(task: JoinHandle<End<'static, E>>) -> Left<E> {
-    // It is there already.
-    punctual(task).now_or_never().map_or(Left::Nothing, Left::of)
-}
-
-/// Logs the panic of an aborted child that has ended.
-pub(super) fn say_if_panicked<E>((label, task): Aborted<E>) {
-    left_by(task).say_if_panicked(&label);
-}
-
-impl<E> Default for Unwinding<E> {
+impl Default for Unwinding<'_> {
     fn default() -> Self {
         Self { tasks: Vec::new(), look_at: LOOK_FROM }
     }
 }
 
-impl<E> Unwinding<E> {
-    /// Hands back those that have ended meanwhile, to be [looked at](say_if_panicked) outside of locks.
+impl<'env> Unwinding<'env> {
+    /// Hands back those that have ended meanwhile, to be [looked at](Aborted::say_if_panicked) outside of locks.
     #[must_use]
-    pub(super) fn enter(&mut self, label: Label, task: JoinHandle<End<'static, E>>) -> Vec<Aborted<E>> {
-        self.tasks.push((label, task));
+    pub(super) fn enter(&mut self, task: Aborted<'env>) -> Vec<Aborted<'env>> {
+        self.tasks.push(task);
         if self.tasks.len() < self.look_at {
             return Vec::new();
         }
-        let ended = self.tasks.extract_if(.., |(_, task)| task.is_finished()).collect();
+        let ended = self.tasks.extract_if(.., |task| task.abort.is_finished()).collect();
         self.look_at = LOOK_FROM.max(2 * self.tasks.len());
         ended
     }
@@ -105,37 +96,35 @@ impl<E> Unwinding<E> {
         let mut limit = pin!(tokio::time::sleep(LIMIT));
         // One after the other: all have to be waited for, and a look at all for each that ends would be one at n times n.
         poll_fn(|cx| {
-            while let Some((label, task)) = self.tasks.last_mut() {
-                let Poll::Ready(joined) = poll_punctual(Pin::new(task), cx) else {
+            while let Some(task) = self.tasks.last_mut() {
+                if poll_punctual(task.ended.as_mut(), cx).is_pending() {
                     return poll_punctual(limit.as_mut(), cx);
-                };
-                Left::of(joined).say_if_panicked(label);
+                }
                 self.tasks.pop();
             }
             Poll::Ready(())
         })
         .await;
+        // Those behind one that is still running may have ended.
         self.say_who_panicked();
-        for (label, _) in &self.tasks {
+        for task in &self.tasks {
             crate::log::say(
-                || tracing::warn!(child = %label, "an aborted child of a task group is still running"),
+                || tracing::warn!(child = %task.label, "an aborted child of a task group is still running"),
             );
         }
     }
-}
 
-impl<E> Unwinding<E> {
     fn say_who_panicked(&mut self) {
-        self.tasks.extract_if(.., |(_, task)| task.is_finished()).for_each(say_if_panicked);
+        self.tasks.extract_if(.., |task| task.abort.is_finished()).for_each(Aborted::say_if_panicked);
     }
 }
 
-impl<E> Drop for Unwinding<E> {
+impl Drop for Unwinding<'_> {
     /// Nobody here waits any more: from now on the drain of the process does.
     fn drop(&mut self) {
-        for (label, task) in std::mem::take(&mut self.tasks) {
-            if !task.is_finished() {
-                residue::leave_aborted(format!("aborted child {label}"), task.abort_handle());
+        for task in std::mem::take(&mut self.tasks) {
+            if !task.abort.is_finished() {
+                residue::leave_aborted(format!("aborted child {}", task.label), task.abort);
             }
         }
     }

@@ -1,11 +1,6 @@
 //! Why a group ended, and the errors it keeps.
 
-use std::any::Any;
-
-use crate::{CancelReason, Interrupted};
-
-/// What a panic carries.
-pub(super) type Payload = Box<dyn Any + Send>;
+use crate::{CancelReason, Interrupted, panics::Payload};
 
 /// Whose error is the body's; children have ids from one.
 pub(super) const BODY: u64 = 0;

@@ -3,6 +3,13 @@
 //! Every child, the body of `run`, the timer and the watch on the parent token have a waker of their own, so
 //! that only what was woken is polled. Wakers have to be `'static` while children are not: this side knows
 //! children by [`Key`] alone.
+//!
+//! # Invariants
+//!
+//! 1. A key names one child: its slot and the low half of its id. Should that come again in the same slot after four
+//!    thousand million spawns, a late wake costs one poll.
+//! 2. A waker is in the queue of woken keys at most once. The key of a task may be there once more, by its report.
+//! 3. A wake comes either before a turn has ended, and is seen by it, or finds the wakers of all who wait.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -35,38 +42,37 @@ impl Key {
     pub(super) const PARENT: Self = Self { slot: u32::MAX - 2, generation: 0 };
 }
 
-/// What can be woken besides children. It is kept apart from their queue: in there it would wait behind children
-/// that keep coming.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Others {
+/// Who is to be polled or looked at next.
+#[derive(Default)]
+pub(super) struct Queue {
+    /// Children, in the order of the wakes.
+    pub(super) children: VecDeque<Key>,
+    /// The body of `run`.
     pub(super) body: bool,
+    /// The deadline, or the end of the grace.
     pub(super) timer: bool,
+    /// The token of the surrounding scope.
     pub(super) parent: bool,
 }
 
-impl Others {
-    /// Marks what has this key; false if it is a child's.
-    pub(super) fn mark(&mut self, key: Key) -> bool {
+impl Queue {
+    fn push(&mut self, key: Key) {
         match key {
             Key::BODY => self.body = true,
             Key::TIMER => self.timer = true,
             Key::PARENT => self.parent = true,
-            _ => return false,
+            key => self.children.push_back(key),
         }
-        true
     }
 
-    /// Moves the marks over to `into`; false if there were none.
-    pub(super) fn move_to(&mut self, into: &mut Self) -> bool {
-        let Self { body, timer, parent } = mem::take(self);
-        into.body |= body;
-        into.timer |= timer;
-        into.parent |= parent;
-        body || timer || parent
+    /// Moves woken keys behind those that are here.
+    pub(super) fn take_in(&mut self, woken: impl Iterator<Item = Key>) {
+        woken.for_each(|key| self.push(key));
     }
 
-    fn any(self) -> bool {
-        self.body || self.timer || self.parent
+    pub(super) fn clear(&mut self) {
+        self.children.clear();
+        (self.body, self.timer, self.parent) = (false, false, false);
     }
 }
 
@@ -81,8 +87,6 @@ pub(super) struct Signals {
 struct State {
     /// Woken and not yet taken by a driver, in the order of the wakes; each key at most once.
     woken: Vec<Key>,
-    /// What else was woken.
-    others: Others,
     /// Somebody is driving and will look at `woken` before leaving. True until the first turn has ended: before that
     /// nobody waits.
     driven: bool,
@@ -92,7 +96,7 @@ struct State {
 
 impl Default for State {
     fn default() -> Self {
-        Self { woken: Vec::new(), others: Others::default(), driven: true, awaiters: Awaiters::default() }
+        Self { woken: Vec::new(), driven: true, awaiters: Awaiters::default() }
     }
 }
 
@@ -123,10 +127,6 @@ impl Awaiters {
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.first.is_none() && self.others.as_ref().is_none_or(|others| others.is_empty())
-    }
-
     pub(super) fn wake(self) {
         if let Some((_, waker)) = self.first {
             waker.wake();
@@ -143,15 +143,11 @@ impl Signals {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Moves the woken children behind `ready`, and the marks of what else was woken to `others`.
-    fn drain(&self, state: &mut State, ready: &mut VecDeque<Key>, others: &mut Others) -> bool {
+    /// Moves everything woken behind `ready`.
+    fn drain(&self, state: &mut State, ready: &mut Queue) {
         // Relaxed: written under the lock alone; who reads an old value without it looks again before it rests.
         self.some_woken.store(false, Ordering::Relaxed);
-        let some = !state.woken.is_empty();
-        if some {
-            ready.extend(state.woken.drain(..));
-        }
-        state.others.move_to(others) || some
+        ready.take_in(state.woken.drain(..));
     }
 
     /// Tells these signals from others on a thread's stack.
@@ -161,24 +157,22 @@ impl Signals {
 
     /// Begins a turn: from here to [`end_turn`](Self::end_turn) wakes are only collected.
     ///
-    /// The first turn of a group needs none. Hands out what was woken, as [`collect`](Self::collect) does. The driver is
-    /// awake, so its own waker is given back; it is registered anew at the end of the turn.
-    pub(super) fn begin_turn(
-        &self,
-        awaiter: u64,
-        ready: &mut VecDeque<Key>,
-        others: &mut Others,
-    ) -> Option<Waker> {
+    /// The first turn of a group needs none. Moves everything woken behind `ready`. The driver is awake, so its own
+    /// waker is given back; it is registered anew at the end of the turn.
+    pub(super) fn begin_turn(&self, awaiter: u64, ready: &mut Queue) -> Option<Waker> {
         let mut state = self.lock();
         state.driven = true;
-        self.drain(&mut state, ready, others);
+        self.drain(&mut state, ready);
         state.awaiters.remove(awaiter)
     }
 
-    /// Moves the children woken so far behind `ready` and the marks of what else was woken to `others`; false if
-    /// there was nothing.
-    pub(super) fn collect(&self, ready: &mut VecDeque<Key>, others: &mut Others) -> bool {
-        self.some_woken.load(Ordering::Relaxed) && self.drain(&mut self.lock(), ready, others)
+    /// Moves everything woken so far behind `ready`; false if there was nothing.
+    pub(super) fn collect(&self, ready: &mut Queue) -> bool {
+        if !self.some_woken.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.drain(&mut self.lock(), ready);
+        true
     }
 
     /// Ends the turn with `waker` registered, unless something was woken meanwhile: then returns the waker.
@@ -191,7 +185,7 @@ impl Signals {
         hand_over: Option<u64>,
     ) -> Result<Option<Waker>, Waker> {
         let mut state = self.lock();
-        if state.others.any() || !state.woken.is_empty() {
+        if !state.woken.is_empty() {
             return Err(waker);
         }
         state.driven = false;
@@ -236,7 +230,6 @@ impl Signals {
             let mut state = self.lock();
             self.some_woken.store(false, Ordering::Relaxed);
             state.driven = true;
-            state.others = Others::default();
             // The memory stays unless it has grown large.
             let large = state.woken.capacity() > WOKEN_KEPT;
             let woken = if large { mem::take(&mut state.woken) } else { Vec::new() };
@@ -246,31 +239,11 @@ impl Signals {
         drop((woken, awaiters));
     }
 
-    /// Adds a woken child without telling anybody; true if nobody has to be told: somebody drives, or nobody waits.
-    pub(super) fn push_quietly(&self, key: Key) -> bool {
-        let mut state = self.lock();
-        self.some_woken.store(true, Ordering::Relaxed);
-        state.woken.push(key);
-        state.driven || state.awaiters.is_empty()
-    }
-
-    /// Tells those who wait of what was pushed quietly, if nobody has told or taken it meanwhile.
-    pub(super) fn nudge(&self) {
-        let awaiters = {
-            let mut state = self.lock();
-            let told = state.driven || state.woken.is_empty();
-            if told { Awaiters::default() } else { mem::take(&mut state.awaiters) }
-        };
-        awaiters.wake();
-    }
-
     pub(super) fn push(&self, key: Key) {
         let awaiters = {
             let mut state = self.lock();
             self.some_woken.store(true, Ordering::Relaxed);
-            if !state.others.mark(key) {
-                state.woken.push(key);
-            }
+            state.woken.push(key);
             if state.driven { Awaiters::default() } else { mem::take(&mut state.awaiters) }
         };
         awaiters.wake();

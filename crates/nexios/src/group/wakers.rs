@@ -1,12 +1,12 @@
 //! The wakers of children, who belongs to which slot, and what a group leaves to the next one.
 
-use std::{cell::RefCell, collections::VecDeque, ops::Range, sync::Arc};
+use std::{cell::RefCell, ops::Range, sync::Arc};
 
 use futures_util::task::ArcWake;
 
 use super::{
     frames,
-    wake::{Key, Signals},
+    wake::{Key, Queue, Signals},
 };
 use crate::sync::{
     atomic::{AtomicBool, AtomicU32, Ordering, fence},
@@ -17,43 +17,6 @@ use crate::sync::{
 const SEATS_KEPT: usize = 128;
 /// How many groups' wakers a thread keeps; more only helps where groups nest deeper.
 const GROUPS_KEPT: usize = 8;
-
-/// Wakes a parallel child when its task lets go of this, so that nobody has to wait for the task itself.
-pub(super) struct Report {
-    signals: Arc<Signals>,
-    key: Key,
-    state: Reported,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reported {
-    No,
-    /// The key is among the woken, but those who wait still have to be told.
-    Quietly,
-    Yes,
-}
-
-impl Report {
-    pub(super) fn new(signals: &Arc<Signals>, key: Key) -> Self {
-        Self { signals: signals.clone(), key, state: Reported::No }
-    }
-
-    /// The result is about to be published, which may wake who waits for the group: one wake is enough for both.
-    pub(super) fn announce(&mut self) {
-        let all_know = self.signals.push_quietly(self.key);
-        self.state = if all_know { Reported::Yes } else { Reported::Quietly };
-    }
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        match self.state {
-            Reported::No => self.signals.push(self.key),
-            Reported::Quietly => self.signals.nudge(),
-            Reported::Yes => {}
-        }
-    }
-}
 
 /// The waker of one slot.
 pub(super) struct ChildWaker {
@@ -124,6 +87,24 @@ impl ArcWake for ChildWaker {
     }
 }
 
+/// Tells the group of a task that is gone, however that came: its turn has come again.
+pub(super) struct Report {
+    signals: Arc<Signals>,
+    key: Key,
+}
+
+impl Report {
+    pub(super) fn new(signals: &Arc<Signals>, key: Key) -> Self {
+        Self { signals: signals.clone(), key }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        self.signals.push(self.key);
+    }
+}
+
 /// The wakers of the slots. They belong to whoever drives the group, and rest in it between two turns.
 #[derive(Default)]
 pub(super) struct Seats {
@@ -132,6 +113,7 @@ pub(super) struct Seats {
 
 impl Seats {
     /// The waker for the next poll of the child with this key.
+    #[inline]
     pub(super) fn waker(&mut self, key: Key, signals: &Arc<Signals>) -> &Arc<ChildWaker> {
         let slot = key.slot as usize;
         if self.seats.len() <= slot {
@@ -151,8 +133,8 @@ impl Seats {
 pub(super) struct Wakers {
     /// Empty while somebody drives.
     pub(super) seats: Seats,
-    /// Who is to be polled next, in the order of the wakes. Lives here so that its memory is used again.
-    pub(super) ready: VecDeque<Key>,
+    /// Who is to be polled next. Lives here so that its memory is used again.
+    pub(super) ready: Queue,
     /// The waker for the body of `run`.
     body: Option<Arc<ChildWaker>>,
     /// Ids for the next children. What is left of them serves the next group.
@@ -183,7 +165,7 @@ pub(super) fn recycle(signals: &Arc<Signals>, mut wakers: Wakers, parked: bool) 
     seats.truncate(SEATS_KEPT);
     let own = seats.iter().flatten().count() + usize::from(wakers.body.is_some()) + 1;
     // Of a large group nothing is kept: it would be the thread's for good.
-    let large = seats.capacity().max(wakers.ready.capacity()) > 4 * SEATS_KEPT;
+    let large = seats.capacity().max(wakers.ready.children.capacity()) > 4 * SEATS_KEPT;
     if Arc::strong_count(signals) != own || large {
         return;
     }

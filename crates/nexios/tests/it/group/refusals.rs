@@ -230,3 +230,47 @@ fn a_runtime_that_shuts_down_fails_its_parallel_child() {
         assert_eq!(outcome, Err(cancelled(CancelReason::Shutdown)));
     });
 }
+
+/// A waker that drives the group right where it is woken: here while a parallel child is still being started.
+#[test]
+fn a_parallel_child_that_ends_while_it_is_started_is_heard_of() {
+    #[derive(Default)]
+    struct DriveAtOnce {
+        sibling: Mutex<Option<Task<'static, (), Failed>>>,
+        heard: Mutex<Option<Failed>>,
+    }
+
+    impl DriveAtOnce {
+        fn drive(self: Arc<Self>, mut sibling: Task<'static, (), Failed>) {
+            let waker = Waker::from(self.clone());
+            match pin!(&mut sibling).poll(&mut Context::from_waker(&waker)) {
+                Poll::Pending => *self.sibling.lock().unwrap() = Some(sibling),
+                Poll::Ready(ended) => *self.heard.lock().unwrap() = ended.err(),
+            }
+        }
+    }
+
+    impl std::task::Wake for DriveAtOnce {
+        fn wake(self: Arc<Self>) {
+            let sibling = self.sibling.lock().unwrap().take();
+            if let Some(sibling) = sibling {
+                self.drive(sibling);
+            }
+        }
+    }
+
+    watched(|| {
+        let gone = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let handle = gone.handle().clone();
+        drop(gone);
+        let group = TaskGroup::<Failed>::new();
+        let driver = Arc::new(DriveAtOnce::default());
+        driver.clone().drive(group.spawn(pending()));
+        {
+            let _entered = handle.enter();
+            // Such a runtime drops the future before it hands out the task.
+            group.spawn_parallel(async { Ok::<(), Failed>(()) });
+        }
+        assert_eq!(driver.heard.lock().unwrap().take(), Some(cancelled(CancelReason::Shutdown)));
+    });
+}

@@ -1,0 +1,504 @@
+//! A child is one cell: what it does, and what it leaves to its handle.
+//!
+//! # Invariants
+//!
+//! 1. A cell owns the child's work. Whoever ends the child takes the work out and drops it; while the child is being
+//!    polled, the poller does.
+//! 2. A cell ends once: with the child's result, or with the reason for which the child was ended.
+//! 3. No code of others runs under a cell's lock: work, results and wakers are taken out first.
+//! 4. A cell whose handle is gone holds nothing for it: a result is dropped where it is made, outside of all locks, or goes
+//!    with the handle.
+
+use std::{
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
+    sync::PoisonError,
+    task::{Context, Poll, Waker, ready},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::task::{JoinError, JoinHandle};
+
+use super::{label::Label, panics::drop_quietly, unwinding::Aborted};
+use crate::{
+    CancelReason, Interrupted,
+    panics::Payload,
+    punctual::{poll_punctual, punctual},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+/// What a child does.
+pub(super) enum Work<'env, T, E> {
+    /// Polled by whoever drives the group.
+    InTask(BoxFuture<'env, Result<T, E>>),
+    /// A task that waits for its place; the first poll starts it.
+    Waiting(Option<Start<'env, T, E>>),
+    /// A task on the runtime's worker threads. To its group it is a future like any other.
+    Parallel(JoinHandle<Result<T, E>>),
+    /// What a task has come to that is not its handle's.
+    Joined(Box<Result<Result<T, E>, JoinError>>),
+}
+
+/// Starts a task.
+pub(super) type Start<'env, T, E> = Box<dyn FnOnce() -> JoinHandle<Result<T, E>> + Send + 'env>;
+
+/// A child, shared by its group and its handle.
+///
+/// Kept small, as the handle is: the usual allocators are quick up to 128 bytes, and with lists up to a kilobyte.
+pub(super) struct Child<'env, T, E> {
+    pub(super) seat: Seat,
+    pub(super) label: Label,
+    /// Its error is the group's.
+    fails_group: bool,
+    /// The handle's own note: how far it is.
+    progress: AtomicU8,
+    cell: Mutex<Cell<'env, T, E>>,
+}
+
+/// Where a child sits in its group, and its id, which no other child in the process has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seat {
+    pub(super) slot: u32,
+    pub(super) id: u64,
+}
+
+impl Seat {
+    /// Of a child that its group has never had.
+    pub(super) fn outside(id: u64) -> Self {
+        Self { slot: u32::MAX, id }
+    }
+}
+
+struct Cell<'env, T, E> {
+    stage: Stage<'env, T, E>,
+    end: End<T, E>,
+}
+
+/// Where a child's work is.
+enum Stage<'env, T, E> {
+    /// Here: between two polls, or not polled yet.
+    Idle(Work<'env, T, E>),
+    /// With whoever polls it, or starts its task.
+    Polled(Meanwhile),
+    /// There is none any more.
+    Gone,
+}
+
+/// What has happened to a child while its work was elsewhere.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Meanwhile {
+    /// It is to end, for this reason.
+    pub(super) ended: Option<Interrupted>,
+    /// The group came by to poll it.
+    pub(super) woken: bool,
+}
+
+/// What the handle will find.
+enum End<T, E> {
+    /// Nothing yet. The waker is the handle's.
+    None(Option<Waker>),
+    Result(Result<T, E>),
+    Interrupted(Interrupted),
+    /// It has found it.
+    Taken,
+    /// There is no handle any more.
+    Unwanted,
+}
+
+/// What a child that has ended leaves to its group.
+pub(super) enum Left<'env, E> {
+    /// Nothing: its handle has what there is.
+    Nothing,
+    /// An error that nobody will look at.
+    Unseen,
+    /// An error that is the group's. The handle has not been told.
+    Error(E),
+    /// The panic of a poll, or of a destructor after it. The handle may not have been told.
+    Panic(Payload),
+    /// The panic of a destructor, or of the handle's waker, as it was ended.
+    PanicAtEnd(Payload),
+    /// A task that unwinds.
+    Unwinds(Aborted<'env>),
+}
+
+/// What a handle finds when it looks.
+pub(super) enum Found<T, E> {
+    Result(Result<T, E>),
+    Interrupted(Interrupted),
+}
+
+/// How far a handle is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    New,
+    /// Its waker is registered with the group, not only in the cell.
+    Drives,
+    /// It has given its result.
+    Taken,
+}
+
+/// A child as the group sees it, whatever its type.
+pub(super) trait Member<'env, E>: Send + Sync {
+    /// Polls it once; `None` while it lives.
+    fn poll(&self, cx: &mut Context<'_>) -> Option<Left<'env, E>>;
+
+    /// Ends it and tells its handle why; `None` if it goes when the poll returns that is under way.
+    fn end(&self, why: Interrupted) -> Option<Left<'env, E>>;
+
+    /// Tells the handle of a child that has ended without a result for it. Fails if the handle's waker panics.
+    fn tell(&self, why: Interrupted) -> Result<(), Payload>;
+
+    fn label(&self) -> &Label;
+
+    fn is_polled(&self) -> bool;
+
+    /// Whether it is a task that has ended without the group having looked at it.
+    fn has_ended(&self) -> bool;
+}
+
+impl<'env, T, E> Child<'env, T, E> {
+    /// A child whose work is here, or is being made and [comes](Self::bring) later.
+    pub(super) fn new(seat: Seat, label: Label, fails_group: bool, work: Option<Work<'env, T, E>>) -> Self {
+        let stage = work.map_or(Stage::Polled(Meanwhile::default()), Stage::Idle);
+        Self::with(seat, label, fails_group, Cell { stage, end: End::None(None) })
+    }
+
+    /// A child that never was.
+    pub(super) fn refused(id: u64, label: Label, why: Interrupted) -> Self {
+        let cell = Cell { stage: Stage::Gone, end: End::Interrupted(why) };
+        Self::with(Seat::outside(id), label, false, cell)
+    }
+    fn with(seat: Seat, label: Label, fails_group: bool, cell: Cell<'env, T, E>) -> Self {
+        Self { seat, label, fails_group, progress: AtomicU8::new(0), cell: Mutex::new(cell) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cell<'env, T, E>> {
+        // Every change is an assignment, so a poisoned cell is still whole.
+        self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Both are relaxed: only the handle looks, and it moves between threads with everything that was written.
+
+    pub(super) fn progress(&self) -> Progress {
+        match self.progress.load(Ordering::Relaxed) {
+            0 => Progress::New,
+            1 => Progress::Drives,
+            _ => Progress::Taken,
+        }
+    }
+
+    pub(super) fn set_progress(&self, progress: Progress) {
+        self.progress.store(progress as u8, Ordering::Relaxed);
+    }
+
+    /// The end, without a lock, where nobody else has the cell any more.
+    pub(super) fn take_alone(&mut self) -> Option<Found<T, E>> {
+        let cell = self.cell.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _replaced = cell.look_at_task(self.fails_group);
+        cell.take()
+    }
+
+    /// The end, if there is one.
+    pub(super) fn take(&self) -> Option<Found<T, E>> {
+        let mut cell = self.lock();
+        let replaced = cell.look_at_task(self.fails_group);
+        let found = cell.take();
+        drop(cell);
+        drop(replaced);
+        found
+    }
+
+    /// The end, or leaves the waker to be told of it.
+    pub(super) fn take_or_wait(&self, waker: &Waker) -> Option<Found<T, E>> {
+        // Cloned and dropped outside the lock: a waker is code of others.
+        let fresh = waker.clone();
+        let mut cell = self.lock();
+        let replaced = cell.look_at_task(self.fails_group);
+        let (found, old) = match &mut cell.end {
+            End::None(waiter) => (None, waiter.replace(fresh)),
+            _ => (cell.take(), None),
+        };
+        drop(cell);
+        drop((replaced, old));
+        found
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        let cell = self.lock();
+        // What a task has come to gets here when somebody drives the group.
+        !matches!(cell.end, End::None(_)) || cell.stage.has_ended()
+    }
+
+    /// The handle goes away; true if it leaves an error that nobody has looked at.
+    pub(super) fn abandon(&self) -> bool {
+        let (left, _replaced) = {
+            let mut cell = self.lock();
+            let replaced = cell.look_at_task(self.fails_group);
+            (mem::replace(&mut cell.end, End::Unwanted), replaced)
+        };
+        matches!(left, End::Result(Err(_)))
+    }
+
+    /// Gives the result to the handle, if there is one; says what is left for the group.
+    #[inline(always)]
+    fn publish(&self, result: Result<T, E>) -> Left<'env, E> {
+        let mut cell = self.lock();
+        cell.stage = Stage::Gone;
+        if let End::None(waiter) = &mut cell.end {
+            let waiter = waiter.take();
+            cell.end = End::Result(result);
+            drop(cell);
+            return wake(waiter).map_or_else(Left::Panic, |()| Left::Nothing);
+        }
+        // Nobody waits for it.
+        drop(cell);
+        let unseen = result.is_err();
+        drop_quietly(result);
+        if unseen { Left::Unseen } else { Left::Nothing }
+    }
+
+    /// The work came to this.
+    #[inline(always)]
+    fn settle(&self, result: Result<T, E>) -> Left<'env, E> {
+        match result {
+            Err(error) if self.fails_group => {
+                self.lock().stage = Stage::Gone;
+                Left::Error(error)
+            }
+            result => self.publish(result),
+        }
+    }
+
+    /// Ends the cell without a result.
+    fn interrupt(&self, why: Interrupted) -> Result<(), Payload> {
+        let mut cell = self.lock();
+        let End::None(waiter) = &mut cell.end else { return Ok(()) };
+        let waiter = waiter.take();
+        cell.end = End::Interrupted(why);
+        drop(cell);
+        wake(waiter)
+    }
+
+    /// Brings the work of a child that was started; says what has happened meanwhile.
+    pub(super) fn bring(&self, work: Work<'env, T, E>) -> Meanwhile {
+        match mem::replace(&mut self.lock().stage, Stage::Idle(work)) {
+            Stage::Polled(meanwhile) => meanwhile,
+            Stage::Idle(_) | Stage::Gone => Meanwhile::default(),
+        }
+    }
+
+    /// Takes the work out to be polled; without it, what the group is to make of the child.
+    fn take_to_poll(&self) -> Result<Work<'env, T, E>, Option<Left<'env, E>>> {
+        let mut cell = self.lock();
+        match mem::replace(&mut cell.stage, Stage::Polled(Meanwhile::default())) {
+            Stage::Idle(work) => Ok(work),
+            // Its task is being started. Who does that will see to it that the group comes again.
+            Stage::Polled(meanwhile) => {
+                cell.stage = Stage::Polled(Meanwhile { woken: true, ..meanwhile });
+                Err(None)
+            }
+            // Ended before its turn came; whoever ended it has told the group.
+            Stage::Gone => {
+                cell.stage = Stage::Gone;
+                Err(Some(Left::Nothing))
+            }
+        }
+    }
+
+    /// The work is still pending; hands it back if the child was ended during the poll.
+    fn put_back(&self, work: Work<'env, T, E>) -> Result<(), (Work<'env, T, E>, Interrupted)> {
+        let mut cell = self.lock();
+        if let Stage::Polled(Meanwhile { ended: Some(why), .. }) = cell.stage {
+            cell.stage = Stage::Gone;
+            return Err((work, why));
+        }
+        cell.stage = Stage::Idle(work);
+        Ok(())
+    }
+}
+
+impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Child<'env, T, E> {
+    /// Ends the work of a child that has been taken out of its cell, then tells its handle.
+    fn end_work(&self, work: Work<'env, T, E>, why: Interrupted) -> Left<'env, E> {
+        let joined = match work {
+            Work::InTask(_) | Work::Waiting(_) => {
+                let dropped = catch_unwind(AssertUnwindSafe(|| drop(work)));
+                let told = self.interrupt(why);
+                return dropped.and(told).map_or_else(Left::PanicAtEnd, |()| Left::Nothing);
+            }
+            Work::Parallel(mut task) => {
+                task.abort();
+                // It may have ended before its turn came; then that is what it has come to.
+                let Some(joined) = punctual(&mut task).now_or_never() else {
+                    // Even if the handle's waker panics, somebody has to wait for the task.
+                    drop_quietly(self.interrupt(why));
+                    return Left::Unwinds(Aborted::new(self.label.clone(), task));
+                };
+                joined
+            }
+            Work::Joined(joined) => *joined,
+        };
+        match joined.map_err(JoinError::try_into_panic) {
+            Ok(result) => self.settle(result),
+            Err(Ok(payload)) => Left::Panic(payload),
+            Err(Err(_)) => self.interrupt(why).map_or_else(Left::PanicAtEnd, |()| Left::Nothing),
+        }
+    }
+}
+
+/// Wakers are code of others.
+fn wake(waiter: Option<Waker>) -> Result<(), Payload> {
+    match waiter {
+        None => Ok(()),
+        Some(waiter) => catch_unwind(AssertUnwindSafe(|| waiter.wake())),
+    }
+}
+
+/// What is no longer in the cell.
+type Replaced<'env, T, E> = (Stage<'env, T, E>, Option<End<T, E>>);
+
+impl<'env, T, E> Cell<'env, T, E> {
+    /// Takes what a task has come to, if that is its handle's, before the group has looked: the result goes where the
+    /// handle goes. Gives back what it replaces, to be dropped outside the lock.
+    #[inline(always)]
+    fn look_at_task(&mut self, fails_group: bool) -> Option<Replaced<'env, T, E>> {
+        let Stage::Idle(Work::Parallel(task)) = &mut self.stage else { return None };
+        // Asked first, so as to leave the group's waker where it is; then reading the result runs nobody's code.
+        let joined = if task.is_finished() { punctual(task).now_or_never()? } else { return None };
+        Some(match joined {
+            Ok(result) if result.is_ok() || !fails_group => (
+                mem::replace(&mut self.stage, Stage::Gone),
+                Some(mem::replace(&mut self.end, End::Result(result))),
+            ),
+            joined => {
+                let joined = Stage::Idle(Work::Joined(Box::new(joined)));
+                (mem::replace(&mut self.stage, joined), None)
+            }
+        })
+    }
+
+    fn take(&mut self) -> Option<Found<T, E>> {
+        if let End::None(_) = self.end {
+            return None;
+        }
+        // The handle is the only one who takes, and does it once.
+        match mem::replace(&mut self.end, End::Taken) {
+            End::Result(result) => Some(Found::Result(result)),
+            End::Interrupted(why) => Some(Found::Interrupted(why)),
+            End::None(_) | End::Taken | End::Unwanted => None,
+        }
+    }
+}
+
+impl<T, E> Stage<'_, T, E> {
+    fn has_ended(&self) -> bool {
+        match self {
+            Self::Idle(Work::Parallel(task)) => task.is_finished(),
+            Self::Idle(Work::Joined(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+impl<'env, T, E: From<Interrupted>> Work<'env, T, E> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
+        if let Self::Waiting(start) = self {
+            if let Some(start) = start.take() {
+                *self = Self::Parallel(start());
+            }
+            // It tells when it is done.
+            return Poll::Pending;
+        }
+        let joined = match self {
+            Self::InTask(future) => return future.as_mut().poll(cx),
+            Self::Waiting(_) => return Poll::Pending,
+            Self::Parallel(task) => ready!(poll_punctual(Pin::new(task), cx)),
+            Self::Joined(_) => {
+                let Self::Joined(joined) = mem::replace(self, Self::Waiting(None)) else {
+                    return Poll::Pending;
+                };
+                *joined
+            }
+        };
+        Poll::Ready(joined.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(payload) => resume_unwind(payload),
+            // Nobody but the runtime aborts a task that its group still awaits.
+            Err(_) => Err(Interrupted::Cancelled(CancelReason::Shutdown).into()),
+        }))
+    }
+}
+
+impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Member<'env, E> for Child<'env, T, E> {
+    fn poll(&self, cx: &mut Context<'_>) -> Option<Left<'env, E>> {
+        let mut work = match self.take_to_poll() {
+            Ok(work) => Some(work),
+            Err(left) => return left,
+        };
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let polled = work.as_mut().map_or(Poll::Pending, |work| work.poll(cx));
+            if polled.is_ready() {
+                // Before its result is seen; a panic of its destructor is the child's.
+                work = None;
+            }
+            polled
+        }));
+        match polled {
+            Ok(Poll::Ready(result)) => Some(self.settle(result)),
+            Ok(Poll::Pending) => {
+                let (work, why) = self.put_back(work?).err()?;
+                Some(self.end_work(work, why))
+            }
+            Err(payload) => {
+                drop_quietly(work);
+                self.lock().stage = Stage::Gone;
+                Some(Left::Panic(payload))
+            }
+        }
+    }
+
+    fn end(&self, why: Interrupted) -> Option<Left<'env, E>> {
+        let mut cell = self.lock();
+        match mem::replace(&mut cell.stage, Stage::Gone) {
+            Stage::Idle(work) => {
+                drop(cell);
+                Some(self.end_work(work, why))
+            }
+            Stage::Polled(meanwhile) => {
+                let ended = meanwhile.ended.or(Some(why));
+                cell.stage = Stage::Polled(Meanwhile { ended, ..meanwhile });
+                None
+            }
+            Stage::Gone => Some(Left::Nothing),
+        }
+    }
+
+    fn tell(&self, why: Interrupted) -> Result<(), Payload> {
+        self.interrupt(why)
+    }
+
+    fn label(&self) -> &Label {
+        &self.label
+    }
+
+    fn is_polled(&self) -> bool {
+        matches!(self.lock().stage, Stage::Polled(_))
+    }
+
+    fn has_ended(&self) -> bool {
+        self.lock().stage.has_ended()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_with_a_small_result_fits_into_a_small_allocation() {
+        assert!(size_of::<Child<'static, u64, Interrupted>>() + 2 * size_of::<usize>() <= 120);
+    }
+}
