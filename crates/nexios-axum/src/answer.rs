@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{Problem, log::log};
+use crate::{log::log, problem::Problem};
 
 /// How the app shows answers that are not its own.
 pub(crate) type Render = Arc<dyn Fn(&OwnAnswer<'_>) -> Option<Response> + Send + Sync>;

@@ -22,6 +22,7 @@ mod response;
 mod run;
 mod serve;
 mod service;
+mod service_life;
 mod shutdown;
 mod signals;
 mod socket;
@@ -34,7 +35,7 @@ use nexios::{Background, CancelToken};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{RequestLayer, Requests};
+use crate::request::{RequestLayer, Requests};
 use health::HealthPaths;
 use hooks::Hook;
 use life::{EndOnDrop, Life};
@@ -48,6 +49,7 @@ pub use phase::Phase;
 pub use report::ShutdownReport;
 pub use run::run;
 pub use service::AppService;
+pub use service_life::ServiceLife;
 
 /// Who watches over the requests.
 enum AppRequests {

@@ -1,9 +1,9 @@
 //! How long a request may take, who said so, and what is left of it for others.
 
 mod header;
-mod outbound;
+pub(crate) mod outbound;
 #[cfg(feature = "reqwest")]
-mod reqwest;
+pub(crate) mod reqwest;
 
 use std::time::Duration;
 
@@ -11,9 +11,6 @@ use nexios::CancelScope;
 use tokio::time::Instant;
 
 pub use header::DeadlineHeader;
-pub use outbound::HandedOn;
-#[cfg(feature = "reqwest")]
-pub use reqwest::WithDeadline;
 
 /// The instant by which a request should have an answer, if there is one.
 ///

@@ -2,7 +2,7 @@
 
 use axum::http::{Method, StatusCode, Uri};
 
-use crate::Problem;
+use crate::problem::Problem;
 
 /// Answers 404 as a problem; meant for [`Router::fallback`](axum::Router::fallback).
 pub async fn not_found(uri: Uri) -> Problem {

@@ -164,12 +164,12 @@ mod websocket;
 
 pub use answer::OwnAnswer;
 pub use app::{
-    AppHandle, AppService, HookOutcome, Listen, ListenAddress, NexiosApp, Phase, ServeError, ShutdownReport,
-    run,
+    AppHandle, AppService, HookOutcome, Listen, ListenAddress, NexiosApp, Phase, ServeError, ServiceLife,
+    ShutdownReport, run,
 };
 #[cfg(feature = "reqwest")]
-pub use deadline::WithDeadline;
-pub use deadline::{Deadline, DeadlineHeader, DeadlineSource, HandedOn};
+pub use deadline::reqwest::WithDeadline;
+pub use deadline::{Deadline, DeadlineHeader, DeadlineSource, outbound::HandedOn};
 pub use extract::{BackgroundTasks, OrProblem, RequestGroup, RequestToken};
 pub use fallback::{method_not_allowed, not_found};
 pub use panic::panic_response;
@@ -179,6 +179,6 @@ pub use request::{
     RouteDeadline, RouteDeadlineService, TrustedProxies,
 };
 pub use shed::{ShedLayer, ShedService, Threshold};
-pub use stream::{ServiceLife, until_cancelled};
+pub use stream::until_cancelled;
 pub use tasks::{TaskRoutes, task_routes};
 pub use websocket::TrackedSocket;

@@ -7,7 +7,7 @@ use std::{
 
 use axum::response::{IntoResponse, Response};
 
-use crate::{Problem, log::log};
+use crate::{log::log, problem::Problem};
 
 /// Answers 500 with an id, and logs the panic's message beside the same id.
 ///

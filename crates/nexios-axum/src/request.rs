@@ -37,7 +37,7 @@ pub use route_policy::OnDisconnectService;
 pub use service::RequestService;
 pub(crate) use state::RequestState;
 
-use crate::{DeadlineHeader, OwnAnswer};
+use crate::{answer::OwnAnswer, deadline::DeadlineHeader};
 use settings::{Settings, Supervisor};
 
 /// Gives every request an owner: a token, a deadline, a policy for its end and a line in the log.

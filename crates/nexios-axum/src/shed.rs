@@ -20,7 +20,9 @@ use nexios::{PoolStats, ThreadPool};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Deadline, Problem, answer::Asker, log::log, readiness::Inner, request::RequestState};
+use crate::{
+    answer::Asker, deadline::Deadline, log::log, problem::Problem, readiness::Inner, request::RequestState,
+};
 
 /// Answers 503 with `Retry-After` while the pools that a route needs are behind.
 ///

@@ -1,111 +1,12 @@
 //! Streams that end when they are told to.
 
-use std::{convert::Infallible, sync::Arc};
-
-use axum::{extract::FromRequestParts, http::request::Parts};
 use futures_util::{Stream, StreamExt};
 use nexios::CancelToken;
 
-use crate::{
-    Phase,
-    app::life::{ConnectionLife, Life},
-    punctual::punctual,
-};
+use crate::punctual::punctual;
 
-/// The life of the service, as a handler sees it: when streams and sockets should end.
-///
-/// An event stream never ends by itself, so it would hold up the shutdown until it is cut off; a WebSocket
-/// leaves its connection, so nobody would wait for it. [`until_closing`](Self::until_closing) ends the one,
-/// [`track`](Self::track) counts the other. Outside a [`NexiosApp`](crate::NexiosApp) it is a life without end.
-///
-/// It is an extension of every request that a `NexiosApp` serves, so whoever has the request has it too: a layer, or a
-/// service that knows no extractors.
-///
-/// # Examples
-///
-/// ```
-/// use std::{convert::Infallible, time::Duration};
-/// use axum::{Router, response::{Sse, sse::Event}, routing::get};
-/// use futures_util::{Stream, stream};
-/// use nexios_axum::ServiceLife;
-///
-/// async fn ticks(life: ServiceLife) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-///     let ticks = stream::unfold(0, |tick| async move {
-///         tokio::time::sleep(Duration::from_secs(1)).await;
-///         Some((Ok(Event::default().data(tick.to_string())), tick + 1))
-///     });
-///     Sse::new(life.until_closing(ticks))
-/// }
-///
-/// let app: Router = Router::new().route("/ticks", get(ticks));
-/// ```
-///
-/// A service of tonic's, whose requests carry the extensions along:
-///
-/// ```
-/// # struct Request<T>(axum::http::Extensions, std::marker::PhantomData<T>);
-/// # impl<T> Request<T> { fn extensions(&self) -> &axum::http::Extensions { &self.0 } }
-/// # struct Response<T>(T);
-/// # impl<T> Response<T> { fn new(stream: T) -> Self { Response(stream) } }
-/// # struct Status;
-/// # impl Status { fn internal(_: &str) -> Self { Status } }
-/// # struct WatchRequest;
-/// # struct News;
-/// # fn news() -> impl Stream<Item = Result<News, Status>> + Send + 'static { futures_util::stream::empty() }
-/// use std::pin::Pin;
-/// use futures_util::Stream;
-/// use nexios_axum::ServiceLife;
-///
-/// type NewsStream = Pin<Box<dyn Stream<Item = Result<News, Status>> + Send>>;
-///
-/// // `Request`, `Response` and `Status` are tonic's.
-/// async fn watch(request: Request<WatchRequest>) -> Result<Response<NewsStream>, Status> {
-///     let life = request.extensions().get::<ServiceLife>().ok_or(Status::internal("no NexiosApp"))?;
-///     Ok(Response::new(Box::pin(life.until_closing(news()))))
-/// }
-/// ```
-#[derive(Debug, Clone)]
-pub struct ServiceLife {
-    pub(crate) life: Arc<ConnectionLife>,
-}
-
-impl ServiceLife {
-    pub(crate) fn new(life: Arc<Life>) -> Self {
-        ServiceLife { life: Arc::new(ConnectionLife(life)) }
-    }
-
-    /// Fires with [`CancelReason::Shutdown`](nexios::CancelReason::Shutdown) when streams and sockets should end:
-    /// after the time in which the service still accepts, well before anything is cancelled.
-    #[must_use]
-    pub fn closing(&self) -> CancelToken {
-        self.life.closing.clone()
-    }
-
-    /// Where the service is in its life.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        self.life.phase()
-    }
-
-    /// Passes `stream` on until the service closes, then ends.
-    ///
-    /// A last item can be chained to it, such as an event that says goodbye.
-    pub fn until_closing<S: Stream>(&self, stream: S) -> impl Stream<Item = S::Item> + use<S> {
-        until_cancelled(&self.life.closing, stream)
-    }
-}
-
-/// Passes `stream` on until `token` fires, then ends: [`ServiceLife::until_closing`] with a token of your own.
+/// Passes `stream` on until `token` fires, then ends: [`ServiceLife::until_closing`](crate::ServiceLife::until_closing) with a token of your own.
 pub fn until_cancelled<S: Stream>(token: &CancelToken, stream: S) -> impl Stream<Item = S::Item> + use<S> {
     let token = token.clone();
     stream.take_until(punctual(async move { token.cancelled().await }))
-}
-
-impl<S: Sync> FromRequestParts<S> for ServiceLife {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let life = parts.extensions.get::<ServiceLife>().cloned();
-        Ok(life.unwrap_or_else(|| ServiceLife::new(Arc::new(Life::new()))))
-    }
 }

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tower_http::csrf::CsrfLayer;
 
-use crate::{OrProblem, Problem};
+use crate::{extract::OrProblem, problem::Problem};
 use feed::Feed;
 use guard::Guard;
 use view::{Status, TaskView};
@@ -86,7 +86,6 @@ pub struct TaskRoutes {
 struct Served {
     background: Background,
     fields: BTreeMap<String, Field>,
-    feed: Arc<Feed>,
 }
 
 type Field = Box<dyn Fn() -> Value + Send + Sync>;
@@ -144,10 +143,10 @@ impl TaskRoutes {
         let guard = Guard::new(hosts.into(), csrf);
         Router::new()
             .route("/tasks/status", guard.around(get(status)))
-            .route("/tasks/events", guard.around(get(events::events)))
+            .route("/tasks/events", guard.around(get(events::events).with_state(feed)))
             .route("/tasks/{id}", guard.around(get(task)))
             .route("/tasks/{id}/cancel", guard.around(post(cancel)))
-            .with_state(Arc::new(Served { background, fields, feed }))
+            .with_state(Arc::new(Served { background, fields }))
     }
 }
 

@@ -6,7 +6,7 @@ use futures_util::future::select;
 use nexios::{CancelScope, CancelToken};
 
 use crate::{
-    ServiceLife,
+    app::ServiceLife,
     app::{life::Life, register::Entry},
     punctual::punctual,
 };

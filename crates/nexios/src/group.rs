@@ -8,7 +8,6 @@ mod clock;
 mod drive;
 mod ending;
 mod finalizers;
-mod frames;
 mod label;
 mod map;
 mod panics;
@@ -18,6 +17,7 @@ mod spawn;
 mod spawner;
 mod state;
 mod task;
+mod turns;
 mod unwinding;
 mod verdict;
 mod wake;
@@ -38,7 +38,7 @@ pub use self::{
     spawner::Spawner,
     task::Task,
 };
-use crate::{CancelToken, Interrupted};
+use crate::cancel::{CancelToken, Interrupted};
 
 /// A set of tasks that all end before the group does.
 ///

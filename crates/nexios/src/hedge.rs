@@ -23,8 +23,8 @@ pub use stats::HedgeStats;
 use stats::{Counters, Tally};
 
 use crate::{
-    CancelScope, RaceError,
-    race::{Cause, Driver, Outcome, Start},
+    cancel::CancelScope,
+    race::{Cause, Driver, Outcome, RaceError, Start},
 };
 
 /// A policy for one operation that is safe to repeat: attempt it again when it is slow or fails.

@@ -31,7 +31,10 @@ pub use error::PoolError;
 pub use overload::Overload;
 pub use stats::{PoolDrainReport, PoolStats};
 
-use crate::{CancelScope, CancelToken, punctual::punctual};
+use crate::{
+    cancel::{CancelScope, CancelToken},
+    punctual::punctual,
+};
 use call::{Call, Watch};
 use threads::Threads;
 

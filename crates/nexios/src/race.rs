@@ -24,7 +24,7 @@ pub(crate) use driver::{Cause, Driver, Outcome};
 pub use failure::{Failure, RaceError};
 pub use winner::Winner;
 
-use crate::CancelScope;
+use crate::cancel::CancelScope;
 
 /// Runs candidates in the caller's task until one succeeds; the others are dropped.
 ///

@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 
-use crate::Problem;
+use crate::problem::Problem;
 
 const KIND: &str = "application/grpc";
 static PLAIN: HeaderValue = HeaderValue::from_static(KIND);

@@ -37,9 +37,10 @@ use super::{
     control::{Control, Order},
     life::Life,
     response::{answer, until_cut, upgraded},
+    service_life::ServiceLife,
     socket::{Socket, WatchedSocket, gone},
 };
-use crate::{ServiceLife, log::log, punctual::poll_punctual};
+use crate::{log::log, punctual::poll_punctual};
 
 /// How often an HTTP/2 client is asked whether it is there, and how long it may take to answer.
 const HTTP2_KEEP_ALIVE: Duration = Duration::from_secs(20);

@@ -33,7 +33,7 @@ use super::{
     signals::Signals,
     watchdog,
 };
-use crate::{RequestLayer, log::log, panic::message, punctual::punctual};
+use crate::{log::log, panic::message, punctual::punctual, request::RequestLayer};
 
 impl NexiosApp {
     /// Serves until a signal, [`AppHandle::stop`](crate::AppHandle::stop) or [`stop_on`](Self::stop_on), then ends

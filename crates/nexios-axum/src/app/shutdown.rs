@@ -29,7 +29,7 @@ use super::{
     phase::Phase,
     report::ShutdownReport,
 };
-use crate::{Requests, log::log, punctual::punctual};
+use crate::{log::log, punctual::punctual, request::Requests};
 
 /// How long a client that has begun to send a head, or has just connected, may take for it after the close.
 const LAST_HEAD: Duration = Duration::from_millis(500);

@@ -3,7 +3,7 @@ use std::ops::Deref;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use nexios::Background;
 
-use crate::{Problem, request::RequestState};
+use crate::{problem::Problem, request::RequestState};
 
 /// Extracts the registry for work that outlives the request.
 ///

@@ -3,7 +3,7 @@ use std::convert::Infallible;
 use axum::{extract::FromRequestParts, http::request::Parts};
 
 use crate::{
-    Deadline,
+    deadline::Deadline,
     request::{RequestState, warn_once},
 };
 

@@ -5,7 +5,7 @@ use axum::{
     http::request::Parts,
 };
 
-use crate::Problem;
+use crate::problem::Problem;
 
 /// Extracts what `E` extracts, and answers a [`Problem`] where `E` would answer plain text.
 ///

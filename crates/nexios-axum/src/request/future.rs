@@ -18,8 +18,8 @@ use super::{
     state::{Live, Stop},
 };
 use crate::{
-    Problem,
     panic::{drop_others, panic_problem},
+    problem::Problem,
     punctual::poll_punctual,
 };
 

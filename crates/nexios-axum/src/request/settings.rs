@@ -2,8 +2,8 @@ use std::{sync::Arc, time::Duration};
 
 use nexios::{Background, CancelToken};
 
-use super::{Requests, TrustedProxies};
-use crate::{DeadlineHeader, answer::Render};
+use super::{client::TrustedProxies, requests::Requests};
+use crate::{answer::Render, deadline::DeadlineHeader};
 
 /// What all requests of a layer share.
 #[derive(Clone)]

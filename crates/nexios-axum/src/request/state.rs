@@ -34,7 +34,12 @@ use super::{
     settings::{Settings, Supervisor},
     span::RequestSpan,
 };
-use crate::{Deadline, DeadlineHeader, DeadlineSource, Problem, answer::Asker, log::log};
+use crate::{
+    answer::Asker,
+    deadline::{Deadline, DeadlineHeader, DeadlineSource},
+    log::log,
+    problem::Problem,
+};
 
 tokio::task_local! {
     /// How route layers and extractors find their request; an extension of the request would cost more.

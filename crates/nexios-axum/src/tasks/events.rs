@@ -17,21 +17,18 @@ use axum::{
 };
 use futures_util::Stream;
 
-use super::{
-    Served,
-    feed::{Feed, Subscriber},
-};
-use crate::{Problem, ServiceLife};
+use super::feed::{Feed, Subscriber};
+use crate::{app::ServiceLife, problem::Problem};
 
 /// When a client may come back that was one too many. Streams are long.
 const COME_BACK: Duration = Duration::from_secs(10);
 
 /// Answers `GET /tasks/events`; the stream ends when the service closes.
 pub(super) async fn events(
-    State(routes): State<Arc<Served>>,
+    State(feed): State<Arc<Feed>>,
     life: ServiceLife,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let subscription = Subscription::new(&routes.feed).ok_or_else(|| {
+    let subscription = Subscription::new(&feed).ok_or_else(|| {
         Problem::unavailable("As many clients watch the tasks as may at a time.", COME_BACK)
     })?;
     Ok(Sse::new(life.until_closing(subscription)).keep_alive(KeepAlive::default()))

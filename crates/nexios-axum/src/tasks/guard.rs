@@ -15,7 +15,7 @@ use axum::{
 };
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
-use crate::{Problem, log::log};
+use crate::{log::log, problem::Problem};
 
 /// What a request has to pass. `hosts` are names that the service has on this machine besides `localhost`.
 pub(super) struct Guard {

@@ -12,7 +12,10 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::{CancelScope, cancel::TokenSource, punctual::punctual};
+use crate::{
+    cancel::{CancelScope, TokenSource},
+    punctual::punctual,
+};
 
 use super::{
     context::TaskContext,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{CancelReason, CancelToken, cancel::TokenSource};
+use crate::cancel::{CancelReason, CancelToken, TokenSource};
 
 use super::{info::TaskId, record::Record};
 

@@ -21,7 +21,8 @@ use futures_util::future::select;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    CancelReason, pool,
+    cancel::CancelReason,
+    pool,
     punctual::punctual,
     residue,
     sync::{Mutex, MutexGuard},

@@ -20,7 +20,11 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tracing::Span;
 
-use crate::{CancelReason, CancelScope, log, punctual::poll_punctual};
+use crate::{
+    cancel::{CancelReason, CancelScope},
+    log,
+    punctual::poll_punctual,
+};
 
 use super::{
     current,

@@ -20,8 +20,7 @@ use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use crate::{
-    CancelReason, CancelToken,
-    cancel::TokenSource,
+    cancel::{CancelReason, CancelToken, TokenSource},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU8, Ordering},

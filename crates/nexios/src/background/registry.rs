@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    CancelToken,
+    cancel::CancelToken,
     sync::{Mutex, MutexGuard},
 };
 

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{CancelReason, punctual::poll_punctual};
+use crate::{cancel::CancelReason, punctual::poll_punctual};
 
 use super::{failure::BackgroundFailure, info::TaskId, record::Record, runtime::JoinHandle};
 

@@ -1,6 +1,6 @@
 use std::{error::Error, fmt, io};
 
-use super::CancelReason;
+use super::reason::CancelReason;
 
 /// Why work ended without an outcome of its own.
 ///

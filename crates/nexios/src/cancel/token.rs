@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::punctual::punctual;
 
-use super::CancelReason;
+use super::reason::CancelReason;
 
 /// A cancellation signal that carries its reason.
 ///

@@ -2,7 +2,7 @@ use std::{borrow::Cow, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{CancelScope, CancelToken};
+use crate::cancel::{CancelScope, CancelToken};
 
 /// What a child's error does to its siblings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

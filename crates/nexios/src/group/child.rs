@@ -22,7 +22,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::{label::Label, panics::drop_quietly, unwinding::Aborted};
 use crate::{
-    CancelReason, Interrupted,
+    cancel::{CancelReason, Interrupted},
     panics::Payload,
     punctual::{poll_punctual, punctual},
     sync::{

@@ -12,8 +12,8 @@ use std::{
 
 use super::{
     child::{Member, Seat},
-    frames::POLLS_PER_TURN,
     slots::Slots,
+    turns::POLLS_PER_TURN,
     wake::Key,
     wakers::Wakers,
 };

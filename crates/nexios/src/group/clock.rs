@@ -15,7 +15,10 @@ use super::{
     wake::{Key, Signals},
     wakers::ChildWaker,
 };
-use crate::{CancelReason, CancelToken, punctual::poll_punctual};
+use crate::{
+    cancel::{CancelReason, CancelToken},
+    punctual::poll_punctual,
+};
 
 /// When the group is due, and who may cancel it. A group without either pays nothing for it.
 pub(super) struct Clock {

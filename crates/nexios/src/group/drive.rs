@@ -24,15 +24,14 @@ use super::{
     children::{Held, key_of},
     clock::Time,
     ending::Over,
-    frames::{self, Entered, Polled},
     panics::drop_quietly,
     state::{Core, Phase, Run, Shared},
+    turns::{self, Entered, Polled},
     verdict::Cause,
     wakers::Seats,
 };
 use crate::{
-    CancelReason, Interrupted,
-    cancel::{Limited, limit_to},
+    cancel::{CancelReason, Interrupted, Limited, limit_to},
     sync::MutexGuard,
 };
 
@@ -142,7 +141,7 @@ impl<'a, 'env, E> Turn<'a, 'env, E> {
         drop(core);
         let stale = known.take_if(|known| !known.will_wake(waker));
         drop(stale);
-        let entered = frames::enter_turn(shared.address(), shared.signals.address());
+        let entered = turns::enter_turn(shared.address(), shared.signals.address());
         Some(Self {
             shared,
             awaiter,
@@ -164,7 +163,7 @@ impl<'a, 'env, E> Turn<'a, 'env, E> {
         self.driving = false;
         let wakers = &mut core.children.wakers;
         mem::swap(&mut wakers.seats, &mut self.seats);
-        frames::end_turn(&mut wakers.ready);
+        turns::end_turn(&mut wakers.ready);
     }
 
     /// Ends the turn although there may be more to do, and tells all who wait: any one may be parked for good.
@@ -189,7 +188,7 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
         let mut core = shared.lock();
         if mem::take(&mut self.body_polled) {
             // Whom it has woken itself comes before it too.
-            frames::take_woken(&mut core.children.wakers.ready);
+            turns::take_woken(&mut core.children.wakers.ready);
             core.children.end_body_poll();
         }
         loop {
@@ -224,13 +223,13 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
                 };
                 continue;
             }
-            if self.polled && !(frames::may_poll() && tokio::task::coop::has_budget_remaining()) {
+            if self.polled && !(turns::may_poll() && tokio::task::coop::has_budget_remaining()) {
                 return self.yield_turn(core, body);
             }
             if body.is_alive() && core.children.let_body_go() {
                 (self.polled, self.body_polled) = (true, true);
                 drop(core);
-                frames::begin_poll(Polled::Body);
+                turns::begin_poll(Polled::Body);
                 return Event::PollBody;
             }
             if let Some(key) = core.children.next_woken() {
@@ -250,7 +249,7 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
                 continue;
             }
             let ready = &mut core.children.wakers.ready;
-            if frames::take_woken(ready) || shared.signals.collect(ready) {
+            if turns::take_woken(ready) || shared.signals.collect(ready) {
                 continue;
             }
             // Children that are ready in the same turn as the deadline still give their results.
@@ -334,13 +333,13 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
     /// Polls a child once.
     fn poll_child(&mut self, seat: Seat, child: Held<'env, E>, body: Body) -> Locked<'a, 'env, E> {
         self.polled = true;
-        frames::begin_poll(Polled::Child);
+        turns::begin_poll(Polled::Child);
         let waker = self.seats.waker(key_of(seat), &self.shared.signals);
         waker.arm();
         let left = child.poll(&mut Context::from_waker(&waker_ref(waker)));
         match left {
             None => {
-                let told = frames::was_told();
+                let told = turns::was_told();
                 drop(child);
                 let mut core = self.shared.lock();
                 if told {
@@ -367,7 +366,7 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
         left: Left<'env, E>,
         body: Body,
     ) -> Locked<'a, 'env, E> {
-        let told = frames::was_told();
+        let told = turns::was_told();
         let (told, closing) = {
             let mut core = self.shared.lock();
             let told_before = core.children.remove(seat);

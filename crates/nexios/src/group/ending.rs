@@ -16,13 +16,13 @@ use super::{
     child::{Left, Seat},
     children::{Ending, Held},
     finalizers::Finalizers,
-    frames,
     panics::{drop_quietly, log_panic, log_unseen, resume_or_log},
     state::{Core, Phase, Run, Shared},
+    turns,
     unwinding::Aborted,
     verdict::{Cause, Recorded},
 };
-use crate::{Interrupted, panics::Payload, sync::MutexGuard};
+use crate::{cancel::Interrupted, panics::Payload, sync::MutexGuard};
 
 /// What a group has come to.
 pub(super) struct Conclusion<E> {
@@ -162,7 +162,7 @@ impl<'env, E> Shared<'env, E> {
     /// Ends one child; false if it goes when its poll returns.
     fn end(&self, seat: Seat, child: &Held<'env, E>, had_ended: bool, why: Interrupted) -> bool {
         let left = {
-            let _entered = frames::enter_drop();
+            let _entered = turns::enter_drop();
             child.end(why)
         };
         match left {
@@ -244,7 +244,7 @@ impl<'env, E> Shared<'env, E> {
         if Self::is_settled(&core) {
             return None;
         }
-        if !frames::inside_any() {
+        if !turns::inside_any() {
             while core.polling || core.dropping > 0 {
                 core.drop_waits = true;
                 core = self.quiet.wait(core).unwrap_or_else(PoisonError::into_inner);

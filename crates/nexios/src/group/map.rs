@@ -16,12 +16,16 @@ use futures_util::{
 use super::{
     builder::OnError,
     children::take_ids,
-    drive, frames,
+    drive,
     panics::log_panic_text,
     state::{Phase, Run, Shared},
+    turns,
     verdict::Cause,
 };
-use crate::{CancelReason, Interrupted, panics::Payload};
+use crate::{
+    cancel::{CancelReason, Interrupted},
+    panics::Payload,
+};
 
 /// The results of items in completion order. At most the group's limit of them exist as futures at a time.
 ///
@@ -91,7 +95,7 @@ where
         {
             return error;
         }
-        frames::note_told(self.shared.address());
+        turns::note_told(self.shared.address());
         interrupted.into()
     }
 
@@ -132,7 +136,7 @@ where
             return Poll::Ready(None);
         }
         // First, and whatever others have left of the budget: this may be the only one who looks at the group's limits.
-        if frames::inside(this.shared.address()).is_none() {
+        if turns::inside(this.shared.address()).is_none() {
             drive::turn(this.shared, this.awaiter, cx.waker());
         } else {
             this.shared.watch_end(this.awaiter, cx.waker().clone());

@@ -18,7 +18,7 @@ use super::{
     verdict::{BODY, Cause},
     wakers::ChildWaker,
 };
-use crate::Interrupted;
+use crate::cancel::Interrupted;
 
 pub(super) async fn run<T, E, B>(shared: &Arc<Shared<'_, E>>, body: B) -> Result<T, E>
 where

@@ -15,7 +15,10 @@ use super::{
     task::Task,
     wakers::Report,
 };
-use crate::{CancelReason, Interrupted, log};
+use crate::{
+    cancel::{CancelReason, Interrupted},
+    log,
+};
 
 /// Makes a handle whose child never was. What was refused is dropped before this returns.
 fn refuse<'env, T, E>(

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, fmt, future::Future, panic::Location, sync::Weak};
 
 use super::{label::Label, spawn, state::Shared, task::Task, verdict::Cause};
-use crate::{CancelReason, CancelToken, Interrupted};
+use crate::cancel::{CancelReason, CancelToken, Interrupted};
 
 /// A clonable handle that spawns into a [`TaskGroup`](super::TaskGroup) from one of its children.
 ///

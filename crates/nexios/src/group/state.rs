@@ -38,7 +38,7 @@ use super::{
     wakers,
 };
 use crate::{
-    CancelToken, Interrupted,
+    cancel::{CancelToken, Interrupted},
     sync::{Condvar, Mutex, MutexGuard},
 };
 

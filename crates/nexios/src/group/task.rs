@@ -9,11 +9,11 @@ use std::{
 use super::{
     child::{Child, Found, Progress},
     drive,
-    frames::{self, Polled},
     panics::log_unseen,
     state::Shared,
+    turns::{self, Polled},
 };
-use crate::{CancelReason, Interrupted};
+use crate::cancel::{CancelReason, Interrupted};
 
 /// The handle of a child of a [`TaskGroup`](super::TaskGroup): a future of its result.
 ///
@@ -92,7 +92,7 @@ impl<T, E: From<Interrupted>> Task<'_, T, E> {
         {
             return error;
         }
-        frames::note_told(group.address());
+        turns::note_told(group.address());
         why.into()
     }
 }
@@ -124,7 +124,7 @@ impl<T, E: From<Interrupted>> Future for Task<'_, T, E> {
         }
         if let Some(group) = &this.group {
             let seat = this.child.seat;
-            if let Some(polled) = frames::inside(group.address()) {
+            if let Some(polled) = turns::inside(group.address()) {
                 // The driver is further up this stack; it goes on when we return.
                 if polled == Polled::Child {
                     group.start_now(seat);

@@ -1,6 +1,9 @@
 //! Why a group ended, and the errors it keeps.
 
-use crate::{CancelReason, Interrupted, panics::Payload};
+use crate::{
+    cancel::{CancelReason, Interrupted},
+    panics::Payload,
+};
 
 /// Whose error is the body's; children have ids from one.
 pub(super) const BODY: u64 = 0;

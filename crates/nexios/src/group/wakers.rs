@@ -5,7 +5,7 @@ use std::{cell::RefCell, ops::Range, sync::Arc};
 use futures_util::task::ArcWake;
 
 use super::{
-    frames,
+    turns,
     wake::{Key, Queue, Signals},
 };
 use crate::sync::{
@@ -80,7 +80,7 @@ impl ChildWaker {
 impl ArcWake for ChildWaker {
     fn wake_by_ref(this: &Arc<Self>) {
         // AcqRel: see `arm`.
-        if !this.queued.swap(true, Ordering::AcqRel) && !frames::wake_here(this.signals.address(), this.key())
+        if !this.queued.swap(true, Ordering::AcqRel) && !turns::wake_here(this.signals.address(), this.key())
         {
             this.signals.push(this.key());
         }

@@ -212,6 +212,19 @@ where
     }
 }
 
+impl<K, T, E> AsyncLazyMapBuilder<K, T, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    /// Makes the map; nothing is computed before the first call.
+    #[must_use]
+    pub fn build(self) -> AsyncLazyMap<K, T, E> {
+        AsyncLazyMap { keys: Arc::new(self.into_keys()) }
+    }
+}
+
 impl<K, T, E> Drop for AsyncLazyMap<K, T, E> {
     fn drop(&mut self) {
         self.keys.close();

@@ -88,10 +88,10 @@ macro_rules! setters {
         /// Keeps an error for a pause: calls are given it (or a value inside
         /// [`stale_if_error`](Self::stale_if_error)) instead of starting a computation.
         ///
-        /// The pause is a [`Duration`](std::time::Duration), or grows as [`ErrorBackoff::exponential`](crate::ErrorBackoff::exponential) says.
+        /// The pause is a [`Duration`](std::time::Duration), or grows as [`ErrorBackoff::exponential`](crate::lazy::ErrorBackoff::exponential) says.
         /// By default errors are not kept: those who waited share it, and the next call computes anew.
         /// [`refresh`](crate::AsyncLazy::refresh) computes in any case.
-        pub fn error_backoff(mut self, pause: impl Into<crate::ErrorBackoff>) -> Self {
+        pub fn error_backoff(mut self, pause: impl Into<crate::lazy::backoff::ErrorBackoff>) -> Self {
             self.settings.error_backoff = Some(pause.into());
             self
         }

@@ -23,7 +23,11 @@ use super::{
     schedule::{Admission, Submitted, Ticket},
     threads::Threads,
 };
-use crate::{CancelReason, CancelScope, CancelToken, flat_drop::drop_flat, punctual::poll_punctual};
+use crate::{
+    cancel::{CancelReason, CancelScope, CancelToken},
+    flat_drop::drop_flat,
+    punctual::poll_punctual,
+};
 
 /// A call into the pool `P`, owned or borrowed.
 pub(super) struct Call<P, F, T>

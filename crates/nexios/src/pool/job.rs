@@ -19,7 +19,8 @@ use tokio::time::Instant;
 
 use super::{caller::Caller, error::PoolError};
 use crate::{
-    CancelReason, CancelToken, log,
+    cancel::{CancelReason, CancelToken},
+    log,
     panics::{Payload, caught},
     sync::{Mutex, MutexGuard},
 };

@@ -33,7 +33,7 @@ use super::{
     stats::PoolStats,
 };
 use crate::{
-    CancelReason,
+    cancel::CancelReason,
     panics::caught,
     sync::{Condvar, Mutex, MutexGuard, thread},
 };

@@ -30,8 +30,7 @@ use super::{
     rules::Rules,
 };
 use crate::{
-    CancelReason, CancelScope, CancelToken,
-    cancel::{Limited, limit_to},
+    cancel::{CancelReason, CancelScope, CancelToken, Limited, limit_to},
     punctual::poll_punctual,
 };
 

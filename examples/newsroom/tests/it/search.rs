@@ -169,7 +169,12 @@ async fn the_status_shows_who_won() {
             },
         })
     );
-    for trial in ["&replica=slow&scan=slow", "&primary=slow&scan=slow", "&primary=fail&replica=fail", "&primary=fail&replica=fail"] {
+    for trial in [
+        "&replica=slow&scan=slow",
+        "&primary=slow&scan=slow",
+        "&primary=fail&replica=fail",
+        "&primary=fail&replica=fail",
+    ] {
         service.get(&format!("/search?q=rust{trial}")).await.ok(200);
     }
     service.get("/search?q=rust&primary=fail&replica=fail&scan=fail").await.problem(503);

@@ -1,9 +1,6 @@
-use std::{fmt, future::Future, hash::Hash, panic::Location, sync::Arc};
+use std::{fmt, future::Future, hash::Hash, panic::Location};
 
-use super::{
-    AsyncLazyMap,
-    keys::{Compute, Keys, Weigh},
-};
+use super::keys::{Compute, Keys, Weigh};
 use crate::lazy::{
     computation::limited,
     settings::{Settings, setters},
@@ -83,10 +80,8 @@ where
     T: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    /// Makes the map; nothing is computed before the first call.
-    #[must_use]
-    pub fn build(self) -> AsyncLazyMap<K, T, E> {
-        AsyncLazyMap { keys: Arc::new(Keys::new(self.capacity, self.compute, self.weigh, self.settings)) }
+    pub(super) fn into_keys(self) -> Keys<K, T, E> {
+        Keys::new(self.capacity, self.compute, self.weigh, self.settings)
     }
 }
 

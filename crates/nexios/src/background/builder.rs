@@ -1,0 +1,75 @@
+use std::{fmt, sync::Arc};
+
+use super::{
+    info::TaskInfo,
+    registry::{Bounds, Registry},
+    report::{Function, Hook},
+};
+
+/// Settings of a [`Background`](crate::Background).
+#[derive(Clone)]
+#[must_use = "a builder makes nothing until `build` is called"]
+pub struct BackgroundBuilder {
+    bounds: Bounds,
+    hook: Option<Function>,
+}
+
+impl BackgroundBuilder {
+    pub(super) fn new() -> Self {
+        let bounds = Bounds { limit: usize::MAX, queue: usize::MAX, live: 10_000, history: 1_000 };
+        Self { bounds, hook: None }
+    }
+
+    /// Runs at most `limit` tasks at once; the others wait. Default: no limit but [`live`](Self::live).
+    ///
+    /// # Panics
+    ///
+    /// Panics if `limit` is zero.
+    #[track_caller]
+    pub fn limit(mut self, limit: usize) -> Self {
+        assert!(limit > 0, "limit({limit}): at least one task must be able to run");
+        self.bounds.limit = limit;
+        self
+    }
+
+    /// Lets at most `queue` tasks wait for a slot; zero means that none waits. Default: no limit but
+    /// [`live`](Self::live).
+    pub fn queue(mut self, queue: usize) -> Self {
+        self.bounds.queue = queue;
+        self
+    }
+
+    /// Lets at most `live` tasks run and wait together. Default: 10,000.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `live` is zero.
+    #[track_caller]
+    pub fn live(mut self, live: usize) -> Self {
+        assert!(live > 0, "live({live}): at least one task must be able to run");
+        self.bounds.live = live;
+        self
+    }
+
+    /// Keeps the newest `history` finished tasks visible. Default: 1,000.
+    pub fn history(mut self, history: usize) -> Self {
+        self.bounds.history = history;
+        self
+    }
+
+    /// Calls `hook` about every task that fails; see [`Background::on_error`](crate::Background::on_error). Default: none.
+    pub fn on_error(mut self, hook: impl Fn(&TaskInfo) + Send + Sync + 'static) -> Self {
+        self.hook = Some(Arc::new(hook));
+        self
+    }
+
+    pub(super) fn into_registry(self) -> Registry {
+        Registry::new(self.bounds, Hook::new(self.hook))
+    }
+}
+
+impl fmt::Debug for BackgroundBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackgroundBuilder").field("bounds", &self.bounds).finish_non_exhaustive()
+    }
+}
