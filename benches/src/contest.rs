@@ -42,7 +42,13 @@ impl Contest {
     /// Names a piece of work that consists of `units` equal units (children, calls).
     #[must_use]
     pub fn new(name: impl Into<String>, units: u64) -> Self {
-        Self { name: name.into(), units, rounds: 301, counts: true, sides: Vec::new() }
+        Self {
+            name: name.into(),
+            units,
+            rounds: 301,
+            counts: true,
+            sides: Vec::new(),
+        }
     }
 
     /// Sets how many turns each side has. Default: 301.
@@ -81,8 +87,11 @@ impl Contest {
             }
         }
         let (counts, units) = (self.counts, self.units);
-        let allocations: Vec<_> =
-            self.sides.iter_mut().map(|side| counts.then(|| side.allocations(units))).collect();
+        let allocations: Vec<_> = self
+            .sides
+            .iter_mut()
+            .map(|side| counts.then(|| side.allocations(units)))
+            .collect();
         let ratio_to = |index: usize, rival: &str| {
             let rival = self.sides.iter().position(|side| side.who == rival)?;
             let pairs = times[index].iter().zip(&times[rival]);
@@ -107,7 +116,11 @@ impl Side {
     /// Names who does `work`; one call does the whole piece as often as it is told.
     #[must_use]
     pub fn new(who: &'static str, work: impl FnMut(u32) + 'static) -> Self {
-        Self { who, work: Box::new(work), goals: Vec::new() }
+        Self {
+            who,
+            work: Box::new(work),
+            goals: Vec::new(),
+        }
     }
 
     /// Compares with `rival`: at most `goal` times its time is wanted.
@@ -138,7 +151,10 @@ impl Side {
 
 impl fmt::Debug for Side {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Side").field("who", &self.who).field("goals", &self.goals).finish_non_exhaustive()
+        f.debug_struct("Side")
+            .field("who", &self.who)
+            .field("goals", &self.goals)
+            .finish_non_exhaustive()
     }
 }
 

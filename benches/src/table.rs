@@ -1,7 +1,10 @@
 use crate::Outcome;
 
 /// Prints outcomes as one Markdown table; a missed goal says so.
-#[allow(clippy::print_stdout, reason = "printing the table is what a bench is for")]
+#[allow(
+    clippy::print_stdout,
+    reason = "printing the table is what a bench is for"
+)]
 pub fn print(outcomes: &[Outcome]) {
     println!("| work | who | time a unit | allocations a unit | ratio to rival (goal) |");
     println!("| --- | --- | ---: | ---: | --- |");
@@ -19,7 +22,9 @@ pub fn print(outcomes: &[Outcome]) {
             outcome.work,
             outcome.who,
             outcome.time,
-            outcome.allocations.map_or_else(|| "–".into(), |count| format!("{count:.2}")),
+            outcome
+                .allocations
+                .map_or_else(|| "–".into(), |count| format!("{count:.2}")),
             ratios.join("; ")
         );
     }

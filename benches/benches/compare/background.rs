@@ -30,7 +30,10 @@ pub(crate) fn contests() -> Vec<Named> {
                 let kind = if yields { "yield_once" } else { "ready" };
                 let name = format!("background/spawn_await/{kind}/{runtime}/{size}");
                 let title = name.clone();
-                contests.push((name, Box::new(move || contest(title, runtime, size, yields))));
+                contests.push((
+                    name,
+                    Box::new(move || contest(title, runtime, size, yields)),
+                ));
             }
         }
     }
@@ -73,7 +76,12 @@ impl ByHand {
         name: impl Into<Cow<'static, str>>,
         future: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<Option<T>> {
-        let entry = Entry { _name: name.into(), state: State::Running, _began: Instant::now(), ended: None };
+        let entry = Entry {
+            _name: name.into(),
+            state: State::Running,
+            _began: Instant::now(),
+            ended: None,
+        };
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.last += 1;
         let number = entries.last;
@@ -85,7 +93,11 @@ impl ByHand {
             let ended = Instant::now();
             let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(entry) = entries.by_number.get_mut(&number) {
-                entry.state = if value.is_some() { State::Completed } else { State::Panicked };
+                entry.state = if value.is_some() {
+                    State::Completed
+                } else {
+                    State::Panicked
+                };
                 entry.ended = Some(ended);
             }
             entries.finished.push_back(number);
@@ -101,7 +113,10 @@ impl ByHand {
     /// Whether everything that is listed has ended.
     fn is_idle(&self) -> bool {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.by_number.values().all(|entry| entry.state != State::Running && entry.ended.is_some())
+        entries
+            .by_number
+            .values()
+            .all(|entry| entry.state != State::Running && entry.ended.is_some())
     }
 }
 
@@ -136,7 +151,9 @@ where
                 }
             }
         });
-        runtime.block_on(task).expect("a bench has no panic of its own");
+        runtime
+            .block_on(task)
+            .expect("a bench has no panic of its own");
     })
 }
 
@@ -144,7 +161,10 @@ fn contest(name: String, runtime: &str, size: u64, yields: bool) -> Contest {
     let alone = runtime == "current_thread";
     let built = match alone {
         true => Builder::new_current_thread().enable_all().build(),
-        false => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+        false => Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build(),
     };
     let runtime = Rc::new(built.expect("a runtime can be built on a machine that runs benches"));
     let (plain, closure) = (Background::new(), Background::new());
@@ -167,7 +187,11 @@ fn contest(name: String, runtime: &str, size: u64, yields: bool) -> Contest {
                 "nexios, with a context",
                 &runtime,
                 size,
-                move |value| closure.spawn("bench", move |_cx| work(value, yields)).expect("there is room"),
+                move |value| {
+                    closure
+                        .spawn("bench", move |_cx| work(value, yields))
+                        .expect("there is room")
+                },
                 Result::ok,
             )
             .goal("by hand", 1.0)
@@ -194,5 +218,9 @@ fn contest(name: String, runtime: &str, size: u64, yields: bool) -> Contest {
             move |value| tokio::spawn(work(value, yields)),
             Result::ok,
         ));
-    if alone { contest } else { contest.without_allocations() }
+    if alone {
+        contest
+    } else {
+        contest.without_allocations()
+    }
 }

@@ -40,7 +40,10 @@ impl Future for Child {
 
 /// Children are ready at once, or yield once.
 fn child(value: u64, yields: bool) -> Child {
-    Child { value, yielded: !yields }
+    Child {
+        value,
+        yielded: !yields,
+    }
 }
 
 pub(crate) fn contests() -> Vec<Named> {
@@ -53,27 +56,41 @@ pub(crate) fn contests() -> Vec<Named> {
                 let title = name.clone();
                 contests.push((
                     name,
-                    Box::new(move || counted(in_task(title, &runtime_named(runtime), size, yields), runtime)),
+                    Box::new(move || {
+                        counted(
+                            in_task(title, &runtime_named(runtime), size, yields),
+                            runtime,
+                        )
+                    }),
                 ));
             }
         }
         let name = format!("group/spawn_parallel/{runtime}/64");
         let title = name.clone();
-        contests
-            .push((name, Box::new(move || counted(parallel(title, &runtime_named(runtime), 64), runtime))));
+        contests.push((
+            name,
+            Box::new(move || counted(parallel(title, &runtime_named(runtime), 64), runtime)),
+        ));
     }
     contests
 }
 
 /// Allocations can be counted where everything happens on one thread.
 pub(crate) fn counted(contest: Contest, runtime: &str) -> Contest {
-    if runtime == "current_thread" { contest } else { contest.without_allocations() }
+    if runtime == "current_thread" {
+        contest
+    } else {
+        contest.without_allocations()
+    }
 }
 
 pub(crate) fn runtime_named(name: &str) -> Rc<Runtime> {
     let built = match name {
         "current_thread" => Builder::new_current_thread().enable_all().build(),
-        _ => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+        _ => Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build(),
     };
     Rc::new(built.expect("a runtime can be built on a machine that runs benches"))
 }
@@ -95,7 +112,9 @@ where
                 std::hint::black_box(work().await);
             }
         });
-        runtime.block_on(task).expect("a bench has no panic of its own");
+        runtime
+            .block_on(task)
+            .expect("a bench has no panic of its own");
     })
 }
 
@@ -131,7 +150,12 @@ fn in_task(name: String, runtime: &Rc<Runtime>, size: u64, yields: bool) -> Cont
         .side(
             spawned("nexios", runtime, move || async move {
                 let group = TaskGroup::new();
-                sum_of(&group, || (0..size).map(|value| group.spawn(child(value, yields))).collect()).await
+                sum_of(&group, || {
+                    (0..size)
+                        .map(|value| group.spawn(child(value, yields)))
+                        .collect()
+                })
+                .await
             })
             .goal("JoinSet", 0.5)
             .goal("FuturesUnordered", 1.2),
@@ -153,13 +177,19 @@ fn in_task(name: String, runtime: &Rc<Runtime>, size: u64, yields: bool) -> Cont
             let all = try_join_all((0..size).map(|value| child(value, yields))).await;
             all.unwrap_or_default().into_iter().sum()
         }))
-        .side(spawned("futures-concurrency", runtime, move || async move {
-            let all: Vec<_> = (0..size).map(|value| child(value, yields)).collect();
-            all.try_join().await.unwrap_or_default().into_iter().sum()
-        }))
+        .side(spawned(
+            "futures-concurrency",
+            runtime,
+            move || async move {
+                let all: Vec<_> = (0..size).map(|value| child(value, yields)).collect();
+                all.try_join().await.unwrap_or_default().into_iter().sum()
+            },
+        ))
         .side(spawned("moro", runtime, move || async move {
             moro::async_scope!(|scope| {
-                let tasks: Vec<_> = (0..size).map(|value| scope.spawn(child(value, yields))).collect();
+                let tasks: Vec<_> = (0..size)
+                    .map(|value| scope.spawn(child(value, yields)))
+                    .collect();
                 let mut sum = 0;
                 for task in tasks {
                     sum += task.await.unwrap_or_default();
@@ -169,20 +199,27 @@ fn in_task(name: String, runtime: &Rc<Runtime>, size: u64, yields: bool) -> Cont
             .await
             .unwrap_or_default()
         }))
-        .side(spawned("four in tokio::join!", runtime, move || async move {
-            // The floor: no list, no allocation. It does four children at a time.
-            let mut sum = 0;
-            for value in 0..size / 4 {
-                let (a, b, c, d) = tokio::join!(
-                    child(value, yields),
-                    child(value, yields),
-                    child(value, yields),
-                    child(value, yields)
-                );
-                sum += [a, b, c, d].into_iter().map(Result::unwrap_or_default).sum::<u64>();
-            }
-            sum
-        }))
+        .side(spawned(
+            "four in tokio::join!",
+            runtime,
+            move || async move {
+                // The floor: no list, no allocation. It does four children at a time.
+                let mut sum = 0;
+                for value in 0..size / 4 {
+                    let (a, b, c, d) = tokio::join!(
+                        child(value, yields),
+                        child(value, yields),
+                        child(value, yields),
+                        child(value, yields)
+                    );
+                    sum += [a, b, c, d]
+                        .into_iter()
+                        .map(Result::unwrap_or_default)
+                        .sum::<u64>();
+                }
+                sum
+            },
+        ))
 }
 
 fn parallel(name: String, runtime: &Rc<Runtime>, size: u64) -> Contest {
@@ -190,8 +227,12 @@ fn parallel(name: String, runtime: &Rc<Runtime>, size: u64) -> Contest {
         .side(
             spawned("nexios", runtime, move || async move {
                 let group = TaskGroup::new();
-                sum_of(&group, || (0..size).map(|value| group.spawn_parallel(child(value, true))).collect())
-                    .await
+                sum_of(&group, || {
+                    (0..size)
+                        .map(|value| group.spawn_parallel(child(value, true)))
+                        .collect()
+                })
+                .await
             })
             .goal("JoinSet", 1.1),
         )

@@ -32,14 +32,23 @@ pub(crate) fn contests() -> Vec<Named> {
     let mut contests: Vec<Named> = vec![
         ("lazy/hit/1".into(), Box::new(hit)),
         ("lazy/hit_ttl/1".into(), Box::new(hit_with_ttl)),
-        ("lazy/cold/current_thread".into(), Box::new(|| cold("lazy/cold/current_thread", &current_thread()))),
-        ("lazy/cold/multi_thread".into(), Box::new(|| cold("lazy/cold/multi_thread", &multi_thread()))),
+        (
+            "lazy/cold/current_thread".into(),
+            Box::new(|| cold("lazy/cold/current_thread", &current_thread())),
+        ),
+        (
+            "lazy/cold/multi_thread".into(),
+            Box::new(|| cold("lazy/cold/multi_thread", &multi_thread())),
+        ),
         ("lazy_map/hit".into(), Box::new(|| map_hit(None))),
         ("lazy_map/hit_ttl".into(), Box::new(|| map_hit(Some(HOUR)))),
         ("lazy_map/miss".into(), Box::new(map_miss)),
     ];
     for threads in [2, 3, 4] {
-        contests.push((format!("lazy/hit/{threads}"), Box::new(move || hit_on_threads(threads))));
+        contests.push((
+            format!("lazy/hit/{threads}"),
+            Box::new(move || hit_on_threads(threads)),
+        ));
     }
     contests
 }
@@ -53,7 +62,12 @@ fn multi_thread() -> Rc<Runtime> {
 }
 
 fn built(builder: &mut Builder) -> Rc<Runtime> {
-    Rc::new(builder.enable_all().build().expect("a runtime can be built on a machine that runs benches"))
+    Rc::new(
+        builder
+            .enable_all()
+            .build()
+            .expect("a runtime can be built on a machine that runs benches"),
+    )
 }
 
 /// One way of doing the work, again and again in one future.
@@ -123,7 +137,9 @@ fn hit() -> Contest {
         .side(Side::new("OnceCell and Arc::clone", move |repeats| {
             runtime.block_on(async {
                 for _ in 0..repeats {
-                    black_box(Arc::clone(once.get_or_init(|| async { Arc::new(42) }).await));
+                    black_box(Arc::clone(
+                        once.get_or_init(|| async { Arc::new(42) }).await,
+                    ));
                 }
             });
         }))
@@ -131,9 +147,14 @@ fn hit() -> Contest {
 
 fn hit_with_ttl() -> Contest {
     let runtime = current_thread();
-    let lazy = AsyncLazy::<u64, String>::builder(|| async { Ok(42) }).ttl(HOUR).build();
+    let lazy = AsyncLazy::<u64, String>::builder(|| async { Ok(42) })
+        .ttl(HOUR)
+        .build();
     lazy.set(42);
-    let moka = moka::future::Cache::builder().max_capacity(10).time_to_live(HOUR).build();
+    let moka = moka::future::Cache::builder()
+        .max_capacity(10)
+        .time_to_live(HOUR)
+        .build();
     runtime.block_on(moka.insert((), Arc::new(42)));
     Contest::new("lazy/hit_ttl/1", 1)
         .side(
@@ -182,7 +203,9 @@ impl Crew {
                 let (order, orders) = channel();
                 let (done, shared, work) = (done.clone(), shared(), work.clone());
                 thread::spawn(move || {
-                    let runtime = Builder::new_current_thread().build().expect("a runtime without drivers");
+                    let runtime = Builder::new_current_thread()
+                        .build()
+                        .expect("a runtime without drivers");
                     for repeats in orders {
                         work(&shared, &runtime, repeats);
                         let _ = done.send(());
@@ -191,7 +214,10 @@ impl Crew {
                 order
             })
             .collect();
-        let crew = Self { orders, done: all_done };
+        let crew = Self {
+            orders,
+            done: all_done,
+        };
         Side::new(who, move |repeats| {
             // Enough for each order that what it takes to give it does not count.
             for order in &crew.orders {
@@ -245,7 +271,9 @@ fn hit_on_threads(threads: usize) -> Contest {
             |once: &Arc<OnceCell<Arc<u64>>>, runtime, repeats| {
                 runtime.block_on(async {
                     for _ in 0..repeats {
-                        black_box(Arc::clone(once.get_or_init(|| async { Arc::new(42) }).await));
+                        black_box(Arc::clone(
+                            once.get_or_init(|| async { Arc::new(42) }).await,
+                        ));
                     }
                 });
             },
@@ -260,15 +288,23 @@ fn cold(name: &'static str, runtime: &Rc<Runtime>) -> Contest {
             lazy.get().await.ok()
         }))
         .side(repeated("OnceCell", runtime, || async {
-            OnceCell::new().get_or_init(|| async { Arc::new(42) }).await.clone()
+            OnceCell::new()
+                .get_or_init(|| async { Arc::new(42) })
+                .await
+                .clone()
         }))
         .side(repeated("OnceCell and tokio::spawn", runtime, || async {
             // The nearest to what nexios does: whoever leaves does not stop the computation.
             let once = OnceCell::new();
-            let spawned = once.get_or_init(|| async { tokio::spawn(async { Arc::new(42) }).await.ok() });
+            let spawned =
+                once.get_or_init(|| async { tokio::spawn(async { Arc::new(42) }).await.ok() });
             spawned.await.clone()
         }));
-    if name.ends_with("multi_thread") { contest.without_allocations() } else { contest }
+    if name.ends_with("multi_thread") {
+        contest.without_allocations()
+    } else {
+        contest
+    }
 }
 
 fn map(capacity: usize, ttl: Option<Duration>) -> Map {
@@ -298,7 +334,11 @@ fn map_hit(ttl: Option<Duration>) -> Contest {
             moka.insert(key, Arc::new(key)).await;
         }
     });
-    let name = if ttl.is_some() { "lazy_map/hit_ttl" } else { "lazy_map/hit" };
+    let name = if ttl.is_some() {
+        "lazy_map/hit_ttl"
+    } else {
+        "lazy_map/hit"
+    };
     Contest::new(name, KEYS)
         .side(
             Side::new("nexios get", {
@@ -367,15 +407,21 @@ fn map_miss() -> Contest {
                 });
             }
         }))
-        .side(Side::new("moka get_with and tokio::spawn", move |repeats| {
-            runtime.block_on(async {
-                for _ in 0..repeats * 16 {
-                    spawning_next += 1;
-                    let key = spawning_next;
-                    let computed =
-                        async move { tokio::spawn(async move { Arc::new(key) }).await.unwrap_or_default() };
-                    black_box(spawning.get_with(key, computed).await);
-                }
-            });
-        }))
+        .side(Side::new(
+            "moka get_with and tokio::spawn",
+            move |repeats| {
+                runtime.block_on(async {
+                    for _ in 0..repeats * 16 {
+                        spawning_next += 1;
+                        let key = spawning_next;
+                        let computed = async move {
+                            tokio::spawn(async move { Arc::new(key) })
+                                .await
+                                .unwrap_or_default()
+                        };
+                        black_box(spawning.get_with(key, computed).await);
+                    }
+                });
+            },
+        ))
 }

@@ -10,7 +10,10 @@ mod serve;
 mod web;
 
 fn main() {
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
+    let filter = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with("--"))
+        .unwrap_or_default();
     let contests = [
         group::contests(),
         pool::contests(),

@@ -21,14 +21,19 @@ type Named = (String, Box<dyn FnOnce() -> Contest>);
 /// Threads of our pool and of rayon's; the other two start as many as they like.
 const THREADS: usize = 2;
 const CALLERS: [usize; 4] = [1, 8, 64, 512];
-const CLOSURES: [(&str, Duration); 3] =
-    [("empty", Duration::ZERO), ("10us", Duration::from_micros(10)), ("1ms", Duration::from_millis(1))];
+const CLOSURES: [(&str, Duration); 3] = [
+    ("empty", Duration::ZERO),
+    ("10us", Duration::from_micros(10)),
+    ("1ms", Duration::from_millis(1)),
+];
 
 /// What a closure does: so many steps, not so much time, or more threads than cores would do more of it.
 fn compute(steps: u64) -> u64 {
     let mut value = black_box(1_u64);
     for step in 0..steps {
-        value = (value ^ step).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31);
+        value = (value ^ step)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .rotate_left(31);
     }
     black_box(value)
 }
@@ -63,7 +68,9 @@ impl Runner {
         vec![
             Self::Nexios(ThreadPool::builder().threads(THREADS).build()),
             Self::SpawnBlocking,
-            Self::Rayon(Arc::new(rayon.expect("threads can be started on a machine that runs benches"))),
+            Self::Rayon(Arc::new(
+                rayon.expect("threads can be started on a machine that runs benches"),
+            )),
             Self::Blocking,
         ]
     }
@@ -81,7 +88,9 @@ impl Runner {
     async fn call(&self, steps: u64) -> u64 {
         match self {
             Self::Nexios(pool) => pool.run(move || compute(steps)).await.unwrap_or_default(),
-            Self::SpawnBlocking => spawn_blocking(move || compute(steps)).await.unwrap_or_default(),
+            Self::SpawnBlocking => spawn_blocking(move || compute(steps))
+                .await
+                .unwrap_or_default(),
             Self::Rayon(pool) => {
                 let (sender, receiver) = oneshot::channel();
                 pool.spawn(move || {
@@ -95,7 +104,10 @@ impl Runner {
 }
 
 fn runtime() -> Arc<Runtime> {
-    let built = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let built = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     Arc::new(built.expect("a runtime can be built on a machine that runs benches"))
 }
 
@@ -118,10 +130,15 @@ where
     T: Send + 'static,
     Fut: Future<Output = T> + Send + 'static,
 {
-    let tasks: Vec<_> = (0..callers).map(|_| runtime.spawn(caller(runner.clone()))).collect();
+    let tasks: Vec<_> = (0..callers)
+        .map(|_| runtime.spawn(caller(runner.clone())))
+        .collect();
     let ended = runtime.block_on(runtime.spawn(join_all(tasks)));
     let ended = ended.expect("a bench has no panic of its own");
-    ended.into_iter().map(|ended| ended.expect("a bench has no panic of its own")).collect()
+    ended
+        .into_iter()
+        .map(|ended| ended.expect("a bench has no panic of its own"))
+        .collect()
 }
 
 /// Does `bursts` times the work of one task that makes `callers` calls at once.
@@ -132,7 +149,9 @@ fn bursts(runtime: &Runtime, runner: &Runner, callers: usize, bursts: u32, steps
             black_box(join_all((0..callers).map(|_| runner.call(steps))).await);
         }
     });
-    runtime.block_on(task).expect("a bench has no panic of its own");
+    runtime
+        .block_on(task)
+        .expect("a bench has no panic of its own");
 }
 
 pub(crate) fn contests() -> Vec<Named> {
@@ -143,7 +162,10 @@ pub(crate) fn contests() -> Vec<Named> {
                 if burst && callers == 1 {
                     continue;
                 }
-                let name = format!("pool/{}/{closure}/{callers}", if burst { "burst" } else { "callers" });
+                let name = format!(
+                    "pool/{}/{closure}/{callers}",
+                    if burst { "burst" } else { "callers" }
+                );
                 let title = name.clone();
                 contests.push((name, Box::new(move || contest(title, callers, time, burst))));
             }
@@ -160,9 +182,15 @@ fn rounds(callers: usize, time: Duration) -> usize {
 
 fn contest(name: String, callers: usize, time: Duration, burst: bool) -> Contest {
     let (runtime, steps) = (runtime(), steps_of(time));
-    let mut contest = Contest::new(name, callers as u64).rounds(rounds(callers, time)).without_allocations();
+    let mut contest = Contest::new(name, callers as u64)
+        .rounds(rounds(callers, time))
+        .without_allocations();
     for runner in Runner::all() {
-        let (who, runtime, ours) = (runner.name(), runtime.clone(), matches!(runner, Runner::Nexios(_)));
+        let (who, runtime, ours) = (
+            runner.name(),
+            runtime.clone(),
+            matches!(runner, Runner::Nexios(_)),
+        );
         let side = Side::new(who, move |repeats| {
             if burst {
                 bursts(&runtime, &runner, callers, repeats, steps);
@@ -180,11 +208,18 @@ fn contest(name: String, callers: usize, time: Duration, burst: bool) -> Contest
 
 /// At most so much of the time of `spawn_blocking`.
 fn goal(callers: usize, time: Duration) -> f64 {
-    if time.is_zero() && callers == 64 { 0.25 } else { 1.0 }
+    if time.is_zero() && callers == 64 {
+        0.25
+    } else {
+        1.0
+    }
 }
 
 /// Prints how long one call takes from its first poll to its result, for the callers in closed loops.
-#[allow(clippy::print_stdout, reason = "printing the table is what a bench is for")]
+#[allow(
+    clippy::print_stdout,
+    reason = "printing the table is what a bench is for"
+)]
 pub(crate) fn print_round_trips(filter: &str) {
     let mut lines = Vec::new();
     for (closure, time) in CLOSURES {
@@ -209,16 +244,21 @@ fn round_trips(name: &str, callers: usize, time: Duration) -> String {
     for round in 0..rounds(callers, time).min(200) + 1 {
         for turn in 0..runners.len() {
             let index = (round + turn) % runners.len();
-            let taken = spawn_callers(&runtime, &runners[index], callers, move |runner| async move {
-                let begun = Instant::now();
-                let mut taken = Vec::new();
-                while taken.is_empty() || begun.elapsed() < TURN {
-                    let called = Instant::now();
-                    black_box(runner.call(steps).await);
-                    taken.push(called.elapsed());
-                }
-                taken
-            });
+            let taken = spawn_callers(
+                &runtime,
+                &runners[index],
+                callers,
+                move |runner| async move {
+                    let begun = Instant::now();
+                    let mut taken = Vec::new();
+                    while taken.is_empty() || begun.elapsed() < TURN {
+                        let called = Instant::now();
+                        black_box(runner.call(steps).await);
+                        taken.push(called.elapsed());
+                    }
+                    taken
+                },
+            );
             // The first round warms up.
             if round > 0 {
                 trips[index].extend(taken.into_iter().flatten());
@@ -230,12 +270,20 @@ fn round_trips(name: &str, callers: usize, time: Duration) -> String {
         .zip(&mut trips)
         .map(|(runner, trips)| {
             trips.sort_unstable();
-            format!("{}: {:?}, {:?}", runner.name(), at(trips, 50), at(trips, 99))
+            format!(
+                "{}: {:?}, {:?}",
+                runner.name(),
+                at(trips, 50),
+                at(trips, 99)
+            )
         })
         .collect();
     format!("| {name} | {} |", cells.join("; "))
 }
 
 fn at(sorted: &[Duration], percent: usize) -> Duration {
-    sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default()
+    sorted
+        .get(sorted.len() * percent / 100)
+        .copied()
+        .unwrap_or_default()
 }

@@ -55,7 +55,10 @@ impl Kind {
             Self::AllReady => Some(0),
             Self::LastYields => (index + 1 == size).then_some(1),
         };
-        Source { yields, value: index }
+        Source {
+            yields,
+            value: index,
+        }
     }
 }
 
@@ -63,13 +66,24 @@ type BoxFuture = Pin<Box<dyn Future<Output = Result<u64, ()>> + Send>>;
 
 pub(crate) fn contests() -> Vec<Named> {
     let mut contests: Vec<Named> = Vec::new();
-    for (title, kind) in
-        [("first_ready", Kind::FirstReady), ("all_ready", Kind::AllReady), ("last_yields", Kind::LastYields)]
-    {
+    for (title, kind) in [
+        ("first_ready", Kind::FirstReady),
+        ("all_ready", Kind::AllReady),
+        ("last_yields", Kind::LastYields),
+    ] {
         let name = |size: usize| format!("race/{title}/current_thread/{size}");
-        contests.push((name(2), Box::new(move || race_of::<2, _>(title, kind, select_of_2))));
-        contests.push((name(3), Box::new(move || race_of::<3, _>(title, kind, select_of_3))));
-        contests.push((name(8), Box::new(move || race_of::<8, _>(title, kind, select_of_8))));
+        contests.push((
+            name(2),
+            Box::new(move || race_of::<2, _>(title, kind, select_of_2)),
+        ));
+        contests.push((
+            name(3),
+            Box::new(move || race_of::<3, _>(title, kind, select_of_3)),
+        ));
+        contests.push((
+            name(8),
+            Box::new(move || race_of::<8, _>(title, kind, select_of_8)),
+        ));
     }
     let name = "hedge/first_ready/current_thread".to_owned();
     contests.push((name.clone(), Box::new(move || hedge(name))));
@@ -114,23 +128,32 @@ where
     let contest = Contest::new(format!("race/{title}/current_thread/{N}"), 1)
         .side(
             spawned("nexios", runtime, move || async move {
-                run_until_first_complete(candidates::<N>(kind)).await.unwrap_or_default()
+                run_until_first_complete(candidates::<N>(kind))
+                    .await
+                    .unwrap_or_default()
             })
             .goal("select_ok", 1.2)
             .goal("race_ok", 1.2),
         )
         .side(
             spawned("nexios, winner()", runtime, move || async move {
-                let winner = run_until_first_complete(candidates::<N>(kind)).winner().await;
+                let winner = run_until_first_complete(candidates::<N>(kind))
+                    .winner()
+                    .await;
                 winner.map_or(0, |winner| winner.value)
             })
             .goal("select_ok", 1.2),
         )
         .side(spawned("select_ok", runtime, move || async move {
-            select_ok(boxed::<N>(kind)).await.map_or(0, |(value, _losers)| value)
+            select_ok(boxed::<N>(kind))
+                .await
+                .map_or(0, |(value, _losers)| value)
         }))
         .side(spawned("race_ok", runtime, move || async move {
-            Vec::from(boxed::<N>(kind)).race_ok().await.unwrap_or_default()
+            Vec::from(boxed::<N>(kind))
+                .race_ok()
+                .await
+                .unwrap_or_default()
         }))
         .side(spawned("tokio::select!", runtime, move || select(kind)));
     counted(contest, "current_thread")
@@ -142,17 +165,32 @@ fn hedge(name: String) -> Contest {
     let call = |hedge: Hedge| {
         move || {
             let hedge = hedge.clone();
-            async move { hedge.run(|_| Kind::FirstReady.source(0, 1)).await.unwrap_or_default() }
+            async move {
+                hedge
+                    .run(|_| Kind::FirstReady.source(0, 1))
+                    .await
+                    .unwrap_or_default()
+            }
         }
     };
     let fixed = || Hedge::builder().delay(Delay::Fixed(Duration::from_secs(1)));
     let learned = || Hedge::builder().delay(Delay::Percentile(0.95)).budget(0.05);
     let contest = Contest::new(name, 1)
-        .side(spawned("on failure only", runtime, call(Hedge::builder().delay(Delay::OnFailureOnly).build())))
+        .side(spawned(
+            "on failure only",
+            runtime,
+            call(Hedge::builder().delay(Delay::OnFailureOnly).build()),
+        ))
         .side(spawned("fixed delay", runtime, call(fixed().build())))
-        .side(spawned("95th percentile, budget", runtime, call(learned().build())))
+        .side(spawned(
+            "95th percentile, budget",
+            runtime,
+            call(learned().build()),
+        ))
         .side(spawned("boxed and awaited", runtime, || async {
-            Box::pin(Kind::FirstReady.source(0, 1)).await.unwrap_or_default()
+            Box::pin(Kind::FirstReady.source(0, 1))
+                .await
+                .unwrap_or_default()
         }))
         .side(spawned("awaited", runtime, || async {
             Kind::FirstReady.source(0, 1).await.unwrap_or_default()

@@ -54,7 +54,11 @@ fn with_layer() -> Router {
 
 /// As a service has it: a deadline and a shutdown.
 fn with_everything() -> Router {
-    bare().layer(RequestLayer::new().deadline(Duration::from_secs(30)).shutdown(CancelToken::new()))
+    bare().layer(
+        RequestLayer::new()
+            .deadline(Duration::from_secs(30))
+            .shutdown(CancelToken::new()),
+    )
 }
 
 /// A layer that asks a pool, which has nothing to do.
@@ -64,10 +68,16 @@ fn with_shedding() -> Router {
 }
 
 async fn ask(app: &Router, path: &'static str) -> usize {
-    let request = Request::get(path).body(Body::empty()).expect("a path is a request");
+    let request = Request::get(path)
+        .body(Body::empty())
+        .expect("a path is a request");
     let response: Result<_, Infallible> = app.clone().oneshot(request).await;
     let Ok(response) = response;
-    response.into_body().collect().await.map_or(0, |body| body.to_bytes().len())
+    response
+        .into_body()
+        .collect()
+        .await
+        .map_or(0, |body| body.to_bytes().len())
 }
 
 fn in_memory(name: String, route: &'static str) -> Contest {
@@ -86,12 +96,17 @@ fn in_memory(name: String, route: &'static str) -> Contest {
                     std::hint::black_box(ask(&app, path).await);
                 }
             });
-            runtime.block_on(task).expect("a bench has no panic of its own");
+            runtime
+                .block_on(task)
+                .expect("a bench has no panic of its own");
         })
     };
     Contest::new(name, 1)
         .side(side("nexios", with_layer()).goal("a layer that does nothing", 1.5))
-        .side(side("nexios, deadline and shutdown", with_everything()).goal("a layer that does nothing", 1.5))
+        .side(
+            side("nexios, deadline and shutdown", with_everything())
+                .goal("a layer that does nothing", 1.5),
+        )
         .side(side("load shedding alone", with_shedding()))
         .side(side("a layer that does nothing", with_nothing()))
         .side(side("the bare router", bare()))
@@ -103,7 +118,8 @@ fn on_sockets(name: String, route: &'static str) -> Contest {
     let runtime = runtime();
     let side = |who, app: Router| {
         let runtime = runtime.clone();
-        let head = format!("GET /{route} HTTP/1.1\r\nhost: x\r\naccept: */*\r\nuser-agent: bench\r\n\r\n");
+        let head =
+            format!("GET /{route} HTTP/1.1\r\nhost: x\r\naccept: */*\r\nuser-agent: bench\r\n\r\n");
         let connected = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
@@ -120,11 +136,17 @@ fn on_sockets(name: String, route: &'static str) -> Contest {
                 let mut answer = [0; 1_024];
                 for _ in 0..repeats {
                     for client in &mut clients {
-                        client.write_all(head.as_bytes()).await.expect("the server is there");
+                        client
+                            .write_all(head.as_bytes())
+                            .await
+                            .expect("the server is there");
                     }
                     for client in &mut clients {
                         let count = client.read(&mut answer).await.expect("the server is there");
-                        assert!(answer[..count].starts_with(b"HTTP/1.1 200"), "the answer is good");
+                        assert!(
+                            answer[..count].starts_with(b"HTTP/1.1 200"),
+                            "the answer is good"
+                        );
                     }
                 }
             });
@@ -134,7 +156,9 @@ fn on_sockets(name: String, route: &'static str) -> Contest {
         .without_allocations()
         .rounds(1_501)
         .side(side("nexios", with_layer()).goal("the bare router", 1.03))
-        .side(side("nexios, deadline and shutdown", with_everything()).goal("the bare router", 1.03))
+        .side(
+            side("nexios, deadline and shutdown", with_everything()).goal("the bare router", 1.03),
+        )
         .side(side("a layer that does nothing", with_nothing()))
         .side(side("the bare router", bare()))
 }

@@ -46,7 +46,9 @@ impl Server {
     fn start(self, listener: TcpListener) {
         match self {
             Server::Nexios => {
-                let app = NexiosApp::new(router()).requests(layer()).background(Background::new());
+                let app = NexiosApp::new(router())
+                    .requests(layer())
+                    .background(Background::new());
                 tokio::spawn(app.without_signals().serve(listener));
             }
             Server::AxumWithLayer => {
@@ -63,10 +65,12 @@ impl Server {
 /// Connections that ask at the same time; clients and server run on one thread.
 fn on_sockets(name: String, route: &'static str) -> Contest {
     let built = Builder::new_current_thread().enable_all().build();
-    let runtime: Rc<Runtime> = Rc::new(built.expect("a runtime can be built on a machine that runs benches"));
+    let runtime: Rc<Runtime> =
+        Rc::new(built.expect("a runtime can be built on a machine that runs benches"));
     let side = |who, server: Server| {
         let runtime = runtime.clone();
-        let head = format!("GET /{route} HTTP/1.1\r\nhost: x\r\naccept: */*\r\nuser-agent: bench\r\n\r\n");
+        let head =
+            format!("GET /{route} HTTP/1.1\r\nhost: x\r\naccept: */*\r\nuser-agent: bench\r\n\r\n");
         let connected = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
@@ -83,11 +87,17 @@ fn on_sockets(name: String, route: &'static str) -> Contest {
                 let mut answer = [0; 1_024];
                 for _ in 0..repeats {
                     for client in &mut clients {
-                        client.write_all(head.as_bytes()).await.expect("the server is there");
+                        client
+                            .write_all(head.as_bytes())
+                            .await
+                            .expect("the server is there");
                     }
                     for client in &mut clients {
                         let count = client.read(&mut answer).await.expect("the server is there");
-                        assert!(answer[..count].starts_with(b"HTTP/1.1 200"), "the answer is good");
+                        assert!(
+                            answer[..count].starts_with(b"HTTP/1.1 200"),
+                            "the answer is good"
+                        );
                     }
                 }
             });

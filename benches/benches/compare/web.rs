@@ -37,9 +37,21 @@ const GOAL: f64 = 1.031;
 
 pub(crate) fn contests() -> Vec<Named> {
     vec![
-        contest("web/dashboard/parts_from_upstream/multi_thread/32", true, in_a_group_or_by_hand),
-        contest("web/dashboard/parts_after_one_yield/multi_thread/32", false, in_a_group_or_by_hand),
-        contest("web/dashboard/request_layer/multi_thread/32", true, with_the_layer_or_without),
+        contest(
+            "web/dashboard/parts_from_upstream/multi_thread/32",
+            true,
+            in_a_group_or_by_hand,
+        ),
+        contest(
+            "web/dashboard/parts_after_one_yield/multi_thread/32",
+            false,
+            in_a_group_or_by_hand,
+        ),
+        contest(
+            "web/dashboard/request_layer/multi_thread/32",
+            true,
+            with_the_layer_or_without,
+        ),
     ]
 }
 
@@ -81,29 +93,50 @@ impl Upstream {
             yield_now().await;
             return Ok(());
         };
-        let idle = self.idle.lock().expect("nothing panics under this lock").pop();
+        let idle = self
+            .idle
+            .lock()
+            .expect("nothing panics under this lock")
+            .pop();
         let mut stream = match idle {
             Some(stream) => stream,
-            None => TcpStream::connect(address).await.expect("the upstream listens"),
+            None => TcpStream::connect(address)
+                .await
+                .expect("the upstream listens"),
         };
-        ask(&mut stream, b"GET /part HTTP/1.1\r\nhost: bench\r\n\r\n").await.expect("it answers");
-        self.idle.lock().expect("nothing panics under this lock").push(stream);
+        ask(&mut stream, b"GET /part HTTP/1.1\r\nhost: bench\r\n\r\n")
+            .await
+            .expect("it answers");
+        self.idle
+            .lock()
+            .expect("nothing panics under this lock")
+            .push(stream);
         Ok(())
     }
 
     async fn user(&self, id: u32) -> Result<User, Interrupted> {
         self.call().await?;
-        Ok(User { id, name: format!("user {id}") })
+        Ok(User {
+            id,
+            name: format!("user {id}"),
+        })
     }
 
     async fn posts(&self, id: u32) -> Result<Vec<Post>, Interrupted> {
         self.call().await?;
-        Ok((0..3).map(|number| Post { id: number, title: format!("post {number} of {id}") }).collect())
+        Ok((0..3)
+            .map(|number| Post {
+                id: number,
+                title: format!("post {number} of {id}"),
+            })
+            .collect())
     }
 
     async fn stats(&self, id: u32) -> Result<Stats, Interrupted> {
         self.call().await?;
-        Ok(Stats { views: u64::from(id) * 10 })
+        Ok(Stats {
+            views: u64::from(id) * 10,
+        })
     }
 }
 
@@ -115,14 +148,25 @@ async fn in_a_group(State(upstream): State<Upstream>, Path(id): Path<u32>) -> An
         let user = group.spawn(upstream.user(id));
         let posts = group.spawn(upstream.posts(id));
         let stats = group.spawn(upstream.stats(id));
-        Ok(Dashboard { user: user.await?, posts: posts.await?, stats: stats.await? })
+        Ok(Dashboard {
+            user: user.await?,
+            posts: posts.await?,
+            stats: stats.await?,
+        })
     });
     page.await.map(Json).map_err(|_| StatusCode::BAD_GATEWAY)
 }
 
 async fn by_hand(State(upstream): State<Upstream>, Path(id): Path<u32>) -> Answer {
-    let (user, posts, stats) = tokio::join!(upstream.user(id), upstream.posts(id), upstream.stats(id));
-    let page = || Ok::<_, Interrupted>(Dashboard { user: user?, posts: posts?, stats: stats? });
+    let (user, posts, stats) =
+        tokio::join!(upstream.user(id), upstream.posts(id), upstream.stats(id));
+    let page = || {
+        Ok::<_, Interrupted>(Dashboard {
+            user: user?,
+            posts: posts?,
+            stats: stats?,
+        })
+    };
     page().map(Json).map_err(|_| StatusCode::BAD_GATEWAY)
 }
 
@@ -137,7 +181,10 @@ async fn ask(stream: &mut TcpStream, request: &[u8]) -> std::io::Result<()> {
             more => read += more,
         }
     }
-    assert!(answer.starts_with(b"HTTP/1.1 200"), "a bench has no failing request");
+    assert!(
+        answer.starts_with(b"HTTP/1.1 200"),
+        "a bench has no failing request"
+    );
     Ok(())
 }
 
@@ -155,14 +202,17 @@ async fn connect(address: SocketAddr) -> std::io::Result<Vec<TcpStream>> {
 async fn serve(router: Router) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move { axum::serve(listener.tap_io(|io| drop(io.set_nodelay(true))), router).await });
+    tokio::spawn(async move {
+        axum::serve(listener.tap_io(|io| drop(io.set_nodelay(true))), router).await
+    });
     Ok(address)
 }
 
 fn side(who: &'static str, runtime: &Rc<Runtime>, router: Router) -> Side {
     let runtime = runtime.clone();
-    let mut streams =
-        runtime.block_on(async { connect(serve(router).await?).await }).expect("a loopback port is free");
+    let mut streams = runtime
+        .block_on(async { connect(serve(router).await?).await })
+        .expect("a loopback port is free");
     Side::new(who, move |repeats| {
         let mut clients = JoinSet::new();
         let _entered = runtime.enter();
@@ -182,24 +232,41 @@ fn side(who: &'static str, runtime: &Rc<Runtime>, router: Router) -> Side {
 type Sides = fn(&Rc<Runtime>, Upstream) -> [Side; 2];
 
 fn contest(name: &'static str, with_upstream: bool, sides: Sides) -> Named {
-    (name.to_owned(), Box::new(move || dashboard(name, with_upstream, sides)))
+    (
+        name.to_owned(),
+        Box::new(move || dashboard(name, with_upstream, sides)),
+    )
 }
 
 fn dashboard(name: &str, with_upstream: bool, sides: Sides) -> Contest {
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     let runtime = Rc::new(runtime.expect("a runtime can be built on a machine that runs benches"));
     let mut upstream = Upstream::default();
     if with_upstream {
         let part = Router::new().route("/part", get(async || r#"{"part":{"of":"a page"}}"#));
-        upstream.address = Some(runtime.block_on(serve(part)).expect("a loopback port is free"));
+        upstream.address = Some(
+            runtime
+                .block_on(serve(part))
+                .expect("a loopback port is free"),
+        );
     }
     let [ours, theirs] = sides(&runtime, upstream);
-    Contest::new(name, CLIENTS as u64).side(ours).side(theirs).without_allocations()
+    Contest::new(name, CLIENTS as u64)
+        .side(ours)
+        .side(theirs)
+        .without_allocations()
 }
 
 fn in_a_group_or_by_hand(runtime: &Rc<Runtime>, upstream: Upstream) -> [Side; 2] {
-    let ours = Router::new().route("/dashboard/{id}", get(in_a_group)).with_state(upstream.clone());
-    let theirs = Router::new().route("/dashboard/{id}", get(by_hand)).with_state(upstream);
+    let ours = Router::new()
+        .route("/dashboard/{id}", get(in_a_group))
+        .with_state(upstream.clone());
+    let theirs = Router::new()
+        .route("/dashboard/{id}", get(by_hand))
+        .with_state(upstream);
     [
         side("TaskGroup in the handler", runtime, ours).goal("tokio::join!", GOAL),
         side("tokio::join!", runtime, theirs),
@@ -208,8 +275,12 @@ fn in_a_group_or_by_hand(runtime: &Rc<Runtime>, upstream: Upstream) -> [Side; 2]
 
 /// As a service has it: a deadline and a shutdown.
 fn with_the_layer_or_without(runtime: &Rc<Runtime>, upstream: Upstream) -> [Side; 2] {
-    let bare = Router::new().route("/dashboard/{id}", get(by_hand)).with_state(upstream);
-    let requests = RequestLayer::new().deadline(Duration::from_secs(30)).shutdown(CancelToken::new());
+    let bare = Router::new()
+        .route("/dashboard/{id}", get(by_hand))
+        .with_state(upstream);
+    let requests = RequestLayer::new()
+        .deadline(Duration::from_secs(30))
+        .shutdown(CancelToken::new());
     [
         side("RequestLayer", runtime, bare.clone().layer(requests)).goal("bare router", GOAL),
         side("bare router", runtime, bare),

@@ -39,9 +39,17 @@ impl ByHand {
     fn spawn(&self, name: &'static str, value: u64) -> tokio::task::JoinHandle<u64> {
         // Relaxed: only uniqueness counts.
         let id = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let facts =
-            Facts { name, finished: false, started: SystemTime::now(), since: Instant::now(), took: None };
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).insert(id, facts);
+        let facts = Facts {
+            name,
+            finished: false,
+            started: SystemTime::now(),
+            since: Instant::now(),
+            took: None,
+        };
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, facts);
         let tasks = self.tasks.clone();
         self.tracker.spawn(async move {
             tokio::task::yield_now().await;

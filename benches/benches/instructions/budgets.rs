@@ -25,7 +25,11 @@ pub(crate) fn exceeded(counted: &[Counted]) -> Vec<String> {
         )),
         Some(_) => None,
     };
-    counted.iter().filter(|side| side.is_ours).filter_map(over).collect()
+    counted
+        .iter()
+        .filter(|side| side.is_ours)
+        .filter_map(over)
+        .collect()
 }
 
 /// The budgets that these numbers would be.

@@ -37,12 +37,18 @@ fn instructions(contest: &str, side: &str, rounds: u32) -> io::Result<u64> {
         .arg(env::current_exe()?)
         .args([ONE_SIDE, contest, side, &rounds.to_string()])
         .output()
-        .map_err(|error| io::Error::new(error.kind(), format!("valgrind does not start: {error}")))?;
+        .map_err(|error| {
+            io::Error::new(error.kind(), format!("valgrind does not start: {error}"))
+        })?;
     let said = String::from_utf8_lossy(&output.stderr);
-    let collected = said.lines().find_map(|line| line.split_once("Collected : "));
+    let collected = said
+        .lines()
+        .find_map(|line| line.split_once("Collected : "));
     let number = collected.and_then(|(_, number)| number.trim().parse().ok());
     match number {
         Some(number) if output.status.success() => Ok(number),
-        _ => Err(io::Error::other(format!("callgrind has counted nothing for {contest}, {side}: {said}"))),
+        _ => Err(io::Error::other(format!(
+            "callgrind has counted nothing for {contest}, {side}: {said}"
+        ))),
     }
 }

@@ -23,11 +23,19 @@ pub(crate) struct Side {
 
 impl Contest {
     pub(crate) fn new(name: &'static str, units: u64) -> Self {
-        Self { name, units, sides: Vec::new() }
+        Self {
+            name,
+            units,
+            sides: Vec::new(),
+        }
     }
 
     /// Adds a side that does the work in a task of a current-thread runtime, as in a server.
-    pub(crate) fn side<Fut>(self, who: &'static str, work: impl Fn() -> Fut + Clone + Send + 'static) -> Self
+    pub(crate) fn side<Fut>(
+        self,
+        who: &'static str,
+        work: impl Fn() -> Fut + Clone + Send + 'static,
+    ) -> Self
     where
         Fut: Future + Send + 'static,
         Fut::Output: Send,
@@ -68,9 +76,15 @@ impl Contest {
                     std::hint::black_box(work().await);
                 }
             });
-            runtime.block_on(task).expect("a bench has no panic of its own");
+            runtime
+                .block_on(task)
+                .expect("a bench has no panic of its own");
         };
-        self.sides.push(Side { who, goal, work: Box::new(work) });
+        self.sides.push(Side {
+            who,
+            goal,
+            work: Box::new(work),
+        });
         self
     }
 }
@@ -98,7 +112,10 @@ pub(crate) struct Counted {
 }
 
 /// One row a side, with ours as a share of each rival.
-#[allow(clippy::print_stdout, reason = "printing a table is what a bench is for")]
+#[allow(
+    clippy::print_stdout,
+    reason = "printing a table is what a bench is for"
+)]
 pub(crate) fn print(counted: &[Counted]) {
     println!("| work | who | instructions a unit | ours as a share (goal) |");
     println!("| --- | --- | ---: | --- |");
@@ -115,6 +132,9 @@ pub(crate) fn print(counted: &[Counted]) {
                 None => format!("{ratio:.2}"),
             };
         }
-        println!("| {} | {} | {} | {share} |", side.contest, side.who, side.instructions);
+        println!(
+            "| {} | {} | {} | {share} |",
+            side.contest, side.who, side.instructions
+        );
     }
 }

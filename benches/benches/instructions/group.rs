@@ -61,28 +61,42 @@ fn ready(name: &'static str, size: u64, of_join_set: f64, of_unordered: f64) -> 
     Contest::new(name, size)
         .side("nexios", move || async move {
             let group = TaskGroup::new();
-            sum_of(&group, || (0..size).map(|value| group.spawn(child(value))).collect()).await
+            sum_of(&group, || {
+                (0..size).map(|value| group.spawn(child(value))).collect()
+            })
+            .await
         })
-        .rival("JoinSet", of_join_set, move || join_set((0..size).map(child)))
-        .rival("FuturesUnordered, boxed", of_unordered, move || async move {
-            let mut set = FuturesUnordered::new();
-            for value in 0..size {
-                let boxed: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(child(value));
-                set.push(boxed);
-            }
-            let mut sum = 0;
-            while let Some(result) = set.next().await {
-                sum += result.unwrap_or_default();
-            }
-            sum
+        .rival("JoinSet", of_join_set, move || {
+            join_set((0..size).map(child))
         })
+        .rival(
+            "FuturesUnordered, boxed",
+            of_unordered,
+            move || async move {
+                let mut set = FuturesUnordered::new();
+                for value in 0..size {
+                    let boxed: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(child(value));
+                    set.push(boxed);
+                }
+                let mut sum = 0;
+                while let Some(result) = set.next().await {
+                    sum += result.unwrap_or_default();
+                }
+                sum
+            },
+        )
 }
 
 fn parallel(name: &'static str, size: u64) -> Contest {
     Contest::new(name, size)
         .side("nexios", move || async move {
             let group = TaskGroup::new();
-            sum_of(&group, || (0..size).map(|value| group.spawn_parallel(yielding(value))).collect()).await
+            sum_of(&group, || {
+                (0..size)
+                    .map(|value| group.spawn_parallel(yielding(value)))
+                    .collect()
+            })
+            .await
         })
         .rival("JoinSet", 1.1, move || join_set((0..size).map(yielding)))
 }
@@ -107,8 +121,9 @@ fn by_hand(name: &'static str, size: u64) -> Contest {
         .side("nexios", move || async move {
             let group = TaskGroup::builder().limit(LIMIT).timeout(TIMEOUT).build();
             let run = group.run(async {
-                let tasks: Vec<_> =
-                    (0..size).map(|value| group.spawn_named("part", yielding(value))).collect();
+                let tasks: Vec<_> = (0..size)
+                    .map(|value| group.spawn_named("part", yielding(value)))
+                    .collect();
                 let mut sum = 0;
                 for task in tasks {
                     sum += task.await?;
@@ -117,31 +132,39 @@ fn by_hand(name: &'static str, size: u64) -> Contest {
             });
             run.await.unwrap_or_default()
         })
-        .rival("JoinSet, Semaphore, timeout, abort guard", 0.7, move || async move {
-            let places = Arc::new(Semaphore::new(LIMIT));
-            let mut set = JoinSet::new();
-            let mut guards = Vec::new();
-            for value in 0..size {
-                let places = places.clone();
-                let abort = set.spawn(async move {
-                    let _place = places.acquire_owned().await;
-                    yielding(value).await
-                });
-                guards.push(Named { name: "part", abort });
-            }
-            let all = async {
-                let mut sum = 0;
-                while let Some(joined) = set.join_next().await {
-                    match joined {
-                        Ok(Ok(value)) => sum += value,
-                        Ok(Err(error)) => return Err(error),
-                        Err(_) => return Err(Interrupted::DeadlineExceeded),
-                    }
+        .rival(
+            "JoinSet, Semaphore, timeout, abort guard",
+            0.7,
+            move || async move {
+                let places = Arc::new(Semaphore::new(LIMIT));
+                let mut set = JoinSet::new();
+                let mut guards = Vec::new();
+                for value in 0..size {
+                    let places = places.clone();
+                    let abort = set.spawn(async move {
+                        let _place = places.acquire_owned().await;
+                        yielding(value).await
+                    });
+                    guards.push(Named {
+                        name: "part",
+                        abort,
+                    });
                 }
-                Ok(sum)
-            };
-            let sum = tokio::time::timeout(TIMEOUT, all).await;
-            std::hint::black_box(guards.iter().map(|guard| guard.name.len()).sum::<usize>());
-            sum.unwrap_or(Err(Interrupted::DeadlineExceeded)).unwrap_or_default()
-        })
+                let all = async {
+                    let mut sum = 0;
+                    while let Some(joined) = set.join_next().await {
+                        match joined {
+                            Ok(Ok(value)) => sum += value,
+                            Ok(Err(error)) => return Err(error),
+                            Err(_) => return Err(Interrupted::DeadlineExceeded),
+                        }
+                    }
+                    Ok(sum)
+                };
+                let sum = tokio::time::timeout(TIMEOUT, all).await;
+                std::hint::black_box(guards.iter().map(|guard| guard.name.len()).sum::<usize>());
+                sum.unwrap_or(Err(Interrupted::DeadlineExceeded))
+                    .unwrap_or_default()
+            },
+        )
 }

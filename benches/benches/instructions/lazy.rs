@@ -29,9 +29,15 @@ fn hit() -> Contest {
 }
 
 fn hit_with_ttl() -> Contest {
-    let lazy = Arc::new(AsyncLazy::<u64, String>::builder(|| async { Ok(42) }).ttl(HOUR).build());
+    let lazy = Arc::new(
+        AsyncLazy::<u64, String>::builder(|| async { Ok(42) })
+            .ttl(HOUR)
+            .build(),
+    );
     lazy.set(42);
-    let cache = moka::future::Cache::<u64, Arc<u64>>::builder().time_to_live(HOUR).build();
+    let cache = moka::future::Cache::<u64, Arc<u64>>::builder()
+        .time_to_live(HOUR)
+        .build();
     Contest::new("lazy/hit_ttl", 1)
         .side("nexios", move || {
             let lazy = lazy.clone();
@@ -44,7 +50,10 @@ fn hit_with_ttl() -> Contest {
 }
 
 fn map_hit() -> Contest {
-    let map = Arc::new(AsyncLazyMap::<u64, u64, String>::new(1_000, |key| async move { Ok(key) }));
+    let map = Arc::new(AsyncLazyMap::<u64, u64, String>::new(
+        1_000,
+        |key| async move { Ok(key) },
+    ));
     let cache = moka::future::Cache::<u64, Arc<u64>>::new(1_000);
     Contest::new("lazy_map/hit", 1)
         .side("nexios", move || {

@@ -33,17 +33,29 @@ fn contests() -> Vec<Contest> {
     .collect()
 }
 
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "printing a table is what a bench is for")]
+#[allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing a table is what a bench is for"
+)]
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
     if let [mark, contest, side, rounds] = &arguments[..]
         && mark == callgrind::ONE_SIDE
     {
         return contest::work(&contests(), contest, side, rounds);
     }
-    let filter = arguments.iter().find(|argument| !argument.starts_with("--")).map_or("", String::as_str);
-    let chosen: Vec<Contest> =
-        contests().into_iter().filter(|contest| contest.name.contains(filter)).collect();
+    let filter = arguments
+        .iter()
+        .find(|argument| !argument.starts_with("--"))
+        .map_or("", String::as_str);
+    let chosen: Vec<Contest> = contests()
+        .into_iter()
+        .filter(|contest| contest.name.contains(filter))
+        .collect();
     let counted = match callgrind::count(&chosen) {
         Ok(counted) => counted,
         Err(error) => {
@@ -61,6 +73,14 @@ fn main() -> ExitCode {
         eprintln!("{line}");
     }
     let ours = counted.iter().filter(|side| side.is_ours).count();
-    println!("\n{} passed, {} failed", ours - exceeded.len(), exceeded.len());
-    if exceeded.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!(
+        "\n{} passed, {} failed",
+        ours - exceeded.len(),
+        exceeded.len()
+    );
+    if exceeded.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

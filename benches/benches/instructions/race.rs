@@ -40,18 +40,29 @@ fn first_ready() -> Contest {
             race.await.unwrap_or_default()
         })
         .rival("select_ok", 1.3, || async {
-            let sources: [Boxed; 3] =
-                [Box::pin(Source(Some(1))), Box::pin(Source(None)), Box::pin(Source(None))];
+            let sources: [Boxed; 3] = [
+                Box::pin(Source(Some(1))),
+                Box::pin(Source(None)),
+                Box::pin(Source(None)),
+            ];
             select_ok(sources).await.map_or(0, |(value, _losers)| value)
         })
 }
 
 fn hedge() -> Contest {
-    let hedge = Hedge::builder().delay(Delay::Fixed(Duration::from_secs(1))).budget(0.05).build();
+    let hedge = Hedge::builder()
+        .delay(Delay::Fixed(Duration::from_secs(1)))
+        .budget(0.05)
+        .build();
     Contest::new("hedge/first_ready", 1)
         .side("nexios", move || {
             let hedge = hedge.clone();
-            async move { hedge.run(|_| ready(Ok::<u64, ()>(1))).await.unwrap_or_default() }
+            async move {
+                hedge
+                    .run(|_| ready(Ok::<u64, ()>(1)))
+                    .await
+                    .unwrap_or_default()
+            }
         })
         .side("boxed and awaited", || async {
             let source: Boxed = Box::pin(Source(Some(1)));

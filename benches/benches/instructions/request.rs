@@ -45,10 +45,16 @@ async fn by_hand(Path(id): Path<u64>) -> Answer {
 }
 
 async fn ask(app: Router, path: &'static str) -> usize {
-    let request = Request::get(path).body(Body::empty()).expect("a path is a request");
+    let request = Request::get(path)
+        .body(Body::empty())
+        .expect("a path is a request");
     let response: Result<_, Infallible> = app.oneshot(request).await;
     let Ok(response) = response;
-    response.into_body().collect().await.map_or(0, |body| body.to_bytes().len())
+    response
+        .into_body()
+        .collect()
+        .await
+        .map_or(0, |body| body.to_bytes().len())
 }
 
 /// A request in memory, without the work of sockets, so the share of the group is larger than in a server.
@@ -56,13 +62,19 @@ fn dashboard() -> Contest {
     let ours = Router::new().route("/dashboard/{id}", get(in_a_group));
     let theirs = Router::new().route("/dashboard/{id}", get(by_hand));
     Contest::new("request/dashboard_in_memory", 1)
-        .side("TaskGroup in the handler", move || ask(ours.clone(), "/dashboard/7"))
+        .side("TaskGroup in the handler", move || {
+            ask(ours.clone(), "/dashboard/7")
+        })
         .side("tokio::join!", move || ask(theirs.clone(), "/dashboard/7"))
 }
 
 /// As a service has it: a deadline and a shutdown.
 fn with_layer(app: Router) -> Router {
-    app.layer(RequestLayer::new().deadline(Duration::from_secs(30)).shutdown(CancelToken::new()))
+    app.layer(
+        RequestLayer::new()
+            .deadline(Duration::from_secs(30))
+            .shutdown(CancelToken::new()),
+    )
 }
 
 /// What axum itself needs for a layer: it boxes a route once more.
@@ -78,13 +90,19 @@ fn layer() -> Contest {
 
 /// A handler that neither waits nor has anything to say.
 fn empty() -> Contest {
-    contest("request/layer_empty", "/empty", Router::new().route("/empty", get(async || ())))
+    contest(
+        "request/layer_empty",
+        "/empty",
+        Router::new().route("/empty", get(async || ())),
+    )
 }
 
 fn contest(name: &'static str, path: &'static str, bare: Router) -> Contest {
     let (ours, nothing) = (with_layer(bare.clone()), with_nothing(bare.clone()));
     Contest::new(name, 1)
         .side("RequestLayer", move || ask(ours.clone(), path))
-        .side("a layer that does nothing", move || ask(nothing.clone(), path))
+        .side("a layer that does nothing", move || {
+            ask(nothing.clone(), path)
+        })
         .side("the bare router", move || ask(bare.clone(), path))
 }

@@ -15,7 +15,10 @@ use tokio::{
 use crate::contest::Contest;
 
 pub(crate) fn contests() -> Vec<Contest> {
-    vec![contest("serve/empty", "empty"), contest("serve/yield", "yield")]
+    vec![
+        contest("serve/empty", "empty"),
+        contest("serve/yield", "yield"),
+    ]
 }
 
 fn router() -> Router {
@@ -39,7 +42,9 @@ impl Server {
     fn start(self, listener: TcpListener) {
         match self {
             Server::Nexios => {
-                let app = NexiosApp::new(router()).requests(layer()).background(Background::new());
+                let app = NexiosApp::new(router())
+                    .requests(layer())
+                    .background(Background::new());
                 tokio::spawn(app.without_signals().serve(listener));
             }
             Server::AxumWithLayer => {
@@ -60,17 +65,25 @@ impl Server {
     }
 }
 
-async fn ask(client: Arc<Mutex<Option<TcpStream>>>, server: Server, path: &str) -> io::Result<usize> {
+async fn ask(
+    client: Arc<Mutex<Option<TcpStream>>>,
+    server: Server,
+    path: &str,
+) -> io::Result<usize> {
     let mut client = client.lock().await;
     let stream = match &mut *client {
         Some(stream) => stream,
         none => none.insert(server.connect().await?),
     };
-    let head = format!("GET /{path} HTTP/1.1\r\nhost: x\r\naccept: */*\r\nuser-agent: bench\r\n\r\n");
+    let head =
+        format!("GET /{path} HTTP/1.1\r\nhost: x\r\naccept: */*\r\nuser-agent: bench\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
     let mut answer = [0; 1_024];
     let count = stream.read(&mut answer).await?;
-    assert!(answer[..count].starts_with(b"HTTP/1.1 200"), "the answer is good");
+    assert!(
+        answer[..count].starts_with(b"HTTP/1.1 200"),
+        "the answer is good"
+    );
     Ok(count)
 }
 
@@ -80,7 +93,11 @@ fn contest(name: &'static str, path: &'static str) -> Contest {
         let client = Arc::default();
         move || {
             let client = Arc::clone(&client);
-            async move { ask(client, server, path).await.expect("loopback works on a machine that runs benches") }
+            async move {
+                ask(client, server, path)
+                    .await
+                    .expect("loopback works on a machine that runs benches")
+            }
         }
     };
     Contest::new(name, 1)

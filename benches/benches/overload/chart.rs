@@ -6,10 +6,16 @@ use plotters::prelude::*;
 
 use crate::{Curve, experiment::Runner};
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/nexios/docs/overload.svg");
+const FILE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../crates/nexios/docs/overload.svg"
+);
 /// The second curve is wide, because the third lies on it.
-const STROKES: [(RGBColor, u32); 3] =
-    [(RGBColor(27, 110, 60), 2), (RGBColor(225, 180, 90), 6), (RGBColor(180, 40, 40), 2)];
+const STROKES: [(RGBColor, u32); 3] = [
+    (RGBColor(27, 110, 60), 2),
+    (RGBColor(225, 180, 90), 6),
+    (RGBColor(180, 40, 40), 2),
+];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
@@ -20,8 +26,20 @@ pub(crate) fn draw(
     let root = SVGBackend::new(FILE, (960, 400)).into_drawing_area();
     root.fill(&WHITE)?;
     let (left, right) = root.split_horizontally(480);
-    panel(&left, "Goodput over offered load", "offered load / capacity", over_load, 0.5..3.0)?;
-    panel(&right, "Goodput at twice the capacity", "seconds", over_time, 0.0..4.0)?;
+    panel(
+        &left,
+        "Goodput over offered load",
+        "offered load / capacity",
+        over_load,
+        0.5..3.0,
+    )?;
+    panel(
+        &right,
+        "Goodput at twice the capacity",
+        "seconds",
+        over_time,
+        0.0..4.0,
+    )?;
     root.present()?;
     Ok(())
 }
@@ -49,9 +67,14 @@ fn panel(
         .draw()?;
     for ((runner, curve), (color, width)) in curves.iter().zip(STROKES) {
         chart
-            .draw_series(LineSeries::new(curve.iter().copied(), color.stroke_width(width)))?
+            .draw_series(LineSeries::new(
+                curve.iter().copied(),
+                color.stroke_width(width),
+            ))?
             .label(runner.name())
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(width)));
+            .legend(move |(x, y)| {
+                PathElement::new([(x, y), (x + 18, y)], color.stroke_width(width))
+            });
     }
     chart
         .configure_series_labels()

@@ -46,7 +46,13 @@ impl Runner {
             Self::Wait => Overload::Wait,
             Self::SpawnBlocking => return None,
         };
-        Some(ThreadPool::builder().threads(THREADS).queue(PLACES).overload(overload).build())
+        Some(
+            ThreadPool::builder()
+                .threads(THREADS)
+                .queue(PLACES)
+                .overload(overload)
+                .build(),
+        )
     }
 }
 
@@ -88,7 +94,11 @@ impl Outcome {
 /// more work done.
 fn runtime() -> Runtime {
     let mut builder = Builder::new_multi_thread();
-    let built = builder.worker_threads(1).max_blocking_threads(THREADS).enable_all().build();
+    let built = builder
+        .worker_threads(1)
+        .max_blocking_threads(THREADS)
+        .enable_all()
+        .build();
     built.expect("a runtime can be built on a machine that runs benches")
 }
 
@@ -115,7 +125,9 @@ impl Experiment {
                             }
                         });
                         if served.await == Ok(true) {
-                            good.lock().unwrap_or_else(PoisonError::into_inner).push(begun.elapsed());
+                            good.lock()
+                                .unwrap_or_else(PoisonError::into_inner)
+                                .push(begun.elapsed());
                         }
                     });
                 }

@@ -27,7 +27,10 @@ struct Work {
 
 impl Work {
     fn new() -> Self {
-        Self { begun: Arc::default(), gate: Arc::new(Semaphore::new(0)) }
+        Self {
+            begun: Arc::default(),
+            gate: Arc::new(Semaphore::new(0)),
+        }
     }
 
     async fn succeed(self) -> Arc<usize> {
@@ -96,7 +99,11 @@ async fn once_cell_begins_anew_for_each_impatient_caller_and_nexios_once() {
         Box::pin(async { **once.get_or_init(|| work.succeed()).await })
     };
     impatient(&work, false, call).await;
-    assert_eq!((work.begun(), once.initialized()), (CALLERS, false), "OnceCell");
+    assert_eq!(
+        (work.begun(), once.initialized()),
+        (CALLERS, false),
+        "OnceCell"
+    );
 
     let work = Work::new();
     let lazy = {
@@ -120,7 +127,11 @@ async fn moka_begins_anew_for_each_impatient_caller_and_nexios_once() {
         Box::pin(async move { *cache.get_with("key", work.succeed()).await })
     };
     impatient(&work, false, call).await;
-    assert_eq!((work.begun(), cache.contains_key("key")), (CALLERS, false), "moka");
+    assert_eq!(
+        (work.begun(), cache.contains_key("key")),
+        (CALLERS, false),
+        "moka"
+    );
 
     let work = Work::new();
     let map = {
@@ -130,18 +141,28 @@ async fn moka_begins_anew_for_each_impatient_caller_and_nexios_once() {
             async move { Ok(work.succeed().await) }
         })
     };
-    let call = || -> Caller<'_> { Box::pin(async { **map.get(&"key").await.expect("nothing fails") }) };
+    let call =
+        || -> Caller<'_> { Box::pin(async { **map.get(&"key").await.expect("nothing fails") }) };
     assert_eq!(impatient(&work, true, call).await, Some(1));
-    assert_eq!((work.begun(), map.peek(&"key").is_some()), (1, true), "nexios");
+    assert_eq!(
+        (work.begun(), map.peek(&"key").is_some()),
+        (1, true),
+        "nexios"
+    );
 }
 
 #[tokio::test]
 async fn once_cell_runs_a_failing_computation_for_each_caller_in_turn_and_nexios_once() {
     let work = Work::new();
     let once = OnceCell::new();
-    let answers = join_all((0..CALLERS).map(|_| once.get_or_try_init(|| work.clone().fail()))).await;
+    let answers =
+        join_all((0..CALLERS).map(|_| once.get_or_try_init(|| work.clone().fail()))).await;
     let errors: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
-    assert_eq!((work.begun(), errors), (CALLERS, (1..=CALLERS).collect()), "OnceCell: the convoy");
+    assert_eq!(
+        (work.begun(), errors),
+        (CALLERS, (1..=CALLERS).collect()),
+        "OnceCell: the convoy"
+    );
 
     let work = Work::new();
     let lazy = {
@@ -157,12 +178,17 @@ async fn once_cell_runs_a_failing_computation_for_each_caller_in_turn_and_nexios
 async fn moka_keeps_what_was_invalidated_while_it_was_computed_and_nexios_does_not() {
     let work = Work::new();
     let cache = moka::future::Cache::new(10);
-    let mut waiting: Caller<'_> = Box::pin(async { *cache.get_with("key", work.clone().succeed()).await });
+    let mut waiting: Caller<'_> =
+        Box::pin(async { *cache.get_with("key", work.clone().succeed()).await });
     assert!(poll_once(&mut waiting).is_pending());
     cache.invalidate("key").await;
     work.open();
     assert_eq!(waiting.await, 1);
-    assert_eq!(cache.get("key").await.as_deref(), Some(&1), "moka: the value from before the invalidation");
+    assert_eq!(
+        cache.get("key").await.as_deref(),
+        Some(&1),
+        "moka: the value from before the invalidation"
+    );
 
     let work = Work::new();
     let map = {
@@ -181,7 +207,10 @@ async fn moka_keeps_what_was_invalidated_while_it_was_computed_and_nexios_does_n
         reset(&map);
         work.open();
         assert_eq!(**waiting.await.expect("nothing fails"), before + 1);
-        assert!(map.peek(&"key").is_none(), "nexios: nothing from before the reset");
+        assert!(
+            map.peek(&"key").is_none(),
+            "nexios: nothing from before the reset"
+        );
         assert_eq!(**map.get(&"key").await.expect("nothing fails"), before + 2);
         map.reset(&"key");
         let _ = work.gate.forget_permits(usize::MAX);

@@ -83,7 +83,10 @@ impl Asker {
     pub(crate) fn of<B>(request: &Request<B>, render: Option<&Render>) -> Self {
         // All gRPC calls are POST, and most requests are not.
         if request.method() == Method::POST
-            && let Some(answer) = request.headers().get(header::CONTENT_TYPE).and_then(grpc::content_type)
+            && let Some(answer) = request
+                .headers()
+                .get(header::CONTENT_TYPE)
+                .and_then(grpc::content_type)
         {
             return Asker::Grpc(answer);
         }
@@ -105,7 +108,13 @@ impl Asker {
         match (self, render) {
             (Asker::Grpc(content_type), _) => grpc::answer(content_type, &problem),
             (Asker::App(head), Some(render)) => {
-                let shown = shown(render, &OwnAnswer { problem: &problem, head });
+                let shown = shown(
+                    render,
+                    &OwnAnswer {
+                        problem: &problem,
+                        head,
+                    },
+                );
                 let own = problem.into_response();
                 match shown {
                     Some(shown) => dressed(own, shown),
@@ -123,7 +132,10 @@ fn shown(render: &Render, answer: &OwnAnswer<'_>) -> Option<Response> {
     shown.unwrap_or_else(|panic| {
         log(|| {
             drop(panic);
-            tracing::error!(status = answer.problem.status().as_u16(), "rendering an answer panicked");
+            tracing::error!(
+                status = answer.problem.status().as_u16(),
+                "rendering an answer panicked"
+            );
         });
         None
     })

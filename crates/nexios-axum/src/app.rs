@@ -28,7 +28,9 @@ mod signals;
 mod socket;
 mod watchdog;
 
-use std::{borrow::Cow, convert::Infallible, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow, convert::Infallible, fmt, future::Future, pin::Pin, sync::Arc, time::Duration,
+};
 
 use axum::{Router, extract::Request, response::IntoResponse, routing::Route};
 use nexios::{Background, CancelToken};
@@ -246,7 +248,8 @@ impl NexiosApp {
     #[track_caller]
     pub fn requests_of(mut self, layer: &RequestLayer) -> Self {
         let token = layer.shutdown_token();
-        let token = token.expect("requests_of(layer): the layer needs a token, see `RequestLayer::shutdown`");
+        let token = token
+            .expect("requests_of(layer): the layer needs a token, see `RequestLayer::shutdown`");
         self.requests = AppRequests::Router(layer.requests(), token);
         self
     }
@@ -265,7 +268,10 @@ impl NexiosApp {
 
     /// Adds neither of the two routes.
     pub fn without_health(mut self) -> Self {
-        self.health = HealthPaths { readiness: None, liveness: None };
+        self.health = HealthPaths {
+            readiness: None,
+            liveness: None,
+        };
         self
     }
 
@@ -311,7 +317,10 @@ impl NexiosApp {
     /// Panics if `most` is zero.
     #[track_caller]
     pub fn connections(mut self, most: usize) -> Self {
-        assert!(most > 0, "connections({most}): at least one client must be able to come");
+        assert!(
+            most > 0,
+            "connections({most}): at least one client must be able to come"
+        );
         self.connections = most;
         self
     }
@@ -328,7 +337,10 @@ impl NexiosApp {
     /// Panics if `most` is zero.
     #[track_caller]
     pub fn connections_per_peer(mut self, most: usize) -> Self {
-        assert!(most > 0, "connections_per_peer({most}): at least one client must be able to come");
+        assert!(
+            most > 0,
+            "connections_per_peer({most}): at least one client must be able to come"
+        );
         self.connections_per_peer = Some(most);
         self
     }

@@ -60,7 +60,10 @@ impl Deadline {
 
     /// The one that `source` has set, if any.
     pub(crate) fn of(source: DeadlineSource, at: Option<Instant>) -> Self {
-        Deadline { at, source: at.map(|_| source) }
+        Deadline {
+            at,
+            source: at.map(|_| source),
+        }
     }
 
     /// The instant on tokio's clock.
@@ -78,7 +81,8 @@ impl Deadline {
     /// The time that is left, zero when it has passed; [`None`] without a deadline.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
-        self.at.map(|at| at.saturating_duration_since(Instant::now()))
+        self.at
+            .map(|at| at.saturating_duration_since(Instant::now()))
     }
 
     /// Whether it has passed.

@@ -164,8 +164,8 @@ mod websocket;
 
 pub use answer::OwnAnswer;
 pub use app::{
-    AppHandle, AppService, HookOutcome, Listen, ListenAddress, NexiosApp, Phase, ServeError, ServiceLife,
-    ShutdownReport, run,
+    AppHandle, AppService, HookOutcome, Listen, ListenAddress, NexiosApp, Phase, ServeError,
+    ServiceLife, ShutdownReport, run,
 };
 #[cfg(feature = "reqwest")]
 pub use deadline::reqwest::WithDeadline;
@@ -175,8 +175,8 @@ pub use fallback::{method_not_allowed, not_found};
 pub use panic::panic_response;
 pub use problem::Problem;
 pub use request::{
-    OnDisconnect, OnDisconnectService, RequestFuture, RequestLayer, RequestService, RequestStats, Requests,
-    RouteDeadline, RouteDeadlineService, TrustedProxies,
+    OnDisconnect, OnDisconnectService, RequestFuture, RequestLayer, RequestService, RequestStats,
+    Requests, RouteDeadline, RouteDeadlineService, TrustedProxies,
 };
 pub use shed::{ShedLayer, ShedService, Threshold};
 pub use stream::until_cancelled;

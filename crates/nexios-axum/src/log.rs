@@ -48,6 +48,10 @@ mod tests {
             panic!("a first panic");
         });
         let panic = unwinding.unwrap_err();
-        assert_eq!(panic.downcast_ref(), Some(&"a first panic"), "logging while unwinding does not abort");
+        assert_eq!(
+            panic.downcast_ref(),
+            Some(&"a first panic"),
+            "logging while unwinding does not abort"
+        );
     }
 }

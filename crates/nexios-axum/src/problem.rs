@@ -69,7 +69,9 @@ impl Problem {
             retry_after: None,
             close: false,
         };
-        Problem { parts: Box::new(parts) }
+        Problem {
+            parts: Box::new(parts),
+        }
     }
 
     /// Makes a 400 that says what is wrong with the request.
@@ -118,7 +120,9 @@ impl Problem {
 
     /// Makes a 503 that asks the client to come back after a while.
     pub fn unavailable(detail: impl Into<String>, retry_after: Duration) -> Self {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail).retry_after(retry_after)
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE)
+            .detail(detail)
+            .retry_after(retry_after)
     }
 
     /// Makes a 504 for work that did not end in its time.
@@ -191,11 +195,20 @@ impl Parts {
     fn into_json(self) -> Value {
         let mut body = self.members;
         let title = self.title.unwrap_or_else(|| reason(self.status).to_owned());
-        body.insert("type".to_owned(), self.kind.unwrap_or_else(|| "about:blank".to_owned()).into());
+        body.insert(
+            "type".to_owned(),
+            self.kind.unwrap_or_else(|| "about:blank".to_owned()).into(),
+        );
         body.insert("title".to_owned(), title.into());
         body.insert("status".to_owned(), self.status.as_u16().into());
-        body.extend(self.detail.map(|detail| ("detail".to_owned(), detail.into())));
-        body.extend(self.instance.map(|instance| ("instance".to_owned(), instance.into())));
+        body.extend(
+            self.detail
+                .map(|detail| ("detail".to_owned(), detail.into())),
+        );
+        body.extend(
+            self.instance
+                .map(|instance| ("instance".to_owned(), instance.into())),
+        );
         Value::Object(body)
     }
 }
@@ -210,10 +223,18 @@ fn reason(status: StatusCode) -> &'static str {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Parts { status, retry_after, close, .. } = *self.parts;
+        let Parts {
+            status,
+            retry_after,
+            close,
+            ..
+        } = *self.parts;
         let mut response = (status, self.parts.into_json().to_string()).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if let Some(wait) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
@@ -226,6 +247,8 @@ impl IntoResponse for Problem {
 
 /// Rounds up: a client must not come back early.
 fn whole_seconds(wait: Duration) -> u64 {
-    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+    let seconds = wait
+        .as_secs()
+        .saturating_add(u64::from(wait.subsec_nanos() > 0));
     seconds.max(1)
 }

@@ -18,6 +18,9 @@ pub(crate) fn punctual<F: Future>(future: F) -> Unconstrained<F> {
 }
 
 /// Polls a pinned one, as [`punctual`].
-pub(crate) fn poll_punctual<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
+pub(crate) fn poll_punctual<F: Future>(
+    future: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<F::Output> {
     Pin::new(&mut punctual(future)).poll(cx)
 }

@@ -23,7 +23,10 @@ pub(crate) struct Inner<S> {
 
 impl<S> Inner<S> {
     pub(crate) fn new(service: S) -> Self {
-        Inner { service, ready: false }
+        Inner {
+            service,
+            ready: false,
+        }
     }
 
     /// Asks whether the service is ready; if not, the call will wait. Ready, or an error of the service.

@@ -90,7 +90,12 @@ impl RequestLayer {
     /// [`DeadlineHeader`]s, a grace of 2 s, at most 1,024 rescued handlers, no trusted proxies, problems as answers.
     pub fn new() -> Self {
         let settings = Settings::default();
-        RequestLayer { supervisor: Arc::new(Supervisor { settings, requests: Requests::new() }) }
+        RequestLayer {
+            supervisor: Arc::new(Supervisor {
+                settings,
+                requests: Requests::new(),
+            }),
+        }
     }
 
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -166,7 +171,10 @@ impl RequestLayer {
     ///     accept.contains("text/html").then(|| Html(format!("<h1>Sorry</h1><p>{text}</p>")).into_response())
     /// });
     /// ```
-    pub fn render(self, render: impl Fn(&OwnAnswer<'_>) -> Option<Response> + Send + Sync + 'static) -> Self {
+    pub fn render(
+        self,
+        render: impl Fn(&OwnAnswer<'_>) -> Option<Response> + Send + Sync + 'static,
+    ) -> Self {
         self.set(|settings| settings.render = Some(Arc::new(render)))
     }
 

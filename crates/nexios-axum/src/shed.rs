@@ -21,7 +21,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    answer::Asker, deadline::Deadline, log::log, problem::Problem, readiness::Inner, request::RequestState,
+    answer::Asker, deadline::Deadline, log::log, problem::Problem, readiness::Inner,
+    request::RequestState,
 };
 
 /// Answers 503 with `Retry-After` while the pools that a route needs are behind.
@@ -93,7 +94,9 @@ impl ShedLayer {
 
     /// Turns requests away while `pool` is over `threshold`; any of several is enough.
     pub fn watch(mut self, pool: &ThreadPool, threshold: Threshold) -> Self {
-        Arc::make_mut(&mut self.pools).watched.push((pool.clone(), threshold));
+        Arc::make_mut(&mut self.pools)
+            .watched
+            .push((pool.clone(), threshold));
         self
     }
 
@@ -127,7 +130,10 @@ impl Pools {
 
 impl fmt::Debug for ShedLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShedLayer").field("watched", &self.pools.watched).field("shed", &self.shed()).finish()
+        f.debug_struct("ShedLayer")
+            .field("watched", &self.pools.watched)
+            .field("shed", &self.shed())
+            .finish()
     }
 }
 
@@ -135,7 +141,10 @@ impl<S> Layer<S> for ShedLayer {
     type Service = ShedService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ShedService { inner: Inner::new(inner), pools: self.pools.clone() }
+        ShedService {
+            inner: Inner::new(inner),
+            pools: self.pools.clone(),
+        }
     }
 }
 
@@ -164,10 +173,13 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let state = RequestState::current();
-        let deadline = state.as_ref().map_or_else(Deadline::current, |state| state.deadline());
+        let deadline = state
+            .as_ref()
+            .map_or_else(Deadline::current, |state| state.deadline());
         match self.pools.refuses(&deadline) {
             Some(wait) => {
-                let problem = Problem::unavailable("The service has more work than it can do.", wait);
+                let problem =
+                    Problem::unavailable("The service has more work than it can do.", wait);
                 let response = match state {
                     Some(state) => state.answer(problem),
                     None => Asker::of(&request, None).answer(problem, None),
@@ -184,6 +196,8 @@ where
 
 impl<S: fmt::Debug> fmt::Debug for ShedService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShedService").field("inner", &self.inner).finish_non_exhaustive()
+        f.debug_struct("ShedService")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
     }
 }

@@ -94,7 +94,13 @@ impl TaskRoutes {
     /// Starts with the tasks of `background`, no more fields, and at most 256 streams of events.
     pub fn new(background: Background) -> Self {
         let (fields, hosts, csrf) = (BTreeMap::new(), Vec::new(), CsrfLayer::new());
-        TaskRoutes { background, fields, streams: 256, hosts, csrf }
+        TaskRoutes {
+            background,
+            fields,
+            streams: 256,
+            hosts,
+            csrf,
+        }
     }
 
     /// Adds a field to the status, read anew for every answer; `active_tasks` and `tasks` cannot be replaced.
@@ -103,7 +109,8 @@ impl TaskRoutes {
         name: impl Into<String>,
         read: impl Fn() -> V + Send + Sync + 'static,
     ) -> Self {
-        self.fields.insert(name.into(), Box::new(move || read().into()));
+        self.fields
+            .insert(name.into(), Box::new(move || read().into()));
         self
     }
 
@@ -138,12 +145,21 @@ impl TaskRoutes {
 
     /// Makes the routes.
     pub fn into_router(self) -> Router {
-        let TaskRoutes { background, fields, streams, hosts, csrf } = self;
+        let TaskRoutes {
+            background,
+            fields,
+            streams,
+            hosts,
+            csrf,
+        } = self;
         let feed = Arc::new(Feed::new(background.clone(), streams));
         let guard = Guard::new(hosts.into(), csrf);
         Router::new()
             .route("/tasks/status", guard.around(get(status)))
-            .route("/tasks/events", guard.around(get(events::events).with_state(feed)))
+            .route(
+                "/tasks/events",
+                guard.around(get(events::events).with_state(feed)),
+            )
             .route("/tasks/{id}", guard.around(get(task)))
             .route("/tasks/{id}/cancel", guard.around(post(cancel)))
             .with_state(Arc::new(Served { background, fields }))
@@ -161,7 +177,11 @@ impl fmt::Debug for TaskRoutes {
 }
 
 async fn status(State(routes): State<Arc<Served>>) -> Json<Status> {
-    let fields = routes.fields.iter().map(|(name, read)| (name.clone(), read())).collect();
+    let fields = routes
+        .fields
+        .iter()
+        .map(|(name, read)| (name.clone(), read()))
+        .collect();
     Json(Status::new(routes.background.list(), fields))
 }
 
@@ -193,7 +213,8 @@ async fn cancel(
 }
 
 fn find(background: &Background, id: TaskId) -> Result<TaskView, Problem> {
-    let task =
-        background.get(id).ok_or_else(|| Problem::not_found("There is no such task.").with("task", id.0))?;
+    let task = background
+        .get(id)
+        .ok_or_else(|| Problem::not_found("There is no such task.").with("task", id.0))?;
     Ok(TaskView::from(task))
 }

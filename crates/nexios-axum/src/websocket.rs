@@ -65,7 +65,10 @@ impl ServiceLife {
     /// ```
     pub fn track(&self, name: impl Into<Cow<'static, str>>) -> TrackedSocket {
         let entry = self.life.sockets.enter(name.into());
-        TrackedSocket { life: Arc::clone(&self.life), entry }
+        TrackedSocket {
+            life: Arc::clone(&self.life),
+            entry,
+        }
     }
 }
 

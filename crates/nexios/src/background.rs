@@ -255,7 +255,10 @@ impl Background {
         F: FnMut(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        assert!(!period.is_zero(), "every({period:?}): the period must not be zero");
+        assert!(
+            !period.is_zero(),
+            "every({period:?}): the period must not be zero"
+        );
         let (end, closure) = self.spec(name).admit(OnCancel::Ask, closure)?;
         let runs = schedule::every(&end, period, closure);
         Ok(start::run(end, runs))
@@ -371,7 +374,9 @@ impl Background {
     /// One task, to be looked at for as long as the returned value is kept; none if it is not known.
     #[must_use]
     pub fn watch(&self, id: TaskId) -> Option<TaskWatch> {
-        self.registry.task(id).map(|task| TaskWatch::new(self.registry.clone(), task))
+        self.registry
+            .task(id)
+            .map(|task| TaskWatch::new(self.registry.clone(), task))
     }
 
     /// Cancels a task as [`BackgroundTask::cancel`] does; false if it has ended, was cancelled before or is
@@ -442,6 +447,9 @@ impl BackgroundBuilder {
     }
 
     fn build_with(self, drains: Drains) -> Background {
-        Background { registry: Arc::new(self.into_registry()), drains: Arc::new(drains) }
+        Background {
+            registry: Arc::new(self.into_registry()),
+            drains: Arc::new(drains),
+        }
     }
 }

@@ -90,26 +90,44 @@ mod tests {
     impl Drop for Chain {
         fn drop(&mut self) {
             if let Some(next) = self.next.take() {
-                assert!(drop_flat(next).is_ok(), "a chain inside a chain is left to the outermost");
+                assert!(
+                    drop_flat(next).is_ok(),
+                    "a chain inside a chain is left to the outermost"
+                );
             }
             assert!(!self.panics, "this link panics");
         }
     }
 
     fn chain(links: usize, panics: impl Fn(usize) -> bool) -> Box<Chain> {
-        let end = Box::new(Chain { next: None, panics: false });
-        (0..links).fold(end, |next, link| Box::new(Chain { next: Some(next), panics: panics(link) }))
+        let end = Box::new(Chain {
+            next: None,
+            panics: false,
+        });
+        (0..links).fold(end, |next, link| {
+            Box::new(Chain {
+                next: Some(next),
+                panics: panics(link),
+            })
+        })
     }
 
     #[test]
     fn a_chain_of_any_length_is_dropped_on_a_small_stack() {
         let small = thread::Builder::new().stack_size(128 * 1024);
-        small.spawn(|| drop_flat(chain(100_000, |_| false)).unwrap()).unwrap().join().unwrap();
+        small
+            .spawn(|| drop_flat(chain(100_000, |_| false)).unwrap())
+            .unwrap()
+            .join()
+            .unwrap();
     }
 
     #[test]
     fn a_panic_of_one_link_comes_out_after_all_were_dropped() {
         assert!(drop_flat(chain(10, |link| link == 3)).is_err());
-        assert!(drop_flat(chain(10, |_| false)).is_ok(), "and the next call begins anew");
+        assert!(
+            drop_flat(chain(10, |_| false)).is_ok(),
+            "and the next call begins anew"
+        );
     }
 }

@@ -164,7 +164,10 @@ impl TaskGroupBuilder {
 
 impl<'env, E> TaskGroup<'env, E> {
     fn with(settings: Settings, made_at: &'static Location<'static>) -> Self {
-        Self { shared: Arc::new(Shared::new(settings)), made_at }
+        Self {
+            shared: Arc::new(Shared::new(settings)),
+            made_at,
+        }
     }
 }
 
@@ -189,11 +192,19 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
         T: Send + 'env,
         F: Future<Output = Result<T, E>> + Send + 'env,
     {
-        spawn::in_task(Some(self.shared.clone()), Label::SpawnedAt(Location::caller()), future)
+        spawn::in_task(
+            Some(self.shared.clone()),
+            Label::SpawnedAt(Location::caller()),
+            future,
+        )
     }
 
     /// Spawns an in-task child with a name for `Debug`, logs and the child's tracing span.
-    pub fn spawn_named<T, F>(&self, name: impl Into<Cow<'static, str>>, future: F) -> Task<'env, T, E>
+    pub fn spawn_named<T, F>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        future: F,
+    ) -> Task<'env, T, E>
     where
         T: Send + 'env,
         F: Future<Output = Result<T, E>> + Send + 'env,
@@ -217,7 +228,11 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
         T: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        spawn::parallel(Some(self.shared.clone()), Label::SpawnedAt(Location::caller()), future)
+        spawn::parallel(
+            Some(self.shared.clone()),
+            Label::SpawnedAt(Location::caller()),
+            future,
+        )
     }
 
     /// Spawns an in-task helper that does not keep the group open: it ends when all others have ended.
@@ -250,7 +265,10 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     ///
     /// Dropping the future drops the body, then every in-task child before `drop` returns; parallel children are
     /// aborted, finalizers go on as tracked background work. A future that was never polled changes nothing.
-    pub fn run<'g, T, B>(&'g self, body: B) -> impl Future<Output = Result<T, E>> + use<'g, 'env, T, E, B>
+    pub fn run<'g, T, B>(
+        &'g self,
+        body: B,
+    ) -> impl Future<Output = Result<T, E>> + use<'g, 'env, T, E, B>
     where
         B: Future<Output = Result<T, E>>,
     {
@@ -395,7 +413,10 @@ impl<E> Drop for TaskGroup<'_, E> {
         }
         let (live, forgotten) = {
             let core = self.shared.lock();
-            (core.children.live(), core.run == Run::NotYet && !core.driven_once && !thread::panicking())
+            (
+                core.children.live(),
+                core.run == Run::NotYet && !core.driven_once && !thread::panicking(),
+            )
         };
         if live == 0 {
             self.shared.close(Cause::Finished);

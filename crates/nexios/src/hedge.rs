@@ -142,7 +142,10 @@ impl Hedge {
                 let outcome = driver.poll(cx, |index, planned, cause| {
                     let admitted = policy.admit(index, cause, &mut tally);
                     if admitted {
-                        planned.begin(operation(Attempt { number: index + 1 }), policy.pace.as_ref());
+                        planned.begin(
+                            operation(Attempt { number: index + 1 }),
+                            policy.pace.as_ref(),
+                        );
                     }
                     admitted
                 });
@@ -191,7 +194,10 @@ impl Policy {
         if cause == Cause::Due && self.budget.as_ref().is_some_and(|budget| !budget.take()) {
             self.counters.suppressed();
             crate::log::say(|| {
-                tracing::debug!(attempt = index + 1, "hedge suppressed: its budget is used up");
+                tracing::debug!(
+                    attempt = index + 1,
+                    "hedge suppressed: its budget is used up"
+                );
             });
             return false;
         }

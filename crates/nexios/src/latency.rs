@@ -24,7 +24,9 @@ pub(crate) struct LatencyHistogram {
 
 impl LatencyHistogram {
     pub(crate) fn new() -> Self {
-        Self { buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect() }
+        Self {
+            buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
+        }
     }
 
     pub(crate) fn record(&self, duration: Duration) {
@@ -33,12 +35,19 @@ impl LatencyHistogram {
 
     /// How many durations are counted now.
     pub(crate) fn count(&self) -> u64 {
-        self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
+        self.buckets
+            .iter()
+            .map(|bucket| bucket.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// The upper edge of the bucket that holds the given share (0 to 1) of all durations, zero when empty.
     pub(crate) fn percentile(&self, share: f64) -> Duration {
-        let counts: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let counts: Vec<u64> = self
+            .buckets
+            .iter()
+            .map(|bucket| bucket.load(Ordering::Relaxed))
+            .collect();
         let total: u64 = counts.iter().sum();
         if total == 0 {
             return Duration::ZERO;
@@ -64,7 +73,10 @@ impl LatencyHistogram {
         let mut longer = 1.0;
         let mut longest = None;
         for (index, (ended, given_up)) in self.buckets.iter().zip(&unfinished.buckets).enumerate() {
-            let (ended, given_up) = (ended.load(Ordering::Relaxed), given_up.load(Ordering::Relaxed));
+            let (ended, given_up) = (
+                ended.load(Ordering::Relaxed),
+                given_up.load(Ordering::Relaxed),
+            );
             if ended > 0 {
                 // Records that came after the count must not make the share negative.
                 longer *= 1.0 - ended as f64 / at_risk.max(ended) as f64;
@@ -116,11 +128,27 @@ mod tests {
 
     #[test]
     fn a_percentile_is_at_most_an_eighth_above_the_value() {
-        for micros in [0, 1, 7, 8, 9, 15, 16, 100, 999, 1_000, 123_456, 86_400_000_000] {
+        for micros in [
+            0,
+            1,
+            7,
+            8,
+            9,
+            15,
+            16,
+            100,
+            999,
+            1_000,
+            123_456,
+            86_400_000_000,
+        ] {
             let histogram = LatencyHistogram::new();
             histogram.record(Duration::from_micros(micros));
             let reported = histogram.percentile(0.5).as_micros() as f64;
-            assert!(reported >= micros as f64 || micros > 60_000_000_000, "{reported} for {micros}");
+            assert!(
+                reported >= micros as f64 || micros > 60_000_000_000,
+                "{reported} for {micros}"
+            );
             assert!(reported <= micros as f64 * 1.125, "{reported} for {micros}");
         }
     }
@@ -140,12 +168,18 @@ mod tests {
     #[test]
     fn without_unfinished_durations_both_percentiles_agree() {
         let (histogram, none) = (LatencyHistogram::new(), LatencyHistogram::new());
-        assert_eq!(histogram.percentile_with_unfinished(&none, 0.5), Duration::ZERO);
+        assert_eq!(
+            histogram.percentile_with_unfinished(&none, 0.5),
+            Duration::ZERO
+        );
         for micros in (0..1_000).map(|n| n * n % 7_919) {
             histogram.record(Duration::from_micros(micros));
         }
         for share in [0.0, 0.1, 0.25, 0.5, 0.9, 0.95, 0.999, 1.0] {
-            assert_eq!(histogram.percentile_with_unfinished(&none, share), histogram.percentile(share));
+            assert_eq!(
+                histogram.percentile_with_unfinished(&none, share),
+                histogram.percentile(share)
+            );
         }
     }
 

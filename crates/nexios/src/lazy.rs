@@ -153,7 +153,9 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     /// Dropping the future changes nothing for others. If it was the last to wait, the computation is dropped,
     /// unless [`keep_warm`](AsyncLazyBuilder::keep_warm) is set.
     #[inline]
-    pub fn get(&self) -> impl Future<Output = Result<Arc<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E> {
+    pub fn get(
+        &self,
+    ) -> impl Future<Output = Result<Arc<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E> {
         Call::<_, _, _, false>::new(self)
     }
 
@@ -173,8 +175,11 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     #[inline]
     pub fn get_guard(
         &self,
-    ) -> impl Future<Output = Result<LazyGuard<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E> {
-        GetGuard { call: Call::<_, _, _, false>::new(self) }
+    ) -> impl Future<Output = Result<LazyGuard<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E>
+    {
+        GetGuard {
+            call: Call::<_, _, _, false>::new(self),
+        }
     }
 
     /// Computes the value anew, whatever there is, and returns the new one.
@@ -220,7 +225,10 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     /// Returns the value that is there, fresh or inside its stale limits; never waits and never computes.
     #[must_use]
     pub fn peek(&self) -> Option<Arc<T>> {
-        self.cell.servable()?.as_ref().map(|entry| Arc::clone(&entry.value))
+        self.cell
+            .servable()?
+            .as_ref()
+            .map(|entry| Arc::clone(&entry.value))
     }
 
     /// Returns what [`peek`](Self::peek) does, borrowed instead of as an [`Arc`].
@@ -233,7 +241,10 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     /// Returns the time since the value that [`peek`](Self::peek) returns was complete or set.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
-        self.cell.servable()?.as_ref().map(|entry| Instant::now().duration_since(entry.completed))
+        self.cell
+            .servable()?
+            .as_ref()
+            .map(|entry| Instant::now().duration_since(entry.completed))
     }
 
     /// Returns what the cell has done so far; the numbers are read one after the other.
@@ -248,7 +259,10 @@ impl<T, E> AsyncLazyBuilder<T, E> {
     #[must_use]
     pub fn build(self) -> AsyncLazy<T, E> {
         let (cell, shortcuts) = self.into_parts();
-        AsyncLazy { cell: Arc::new(cell), shortcuts }
+        AsyncLazy {
+            cell: Arc::new(cell),
+            shortcuts,
+        }
     }
 }
 
@@ -265,7 +279,10 @@ impl<T, E> fmt::Debug for AsyncLazy<T, E> {
         let entry = entry.as_deref().and_then(Option::as_ref);
         f.debug_struct("AsyncLazy")
             .field("name", &self.cell.name())
-            .field("age", &entry.map(|entry| Instant::now().duration_since(entry.completed)))
+            .field(
+                "age",
+                &entry.map(|entry| Instant::now().duration_since(entry.completed)),
+            )
             .field("fresh", &entry.is_some_and(|entry| entry.is_fresh()))
             .field("computing", &flight.is_some())
             .field("waiters", &flight.map_or(0, |flight| flight.waiters()))
@@ -276,7 +293,9 @@ impl<T, E> fmt::Debug for AsyncLazy<T, E> {
 impl<T: Send + Sync + 'static, E> Site<T, E> for &AsyncLazy<T, E> {
     #[inline]
     fn fresh(&self) -> Option<Arc<T>> {
-        self.shortcuts.recall(self.cell.edition()).or_else(|| self.read())
+        self.shortcuts
+            .recall(self.cell.edition())
+            .or_else(|| self.read())
     }
 
     fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>) {

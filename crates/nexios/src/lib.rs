@@ -41,19 +41,20 @@ mod sync;
 #[cfg(feature = "cron")]
 pub use background::CronError;
 pub use background::{
-    Background, BackgroundBuilder, BackgroundError, BackgroundFailure, BackgroundStats, BackgroundTask,
-    Drain, DrainReport, Retry, RetryTaskBuilder, Scoped, TaskBuilder, TaskContext, TaskId, TaskInfo,
-    TaskState, TaskWatch, create_background_task,
+    Background, BackgroundBuilder, BackgroundError, BackgroundFailure, BackgroundStats,
+    BackgroundTask, Drain, DrainReport, Retry, RetryTaskBuilder, Scoped, TaskBuilder, TaskContext,
+    TaskId, TaskInfo, TaskState, TaskWatch, create_background_task,
 };
 pub use cancel::{CancelReason, CancelScope, CancelToken, Interrupted, TokenSource};
 pub use group::{OnError, Spawner, Task, TaskGroup, TaskGroupBuilder};
 pub use hedge::{Attempt, Delay, Hedge, HedgeBuilder, HedgeStats};
 pub use lazy::{
-    AsyncLazy, AsyncLazyBuilder, AsyncLazyMap, AsyncLazyMapBuilder, ErrorBackoff, LazyError, LazyGuard,
-    LazyStats,
+    AsyncLazy, AsyncLazyBuilder, AsyncLazyMap, AsyncLazyMapBuilder, ErrorBackoff, LazyError,
+    LazyGuard, LazyStats,
 };
 pub use pool::{
-    Overload, PoolDrainReport, PoolError, PoolStats, ThreadPool, ThreadPoolBuilder, run_in_threadpool,
+    Overload, PoolDrainReport, PoolError, PoolStats, ThreadPool, ThreadPoolBuilder,
+    run_in_threadpool,
 };
 pub use race::{Candidate, Failure, Race, RaceError, Winner, run_until_first_complete};
 

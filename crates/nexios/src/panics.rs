@@ -54,7 +54,10 @@ mod tests {
 
     #[test]
     fn the_text_of_a_panic_is_its_own_whether_it_is_formatted_or_not() {
-        for (panic, text) in [(caught(|| panic!("plain")), "plain"), (caught(|| panic!("{}", 7)), "7")] {
+        for (panic, text) in [
+            (caught(|| panic!("plain")), "plain"),
+            (caught(|| panic!("{}", 7)), "7"),
+        ] {
             assert_eq!(text_of(&*panic.unwrap_err()), text);
         }
     }

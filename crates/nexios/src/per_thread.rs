@@ -23,7 +23,11 @@ impl<T: Send> PerThread<T> {
     }
 
     /// Shows `f` this thread's value, made if need be; `None` when a thread that ends is too far gone for one.
-    pub(crate) fn with_or_make<R>(&self, make: impl FnOnce() -> T, f: impl FnOnce(&T) -> R) -> Option<R> {
+    pub(crate) fn with_or_make<R>(
+        &self,
+        make: impl FnOnce() -> T,
+        f: impl FnOnce(&T) -> R,
+    ) -> Option<R> {
         // The number of the thread is given back by a destructor of the thread's, after which asking for one panics.
         caught(|| f(self.0.get_or(make))).map_err(bury).ok()
     }
@@ -43,7 +47,11 @@ impl<T: Send> PerThread<T> {
         self.0.lock().expect("no panic").get(&Self::thread()).map(f)
     }
 
-    pub(crate) fn with_or_make<R>(&self, make: impl FnOnce() -> T, f: impl FnOnce(&T) -> R) -> Option<R> {
+    pub(crate) fn with_or_make<R>(
+        &self,
+        make: impl FnOnce() -> T,
+        f: impl FnOnce(&T) -> R,
+    ) -> Option<R> {
         let mut values = self.0.lock().expect("no panic");
         Some(f(values.entry(Self::thread()).or_insert_with(make)))
     }

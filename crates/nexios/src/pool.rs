@@ -38,7 +38,8 @@ use crate::{
 use call::{Call, Watch};
 use threads::Threads;
 
-static GLOBAL: LazyLock<ThreadPool> = LazyLock::new(|| ThreadPool::builder().name("nexios").build());
+static GLOBAL: LazyLock<ThreadPool> =
+    LazyLock::new(|| ThreadPool::builder().name("nexios").build());
 
 /// Every pool that may still run something.
 // The standard library's lock even under the model checker, because statics outlive one of its runs.
@@ -143,7 +144,11 @@ impl ThreadPoolBuilder {
     #[must_use]
     pub fn build(self) -> ThreadPool {
         // A thread's name cannot hold a zero byte.
-        let name = if self.name.contains('\0') { self.name.replace('\0', "").into() } else { self.name };
+        let name = if self.name.contains('\0') {
+            self.name.replace('\0', "").into()
+        } else {
+            self.name
+        };
         let threads = Arc::new(Threads::new(name, self.threads, self.queue, self.overload));
         let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
         if pools.len() == pools.capacity() {
@@ -152,7 +157,9 @@ impl ThreadPoolBuilder {
         }
         pools.push(Arc::downgrade(&threads));
         drop(pools);
-        ThreadPool { owner: Arc::new(Owner { threads }) }
+        ThreadPool {
+            owner: Arc::new(Owner { threads }),
+        }
     }
 }
 
@@ -301,7 +308,10 @@ impl ThreadPool {
     /// # Cancel safety
     ///
     /// Dropping the future is as dropping that of [`run`](Self::run).
-    #[expect(clippy::type_complexity, reason = "a boxed future and the closure itself")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "a boxed future and the closure itself"
+    )]
     pub fn try_run<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
         &self,
         f: F,
@@ -350,7 +360,9 @@ impl ThreadPool {
             let _ = punctual(tokio::time::timeout(limit, threads.wait_until_idle())).await;
         }
         threads.close();
-        PoolDrainReport { still_running: threads.running() }
+        PoolDrainReport {
+            still_running: threads.running(),
+        }
     }
 }
 

@@ -82,7 +82,9 @@ use crate::cancel::CancelScope;
 pub fn run_until_first_complete<'env, T, E>(
     candidates: impl IntoIterator<Item = Candidate<'env, T, E>>,
 ) -> Race<'env, T, E> {
-    Race { driver: Driver::new(candidates, CancelScope::current()) }
+    Race {
+        driver: Driver::new(candidates, CancelScope::current()),
+    }
 }
 
 /// A race that starts when it is first polled; a future of the winner's value.
@@ -196,9 +198,13 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
         let driver = &mut self.driver;
         let began = driver.began().unwrap_or_else(Instant::now);
         match poll_fn(|cx| driver.poll(cx, |_, _, _| true)).await {
-            Outcome::Won { index, name, value } => {
-                Ok(Winner { value, name, index, elapsed: began.elapsed(), started: driver.started() })
-            }
+            Outcome::Won { index, name, value } => Ok(Winner {
+                value,
+                name,
+                index,
+                elapsed: began.elapsed(),
+                started: driver.started(),
+            }),
             Outcome::Lost { limit_hit } => Err(driver.error(limit_hit)),
         }
     }

@@ -26,8 +26,12 @@ use crate::punctual::punctual;
 type Name = Cow<'static, str>;
 
 /// Live leftovers.
-static LIVE: Mutex<Live> =
-    Mutex::new(Live { entries: BTreeMap::new(), next: 0, aborted: 0, look_at: LOOK_FROM });
+static LIVE: Mutex<Live> = Mutex::new(Live {
+    entries: BTreeMap::new(),
+    next: 0,
+    aborted: 0,
+    look_at: LOOK_FROM,
+});
 
 /// Told whenever a leftover ends that says so itself.
 static ENDED: Notify = Notify::const_new();
@@ -117,7 +121,9 @@ fn live() -> MutexGuard<'static, Live> {
 
 /// Counts a leftover under `name` until the returned value is dropped.
 pub(crate) fn enter(name: impl Into<Name>) -> Leftover {
-    Leftover { key: lock().insert(name.into(), Kind::Counted) }
+    Leftover {
+        key: lock().insert(name.into(), Kind::Counted),
+    }
 }
 
 /// Counts an aborted task under `name` until it has ended.
@@ -150,7 +156,11 @@ pub(crate) fn adopt(name: impl Into<Name>, future: impl Future<Output = ()> + Se
 
 /// The names of all live leftovers.
 pub(crate) fn names() -> Vec<Name> {
-    live().entries.values().map(|entry| entry.name.clone()).collect()
+    live()
+        .entries
+        .values()
+        .map(|entry| entry.name.clone())
+        .collect()
 }
 
 /// Waits until there is no leftover or `limit` has passed; true when there is none.
@@ -175,7 +185,13 @@ pub(crate) fn cut_off() {
 
 /// Waits until all that was cut off has been dropped or `limit` has passed.
 pub(crate) async fn wait_for_cut_off(limit: Instant) {
-    wait_until(limit, |live| !live.entries.values().any(|entry| matches!(entry.kind, Kind::CutOff))).await;
+    wait_until(limit, |live| {
+        !live
+            .entries
+            .values()
+            .any(|entry| matches!(entry.kind, Kind::CutOff))
+    })
+    .await;
 }
 
 async fn wait_until(limit: Instant, is_reached: impl Fn(&Live) -> bool) -> bool {
@@ -190,8 +206,16 @@ async fn wait_until(limit: Instant, is_reached: impl Fn(&Live) -> bool) -> bool 
         if reached {
             return true;
         }
-        let look_again = if aborted { (Instant::now() + LOOK_AGAIN).min(limit) } else { limit };
-        if punctual(tokio::time::timeout_at(look_again, ended)).await.is_err() && Instant::now() >= limit {
+        let look_again = if aborted {
+            (Instant::now() + LOOK_AGAIN).min(limit)
+        } else {
+            limit
+        };
+        if punctual(tokio::time::timeout_at(look_again, ended))
+            .await
+            .is_err()
+            && Instant::now() >= limit
+        {
             return is_reached(&live());
         }
     }

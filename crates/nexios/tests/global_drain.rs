@@ -1,5 +1,8 @@
 //! A binary of its own: a drain shuts the registry of the process for good.
-#![allow(clippy::unwrap_used, reason = "clippy's exception for tests does not reach their helpers")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy's exception for tests does not reach their helpers"
+)]
 
 use std::{
     pin::{Pin, pin},
@@ -12,7 +15,8 @@ use std::{
 };
 
 use nexios::{
-    Background, BackgroundFailure, Drain, Interrupted, TaskGroup, ThreadPool, create_background_task,
+    Background, BackgroundFailure, Drain, Interrupted, TaskGroup, ThreadPool,
+    create_background_task,
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -25,16 +29,30 @@ const fn seconds(seconds: u64) -> Duration {
 
 /// Polls what will not be ready.
 fn begin(future: Pin<&mut impl Future>) {
-    assert!(future.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert!(
+        future
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
 }
 
 /// One after the other: a drain ends what all have left, and the first one shuts the registry.
 #[test]
 fn the_drain_of_the_process() {
-    let paused = || Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let paused = || {
+        Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
     paused().block_on(the_drain_of_the_process_knows_what_else_goes_on());
     paused().block_on(a_finalizer_that_overruns_the_drain_is_dropped_at_its_end());
-    let workers: Runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let workers: Runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     workers.block_on(the_drain_keeps_its_time_beside_busy_code());
 }
 
@@ -57,9 +75,21 @@ async fn the_drain_of_the_process_knows_what_else_goes_on() {
     drop(group);
 
     let began = Instant::now();
-    let report = Background::global().drain(Drain { wait: seconds(20), cancel: seconds(3) }).await;
-    assert_eq!(began.elapsed(), seconds(7), "until the finalizer has ended, and no longer");
-    assert_eq!((report.completed.as_slice(), report.abandoned.len()), (&["mail".into()][..], 0));
+    let report = Background::global()
+        .drain(Drain {
+            wait: seconds(20),
+            cancel: seconds(3),
+        })
+        .await;
+    assert_eq!(
+        began.elapsed(),
+        seconds(7),
+        "until the finalizer has ended, and no longer"
+    );
+    assert_eq!(
+        (report.completed.as_slice(), report.abandoned.len()),
+        (&["mail".into()][..], 0)
+    );
     assert_eq!(report.running_pool_closures, 1);
     task.await.unwrap();
 
@@ -76,7 +106,12 @@ async fn the_drain_of_the_process_knows_what_else_goes_on() {
     drop(run);
     drop(group);
     let began = Instant::now();
-    let report = Background::global().drain(Drain { wait: seconds(2), cancel: seconds(1) }).await;
+    let report = Background::global()
+        .drain(Drain {
+            wait: seconds(2),
+            cancel: seconds(1),
+        })
+        .await;
     assert_eq!(began.elapsed(), seconds(3));
     assert_eq!(report.abandoned, ["finalizers of a dropped task group"]);
     assert_eq!(report.running_pool_closures, 0);
@@ -105,7 +140,10 @@ fn leave(finalizer: impl Future<Output = ()> + Send + 'static) -> Arc<AtomicBool
     gone
 }
 
-const SHORT: Drain = Drain { wait: Duration::from_millis(50), cancel: Duration::from_millis(50) };
+const SHORT: Drain = Drain {
+    wait: Duration::from_millis(50),
+    cancel: Duration::from_millis(50),
+};
 
 /// It is reported by the drain that it overruns, and gone when that returns; one that comes later has its own time.
 async fn a_finalizer_that_overruns_the_drain_is_dropped_at_its_end() {
@@ -116,8 +154,16 @@ async fn a_finalizer_that_overruns_the_drain_is_dropped_at_its_end() {
 
     let second = leave(sleep(seconds(1)));
     sleep(Duration::from_millis(500)).await;
-    assert!(!second.load(Ordering::SeqCst), "cut off by a drain that was over");
-    let report = Background::global().drain(Drain { wait: seconds(2), cancel: seconds(1) }).await;
+    assert!(
+        !second.load(Ordering::SeqCst),
+        "cut off by a drain that was over"
+    );
+    let report = Background::global()
+        .drain(Drain {
+            wait: seconds(2),
+            cancel: seconds(1),
+        })
+        .await;
     assert_eq!(report.abandoned.len(), 0);
     assert!(second.load(Ordering::SeqCst));
 
@@ -146,5 +192,9 @@ async fn the_drain_keeps_its_time_beside_busy_code() {
     let ended = futures_util::future::select(busy, drain).await;
     assert!(matches!(ended, futures_util::future::Either::Right(..)));
     assert!(gone.load(Ordering::SeqCst));
-    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_millis(1_500),
+        "{:?}",
+        began.elapsed()
+    );
 }

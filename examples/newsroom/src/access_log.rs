@@ -13,7 +13,11 @@ const LONGEST_PATH: usize = 200;
 
 /// Forgets an id that is too long for a log; the request gets one of ours.
 pub(crate) async fn short_request_id(mut request: Request) -> Request {
-    if request.headers().get(X_REQUEST_ID).is_some_and(|id| id.len() > LONGEST_ID || id.to_str().is_err()) {
+    if request
+        .headers()
+        .get(X_REQUEST_ID)
+        .is_some_and(|id| id.len() > LONGEST_ID || id.to_str().is_err())
+    {
         request.headers_mut().remove(X_REQUEST_ID);
     }
     request
@@ -22,8 +26,13 @@ pub(crate) async fn short_request_id(mut request: Request) -> Request {
 /// Makes the span; the line of the access log is written inside.
 pub(crate) fn request_span(request: &Request<Body>) -> Span {
     let id = request.extensions().get::<RequestId>();
-    let id = id.and_then(|id| id.header_value().to_str().ok()).unwrap_or_default();
+    let id = id
+        .and_then(|id| id.header_value().to_str().ok())
+        .unwrap_or_default();
     let path = request.uri().path();
-    let end = path.char_indices().nth(LONGEST_PATH).map_or(path.len(), |(at, _)| at);
+    let end = path
+        .char_indices()
+        .nth(LONGEST_PATH)
+        .map_or(path.len(), |(at, _)| at);
     tracing::info_span!("request", id, method = %request.method(), path = &path[..end])
 }

@@ -58,19 +58,32 @@ impl Daily {
 
 impl Analytics {
     pub(crate) fn new(dataset: PathBuf) -> Self {
-        let builder = ThreadPool::builder().name("analytics").threads(1).queue(WAITING);
+        let builder = ThreadPool::builder()
+            .name("analytics")
+            .threads(1)
+            .queue(WAITING);
         let thread = builder.overload(Overload::Shed).build();
         let computing = thread.clone();
         let daily = AsyncLazy::builder(move || compute(computing.clone(), dataset.clone()))
             .name("daily totals")
             .ttl(FRESH_FOR)
             .stale_while_revalidate(STALE_FOR);
-        Analytics { daily: daily.build(), thread }
+        Analytics {
+            daily: daily.build(),
+            thread,
+        }
     }
 
     /// The sums as they are known, or computed anew if `refresh` says so.
-    pub(crate) async fn daily(&self, refresh: bool) -> Result<Arc<Daily>, LazyError<AnalyticsError>> {
-        if refresh { self.daily.refresh().await } else { self.daily.get().await }
+    pub(crate) async fn daily(
+        &self,
+        refresh: bool,
+    ) -> Result<Arc<Daily>, LazyError<AnalyticsError>> {
+        if refresh {
+            self.daily.refresh().await
+        } else {
+            self.daily.get().await
+        }
     }
 
     /// Forgets the sums, so that whoever asks next has the dataset read.
@@ -80,7 +93,10 @@ impl Analytics {
     pub(crate) fn reset(&self) -> Result<(), Problem> {
         if self.thread.stats().queued > 0 {
             let one_reading = self.daily.stats().last_duration.unwrap_or_default();
-            return Err(Problem::unavailable("The sums are being computed anew already.", one_reading));
+            return Err(Problem::unavailable(
+                "The sums are being computed anew already.",
+                one_reading,
+            ));
         }
         self.daily.reset();
         Ok(())
@@ -122,12 +138,18 @@ async fn compute(thread: ThreadPool, dataset: PathBuf) -> Result<Daily, Analytic
     let daily = thread.run_with(move |token| {
         let sums = sums::read(&dataset, token)?;
         let site = encode(None, sums.site())?;
-        let pages = sums.pages().map(|(page, days)| Ok((page.to_owned(), encode(Some(page), days)?)));
+        let pages = sums
+            .pages()
+            .map(|(page, days)| Ok((page.to_owned(), encode(Some(page), days)?)));
         let pages = pages.collect::<Result<_, AnalyticsError>>()?;
         Ok::<_, AnalyticsError>((site, pages))
     });
     let (site, pages) = daily.await??;
-    Ok(Daily { site, pages, completed: Instant::now() })
+    Ok(Daily {
+        site,
+        pages,
+        completed: Instant::now(),
+    })
 }
 
 #[derive(Serialize)]

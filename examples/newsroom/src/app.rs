@@ -9,7 +9,9 @@ use axum::{
     routing::{get, post},
 };
 use nexios::{CancelToken, Overload, ThreadPool, run_in_threadpool};
-use nexios_axum::{NexiosApp, OnDisconnect, RequestLayer, RouteDeadline, method_not_allowed, not_found};
+use nexios_axum::{
+    NexiosApp, OnDisconnect, RequestLayer, RouteDeadline, method_not_allowed, not_found,
+};
 use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     trace::TraceLayer,
@@ -58,7 +60,9 @@ pub struct Newsroom {
 
 impl std::fmt::Debug for Newsroom {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Newsroom").field("protected", &self.protected).finish_non_exhaustive()
+        f.debug_struct("Newsroom")
+            .field("protected", &self.protected)
+            .finish_non_exhaustive()
     }
 }
 
@@ -70,11 +74,23 @@ impl Newsroom {
         // Blocking work waits more than it computes, so it has threads of its own and more of them. Readers are
         // turned away when it is slow; what writes is few and waits.
         let patience = Overload::ShedAfter(Duration::from_secs(1));
-        let readers = ThreadPool::builder().name("sqlite").threads(8).queue(256).overload(patience).build();
-        let writers = ThreadPool::builder().name("files").threads(4).queue(256).build();
+        let readers = ThreadPool::builder()
+            .name("sqlite")
+            .threads(8)
+            .queue(256)
+            .overload(patience)
+            .build();
+        let writers = ThreadPool::builder()
+            .name("files")
+            .threads(4)
+            .queue(256)
+            .build();
 
         let mailer = match &config.smtp_url {
-            Some(server) => Mailer::Smtp { server: server.clone(), limit: config.smtp_limit },
+            Some(server) => Mailer::Smtp {
+                server: server.clone(),
+                limit: config.smtp_limit,
+            },
             None => Mailer::Outbox(Outbox::new(place.outbox(), writers.clone())),
         };
         Newsroom {
@@ -94,7 +110,9 @@ impl Newsroom {
             analytics: Arc::new(Analytics::new(place.dataset())),
             protected: Arc::new(Counters::default()),
             is_local: listens_for_this_machine(&config.listen),
-            requests: RequestLayer::new().shutdown(CancelToken::new()).deadline(LONGEST_REQUEST),
+            requests: RequestLayer::new()
+                .shutdown(CancelToken::new())
+                .deadline(LONGEST_REQUEST),
         }
     }
 }
@@ -147,7 +165,8 @@ pub fn router(newsroom: Newsroom) -> Router {
 
 /// Makes the service with its begin and its end: data before the first client, nothing lost after the last.
 pub fn service(newsroom: Newsroom, config: &Config) -> NexiosApp {
-    let (requests, preparing, daily) = (newsroom.requests.clone(), config.clone(), newsroom.clone());
+    let (requests, preparing, daily) =
+        (newsroom.requests.clone(), config.clone(), newsroom.clone());
     let newsletters = newsroom.newsletters.clone();
     NexiosApp::new(router(newsroom))
         .requests_of(&requests)
@@ -162,7 +181,12 @@ pub fn service(newsroom: Newsroom, config: &Config) -> NexiosApp {
             Ok::<_, String>(())
         })
         .on_startup("find interrupted newsletters", async move || {
-            newsletters.find_interrupted().await.map_err(|error| error.to_string())
+            newsletters
+                .find_interrupted()
+                .await
+                .map_err(|error| error.to_string())
         })
-        .on_startup("refresh analytics daily", async move || daily.refresh_analytics_daily())
+        .on_startup("refresh analytics daily", async move || {
+            daily.refresh_analytics_daily()
+        })
 }

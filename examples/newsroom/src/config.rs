@@ -35,7 +35,12 @@ pub struct Config {
     pub listen: String,
 
     /// The folder of the data, created on first start
-    #[arg(long, env = "NEWSROOM_DATA", value_name = "FOLDER", default_value = "newsroom-data")]
+    #[arg(
+        long,
+        env = "NEWSROOM_DATA",
+        value_name = "FOLDER",
+        default_value = "newsroom-data"
+    )]
     pub data: PathBuf,
 
     /// The API the dashboard asks, such as http://localhost:9000; by default the service serves one itself on a
@@ -135,6 +140,11 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Sizes { rows: 1_000_000, users: 100, articles: 10_000, subscribers: 10_000 }
+        Sizes {
+            rows: 1_000_000,
+            users: 100,
+            articles: 10_000,
+            subscribers: 10_000,
+        }
     }
 }

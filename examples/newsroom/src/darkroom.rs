@@ -35,10 +35,14 @@ pub(crate) struct Darkroom {
 impl Darkroom {
     pub(crate) fn new() -> Self {
         let cores = available_parallelism().map_or(1, NonZero::get);
-        let builder =
-            ThreadPool::builder().name("thumbnails").threads(cores.clamp(LEAST_THREADS, MOST_THREADS));
+        let builder = ThreadPool::builder()
+            .name("thumbnails")
+            .threads(cores.clamp(LEAST_THREADS, MOST_THREADS));
         Darkroom {
-            threads: builder.queue(QUEUE).overload(Overload::ShedAfter(LIMIT)).build(),
+            threads: builder
+                .queue(QUEUE)
+                .overload(Overload::ShedAfter(LIMIT))
+                .build(),
             memory: Arc::new(Memory::new()),
         }
     }
@@ -66,7 +70,10 @@ impl Darkroom {
     }
 
     fn too_busy(&self) -> Problem {
-        Problem::unavailable("There are more pictures than can be made smaller in time.", self.come_again())
+        Problem::unavailable(
+            "There are more pictures than can be made smaller in time.",
+            self.come_again(),
+        )
     }
 
     /// How long until what is there now will have been done: as long as pictures had to wait lately, or as long as
@@ -77,7 +84,9 @@ impl Darkroom {
         let waiting = (stats.queued + stats.waiting + self.memory.waiting()).min(QUEUE);
         let ahead = u32::try_from(stats.running + waiting).unwrap_or(u32::MAX);
         let threads = u32::try_from(stats.threads).unwrap_or(u32::MAX);
-        stats.wait_p95.max(stats.run_p50.saturating_mul(ahead) / threads)
+        stats
+            .wait_p95
+            .max(stats.run_p50.saturating_mul(ahead) / threads)
     }
 
     /// What the threads do and did, for the status page.

@@ -38,7 +38,12 @@ pub fn prepare(config: &Config) -> anyhow::Result<Vec<String>> {
     }
 
     let sizes = config.sizes;
-    let Sizes { rows, users, articles, subscribers } = sizes;
+    let Sizes {
+        rows,
+        users,
+        articles,
+        subscribers,
+    } = sizes;
     let people = format!("{users} users, {articles} articles and {subscribers} subscribers");
     let made = [
         place.prepare(
@@ -53,9 +58,12 @@ pub fn prepare(config: &Config) -> anyhow::Result<Vec<String>> {
             (&people, users + articles + subscribers),
             |path, progress| database::create(path, sizes, progress),
         )?,
-        place.prepare(Place::REPLICA, database::check_replica, ("a copy to search", 1), |path, _| {
-            database::copy(&place.primary(), path)
-        })?,
+        place.prepare(
+            Place::REPLICA,
+            database::check_replica,
+            ("a copy to search", 1),
+            |path, _| database::copy(&place.primary(), path),
+        )?,
     ];
     Ok(made.into_iter().flatten().collect())
 }

@@ -31,14 +31,22 @@ struct Folder {
 
 impl Gallery {
     pub(crate) fn new(folder: PathBuf, threads: ThreadPool) -> Self {
-        Gallery { folder: Arc::new(Folder { path: folder, shelf: Mutex::default() }), threads }
+        Gallery {
+            folder: Arc::new(Folder {
+                path: folder,
+                shelf: Mutex::default(),
+            }),
+            threads,
+        }
     }
 
     /// Stores a JPEG and returns its name.
     pub(crate) async fn store(&self, jpeg: Vec<u8>) -> Result<String, GalleryError> {
         let name = content_name(&jpeg);
         let (folder, stored) = (self.folder.clone(), name.clone());
-        self.threads.run(move || folder.store(stored, &jpeg)).await??;
+        self.threads
+            .run(move || folder.store(stored, &jpeg))
+            .await??;
         Ok(name)
     }
 
@@ -79,13 +87,20 @@ impl Folder {
 
 fn content_name(jpeg: &[u8]) -> String {
     let digest = Sha256::digest(jpeg);
-    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = digest
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     hex + ".jpg"
 }
 
 fn is_content_name(name: &str) -> bool {
     let hex = name.strip_suffix(".jpg").unwrap_or_default();
-    hex.len() == 32 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    hex.len() == 32
+        && hex
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// A reader must never see half a picture.
@@ -122,10 +137,14 @@ impl From<GalleryError> for Problem {
         match error {
             GalleryError::Pool(error) => error.into(),
             GalleryError::File(error)
-                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                ) =>
             {
                 tracing::error!(%error, "no room for a thumbnail");
-                Problem::new(StatusCode::INSUFFICIENT_STORAGE).detail("There is no room for the thumbnail.")
+                Problem::new(StatusCode::INSUFFICIENT_STORAGE)
+                    .detail("There is no room for the thumbnail.")
             }
             GalleryError::File(error) => Problem::internal(&error),
         }

@@ -112,7 +112,9 @@ impl fmt::Display for MailError {
             MailError::Address(error) => write!(f, "bad address: {error}"),
             MailError::Refused(error) => write!(f, "refused: {error}"),
             MailError::Deferred(error) => write!(f, "refused for now: {error}"),
-            MailError::NotAscii => f.write_str("refused: the mail server knows no address of that alphabet"),
+            MailError::NotAscii => {
+                f.write_str("refused: the mail server knows no address of that alphabet")
+            }
             MailError::NoServer(error) => error.fmt(f),
             MailError::InDoubt(error) => write!(f, "in doubt: the text went out, then {error}"),
             MailError::Stopped => f.write_str("stopped"),

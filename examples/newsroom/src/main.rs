@@ -17,7 +17,9 @@ async fn serve(mut config: Config) -> anyhow::Result<ShutdownReport> {
     newsroom::init_logging(config.log)?;
     // Bound before the data is made: a port in use is known at once.
     let listen = config.listen.as_str();
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("listening on {listen}"))?;
     // Who may ask depends on the address, and a name does not tell it.
     config.listen = listener.local_addr()?.to_string();
     // Until the service has ended.

@@ -78,7 +78,12 @@ impl Newsletters {
     }
 
     /// Mails every subscriber; a failed address is logged and the next one tried.
-    pub(crate) async fn send(self, letter: Letter, _turn: Turn, task: TaskContext) -> Result<(), SendError> {
+    pub(crate) async fn send(
+        self,
+        letter: Letter,
+        _turn: Turn,
+        task: TaskContext,
+    ) -> Result<(), SendError> {
         let (newsletter, total) = match self.register.enter(letter.clone()).await {
             Ok(entered) => entered,
             Err(cause) => {
@@ -104,7 +109,9 @@ impl Newsletters {
         let ended = match end {
             Ok(()) => Some(Ended::Completed),
             // It shall be found at the next start.
-            Err(SendError::Stopped) if task.token().reason() == Some(CancelReason::Shutdown) => None,
+            Err(SendError::Stopped) if task.token().reason() == Some(CancelReason::Shutdown) => {
+                None
+            }
             Err(SendError::Stopped) => Some(Ended::Stopped),
             Err(_) => Some(Ended::Failed),
         };
@@ -112,7 +119,11 @@ impl Newsletters {
         if let Some(ended) = ended
             && let Err(error) = self.register.close(newsletter, ended, tally.counts()).await
         {
-            tracing::error!(newsletter, ?error, "the end of a newsletter is not in the database");
+            tracing::error!(
+                newsletter,
+                ?error,
+                "the end of a newsletter is not in the database"
+            );
         }
         say(&end, &tally, &task);
         end
@@ -121,7 +132,14 @@ impl Newsletters {
     /// Names the newsletters that earlier services did not come to end, in the log and from then on in the lists.
     pub(crate) async fn find_interrupted(&self) -> Result<(), SqliteError> {
         for found in self.register.interrupt().await? {
-            let Newsletter { id, subject, sent, failed, in_doubt, .. } = &found;
+            let Newsletter {
+                id,
+                subject,
+                sent,
+                failed,
+                in_doubt,
+                ..
+            } = &found;
             let (left, summary) = (found.left(), found.summary());
             tracing::warn!(
                 newsletter = id,
@@ -152,7 +170,13 @@ impl Newsletters {
 
 /// Says how a newsletter ended, to the task and to the log.
 fn say(end: &Result<(), SendError>, tally: &Tally, task: &TaskContext) {
-    let Tally { newsletter, sent, failed, in_doubt, .. } = *tally;
+    let Tally {
+        newsletter,
+        sent,
+        failed,
+        in_doubt,
+        ..
+    } = *tally;
     let left = tally.left();
     match end {
         Ok(()) => {

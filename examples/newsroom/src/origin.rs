@@ -45,7 +45,9 @@ pub(crate) fn policies() -> (Policy, Policy, Policy) {
         (X_FRAME_OPTIONS, "DENY"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ]
-    .map(|(name, value)| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value)))
+    .map(|(name, value)| {
+        SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+    })
     .into()
 }
 
@@ -69,7 +71,10 @@ impl<S: Sync> FromRequestParts<S> for Origin {
             // `none` is a person who typed the address.
             (Some(site), _) => site != "same-origin" && site != "none",
             (None, Some(origin)) => {
-                let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+                let origin = origin
+                    .to_str()
+                    .ok()
+                    .and_then(|origin| origin.parse::<Uri>().ok());
                 let origin = origin.as_ref().and_then(Uri::authority).cloned();
                 origin.is_none() || origin != host(&parts.uri, &parts.headers)
             }
@@ -88,13 +93,18 @@ fn foreign() -> Problem {
 /// A page of another site may have its own name lead to this machine, and then reads answers as if they were its
 /// own. So on a loopback address nobody is served by a name that somebody elsewhere can own: addresses, `localhost`
 /// and names without a dot remain.
-pub(crate) async fn known_host(State(newsroom): State<Newsroom>, request: Request, next: Next) -> Response {
+pub(crate) async fn known_host(
+    State(newsroom): State<Newsroom>,
+    request: Request,
+    next: Next,
+) -> Response {
     let asked = host(request.uri(), request.headers());
     match asked {
         Some(host) if newsroom.is_local && !is_local(host.host()) => {
-            let detail =
-                "This service is for its own machine: ask for localhost, or have it listen elsewhere.";
-            Problem::new(StatusCode::MISDIRECTED_REQUEST).detail(detail).into_response()
+            let detail = "This service is for its own machine: ask for localhost, or have it listen elsewhere.";
+            Problem::new(StatusCode::MISDIRECTED_REQUEST)
+                .detail(detail)
+                .into_response()
         }
         _ => next.run(request).await,
     }
@@ -102,7 +112,9 @@ pub(crate) async fn known_host(State(newsroom): State<Newsroom>, request: Reques
 
 /// The name that was asked for; HTTP/2 has it in the address.
 fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
-    uri.authority().cloned().or_else(|| headers.get(HOST)?.to_str().ok()?.parse().ok())
+    uri.authority()
+        .cloned()
+        .or_else(|| headers.get(HOST)?.to_str().ok()?.parse().ok())
 }
 
 /// Whether only this machine can reach what listens on `listen`, a host and a port.
@@ -111,7 +123,10 @@ pub(crate) fn listens_for_this_machine(listen: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     // `::ffff:127.0.0.1` is IPv4 in the clothes of IPv6.
-    bare.parse::<IpAddr>().map_or(name == "localhost", |address| address.to_canonical().is_loopback())
+    bare.parse::<IpAddr>()
+        .map_or(name == "localhost", |address| {
+            address.to_canonical().is_loopback()
+        })
 }
 
 fn is_local(host: &str) -> bool {

@@ -40,8 +40,15 @@ pub(crate) struct Hit {
 
 impl Articles {
     pub(crate) fn new(primary: Sqlite, replica: Sqlite) -> Self {
-        let replica_reads = Hedge::builder().delay(Delay::Fixed(REPLICA_PATIENCE)).budget(REPLICA_BUDGET);
-        Articles { primary, replica, replica_reads: replica_reads.build(), wins: Wins::default() }
+        let replica_reads = Hedge::builder()
+            .delay(Delay::Fixed(REPLICA_PATIENCE))
+            .budget(REPLICA_BUDGET);
+        Articles {
+            primary,
+            replica,
+            replica_reads: replica_reads.build(),
+            wins: Wins::default(),
+        }
     }
 
     /// Who has won so far, and what came of the second attempts at the replica.
@@ -87,7 +94,12 @@ impl Articles {
                 if attempt.number > 1 {
                     self.is_not_behind()?;
                 }
-                match self.replica.read(move |db| full_text(db, &query)).await.map_err(SearchError::from) {
+                match self
+                    .replica
+                    .read(move |db| full_text(db, &query))
+                    .await
+                    .map_err(SearchError::from)
+                {
                     // A value, because an error would be attempted again.
                     Err(error) if error.is_our_own() => Ok(Err(error)),
                     hits => Ok(Ok(hits?)),
@@ -99,7 +111,11 @@ impl Articles {
 
     /// Succeeds if work that is begun now would not wait for a thread.
     pub(crate) fn is_not_behind(&self) -> Result<(), SearchError> {
-        if self.primary.is_behind() { Err(SearchError::Behind) } else { Ok(()) }
+        if self.primary.is_behind() {
+            Err(SearchError::Behind)
+        } else {
+            Ok(())
+        }
     }
 
     /// Reads every article, for when the full-text index is of no use; newest hits first.
@@ -114,7 +130,9 @@ fn full_text(db: &Connection, query: &SearchQuery) -> rusqlite::Result<Vec<Hit>>
          FROM articles_text JOIN articles ON articles.id = articles_text.rowid
          WHERE articles_text MATCH ?1 ORDER BY rank LIMIT ?2",
     )?;
-    statement.query_map((query.full_text(), MOST_HITS), hit)?.collect()
+    statement
+        .query_map((query.full_text(), MOST_HITS), hit)?
+        .collect()
 }
 
 fn scan(db: &Connection, query: &SearchQuery) -> rusqlite::Result<Vec<Hit>> {
@@ -124,11 +142,18 @@ fn scan(db: &Connection, query: &SearchQuery) -> rusqlite::Result<Vec<Hit>> {
         "SELECT id, title, substr(body, 1, 100) || '…', published
          FROM articles WHERE {condition} ORDER BY published DESC, id LIMIT {MOST_HITS}"
     ))?;
-    statement.query_map(params_from_iter(patterns), hit)?.collect()
+    statement
+        .query_map(params_from_iter(patterns), hit)?
+        .collect()
 }
 
 fn hit(row: &rusqlite::Row<'_>) -> rusqlite::Result<Hit> {
-    Ok(Hit { id: row.get(0)?, title: row.get(1)?, excerpt: row.get(2)?, published: row.get(3)? })
+    Ok(Hit {
+        id: row.get(0)?,
+        title: row.get(1)?,
+        excerpt: row.get(2)?,
+        published: row.get(3)?,
+    })
 }
 
 /// Why a source gave no hits.

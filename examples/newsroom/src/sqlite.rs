@@ -45,7 +45,14 @@ impl Sqlite {
     fn with_flags(path: PathBuf, flags: OpenFlags, threads: ThreadPool) -> Self {
         // One connection is used by one thread at a time, so SQLite need not lock it.
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Sqlite { shared: Arc::new(Shared { path, flags, threads, idle: Mutex::default() }) }
+        Sqlite {
+            shared: Arc::new(Shared {
+                path,
+                flags,
+                threads,
+                idle: Mutex::default(),
+            }),
+        }
     }
 
     /// Runs a query that stops in its middle when the caller goes away.
@@ -91,7 +98,11 @@ impl Sqlite {
 
 impl Shared {
     fn take(&self) -> rusqlite::Result<Connection> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         idle.map_or_else(|| self.open(), Ok)
     }
 
@@ -105,7 +116,10 @@ impl Shared {
     fn put_back(&self, mut connection: Connection) {
         // A connection that keeps a token would be stopped by a caller of the past.
         if connection.progress_handler(0, None::<fn() -> bool>).is_ok() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            self.idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(connection);
         }
     }
 }

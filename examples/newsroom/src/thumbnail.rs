@@ -32,7 +32,11 @@ const QUALITY: u8 = 85;
 /// picture keeps its size.
 ///
 /// Within the memory that the header told, and not for longer than `stop` allows.
-pub(crate) fn create(picture: &[u8], header: &Header, stop: &Stop) -> Result<Vec<u8>, PictureError> {
+pub(crate) fn create(
+    picture: &[u8],
+    header: &Header,
+    stop: &Stop,
+) -> Result<Vec<u8>, PictureError> {
     stop.check()?;
     // Given out in pieces, each of which asks whether to go on.
     let bytes = stop.reader(Cursor::new(picture));
@@ -50,9 +54,15 @@ pub(crate) fn create(picture: &[u8], header: &Header, stop: &Stop) -> Result<Vec
     }
 }
 
-fn develop(mut decoder: impl ImageDecoder, header: &Header, stop: &Stop) -> Result<Vec<u8>, PictureError> {
+fn develop(
+    mut decoder: impl ImageDecoder,
+    header: &Header,
+    stop: &Stop,
+) -> Result<Vec<u8>, PictureError> {
     // A file may say one thing to us and another to its decoder; the memory was taken for what it said to us.
-    if decoder.dimensions() != (header.width, header.height) || decoder.total_bytes() > header.memory() {
+    if decoder.dimensions() != (header.width, header.height)
+        || decoder.total_bytes() > header.memory()
+    {
         return Err(PictureError::Damaged);
     }
     let orientation = decoder.orientation()?;
@@ -91,7 +101,9 @@ where
 {
     let most: u32 = white.into();
     for pixel in image.pixels_mut() {
-        let Some((alpha, colors)) = pixel.channels_mut().split_last_mut() else { continue };
+        let Some((alpha, colors)) = pixel.channels_mut().split_last_mut() else {
+            continue;
+        };
         let opaque: u32 = (*alpha).into();
         if opaque == most {
             continue;
@@ -155,7 +167,11 @@ impl From<PictureError> for Problem {
                 );
                 Problem::unprocessable(detail)
             }
-            PictureError::TooManyBytes { width, height, decoded } => {
+            PictureError::TooManyBytes {
+                width,
+                height,
+                decoded,
+            } => {
                 let megabytes = decoded.div_ceil(1_000_000);
                 let detail = format!(
                     "The picture of {width}x{height} pixels takes {megabytes} MB to decode; at most 200 MB are \
@@ -171,13 +187,19 @@ impl From<PictureError> for Problem {
                 );
                 Problem::unprocessable(detail)
             }
-            PictureError::TooManyScans => {
-                Problem::unprocessable("The picture is made of too many layers (scans) to be decoded.")
+            PictureError::TooManyScans => Problem::unprocessable(
+                "The picture is made of too many layers (scans) to be decoded.",
+            ),
+            PictureError::TooSlow => {
+                Problem::unprocessable("The picture takes too long to decode.")
             }
-            PictureError::TooSlow => Problem::unprocessable("The picture takes too long to decode."),
             // Heard of only if the caller goes on waiting for work that it has cancelled.
-            PictureError::GivenUp => nexios::Interrupted::Cancelled(nexios::CancelReason::Requested).into(),
-            PictureError::CutOff => Problem::unprocessable("The picture is cut off before its end."),
+            PictureError::GivenUp => {
+                nexios::Interrupted::Cancelled(nexios::CancelReason::Requested).into()
+            }
+            PictureError::CutOff => {
+                Problem::unprocessable("The picture is cut off before its end.")
+            }
             PictureError::Damaged => damaged(),
             PictureError::Corrupt(error) => {
                 let error = one_line(&error.to_string());

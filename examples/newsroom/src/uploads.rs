@@ -37,7 +37,9 @@ pub(crate) struct Upload {
 
 impl Uploads {
     pub(crate) fn new() -> Self {
-        Uploads { memory: Arc::new(Semaphore::new(MOST_BYTES_OF_ALL / UNIT)) }
+        Uploads {
+            memory: Arc::new(Semaphore::new(MOST_BYTES_OF_ALL / UNIT)),
+        }
     }
 
     /// Reads a form to its end, and returns the content of its first field `image`.
@@ -51,7 +53,10 @@ impl Uploads {
             Ok(Err(error)) => return Err(arrival.refusal().unwrap_or(error)),
             Err(pace::TooSlow) => return Err(UploadError::TooSlow),
         };
-        Ok(Upload { picture, _memory: arrival.into_memory() })
+        Ok(Upload {
+            picture,
+            _memory: arrival.into_memory(),
+        })
     }
 }
 
@@ -61,7 +66,9 @@ async fn image_field(request: Request, arrival: &Arrival) -> Result<Vec<u8>, Upl
     let mut picture = None;
     loop {
         arrival.field_is_due();
-        let Some(mut field) = form.next_field().await.map_err(UploadError::broken_form)? else { break };
+        let Some(mut field) = form.next_field().await.map_err(UploadError::broken_form)? else {
+            break;
+        };
         arrival.field_has_begun();
         let wanted = field.name() == Some("image") && picture.is_none();
         // What a browser sends for a form whose file was never chosen.
@@ -106,15 +113,18 @@ impl UploadError {
         match self {
             // What has not been read stays in the connection, which cannot be used again.
             UploadError::NoMemory => {
-                Problem::unavailable("Too many pictures arrive at once.", come_again).close_connection()
+                Problem::unavailable("Too many pictures arrive at once.", come_again)
+                    .close_connection()
             }
             UploadError::TooLarge => Problem::too_large("An upload has at most 20 MB."),
-            UploadError::TooSlow => {
-                Problem::new(StatusCode::REQUEST_TIMEOUT).detail(pace::explanation()).close_connection()
-            }
+            UploadError::TooSlow => Problem::new(StatusCode::REQUEST_TIMEOUT)
+                .detail(pace::explanation())
+                .close_connection(),
             UploadError::Broken => Problem::bad_request("The upload broke off.").close_connection(),
             UploadError::NotAForm(problem) => problem,
-            UploadError::NoField => Problem::bad_request("The form needs a field `image` with the picture."),
+            UploadError::NoField => {
+                Problem::bad_request("The form needs a field `image` with the picture.")
+            }
             UploadError::NothingChosen => Problem::bad_request("No picture was chosen."),
         }
     }

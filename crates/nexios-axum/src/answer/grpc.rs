@@ -56,14 +56,15 @@ pub(super) fn answer(content_type: &HeaderValue, problem: &Problem) -> Response 
 
 /// Leaves printable ASCII as it is, as gRPC's protocol wants it.
 fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        match byte {
-            b'%' | ..b' ' | 0x7F.. => {
-                // To a string, so it cannot fail.
-                let _ = write!(encoded, "%{byte:02X}");
+    text.bytes()
+        .fold(String::with_capacity(text.len()), |mut encoded, byte| {
+            match byte {
+                b'%' | ..b' ' | 0x7F.. => {
+                    // To a string, so it cannot fail.
+                    let _ = write!(encoded, "%{byte:02X}");
+                }
+                _ => encoded.push(char::from(byte)),
             }
-            _ => encoded.push(char::from(byte)),
-        }
-        encoded
-    })
+            encoded
+        })
 }

@@ -63,7 +63,14 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn new(server: Arc<Server>, places: Arc<Places>, silence: Duration) -> Self {
-        Door { server, places, silence, beyond: VecDeque::new(), full: false, all_busy: [None; 2] }
+        Door {
+            server,
+            places,
+            silence,
+            beyond: VecDeque::new(),
+            full: false,
+            all_busy: [None; 2],
+        }
     }
 
     /// Lets clients in until the service closes; the listener closes with it.
@@ -90,7 +97,9 @@ impl Door {
                 Err(error) => {
                     log(|| tracing::error!(%error, ?pause, "cannot accept connections"));
                     self.server.life.connections.close_idle(None);
-                    if let Either::Left(_) = select(closed.as_mut(), pin!(punctual(sleep(pause)))).await {
+                    if let Either::Left(_) =
+                        select(closed.as_mut(), pin!(punctual(sleep(pause)))).await
+                    {
                         return;
                     }
                     pause = (pause * 2).min(PAUSE[1]);
@@ -129,7 +138,9 @@ impl Door {
                 peer.insert(ConnectInfo(process));
             }
         }
-        let from = (&address as &dyn Any).downcast_ref::<SocketAddr>().map(SocketAddr::ip);
+        let from = (&address as &dyn Any)
+            .downcast_ref::<SocketAddr>()
+            .map(SocketAddr::ip);
         peer.insert(ConnectInfo(address));
 
         let place = self.place(from);
@@ -158,7 +169,11 @@ impl Door {
             // Each round frees a place of the kind that there was none of.
             if !self.close_idle(peer) {
                 if !std::mem::replace(&mut self.full, true) {
-                    let whose = if peer.is_some() { "of one peer" } else { "of all" };
+                    let whose = if peer.is_some() {
+                        "of one peer"
+                    } else {
+                        "of all"
+                    };
                     log(|| {
                         tracing::warn!(
                             ?peer,
@@ -195,5 +210,8 @@ impl Door {
 /// Whether an accept failed because that client went away already.
 fn is_the_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }

@@ -118,8 +118,15 @@ impl Server {
         unread: Duration,
     ) -> Self {
         // A year is for ever, and no overflow.
-        let [head, unread] = [head, unread].map(|limit| limit.min(Duration::from_secs(365 * 86_400)));
-        Server { life, router, health, head, unread }
+        let [head, unread] =
+            [head, unread].map(|limit| limit.min(Duration::from_secs(365 * 86_400)));
+        Server {
+            life,
+            router,
+            health,
+            head,
+            unread,
+        }
     }
 
     fn protocol(&self, control: &Arc<Control>) -> auto::Builder<Spawn> {
@@ -154,13 +161,18 @@ impl Server {
         let router = if beyond { &self.health } else { &self.router };
         let service = service_fn(|mut request: Request<Incoming>| {
             let complete = request.body().is_end_stream();
-            let in_flight = control.begin(request.method(), request.uri(), request.version(), complete);
+            let in_flight =
+                control.begin(request.method(), request.uri(), request.version(), complete);
             request.extensions_mut().extend(peer.clone());
             answer(router.clone(), request, in_flight)
         });
         let protocol = self.protocol(control);
         let mut connection = pin!(protocol.serve_connection_with_upgrades(stream, service));
-        let head = if beyond { self.head.min(HEAD_BEYOND) } else { self.head };
+        let head = if beyond {
+            self.head.min(HEAD_BEYOND)
+        } else {
+            self.head
+        };
         let mut clock = pin!(tokio::time::sleep(head.min(self.unread)));
         let mut hurried = false;
         let mut goodbye = None;
@@ -237,14 +249,20 @@ impl Server {
     fn look(&self, control: &Control, head: Duration, goodbye: Option<Instant>) -> Look {
         let now = Instant::now();
         let hurried = control.order() >= Order::DropIdle;
-        let unread = if hurried { self.unread.min(LAST_READ) } else { self.unread };
+        let unread = if hurried {
+            self.unread.min(LAST_READ)
+        } else {
+            self.unread
+        };
         let ending = self.life.connections.are_ending();
         let mut next = now + head.min(unread).max(LEAST_LOOK);
         // HTTP/1, and whatever else the socket has accepted and cannot get rid of.
         if let Some(since) = control.blocked_since() {
             if since + unread <= now {
                 if ending {
-                    self.life.connections.note_cut(vec![control.unread_response()]);
+                    self.life
+                        .connections
+                        .note_cut(vec![control.unread_response()]);
                 }
                 return Look::End;
             }
@@ -269,7 +287,11 @@ impl Server {
                 _ => since + head,
             };
             if limit <= now {
-                return if http2 && goodbye.is_none() { Look::SayGoodbye } else { Look::End };
+                return if http2 && goodbye.is_none() {
+                    Look::SayGoodbye
+                } else {
+                    Look::End
+                };
             }
             next = next.min(limit);
         }
@@ -285,7 +307,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_is_not_looked_at_all_the_time_however_short_its_limits() {
         let (head, unread) = (Duration::from_secs(30), Duration::ZERO);
-        let server = Server::new(Arc::new(Life::new()), Router::new(), Router::new(), head, unread);
+        let server = Server::new(
+            Arc::new(Life::new()),
+            Router::new(),
+            Router::new(),
+            head,
+            unread,
+        );
         let control = Control::new("somebody".to_owned(), None);
         match server.look(&control, head, None) {
             Look::Again(at) => assert_eq!(at - Instant::now(), LEAST_LOOK),

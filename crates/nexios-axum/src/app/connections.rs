@@ -47,7 +47,10 @@ impl Connections {
         let entry = self.open.enter(control.clone());
         // After it is in the list: either `tell` finds it there, or it has written the order before.
         control.tell(self.order());
-        OpenConnection { control, _entry: entry }
+        OpenConnection {
+            control,
+            _entry: entry,
+        }
     }
 
     fn order(&self) -> Order {
@@ -68,7 +71,10 @@ impl Connections {
     pub(crate) fn tell(&self, order: Order) {
         // Release: pairs with `order`.
         self.order.fetch_max(order as u8, Ordering::Release);
-        self.open.values().iter().for_each(|control| control.tell(order));
+        self.open
+            .values()
+            .iter()
+            .for_each(|control| control.tell(order));
     }
 
     /// Closes those that have been idle for the longest, of one peer or of all, and frees their places; false if
@@ -112,7 +118,10 @@ impl Connections {
 
     /// Notes answers that the shutdown has cut off.
     pub(crate) fn note_cut(&self, names: Vec<String>) {
-        self.cut.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+        self.cut
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(names);
     }
 
     pub(crate) fn take_cut(&self) -> Vec<String> {
@@ -137,9 +146,15 @@ mod tests {
         assert_eq!(early.control.order(), Order::Serve);
         connections.tell(Order::Close);
         connections.tell(Order::Drain);
-        assert_eq!((early.control.order(), connect().control.order()), (Order::Close, Order::Close));
+        assert_eq!(
+            (early.control.order(), connect().control.order()),
+            (Order::Close, Order::Close)
+        );
         connections.tell(Order::Abort);
-        assert_eq!((early.control.order(), connect().control.order()), (Order::Abort, Order::Abort));
+        assert_eq!(
+            (early.control.order(), connect().control.order()),
+            (Order::Abort, Order::Abort)
+        );
         drop(early);
         assert_eq!(connections.len(), 0);
     }
@@ -154,20 +169,31 @@ mod tests {
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         let begin = |open: &OpenConnection| {
-            open.control.begin(&Method::GET, &Uri::from_static("/"), Version::HTTP_11, true)
+            open.control
+                .begin(&Method::GET, &Uri::from_static("/"), Version::HTTP_11, true)
         };
         let busy = begin(&open[0]);
         drop(begin(&open[1]));
         assert!(connections.close_idle(None));
         let told = |open: &[OpenConnection]| {
-            let told = open.iter().enumerate().filter(|(_, open)| open.control.order() == Order::DropIdle);
+            let told = open
+                .iter()
+                .enumerate()
+                .filter(|(_, open)| open.control.order() == Order::DropIdle);
             told.map(|(number, _)| number).collect::<Vec<_>>()
         };
-        assert_eq!(told(&open), [2, 3], "an eighth of 23, by the time of their last request");
+        assert_eq!(
+            told(&open),
+            [2, 3],
+            "an eighth of 23, by the time of their last request"
+        );
         // Whoever has given its place up is not asked again.
         assert!(connections.close_idle(None));
         assert_eq!(told(&open), [2, 3, 4, 5]);
         drop(busy);
-        assert!(!connections.close_idle(Some(std::net::Ipv4Addr::LOCALHOST.into())), "nobody from there");
+        assert!(
+            !connections.close_idle(Some(std::net::Ipv4Addr::LOCALHOST.into())),
+            "nobody from there"
+        );
     }
 }

@@ -43,7 +43,9 @@ pub(crate) enum Order {
 impl Order {
     pub(crate) fn from_byte(byte: u8) -> Self {
         let all = [Order::Serve, Order::Drain, Order::Close, Order::DropIdle];
-        all.into_iter().find(|order| *order as u8 == byte).unwrap_or(Order::Abort)
+        all.into_iter()
+            .find(|order| *order as u8 == byte)
+            .unwrap_or(Order::Abort)
     }
 }
 
@@ -155,7 +157,11 @@ impl Control {
     pub(crate) fn idle_in_place_of(&self, peer: Option<IpAddr>) -> Option<Instant> {
         let traffic = self.traffic();
         let place = traffic.place.as_ref()?;
-        if peer.is_none() || place.peer() == peer { traffic.idle_since() } else { None }
+        if peer.is_none() || place.peer() == peer {
+            traffic.idle_since()
+        } else {
+            None
+        }
     }
 
     /// A request begins; `complete` says that it has no body to come.
@@ -173,10 +179,16 @@ impl Control {
         traffic.begun += 1;
         traffic.http2 = http2;
         traffic.idle_since = None;
-        traffic.in_flight.push(Flight::new(number, method, uri, complete, http2));
+        traffic
+            .in_flight
+            .push(Flight::new(number, method, uri, complete, http2));
         traffic.spawning = http2.then_some(number);
         drop(traffic);
-        InFlight { control: self.clone(), number, begun: false }
+        InFlight {
+            control: self.clone(),
+            number,
+            begun: false,
+        }
     }
 
     /// A request of HTTP/2 becomes a stream of another protocol, which ends when the two sides like. None if its answer is
@@ -190,7 +202,11 @@ impl Control {
         traffic.idle_since = None;
         traffic.in_flight.push(stream);
         drop(traffic);
-        Some(InFlight { control: self.clone(), number, begun: true })
+        Some(InFlight {
+            control: self.clone(),
+            number,
+            begun: true,
+        })
     }
 
     /// The request whose task is made now. The server makes it right after it has begun the request.
@@ -252,7 +268,9 @@ impl Control {
     /// Takes note of what happened to a request, which may not be in flight any longer then.
     fn note(&self, number: u64, note: impl FnOnce(&mut Flight)) {
         let mut traffic = self.traffic();
-        let Some(index) = traffic.position(number) else { return };
+        let Some(index) = traffic.position(number) else {
+            return;
+        };
         let flight = &mut traffic.in_flight[index];
         note(flight);
         if !flight.is_over() {
@@ -273,7 +291,9 @@ impl Control {
     pub(crate) fn poll_cut(&self, number: u64, cx: &Context<'_>) -> Poll<()> {
         let mut traffic = self.traffic();
         // One that is out to its end is cut off by nobody, and its task may have more to do.
-        let Some(index) = traffic.position(number) else { return Poll::Pending };
+        let Some(index) = traffic.position(number) else {
+            return Poll::Pending;
+        };
         let flight = &mut traffic.in_flight[index];
         if flight.is_cut() {
             return Poll::Ready(());
@@ -287,14 +307,22 @@ impl Control {
 
     /// Cuts off the HTTP/2 answers that have waited for the client for as long as `patience`, and returns them by
     /// name with the instant at which the next one may be due.
-    pub(crate) fn cut_unread(&self, patience: Duration, now: Instant) -> (Vec<String>, Option<Instant>) {
+    pub(crate) fn cut_unread(
+        &self,
+        patience: Duration,
+        now: Instant,
+    ) -> (Vec<String>, Option<Instant>) {
         let mut traffic = self.traffic();
         let (mut cut, mut next, mut woken) = (Vec::new(), None, Vec::new());
         if !traffic.http2 {
             return (cut, next);
         }
         // Once: a cut answer stays in the list until its task has dropped it.
-        for flight in traffic.in_flight.iter_mut().filter(|flight| !flight.is_cut()) {
+        for flight in traffic
+            .in_flight
+            .iter_mut()
+            .filter(|flight| !flight.is_cut())
+        {
             match flight.unread_since() {
                 Some(since) if now.duration_since(since) >= patience => {
                     woken.extend(flight.cut_off());
@@ -338,7 +366,9 @@ impl Control {
 impl Traffic {
     /// Where a request is in the list.
     fn position(&self, number: u64) -> Option<usize> {
-        self.in_flight.binary_search_by_key(&number, |flight| flight.number).ok()
+        self.in_flight
+            .binary_search_by_key(&number, |flight| flight.number)
+            .ok()
     }
 
     fn idle_since(&self) -> Option<Instant> {
@@ -366,7 +396,8 @@ impl InFlight {
 
     /// There is an answer; `endless` says that it has no length.
     pub(crate) fn answered(&self, endless: bool) {
-        self.control.note(self.number, |flight| flight.answered(endless));
+        self.control
+            .note(self.number, |flight| flight.answered(endless));
     }
 
     /// The server asks for more, and there is none yet.
@@ -377,13 +408,17 @@ impl InFlight {
     /// A piece goes to the server, which sends it when the client lets it, and drops it then.
     pub(crate) fn hand_over(&self) -> Piece {
         self.control.note(self.number, Flight::hand_over);
-        Piece { control: self.control.clone(), number: self.number }
+        Piece {
+            control: self.control.clone(),
+            number: self.number,
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.control.note(self.number, |flight| flight.give(self.begun));
+        self.control
+            .note(self.number, |flight| flight.give(self.begun));
     }
 }
 
@@ -410,26 +445,54 @@ mod tests {
     async fn idleness_begins_when_the_last_answer_has_been_taken() {
         let control = control();
         let idle = || control.idle_since().map(|since| since.elapsed().as_secs());
-        let begin = || control.begin(&Method::GET, &Uri::from_static("/a?b"), Version::HTTP_11, true);
+        let begin = || {
+            control.begin(
+                &Method::GET,
+                &Uri::from_static("/a?b"),
+                Version::HTTP_11,
+                true,
+            )
+        };
         a_second().await;
-        assert_eq!((idle(), control.is_idle(), control.has_begun()), (Some(1), true, false));
+        assert_eq!(
+            (idle(), control.is_idle(), control.has_begun()),
+            (Some(1), true, false)
+        );
         let (first, last) = (begin(), begin());
-        assert_eq!((idle(), control.is_idle(), control.has_begun()), (None, false, true));
+        assert_eq!(
+            (idle(), control.is_idle(), control.has_begun()),
+            (None, false, true)
+        );
         drop(first);
-        assert_eq!((idle(), control.unfinished().work), (None, vec!["request GET /a".to_owned()]));
+        assert_eq!(
+            (idle(), control.unfinished().work),
+            (None, vec!["request GET /a".to_owned()])
+        );
         control.set_blocked(true);
         drop(last);
         a_second().await;
-        assert_eq!((control.is_idle(), control.unfinished().work.len()), (false, 1));
-        assert_eq!(control.blocked_since().map(|since| since.elapsed().as_secs()), Some(1));
+        assert_eq!(
+            (control.is_idle(), control.unfinished().work.len()),
+            (false, 1)
+        );
+        assert_eq!(
+            control
+                .blocked_since()
+                .map(|since| since.elapsed().as_secs()),
+            Some(1)
+        );
         control.set_blocked(false);
-        assert_eq!((idle(), control.is_idle(), control.unfinished().work.len()), (Some(0), true, 0));
+        assert_eq!(
+            (idle(), control.is_idle(), control.unfinished().work.len()),
+            (Some(0), true, 0)
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_cut_off_for_its_client_and_not_for_its_source() {
         let (control, patience) = (control(), Duration::from_secs(3));
-        let begin = |path| control.begin(&Method::GET, &Uri::from_static(path), Version::HTTP_2, true);
+        let begin =
+            |path| control.begin(&Method::GET, &Uri::from_static(path), Version::HTTP_2, true);
         let (handler, events, deaf) = (begin("/handler"), begin("/events"), begin("/deaf"));
         events.answered(true);
         drop(events.hand_over());
@@ -437,21 +500,33 @@ mod tests {
         deaf.answered(false);
         a_second().await;
         let (cut, next) = control.cut_unread(patience, Instant::now());
-        assert_eq!((cut.len(), next.map(|next| next - Instant::now())), (0, Some(Duration::from_secs(2))));
+        assert_eq!(
+            (cut.len(), next.map(|next| next - Instant::now())),
+            (0, Some(Duration::from_secs(2)))
+        );
         let piece = deaf.hand_over();
         a_second().await;
         a_second().await;
-        assert!(control.cut_unread(patience, Instant::now()).0.is_empty(), "it came further a moment ago");
+        assert!(
+            control.cut_unread(patience, Instant::now()).0.is_empty(),
+            "it came further a moment ago"
+        );
         a_second().await;
         assert_eq!(
             control.cut_unread(patience, Instant::now()),
             (vec!["response to GET /deaf".to_owned()], None)
         );
-        assert!(control.cut_unread(patience, Instant::now()).0.is_empty(), "once");
+        assert!(
+            control.cut_unread(patience, Instant::now()).0.is_empty(),
+            "once"
+        );
         let unfinished = control.unfinished();
         assert_eq!(
             (unfinished.work, unfinished.streams),
-            (vec!["request GET /handler".to_owned()], vec!["stream GET /events".to_owned()])
+            (
+                vec!["request GET /handler".to_owned()],
+                vec!["stream GET /events".to_owned()]
+            )
         );
         drop((handler, events));
         assert!(control.is_idle(), "nothing is left but what is cut off");

@@ -57,12 +57,16 @@ impl ServeError {
 /// What to do about an address that cannot be listened on.
 fn advice(cause: &io::Error) -> &'static str {
     match cause.kind() {
-        io::ErrorKind::AddrInUse => "; stop the process that has it, or take another port: 0 is any free one",
+        io::ErrorKind::AddrInUse => {
+            "; stop the process that has it, or take another port: 0 is any free one"
+        }
         io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege, take one above",
         io::ErrorKind::AddrNotAvailable => {
             "; it is none of this machine's: 0.0.0.0 and [::] are all it has, 127.0.0.1 is for itself alone"
         }
-        io::ErrorKind::InvalidInput => "; write a host and a port, such as 127.0.0.1:8080 or [::1]:8080",
+        io::ErrorKind::InvalidInput => {
+            "; write a host and a port, such as 127.0.0.1:8080 or [::1]:8080"
+        }
         _ => "",
     }
 }
@@ -70,7 +74,9 @@ fn advice(cause: &io::Error) -> &'static str {
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ServeError::Startup { hook, cause } => write!(f, "startup hook {hook:?} failed: {cause}")?,
+            ServeError::Startup { hook, cause } => {
+                write!(f, "startup hook {hook:?} failed: {cause}")?
+            }
             ServeError::Listen { address, cause } => {
                 write!(f, "cannot listen on {address}: {cause}{}", advice(cause))?;
             }
@@ -95,7 +101,9 @@ impl From<ServeError> for io::Error {
     /// Of the kind that the system named, else [`io::ErrorKind::Other`].
     fn from(error: ServeError) -> Self {
         let kind = match &error {
-            ServeError::Startup { cause, .. } => cause.downcast_ref::<io::Error>().map(io::Error::kind),
+            ServeError::Startup { cause, .. } => {
+                cause.downcast_ref::<io::Error>().map(io::Error::kind)
+            }
             ServeError::Listen { cause, .. } | ServeError::Signals(cause) => Some(cause.kind()),
         };
         io::Error::new(kind.unwrap_or(io::ErrorKind::Other), error)
@@ -124,7 +132,10 @@ mod tests {
     /// What anyhow's `{:#}` and others' reports print.
     fn chain(error: &(dyn Error + 'static)) -> String {
         let causes = std::iter::successors(Some(error), |error: &&dyn Error| (*error).source());
-        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+        causes
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(": ")
     }
 
     #[test]
@@ -132,24 +143,46 @@ mod tests {
         let cause = Outer(io::Error::other("no route"));
         let error = ServeError::startup("open database".into(), cause.into());
         let text = "startup hook \"open database\" failed: the database is away: no route";
-        assert_eq!((format!("{error:#}").as_str(), chain(&error).as_str()), (text, text));
-        assert_eq!(error.to_string(), "startup hook \"open database\" failed: the database is away");
+        assert_eq!(
+            (format!("{error:#}").as_str(), chain(&error).as_str()),
+            (text, text)
+        );
+        assert_eq!(
+            error.to_string(),
+            "startup hook \"open database\" failed: the database is away"
+        );
         let busy = io::Error::from(io::ErrorKind::AddrInUse);
-        let error = ServeError::Listen { address: "127.0.0.1:80".to_owned(), cause: busy };
+        let error = ServeError::Listen {
+            address: "127.0.0.1:80".to_owned(),
+            cause: busy,
+        };
         let text = "cannot listen on 127.0.0.1:80: address in use; stop the process that has it, or take another port: 0 is any free one";
-        assert_eq!((format!("{error:#}").as_str(), chain(&error).as_str()), (text, text));
+        assert_eq!(
+            (format!("{error:#}").as_str(), chain(&error).as_str()),
+            (text, text)
+        );
     }
 
     #[test]
     fn as_an_error_of_input_and_output_it_keeps_its_kind_and_its_text() {
         let cause = io::Error::from(io::ErrorKind::AddrInUse);
-        let error = io::Error::from(ServeError::Listen { address: "[::]:80".to_owned(), cause });
+        let error = io::Error::from(ServeError::Listen {
+            address: "[::]:80".to_owned(),
+            cause,
+        });
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        assert!(error.to_string().starts_with("cannot listen on [::]:80: address in use"));
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot listen on [::]:80: address in use")
+        );
         let error = io::Error::from(ServeError::startup("warm up".into(), "cold".into()));
         assert_eq!(
             (error.kind(), error.to_string().as_str()),
-            (io::ErrorKind::Other, "startup hook \"warm up\" failed: cold")
+            (
+                io::ErrorKind::Other,
+                "startup hook \"warm up\" failed: cold"
+            )
         );
     }
 }

@@ -54,7 +54,13 @@ enum Answer {
 
 impl Flight {
     /// The request with this number on its connection; `complete` says that it has no body to come.
-    pub(crate) fn new(number: u64, method: &Method, uri: &Uri, complete: bool, http2: bool) -> Self {
+    pub(crate) fn new(
+        number: u64,
+        method: &Method,
+        uri: &Uri,
+        complete: bool,
+        http2: bool,
+    ) -> Self {
         Flight {
             number,
             method: method.clone(),
@@ -119,7 +125,11 @@ impl Flight {
 
     /// There is an answer; `endless` says that it has no length.
     pub(crate) fn answered(&mut self, endless: bool) {
-        self.answer = if endless { Answer::Stream } else { Answer::Finite };
+        self.answer = if endless {
+            Answer::Stream
+        } else {
+            Answer::Finite
+        };
         if self.http2 {
             self.moved = Instant::now();
         }

@@ -24,14 +24,22 @@ pub(crate) struct HealthPaths {
 
 impl Default for HealthPaths {
     fn default() -> Self {
-        HealthPaths { readiness: Some("/readyz".into()), liveness: Some("/livez".into()) }
+        HealthPaths {
+            readiness: Some("/readyz".into()),
+            liveness: Some("/livez".into()),
+        }
     }
 }
 
 impl HealthPaths {
     /// The routes alone; all else is too much for now.
     pub(crate) fn alone(&self, life: &Arc<Life>) -> Router {
-        let busy = || std::future::ready(Problem::unavailable("Too many connections are open.", A_SECOND));
+        let busy = || {
+            std::future::ready(Problem::unavailable(
+                "Too many connections are open.",
+                A_SECOND,
+            ))
+        };
         self.add_to(Router::new().fallback(busy), life)
     }
 

@@ -55,13 +55,18 @@ impl Hook {
     {
         // The call is inside: a hook that panics before there is a future panics like any other.
         let start = || -> Running { Box::pin(async move { hook().await.into_result() }) };
-        Hook { name, start: Box::new(start) }
+        Hook {
+            name,
+            start: Box::new(start),
+        }
     }
 
     /// Runs the hook; a panic is an error like any other. Dropped before its end, it is cut off.
     pub(crate) async fn run(self) -> Result<(), BoxError> {
         let mut running = CutOff(Some((self.start)()));
-        let Some(hook) = &mut running.0 else { return Ok(()) };
+        let Some(hook) = &mut running.0 else {
+            return Ok(());
+        };
         let end = AssertUnwindSafe(hook).catch_unwind().await;
         end.unwrap_or_else(|panic| Err(format!("panicked: {}", message(panic)).into()))
     }

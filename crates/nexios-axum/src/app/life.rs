@@ -81,7 +81,8 @@ impl Life {
 
     /// Goes to a later phase.
     pub(crate) fn enter(&self, phase: Phase) {
-        self.phase.send_if_modified(|now| std::mem::replace(now, phase.max(*now)) < phase);
+        self.phase
+            .send_if_modified(|now| std::mem::replace(now, phase.max(*now)) < phase);
     }
 
     /// Asks for the end; each further time hurries it.
@@ -101,7 +102,10 @@ impl Life {
         self.stops.send_if_modified(|stops| {
             let first = stops.count == 0;
             if first {
-                *stops = Stops { count: 1, cause: Some(cause) };
+                *stops = Stops {
+                    count: 1,
+                    cause: Some(cause),
+                };
             }
             first
         });
@@ -110,7 +114,12 @@ impl Life {
     /// The requests, streams and sockets that have not ended.
     pub(crate) fn unfinished(&self) -> Unfinished {
         let mut unfinished = self.connections.unfinished();
-        unfinished.work.extend(self.sockets.values().iter().map(|name| format!("socket {name}")));
+        unfinished.work.extend(
+            self.sockets
+                .values()
+                .iter()
+                .map(|name| format!("socket {name}")),
+        );
         unfinished
     }
 

@@ -20,10 +20,20 @@ pub(crate) struct Limits {
 impl Limits {
     /// A century of patience is for ever, and no overflow.
     fn countable(self) -> Self {
-        let Limits { total, accepting, cancelling, hooks } = self;
+        let Limits {
+            total,
+            accepting,
+            cancelling,
+            hooks,
+        } = self;
         let [total, accepting, cancelling, hooks] = [total, accepting, cancelling, hooks]
             .map(|limit| limit.min(Duration::from_secs(100 * 365 * 86_400)));
-        Limits { total, accepting, cancelling, hooks }
+        Limits {
+            total,
+            accepting,
+            cancelling,
+            hooks,
+        }
     }
 }
 
@@ -61,7 +71,13 @@ impl Schedule {
         let abort = before_end(limits.hooks);
         let cancel = before_end(limits.hooks.saturating_add(limits.cancelling));
         let close = (now + limits.accepting.min(total)).min(cancel);
-        Schedule { limits, close, cancel, abort, end: now + total }
+        Schedule {
+            limits,
+            close,
+            cancel,
+            abort,
+            end: now + total,
+        }
     }
 
     /// Skips the phase that goes on: what is undisturbed is cancelled, what is cancelled is dropped.
@@ -83,30 +99,52 @@ mod tests {
     use super::*;
 
     fn seconds(schedule: &Schedule, begin: Instant) -> [u64; 4] {
-        [schedule.close, schedule.cancel, schedule.abort, schedule.end].map(|at| (at - begin).as_secs())
+        [
+            schedule.close,
+            schedule.cancel,
+            schedule.abort,
+            schedule.end,
+        ]
+        .map(|at| (at - begin).as_secs())
     }
 
     #[test]
     fn the_default_is_two_of_accepting_three_of_cancelling_and_thirty_in_all() {
         let begin = Instant::now();
-        assert_eq!(seconds(&Schedule::new(Limits::default(), begin), begin), [2, 26, 29, 30]);
+        assert_eq!(
+            seconds(&Schedule::new(Limits::default(), begin), begin),
+            [2, 26, 29, 30]
+        );
     }
 
     #[test]
     fn a_short_total_cuts_the_first_phases() {
         let begin = Instant::now();
-        let limits = Limits { total: Duration::from_secs(3), ..Limits::default() };
+        let limits = Limits {
+            total: Duration::from_secs(3),
+            ..Limits::default()
+        };
         assert_eq!(seconds(&Schedule::new(limits, begin), begin), [0, 0, 2, 3]);
-        let limits = Limits { total: Duration::ZERO, ..Limits::default() };
+        let limits = Limits {
+            total: Duration::ZERO,
+            ..Limits::default()
+        };
         assert_eq!(seconds(&Schedule::new(limits, begin), begin), [0, 0, 0, 0]);
-        let limits = Limits { accepting: Duration::MAX, hooks: Duration::MAX, ..Limits::default() };
+        let limits = Limits {
+            accepting: Duration::MAX,
+            hooks: Duration::MAX,
+            ..Limits::default()
+        };
         assert_eq!(seconds(&Schedule::new(limits, begin), begin), [0, 0, 0, 30]);
     }
 
     #[test]
     fn an_endless_total_does_not_overflow() {
         let begin = Instant::now();
-        let limits = Limits { total: Duration::MAX, ..Limits::default() };
+        let limits = Limits {
+            total: Duration::MAX,
+            ..Limits::default()
+        };
         let schedule = Schedule::new(limits, begin);
         assert!(schedule.cancel < schedule.abort && schedule.abort < schedule.end);
     }
@@ -117,11 +155,34 @@ mod tests {
         for [total, accepting, cancelling, hooks] in [
             [endless, endless, endless, endless],
             [endless, Duration::ZERO, Duration::ZERO, Duration::ZERO],
-            [Duration::from_secs(30), endless, Duration::from_secs(3), Duration::from_secs(1)],
-            [Duration::from_secs(30), Duration::ZERO, endless, Duration::from_secs(1)],
-            [Duration::from_secs(30), Duration::ZERO, Duration::from_secs(3), endless],
+            [
+                Duration::from_secs(30),
+                endless,
+                Duration::from_secs(3),
+                Duration::from_secs(1),
+            ],
+            [
+                Duration::from_secs(30),
+                Duration::ZERO,
+                endless,
+                Duration::from_secs(1),
+            ],
+            [
+                Duration::from_secs(30),
+                Duration::ZERO,
+                Duration::from_secs(3),
+                endless,
+            ],
         ] {
-            let mut schedule = Schedule::new(Limits { total, accepting, cancelling, hooks }, begin);
+            let mut schedule = Schedule::new(
+                Limits {
+                    total,
+                    accepting,
+                    cancelling,
+                    hooks,
+                },
+                begin,
+            );
             (0..4).for_each(|_| schedule.hurry(begin));
             assert_eq!(seconds(&schedule, begin), [0; 4]);
         }

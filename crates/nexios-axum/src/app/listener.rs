@@ -80,7 +80,10 @@ pub enum Binds {}
 #[derive(Debug)]
 pub enum Accepts {}
 
-impl<L> private::Sealed<Accepts> for L where L: Listener<Addr: Clone + fmt::Debug + Send + Sync + 'static> {}
+impl<L> private::Sealed<Accepts> for L where
+    L: Listener<Addr: Clone + fmt::Debug + Send + Sync + 'static>
+{
+}
 
 impl<L> Listen<Accepts> for L
 where
@@ -89,7 +92,9 @@ where
     type Listener = L;
 
     fn describe(&self) -> String {
-        self.local_addr().map(|address| format!("{address:?}")).unwrap_or_default()
+        self.local_addr()
+            .map(|address| format!("{address:?}"))
+            .unwrap_or_default()
     }
 
     async fn listen(self) -> io::Result<L> {

@@ -20,7 +20,13 @@ pub(super) fn counted<N: AsRef<str>>(names: &[N]) -> Vec<String> {
     let mut texts: Vec<String> = counts
         .iter()
         .take(MOST)
-        .map(|(name, count)| if *count == 1 { (*name).to_owned() } else { format!("{name} x {count}") })
+        .map(|(name, count)| {
+            if *count == 1 {
+                (*name).to_owned()
+            } else {
+                format!("{name} x {count}")
+            }
+        })
         .collect();
     if more > 0 {
         texts.push(format!("and {more} more"));
@@ -44,6 +50,9 @@ mod tests {
     fn more_names_than_fit_a_line_are_only_counted() {
         let names: Vec<String> = (0..100).map(|number| format!("task {number}")).collect();
         let texts = counted(&names);
-        assert_eq!((texts.len(), texts[63].as_str(), texts[64].as_str()), (65, "task 63", "and 36 more"));
+        assert_eq!(
+            (texts.len(), texts[63].as_str(), texts[64].as_str()),
+            (65, "task 63", "and 36 more")
+        );
     }
 }

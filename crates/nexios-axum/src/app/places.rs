@@ -64,11 +64,16 @@ impl Places {
 
     /// Takes a place for a connection from this address, if it has one.
     pub(crate) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, Scarce> {
-        let peer = address.map(peer).filter(|peer| self.loopback || !peer.is_loopback());
+        let peer = address
+            .map(peer)
+            .filter(|peer| self.loopback || !peer.is_loopback());
         let mut taken = self.taken();
         // First: who may have no more is helped by no place of others.
         if let Some(peer) = peer
-            && taken.of.get(&peer).is_some_and(|of_peer| *of_peer >= self.most_of_one)
+            && taken
+                .of
+                .get(&peer)
+                .is_some_and(|of_peer| *of_peer >= self.most_of_one)
         {
             return Err(Scarce::PlacesOf(peer));
         }
@@ -81,7 +86,10 @@ impl Places {
         // After all that may refuse: a refused client has taken nothing.
         taken.all += 1;
         drop(taken);
-        Ok(Place { places: self.clone(), peer })
+        Ok(Place {
+            places: self.clone(),
+            peer,
+        })
     }
 }
 
@@ -110,7 +118,9 @@ impl Drop for Place {
 
 impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Place")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -136,35 +146,60 @@ mod tests {
     #[test]
     fn a_peer_takes_three_quarters_at_most_and_others_have_the_rest() {
         let places = Places::new(8, None);
-        let one: Vec<Place> = (0..6).map(|_| places.take(address("192.0.2.1")).unwrap()).collect();
+        let one: Vec<Place> = (0..6)
+            .map(|_| places.take(address("192.0.2.1")).unwrap())
+            .collect();
         assert_eq!(
             places.take(address("192.0.2.1")).unwrap_err(),
             Scarce::PlacesOf("192.0.2.1".parse().unwrap())
         );
-        let other = (places.take(address("192.0.2.2")).unwrap(), places.take(None).unwrap());
-        assert_eq!(places.take(address("192.0.2.3")).unwrap_err(), Scarce::Places);
+        let other = (
+            places.take(address("192.0.2.2")).unwrap(),
+            places.take(None).unwrap(),
+        );
+        assert_eq!(
+            places.take(address("192.0.2.3")).unwrap_err(),
+            Scarce::Places
+        );
         drop(one);
-        let six: Vec<_> = (0..6).map(|_| places.take(address("192.0.2.1")).unwrap()).collect();
+        let six: Vec<_> = (0..6)
+            .map(|_| places.take(address("192.0.2.1")).unwrap())
+            .collect();
         drop((six, other));
         let taken = places.taken();
-        assert_eq!((taken.all, taken.of.len()), (0, 0), "nothing is kept of who has left");
+        assert_eq!(
+            (taken.all, taken.of.len()),
+            (0, 0),
+            "nothing is kept of who has left"
+        );
     }
 
     #[test]
     fn who_has_all_it_may_is_told_so_though_all_places_are_taken() {
         let places = Places::new(2, Some(1));
-        let _both = [places.take(address("192.0.2.1")).unwrap(), places.take(address("192.0.2.2")).unwrap()];
+        let _both = [
+            places.take(address("192.0.2.1")).unwrap(),
+            places.take(address("192.0.2.2")).unwrap(),
+        ];
         let scarce = Scarce::PlacesOf("192.0.2.1".parse().unwrap());
         assert_eq!(places.take(address("192.0.2.1")).unwrap_err(), scarce);
-        assert_eq!(places.take(address("192.0.2.3")).unwrap_err(), Scarce::Places);
-        assert_eq!(places.taken().of.len(), 2, "nothing is kept of who was not let in");
+        assert_eq!(
+            places.take(address("192.0.2.3")).unwrap_err(),
+            Scarce::Places
+        );
+        assert_eq!(
+            places.taken().of.len(),
+            2,
+            "nothing is kept of who was not let in"
+        );
     }
 
     #[test]
     fn a_proxy_on_the_same_machine_may_take_all_unless_it_was_said_how_many() {
         let places = Places::new(4, None);
-        let all: Vec<_> =
-            ["127.0.0.1", "127.0.0.1", "::1", "::1"].map(|text| places.take(address(text)).unwrap()).into();
+        let all: Vec<_> = ["127.0.0.1", "127.0.0.1", "::1", "::1"]
+            .map(|text| places.take(address(text)).unwrap())
+            .into();
         assert_eq!(places.take(None).unwrap_err(), Scarce::Places);
         drop(all);
         let places = Places::new(4, Some(1));

@@ -53,7 +53,10 @@ impl<T: Clone> Register<T> {
         let key = list.next;
         list.next += 1;
         list.entries.insert(key, value);
-        Entry { ledger: self.ledger.clone(), key }
+        Entry {
+            ledger: self.ledger.clone(),
+            key,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -79,8 +82,16 @@ impl<T: Clone> Register<T> {
 
 impl<T> Default for Register<T> {
     fn default() -> Self {
-        let list = Mutex::new(List { entries: BTreeMap::new(), next: 0 });
-        Register { ledger: Arc::new(Ledger { list, left: Notify::new() }) }
+        let list = Mutex::new(List {
+            entries: BTreeMap::new(),
+            next: 0,
+        });
+        Register {
+            ledger: Arc::new(Ledger {
+                list,
+                left: Notify::new(),
+            }),
+        }
     }
 }
 

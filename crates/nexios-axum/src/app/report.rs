@@ -65,11 +65,14 @@ impl ShutdownReport {
         self.completed.extend_from_slice(&drain.completed);
         self.failed.extend_from_slice(&drain.failed);
         self.cancelled.extend_from_slice(&drain.cancelled);
-        self.abandoned.extend(drain.abandoned.iter().map(|name| format!("task {name}")));
+        self.abandoned
+            .extend(drain.abandoned.iter().map(|name| format!("task {name}")));
         match drain.running_pool_closures {
             0 => {}
             1 => self.abandoned.push("1 closure on a thread pool".to_owned()),
-            more => self.abandoned.push(format!("{more} closures on thread pools")),
+            more => self
+                .abandoned
+                .push(format!("{more} closures on thread pools")),
         }
     }
 
@@ -82,13 +85,27 @@ impl ShutdownReport {
     /// The exit code of the process: 0 after a [clean](Self::is_clean) end, else 70.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        if self.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(ABANDONED) }
+        if self.is_clean() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(ABANDONED)
+        }
     }
 
     pub(super) fn log(&self) {
-        let ShutdownReport { cause, elapsed, completed, failed, cancelled, abandoned, cut_off, .. } = self;
+        let ShutdownReport {
+            cause,
+            elapsed,
+            completed,
+            failed,
+            cancelled,
+            abandoned,
+            cut_off,
+            ..
+        } = self;
         log(|| {
-            let [completed, failed, cancelled] = [completed, failed, cancelled].map(|names| counted(names));
+            let [completed, failed, cancelled] =
+                [completed, failed, cancelled].map(|names| counted(names));
             tracing::info!(cause, ?elapsed, ?completed, ?failed, ?cancelled, "stopped");
         });
         if !cut_off.is_empty() {
@@ -99,7 +116,9 @@ impl ShutdownReport {
         }
         if !abandoned.is_empty() {
             let names = counted(abandoned);
-            log(|| tracing::error!(count = abandoned.len(), abandoned = ?names, "work was given up"));
+            log(
+                || tracing::error!(count = abandoned.len(), abandoned = ?names, "work was given up"),
+            );
         }
     }
 }

@@ -31,11 +31,21 @@ pub(crate) async fn answer(
     let http2 = request.version() == Version::HTTP_2;
     let mut response = router.call(request).await?;
     // An upgrade says `connection: upgrade`, and leaves the connection anyway.
-    if !http2 && in_flight.order() >= Order::Drain && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if !http2
+        && in_flight.order() >= Order::Drain
+        && response.status() != StatusCode::SWITCHING_PROTOCOLS
+    {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     in_flight.answered(response.body().size_hint().exact().is_none());
-    Ok(response.map(|body| AnswerBody { body, in_flight, http2, rest: Bytes::new() }))
+    Ok(response.map(|body| AnswerBody {
+        body,
+        in_flight,
+        http2,
+        rest: Bytes::new(),
+    }))
 }
 
 tokio::task_local! {
@@ -73,7 +83,10 @@ impl AnswerBody {
     /// Hands the next piece of the rest over.
     fn piece(&mut self) -> Frame<Bytes> {
         let bytes = self.rest.split_to(self.rest.len().min(PIECE));
-        Frame::data(Bytes::from_owner(Unsent { bytes, _piece: self.in_flight.hand_over() }))
+        Frame::data(Bytes::from_owner(Unsent {
+            bytes,
+            _piece: self.in_flight.hand_over(),
+        }))
     }
 }
 

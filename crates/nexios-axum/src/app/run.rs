@@ -49,7 +49,10 @@ const LEAST: Duration = Duration::from_millis(100);
 ///
 /// Panics inside a tokio runtime, and with the panic of the future.
 pub fn run<E: fmt::Display>(service: impl Future<Output = Result<ShutdownReport, E>>) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
@@ -66,13 +69,20 @@ pub fn run<E: fmt::Display>(service: impl Future<Output = Result<ShutdownReport,
             failed(&error)
         }
         Ok(Ok(report)) => {
-            let patience = report.end.saturating_duration_since(Instant::now()).clamp(LEAST, LAST_THREADS);
+            let patience = report
+                .end
+                .saturating_duration_since(Instant::now())
+                .clamp(LEAST, LAST_THREADS);
             let asked = Instant::now();
             runtime.shutdown_timeout(patience);
             if asked.elapsed() < patience {
                 return report.exit_code();
             }
-            log(|| tracing::error!("threads of the runtime are held by blocking code and were given up"));
+            log(|| {
+                tracing::error!(
+                    "threads of the runtime are held by blocking code and were given up"
+                )
+            });
             ExitCode::from(ABANDONED)
         }
     }

@@ -55,11 +55,18 @@ impl NexiosApp {
     /// # Cancel safety
     ///
     /// Dropping the future closes the listener and all connections at once; background tasks go on.
-    pub async fn serve<Kind>(mut self, listen: impl Listen<Kind>) -> Result<ShutdownReport, ServeError> {
+    pub async fn serve<Kind>(
+        mut self,
+        listen: impl Listen<Kind>,
+    ) -> Result<ShutdownReport, ServeError> {
         let life = self.life.clone();
         let _end = self.end.take();
         watchdog::guard(&life, self.limits, self.signals);
-        let signals = self.signals.then(Signals::listen).transpose().map_err(ServeError::Signals)?;
+        let signals = self
+            .signals
+            .then(Signals::listen)
+            .transpose()
+            .map_err(ServeError::Signals)?;
         let obey = pin!(obey(signals, std::mem::take(&mut self.stop_on), &life));
         let end = match select(obey, pin!(self.live(listen))).await {
             Either::Left((never, _)) => match never {},
@@ -105,7 +112,10 @@ impl NexiosApp {
     fn watch_requests(&mut self) -> WatchedRequests {
         let own = AppRequests::Own(RequestLayer::new());
         match std::mem::replace(&mut self.requests, own) {
-            AppRequests::Router(requests, cancelling) => WatchedRequests { requests, cancelling },
+            AppRequests::Router(requests, cancelling) => WatchedRequests {
+                requests,
+                cancelling,
+            },
             AppRequests::Own(layer) => {
                 let mut layer = layer.shutdown(self.life.cancelling.clone());
                 if let Some(background) = self.backgrounds.first() {
@@ -113,15 +123,26 @@ impl NexiosApp {
                 }
                 let requests = layer.requests();
                 self.router = std::mem::take(&mut self.router).layer(layer);
-                WatchedRequests { requests, cancelling: self.life.cancelling.clone() }
+                WatchedRequests {
+                    requests,
+                    cancelling: self.life.cancelling.clone(),
+                }
             }
         }
     }
 
     /// Ends a service that never served: there is nothing to wait for but what its hooks have started.
-    async fn cut_short(mut self, requests: WatchedRequests, stops: watch::Receiver<Stops>) -> ShutdownReport {
+    async fn cut_short(
+        mut self,
+        requests: WatchedRequests,
+        stops: watch::Receiver<Stops>,
+    ) -> ShutdownReport {
         let total = self.limits.cancelling.saturating_add(self.limits.hooks);
-        self.limits = Limits { accepting: Duration::ZERO, total, ..self.limits };
+        self.limits = Limits {
+            accepting: Duration::ZERO,
+            total,
+            ..self.limits
+        };
         self.into_shutdown(requests).run(Vec::new(), stops).await
     }
 
@@ -149,8 +170,20 @@ impl NexiosApp {
     }
 
     fn into_shutdown(self, requests: WatchedRequests) -> Shutdown {
-        let NexiosApp { life, limits, backgrounds, strict, .. } = self;
-        Shutdown { life, limits, requests, backgrounds, strict }
+        let NexiosApp {
+            life,
+            limits,
+            backgrounds,
+            strict,
+            ..
+        } = self;
+        Shutdown {
+            life,
+            limits,
+            requests,
+            backgrounds,
+            strict,
+        }
     }
 }
 
@@ -159,7 +192,12 @@ async fn obey(mut signals: Option<Signals>, stop_on: Vec<StopOn>, life: &Life) -
     // Tasks, so that none of them is polled beside what they end; the set aborts them when it is dropped.
     let mut futures: JoinSet<()> = stop_on.into_iter().collect();
     loop {
-        match select(pin!(punctual(next(&mut signals))), pin!(punctual(next_end(&mut futures)))).await {
+        match select(
+            pin!(punctual(next(&mut signals))),
+            pin!(punctual(next_end(&mut futures))),
+        )
+        .await
+        {
             Either::Left((signal, _)) => life.stop(signal),
             Either::Right((end, _)) => {
                 if let Err(panic) = end.map_err(JoinError::try_into_panic) {
@@ -200,7 +238,9 @@ async fn start<Kind, L: Listen<Kind>>(
     for hook in hooks {
         let name = hook.name.clone();
         log(|| tracing::info!(hook = %name, "starting"));
-        hook.run().await.map_err(|cause| ServeError::startup(name, cause))?;
+        hook.run()
+            .await
+            .map_err(|cause| ServeError::startup(name, cause))?;
     }
     let asked = listen.describe();
     let listening = async {
@@ -208,5 +248,8 @@ async fn start<Kind, L: Listen<Kind>>(
         let address = ListenAddress::of(&listener.local_addr()?);
         Ok((listener, address))
     };
-    listening.await.map_err(|cause| ServeError::Listen { address: asked, cause })
+    listening.await.map_err(|cause| ServeError::Listen {
+        address: asked,
+        cause,
+    })
 }

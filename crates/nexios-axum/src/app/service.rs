@@ -71,7 +71,8 @@ where
 {
     fn into_router(self) -> Router {
         // Layers around a router run after it has found the route, and so know its name.
-        try_downcast(self).unwrap_or_else(|service| Router::new().fallback_service(Shareable::new(service)))
+        try_downcast(self)
+            .unwrap_or_else(|service| Router::new().fallback_service(Shareable::new(service)))
     }
 }
 
@@ -105,7 +106,12 @@ impl<S> Shareable<S> {
 
 impl<S: Clone> Clone for Shareable<S> {
     fn clone(&self) -> Self {
-        Shareable::new(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        Shareable::new(
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        )
     }
 }
 

@@ -69,7 +69,9 @@ pub struct ServiceLife {
 
 impl ServiceLife {
     pub(crate) fn new(life: Arc<Life>) -> Self {
-        ServiceLife { life: Arc::new(ConnectionLife(life)) }
+        ServiceLife {
+            life: Arc::new(ConnectionLife(life)),
+        }
     }
 
     /// Fires with [`CancelReason::Shutdown`](nexios::CancelReason::Shutdown) when streams and sockets should end:

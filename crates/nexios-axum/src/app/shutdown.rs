@@ -64,12 +64,19 @@ struct Pace {
 
 impl Pace {
     /// Drives `work` until it is done or the schedule is at `limit`; true when it is done.
-    async fn within(&mut self, limit: impl Fn(&Schedule) -> Instant, work: impl Future<Output = ()>) -> bool {
+    async fn within(
+        &mut self,
+        limit: impl Fn(&Schedule) -> Instant,
+        work: impl Future<Output = ()>,
+    ) -> bool {
         // One future for all turns: begun anew, it would miss what it has seen, and a hook would run twice.
         let mut work = pin!(work);
         loop {
             // Made anew each turn: a stop has moved the limit.
-            let ours = pin!(punctual(timeout_at(limit(&self.schedule), self.stops.changed())));
+            let ours = pin!(punctual(timeout_at(
+                limit(&self.schedule),
+                self.stops.changed()
+            )));
             match select(work.as_mut(), ours).await {
                 Either::Left(_) => return true,
                 Either::Right((Ok(Ok(())), _)) => {
@@ -85,11 +92,18 @@ impl Pace {
 
 impl Shutdown {
     /// Ends a service that has been told to.
-    pub(crate) async fn run(self, hooks: Vec<Hook>, mut stops: watch::Receiver<Stops>) -> ShutdownReport {
+    pub(crate) async fn run(
+        self,
+        hooks: Vec<Hook>,
+        mut stops: watch::Receiver<Stops>,
+    ) -> ShutdownReport {
         let begun = Instant::now();
         let Stops { count, cause } = *stops.borrow_and_update();
         let cause = cause.unwrap_or("nobody");
-        let mut pace = Pace { schedule: Schedule::new(self.limits, begun), stops };
+        let mut pace = Pace {
+            schedule: Schedule::new(self.limits, begun),
+            stops,
+        };
         // Those that came together with the first one: the channel tells only that there are news, not how many.
         (1..count).for_each(|_| pace.schedule.hurry(begun));
         let mut report = ShutdownReport::new(cause, self.strict);
@@ -111,7 +125,11 @@ impl Shutdown {
     async fn end_work(&self, pace: &mut Pace, report: &mut ShutdownReport) {
         let life = &self.life;
         log(|| {
-            tracing::info!(connections = life.connections.len(), sockets = life.sockets.len(), "closing");
+            tracing::info!(
+                connections = life.connections.len(),
+                sockets = life.sockets.len(),
+                "closing"
+            );
         });
         life.enter(Phase::Closing);
         life.closing.cancel(CancelReason::Shutdown);
@@ -121,14 +139,19 @@ impl Shutdown {
         let mut work = pin!(punctual(self.work(drained.clone())));
         // A moment for those whose request is on its way; after it silent connections only hold the end up.
         let last_head = Instant::now() + LAST_HEAD;
-        let mut done = pace.within(|schedule| schedule.cancel.min(last_head), work.as_mut()).await;
+        let mut done = pace
+            .within(|schedule| schedule.cancel.min(last_head), work.as_mut())
+            .await;
         if !done {
             life.connections.tell(Order::DropIdle);
             done = pace.within(|schedule| schedule.cancel, work.as_mut()).await;
         }
         if !done {
             log(|| {
-                let Unfinished { mut work, mut streams } = life.unfinished();
+                let Unfinished {
+                    mut work,
+                    mut streams,
+                } = life.unfinished();
                 work.append(&mut streams);
                 tracing::warn!(count = work.len(), unfinished = ?counted(&work), "cancelling");
             });
@@ -152,7 +175,9 @@ impl Shutdown {
         }
         // What those noted that were cut off on the way, be it before the last step or by it.
         report.cut_off.extend(life.connections.take_cut());
-        report.abandoned.extend(self.requests.requests.take_cut_off());
+        report
+            .abandoned
+            .extend(self.requests.requests.take_cut_off());
         report.add_drain(drained.borrow().as_ref());
     }
 
@@ -174,14 +199,22 @@ impl Shutdown {
         let (report, drained) = watch::channel(None);
         let (backgrounds, aborting) = (self.backgrounds.clone(), self.life.aborting.clone());
         let wait = schedule.cancel.saturating_duration_since(Instant::now());
-        let limits = Drain { wait, cancel: schedule.abort - schedule.cancel };
+        let limits = Drain {
+            wait,
+            cancel: schedule.abort - schedule.cancel,
+        };
         tokio::spawn(async move {
             let mut total = drain_all(&backgrounds, limits).await;
             // The registries are shut now, so that a further drain only counts.
-            let count = Drain { wait: Duration::ZERO, cancel: Duration::ZERO };
+            let count = Drain {
+                wait: Duration::ZERO,
+                cancel: Duration::ZERO,
+            };
             loop {
-                total.running_pool_closures = drain_all(&backgrounds, count).await.running_pool_closures;
-                if total.running_pool_closures == 0 || timeout(LOOK_AGAIN, aborting.cancelled()).await.is_ok()
+                total.running_pool_closures =
+                    drain_all(&backgrounds, count).await.running_pool_closures;
+                if total.running_pool_closures == 0
+                    || timeout(LOOK_AGAIN, aborting.cancelled()).await.is_ok()
                 {
                     break;
                 }
@@ -195,14 +228,29 @@ impl Shutdown {
     fn hasten_drain(&self, abort: Instant) {
         let backgrounds = self.backgrounds.clone();
         let cancel = abort.saturating_duration_since(Instant::now());
-        tokio::spawn(async move { drain_all(&backgrounds, Drain { wait: Duration::ZERO, cancel }).await });
+        tokio::spawn(async move {
+            drain_all(
+                &backgrounds,
+                Drain {
+                    wait: Duration::ZERO,
+                    cancel,
+                },
+            )
+            .await
+        });
     }
 }
 
 /// Drains all registries at once, and makes one report of theirs.
 async fn drain_all(backgrounds: &[Background], limits: Drain) -> DrainReport {
     let mut total = DrainReport::default();
-    for report in join_all(backgrounds.iter().map(|background| background.drain(limits))).await {
+    for report in join_all(
+        backgrounds
+            .iter()
+            .map(|background| background.drain(limits)),
+    )
+    .await
+    {
         total.completed.extend(report.completed);
         total.failed.extend(report.failed);
         total.cancelled.extend(report.cancelled);
@@ -220,11 +268,14 @@ async fn run_hooks(hooks: Vec<Hook>, pace: &mut Pace, report: &mut ShutdownRepor
         let left = u32::try_from(count - done).unwrap_or(u32::MAX);
         let (name, begun) = (hook.name.clone(), Instant::now());
         let mut end = Ok(());
-        let share = |schedule: &Schedule| begun + schedule.end.saturating_duration_since(begun) / left;
+        let share =
+            |schedule: &Schedule| begun + schedule.end.saturating_duration_since(begun) / left;
         let ended = pace.within(share, async { end = hook.run().await }).await;
         match end {
             Ok(()) if ended => continue,
-            Ok(()) => log(|| tracing::error!(hook = %name, "shutdown hook did not end in its time")),
+            Ok(()) => {
+                log(|| tracing::error!(hook = %name, "shutdown hook did not end in its time"))
+            }
             Err(error) => log(|| tracing::error!(hook = %name, %error, "shutdown hook failed")),
         }
         report.abandoned.push(format!("shutdown hook {name}"));

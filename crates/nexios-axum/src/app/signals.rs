@@ -21,7 +21,10 @@ pub(crate) struct Signals {
 
 impl Signals {
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Signals { system: System::listen()?, last: None })
+        Ok(Signals {
+            system: System::listen()?,
+            last: None,
+        })
     }
 
     /// Waits for the next signal and returns its name; none is lost between two calls, and repeats are left out.
@@ -96,12 +99,13 @@ mod tests {
     fn a_signal_within_100_ms_of_the_one_before_is_a_repeat() {
         let begin = Instant::now();
         let mut last = None;
-        let repeats =
-            [0, 3, 90, 300, 400, 499].map(|at| is_repeat(&mut last, begin + Duration::from_millis(at)));
+        let repeats = [0, 3, 90, 300, 400, 499]
+            .map(|at| is_repeat(&mut last, begin + Duration::from_millis(at)));
         assert_eq!(repeats, [false, true, true, false, false, true]);
         // Somebody who keeps the key pressed is impatient all the same.
         let mut last = None;
-        let repeats = [0, 80, 160, 240].map(|at| is_repeat(&mut last, begin + Duration::from_millis(at)));
+        let repeats =
+            [0, 80, 160, 240].map(|at| is_repeat(&mut last, begin + Duration::from_millis(at)));
         assert_eq!(repeats, [false, true, false, true]);
     }
 }

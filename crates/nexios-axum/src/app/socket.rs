@@ -68,7 +68,11 @@ impl<S: 'static> Socket<S> {
 pub(crate) async fn gone(stream: Arc<TcpStream>, complete: bool) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     // Urgent bytes are not asked for when the stream is registered; what is left of this interest is the end.
-    let interest = if complete { Interest::ERROR | Interest::PRIORITY } else { Interest::ERROR };
+    let interest = if complete {
+        Interest::ERROR | Interest::PRIORITY
+    } else {
+        Interest::ERROR
+    };
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let (interest, _) = (Interest::ERROR, complete);
     // An error says that the runtime ends, and the connection with it.
@@ -84,8 +88,15 @@ pub(crate) fn notice_dead_peers(stream: &TcpStream, limit: Duration) -> io::Resu
     let socket = SockRef::from(stream);
     // Half of the time of silence, then three questions in the other half.
     let keepalive = TcpKeepalive::new().with_time(whole_seconds(limit / 2));
-    #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "freebsd"))]
-    let keepalive = keepalive.with_interval(whole_seconds(limit / 6)).with_retries(3);
+    #[cfg(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "macos",
+        target_os = "freebsd"
+    ))]
+    let keepalive = keepalive
+        .with_interval(whole_seconds(limit / 6))
+        .with_retries(3);
     let silent = socket.set_tcp_keepalive(&keepalive);
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
@@ -111,14 +122,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     ) -> Poll<io::Result<()>> {
         match &mut *self {
             Socket::Other(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Socket::Tcp(tcp) => loop {
-                // Readiness before the read: it leaves the waker, so that bytes that come in between wake us.
-                ready!(tcp.poll_read_ready(cx))?;
-                let asked = buffer.remaining();
-                let mut read = None;
-                // A read that leaves room has emptied the socket. To say so here saves asking it once more, as tokio's
-                // own streams do.
-                let _ = tcp.try_io(Interest::READABLE, || {
+            Socket::Tcp(tcp) => {
+                loop {
+                    // Readiness before the read: it leaves the waker, so that bytes that come in between wake us.
+                    ready!(tcp.poll_read_ready(cx))?;
+                    let asked = buffer.remaining();
+                    let mut read = None;
+                    // A read that leaves room has emptied the socket. To say so here saves asking it once more, as tokio's
+                    // own streams do.
+                    let _ = tcp.try_io(Interest::READABLE, || {
                     let result = tcp.try_read_buf(buffer);
                     let emptied = matches!(result, Ok(read) if 0 < read && read < asked);
                     let would_block =
@@ -126,15 +138,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
                     read = Some(result);
                     if emptied || would_block { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
                 });
-                match read {
-                    Some(Ok(_)) => return Poll::Ready(Ok(())),
-                    Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
-                        return Poll::Ready(Err(error));
+                    match read {
+                        Some(Ok(_)) => return Poll::Ready(Ok(())),
+                        Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                            return Poll::Ready(Err(error));
+                        }
+                        // Not ready after all, which `try_io` has taken note of: without that this would turn for ever.
+                        Some(Err(_)) | None => {}
                     }
-                    // Not ready after all, which `try_io` has taken note of: without that this would turn for ever.
-                    Some(Err(_)) | None => {}
                 }
-            },
+            }
         }
     }
 }
@@ -155,7 +168,11 @@ fn poll_try(
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match &mut *self {
             Socket::Tcp(tcp) => poll_try(tcp, cx, |tcp| tcp.try_write(bytes)),
             Socket::Other(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -190,11 +207,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
             // tokio's own shutdown wants the stream for itself, and this one is shared.
-            Socket::Tcp(tcp) => Poll::Ready(match SockRef::from(&**tcp).shutdown(Shutdown::Write) {
-                // The peer was faster.
-                Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-                end => end,
-            }),
+            Socket::Tcp(tcp) => {
+                Poll::Ready(match SockRef::from(&**tcp).shutdown(Shutdown::Write) {
+                    // The peer was faster.
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+                    end => end,
+                })
+            }
             Socket::Other(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
@@ -210,7 +229,11 @@ pub(crate) struct WatchedSocket<S> {
 
 impl<S> WatchedSocket<S> {
     pub(crate) fn new(stream: S, control: Arc<Control>) -> Self {
-        WatchedSocket { stream, control, blocked: false }
+        WatchedSocket {
+            stream,
+            control,
+            blocked: false,
+        }
     }
 
     fn seen<T>(&mut self, written: Poll<T>) -> Poll<T> {
@@ -236,7 +259,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedSocket<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedSocket<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.seen(written)
     }
@@ -283,9 +310,18 @@ mod tests {
         notice_dead_peers(&stream, Duration::from_secs(60))?;
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive()?);
-        let (time, interval) = (socket.tcp_keepalive_time()?, socket.tcp_keepalive_interval()?);
-        assert_eq!((time, interval), (Duration::from_secs(30), Duration::from_secs(10)));
-        assert_eq!(time + interval * socket.tcp_keepalive_retries()?, Duration::from_secs(60));
+        let (time, interval) = (
+            socket.tcp_keepalive_time()?,
+            socket.tcp_keepalive_interval()?,
+        );
+        assert_eq!(
+            (time, interval),
+            (Duration::from_secs(30), Duration::from_secs(10))
+        );
+        assert_eq!(
+            time + interval * socket.tcp_keepalive_retries()?,
+            Duration::from_secs(60)
+        );
         assert_eq!(socket.tcp_user_timeout()?, Some(Duration::from_secs(60)));
         // The system counts in seconds, and takes no zero.
         notice_dead_peers(&stream, Duration::from_millis(100))?;
@@ -299,7 +335,10 @@ mod tests {
         let socket = SockRef::from(&stream);
         notice_dead_peers(&stream, Duration::from_secs(70_000))?;
         assert_eq!(socket.tcp_keepalive_time()?, LONGEST_SILENCE);
-        assert_eq!(socket.tcp_user_timeout()?, Some(Duration::from_secs(70_000)));
+        assert_eq!(
+            socket.tcp_user_timeout()?,
+            Some(Duration::from_secs(70_000))
+        );
         for limit in [Duration::MAX, Duration::from_secs(365 * 86_400)] {
             notice_dead_peers(&stream, limit)?;
             assert_eq!(socket.tcp_keepalive_interval()?, LONGEST_SILENCE);
@@ -316,15 +355,24 @@ mod tests {
 
     /// As small as a reset and a close can be told apart.
     #[tokio::test]
-    async fn a_peer_is_gone_by_a_reset_and_after_a_whole_request_by_a_close_too() -> io::Result<()> {
+    async fn a_peer_is_gone_by_a_reset_and_after_a_whole_request_by_a_close_too() -> io::Result<()>
+    {
         use tokio::{io::AsyncWriteExt, time::timeout};
         let patience = Duration::from_millis(100);
         let (server, mut client) = connected().await?;
         let server = Arc::new(server);
         client.write_all(b"nobody reads this").await?;
-        assert!(timeout(patience, gone(server.clone(), true)).await.is_err(), "it is there");
+        assert!(
+            timeout(patience, gone(server.clone(), true)).await.is_err(),
+            "it is there"
+        );
         client.shutdown().await?;
-        assert!(timeout(patience, gone(server.clone(), false)).await.is_err(), "its body may be on the way");
+        assert!(
+            timeout(patience, gone(server.clone(), false))
+                .await
+                .is_err(),
+            "its body may be on the way"
+        );
         timeout(patience * 50, gone(server.clone(), true)).await?;
         SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
         drop(client);

@@ -49,14 +49,18 @@ pub(super) fn guard(life: &Arc<Life>, limits: Limits, signals: bool) {
     }
     let life = life.clone();
     let guard = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(watch(&life, limits, signals))
     };
-    let guard = thread::Builder::new().name("nexios-watchdog".to_owned()).spawn(move || {
-        if let Err(error) = guard() {
-            log(|| tracing::warn!(%error, "no watchdog"));
-        }
-    });
+    let guard = thread::Builder::new()
+        .name("nexios-watchdog".to_owned())
+        .spawn(move || {
+            if let Err(error) = guard() {
+                log(|| tracing::warn!(%error, "no watchdog"));
+            }
+        });
     if let Err(error) = guard {
         log(|| tracing::warn!(%error, "no watchdog"));
     }
@@ -102,7 +106,10 @@ fn end_process(life: &Life) -> ! {
     let line = move || {
         log(|| {
             let abandoned = counted(&abandoned.work);
-            tracing::error!(?abandoned, "the runtime is held by blocking code; work was given up");
+            tracing::error!(
+                ?abandoned,
+                "the runtime is held by blocking code; work was given up"
+            );
         });
     };
     // Detached: it may never end.

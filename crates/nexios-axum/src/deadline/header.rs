@@ -66,7 +66,9 @@ impl DeadlineHeader {
                     u32::try_from(nanoseconds % 1_000_000_000).ok()?,
                 ))
             }
-            DeadlineHeader::ConnectTimeoutMs => digits(text, MOST_CONNECT_DIGITS).map(Duration::from_millis),
+            DeadlineHeader::ConnectTimeoutMs => {
+                digits(text, MOST_CONNECT_DIGITS).map(Duration::from_millis)
+            }
             DeadlineHeader::EnvoyExpectedTimeoutMs => {
                 digits(text, MOST_ENVOY_DIGITS).map(Duration::from_millis)
             }
@@ -87,7 +89,9 @@ impl DeadlineHeader {
                 let (unit, size) = UNITS.into_iter().find(fits).unwrap_or(UNITS[5]);
                 text(&format!("{}{unit}", (nanoseconds / size).min(most)))
             }
-            DeadlineHeader::ConnectTimeoutMs => text(&milliseconds(MOST_CONNECT_DIGITS as u32).to_string()),
+            DeadlineHeader::ConnectTimeoutMs => {
+                text(&milliseconds(MOST_CONNECT_DIGITS as u32).to_string())
+            }
             DeadlineHeader::EnvoyExpectedTimeoutMs => {
                 text(&milliseconds(MOST_ENVOY_DIGITS as u32).to_string())
             }
@@ -103,7 +107,9 @@ impl DeadlineHeader {
         let mut malformed = Vec::new();
         // Most requests have none of them and few others: comparing names is cheaper than three look-ups.
         for (name, value) in map {
-            let Some(&header) = headers.iter().find(|header| header.name() == name) else { continue };
+            let Some(&header) = headers.iter().find(|header| header.name() == name) else {
+                continue;
+            };
             match header.parse(value) {
                 Some(time) if earliest.is_none_or(|(shortest, _)| time < shortest) => {
                     earliest = Some((time, header));

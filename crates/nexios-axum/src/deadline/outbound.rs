@@ -52,11 +52,17 @@ impl Deadline {
     ///
     /// [`Interrupted::DeadlineExceeded`] if less than a millisecond would be left: do not make the call.
     pub fn hand_on(&self, header: DeadlineHeader) -> Result<Option<HandedOn>, Interrupted> {
-        let Some(remaining) = self.remaining() else { return Ok(None) };
+        let Some(remaining) = self.remaining() else {
+            return Ok(None);
+        };
         let timeout = remaining.saturating_sub(RESERVE);
         if timeout < Duration::from_millis(1) {
             return Err(Interrupted::DeadlineExceeded);
         }
-        Ok(Some(HandedOn { name: header.name().clone(), value: header.encode(timeout), timeout }))
+        Ok(Some(HandedOn {
+            name: header.name().clone(),
+            value: header.encode(timeout),
+            timeout,
+        }))
     }
 }

@@ -30,7 +30,9 @@ pub trait WithDeadline: Sized {
 impl WithDeadline for RequestBuilder {
     fn with_deadline(self, header: DeadlineHeader) -> Result<Self, Interrupted> {
         Ok(match Deadline::current().hand_on(header)? {
-            Some(handed_on) => self.header(handed_on.name, handed_on.value).timeout(handed_on.timeout),
+            Some(handed_on) => self
+                .header(handed_on.name, handed_on.value)
+                .timeout(handed_on.timeout),
             None => self,
         })
     }

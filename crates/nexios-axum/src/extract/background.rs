@@ -45,7 +45,9 @@ impl<S: Sync> FromRequestParts<S> for BackgroundTasks {
     async fn from_request_parts(_parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         match RequestState::current() {
             Some(state) => Ok(BackgroundTasks(state.background())),
-            None => Err(Problem::internal(&"BackgroundTasks needs a RequestLayer around the route")),
+            None => Err(Problem::internal(
+                &"BackgroundTasks needs a RequestLayer around the route",
+            )),
         }
     }
 }

@@ -44,7 +44,9 @@ impl<S: Sync> FromRequestParts<S> for RequestToken {
             Some(state) => state.token(),
             None => {
                 warn_once("RequestToken");
-                CancelScope::current().map(|scope| scope.token()).unwrap_or_default()
+                CancelScope::current()
+                    .map(|scope| scope.token())
+                    .unwrap_or_default()
             }
         }))
     }

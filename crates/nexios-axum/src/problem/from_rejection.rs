@@ -7,8 +7,8 @@ use axum::extract::multipart::{MultipartError, MultipartRejection};
 use axum::{
     extract::rejection::{
         BytesRejection, ExtensionRejection, FormRejection, JsonRejection, MatchedPathRejection,
-        NestedPathRejection, PathRejection, QueryRejection, RawFormRejection, RawPathParamsRejection,
-        StringRejection,
+        NestedPathRejection, PathRejection, QueryRejection, RawFormRejection,
+        RawPathParamsRejection, StringRejection,
     },
     http::StatusCode,
 };

@@ -6,17 +6,32 @@ use std::borrow::Cow;
 
 /// How a text begins, and how it should.
 const BEGINNINGS: [(&str, &str); 6] = [
-    ("Failed to deserialize the JSON body into the target type: ", "The JSON does not fit: "),
-    ("Failed to parse the request body as JSON: ", "The body is not valid JSON: "),
-    ("Failed to deserialize query string: ", "The query does not fit: "),
-    ("Failed to deserialize form body: ", "The form does not fit: "),
+    (
+        "Failed to deserialize the JSON body into the target type: ",
+        "The JSON does not fit: ",
+    ),
+    (
+        "Failed to parse the request body as JSON: ",
+        "The body is not valid JSON: ",
+    ),
+    (
+        "Failed to deserialize query string: ",
+        "The query does not fit: ",
+    ),
+    (
+        "Failed to deserialize form body: ",
+        "The form does not fit: ",
+    ),
     ("Failed to deserialize form: ", "The form does not fit: "),
     ("Invalid URL: ", "The path does not fit: "),
 ];
 
 /// What is said somewhere in a text, and how it should be.
 const PHRASES: [(&str, &str); 17] = [
-    ("Failed to buffer the request body: length limit exceeded", "The body of the request is too large."),
+    (
+        "Failed to buffer the request body: length limit exceeded",
+        "The body of the request is too large.",
+    ),
     ("invalid type: map,", "found an object,"),
     ("invalid type: sequence,", "found a list,"),
     ("invalid type: integer ", "found the number "),
@@ -26,13 +41,28 @@ const PHRASES: [(&str, &str); 17] = [
     ("invalid value: floating point ", "found the number "),
     ("invalid value: ", "found "),
     ("invalid digit found in string", "expected a whole number"),
-    ("cannot parse integer from empty string", "expected a whole number"),
+    (
+        "cannot parse integer from empty string",
+        "expected a whole number",
+    ),
     ("invalid float literal", "expected a number"),
     ("cannot parse float from empty string", "expected a number"),
-    ("number too large to fit in target type", "the number is too large"),
-    ("number too small to fit in target type", "the number is too small"),
-    ("number would be zero for non-zero type", "expected a whole number other than 0"),
-    ("provided string was not `true` or `false`", "expected true or false"),
+    (
+        "number too large to fit in target type",
+        "the number is too large",
+    ),
+    (
+        "number too small to fit in target type",
+        "the number is too small",
+    ),
+    (
+        "number would be zero for non-zero type",
+        "expected a whole number other than 0",
+    ),
+    (
+        "provided string was not `true` or `false`",
+        "expected true or false",
+    ),
 ];
 
 /// How a type begins that is expected, and what a client would call it.
@@ -61,7 +91,9 @@ const TYPES: [(&str, &str); 18] = [
 const LONGEST: usize = 400;
 
 pub(super) fn for_clients(text: &str) -> String {
-    if text.starts_with("Failed to buffer the request body") && !text.ends_with("length limit exceeded") {
+    if text.starts_with("Failed to buffer the request body")
+        && !text.ends_with("length limit exceeded")
+    {
         return super::BROKEN_BODY.to_owned();
     }
     let mut text = Cow::Borrowed(text);
@@ -85,7 +117,11 @@ fn in_short(text: String) -> String {
         return text;
     }
     let beginning: String = text.chars().take(LONGEST / 2).collect();
-    let end = text.char_indices().rev().nth(LONGEST / 2 - 1).map_or(0, |(at, _)| at);
+    let end = text
+        .char_indices()
+        .rev()
+        .nth(LONGEST / 2 - 1)
+        .map_or(0, |(at, _)| at);
     format!("{beginning} … {}", &text[end..])
 }
 
@@ -102,7 +138,9 @@ fn without_types(text: &str) -> String {
     {
         return format!("{before}: expected {}", plain(kind));
     }
-    let Some((before, expected)) = text.rsplit_once(", expected ") else { return text.to_owned() };
+    let Some((before, expected)) = text.rsplit_once(", expected ") else {
+        return text.to_owned();
+    };
     let place = expected.rfind(" at line ").unwrap_or(expected.len());
     let (expected, place) = expected.split_at(place);
     format!("{before}, expected {}{place}", plain(expected))
@@ -127,11 +165,18 @@ fn plain(expected: &str) -> Cow<'_, str> {
 
 /// The same for a type that is more than its name.
 fn named(expected: &str) -> String {
-    let Some((_, ours)) = TYPES.iter().find(|(begins, _)| expected.starts_with(begins)) else {
+    let Some((_, ours)) = TYPES
+        .iter()
+        .find(|(begins, _)| expected.starts_with(begins))
+    else {
         return expected.to_owned();
     };
     // "a tuple of size 2", "tuple struct Point with 2 elements"
-    let size = [" of size ", " of length ", " with "].iter().find_map(|size| expected.find(size));
-    let size = size.filter(|_| *ours == "a list").map_or("", |size| &expected[size..]);
+    let size = [" of size ", " of length ", " with "]
+        .iter()
+        .find_map(|size| expected.find(size));
+    let size = size
+        .filter(|_| *ours == "a list")
+        .map_or("", |size| &expected[size..]);
     format!("{ours}{size}")
 }

@@ -42,12 +42,25 @@ macro_rules! line {
 /// The answer is out, or `aborted` half-way. A gRPC call has a status of its own.
 pub(super) fn answered(state: &RequestState, status: u16, grpc_status: Option<u32>, aborted: bool) {
     let aborted = aborted.then_some(true);
-    line!(info, state, status, grpc_status, duration_ms = milliseconds(state.elapsed()), aborted, "answered");
+    line!(
+        info,
+        state,
+        status,
+        grpc_status,
+        duration_ms = milliseconds(state.elapsed()),
+        aborted,
+        "answered"
+    );
 }
 
 /// The service inside gave an error in place of an answer.
 pub(super) fn failed(state: &RequestState) {
-    line!(info, state, duration_ms = milliseconds(state.elapsed()), "failed without an answer");
+    line!(
+        info,
+        state,
+        duration_ms = milliseconds(state.elapsed()),
+        "failed without an answer"
+    );
 }
 
 /// The client went away before there was an answer.
@@ -85,9 +98,27 @@ pub(super) fn not_rescued(state: &RequestState) {
 pub(super) fn rescue_ended(state: &RequestState, cleanup: Cleanup, took: Duration) {
     let cleanup_ms = milliseconds(took);
     match cleanup {
-        Cleanup::Finished => line!(info, state, cleanup = "finished", cleanup_ms, "rescued handler ended"),
-        Cleanup::CutOff => line!(warn, state, cleanup = "cut off", cleanup_ms, "rescued handler ended"),
-        Cleanup::Panicked => line!(warn, state, cleanup = "panicked", cleanup_ms, "rescued handler ended"),
+        Cleanup::Finished => line!(
+            info,
+            state,
+            cleanup = "finished",
+            cleanup_ms,
+            "rescued handler ended"
+        ),
+        Cleanup::CutOff => line!(
+            warn,
+            state,
+            cleanup = "cut off",
+            cleanup_ms,
+            "rescued handler ended"
+        ),
+        Cleanup::Panicked => line!(
+            warn,
+            state,
+            cleanup = "panicked",
+            cleanup_ms,
+            "rescued handler ended"
+        ),
     }
 }
 

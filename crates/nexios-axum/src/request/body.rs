@@ -35,15 +35,30 @@ pub(super) fn watch(live: Live, response: Response<Body>) -> Response<Body> {
     let left = length.or(response.body().size_hint().exact());
     response.map(|inner| {
         let status = status.as_u16();
-        let sending = Sending { live, status, grpc_status, left, polled: false, whole: left == Some(0) };
-        Body::new(WatchedBody { inner, sending: Some(sending) })
+        let sending = Sending {
+            live,
+            status,
+            grpc_status,
+            left,
+            polled: false,
+            whole: left == Some(0),
+        };
+        Body::new(WatchedBody {
+            inner,
+            sending: Some(sending),
+        })
     })
 }
 
 /// Whether the server will send the body at all: what it drops unsent has not been aborted.
 fn is_sent(method: &Method, status: StatusCode) -> bool {
     let bodiless = status.is_informational()
-        || [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
+        || [
+            StatusCode::NO_CONTENT,
+            StatusCode::RESET_CONTENT,
+            StatusCode::NOT_MODIFIED,
+        ]
+        .contains(&status);
     let upgraded = method == Method::CONNECT && status.is_success();
     !bodiless && !upgraded && method != Method::HEAD
 }
@@ -135,7 +150,9 @@ impl HttpBody for WatchedBody {
         if let Some(sending) = &mut this.sending {
             sending.polled = true;
         }
-        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else { return Poll::Pending };
+        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
+            return Poll::Pending;
+        };
         let ended = match (&frame, &mut this.sending) {
             (Some(Ok(frame)), Some(sending)) => {
                 sending.note(frame, &this.inner.size_hint());

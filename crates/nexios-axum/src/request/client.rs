@@ -85,7 +85,9 @@ impl TrustedProxies {
         let lists = headers.get_all(&FORWARDED_FOR).iter().rev();
         let addresses = lists.flat_map(|list| list.to_str().unwrap_or_default().rsplit(','));
         for (hop, address) in addresses.enumerate() {
-            let Some(address) = read(address.trim()) else { return client };
+            let Some(address) = read(address.trim()) else {
+                return client;
+            };
             client = Some(address);
             if !self.trusts(hop + 1, client) {
                 return client;
@@ -109,5 +111,8 @@ fn read(text: &str) -> Option<IpAddr> {
     let bare = || text.parse().ok();
     let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
     let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
-    bare().or_else(with_port).or_else(in_brackets).map(|address: IpAddr| address.to_canonical())
+    bare()
+        .or_else(with_port)
+        .or_else(in_brackets)
+        .map(|address: IpAddr| address.to_canonical())
 }

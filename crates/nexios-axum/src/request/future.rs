@@ -82,12 +82,22 @@ impl<E: 'static> RequestFuture<E> {
     }
 
     pub(super) fn passing(handler: ScopedHandler<E>) -> Self {
-        RequestFuture { stage: Stage::Passing(handler) }
+        RequestFuture {
+            stage: Stage::Passing(handler),
+        }
     }
 
     fn open(live: Live, source: Source<E>) -> Self {
-        let open = Open { live, source, stop: None, stop_at: None, begun: false };
-        RequestFuture { stage: Stage::Open(open) }
+        let open = Open {
+            live,
+            source,
+            stop: None,
+            stop_at: None,
+            begun: false,
+        };
+        RequestFuture {
+            stage: Stage::Open(open),
+        }
     }
 }
 
@@ -102,7 +112,9 @@ impl<E: 'static> Open<E> {
         if self.live.is_gone() {
             return Poll::Ready(Conclusion::Left);
         }
-        let Poll::Ready(reason) = self.poll_stop(cx) else { return Poll::Pending };
+        let Poll::Ready(reason) = self.poll_stop(cx) else {
+            return Poll::Pending;
+        };
         self.live.cancel(reason);
         // What the handler has to say to this counts, if it says it now.
         match self.poll_source(cx) {
@@ -133,7 +145,9 @@ impl<E: 'static> Open<E> {
             self.stop_at = at;
         }
         // The handler may have used up the budget of this poll, and would then never be found late.
-        self.stop.as_mut().map_or(Poll::Pending, |stop| poll_punctual(Pin::new(stop), cx))
+        self.stop
+            .as_mut()
+            .map_or(Poll::Pending, |stop| poll_punctual(Pin::new(stop), cx))
     }
 
     fn end(self, conclusion: Conclusion<E>) -> Result<Response<Body>, E> {
@@ -166,7 +180,11 @@ impl<E: 'static> Open<E> {
             }
             Conclusion::Stopped(reason) => {
                 let totals = live.requests().totals();
-                count(if reason == CancelReason::Deadline { &totals.expired } else { &totals.shut_down });
+                count(if reason == CancelReason::Deadline {
+                    &totals.expired
+                } else {
+                    &totals.shut_down
+                });
                 // Counted as rescued before the request stops to be live: see `requests`.
                 if let Source::Handler(handler) = source {
                     rescue::start(&live, handler, reason);
@@ -179,7 +197,9 @@ impl<E: 'static> Open<E> {
                 if let Source::Handler(handler) = source {
                     rescue::start(&live, handler, CancelReason::ClientDisconnected);
                 }
-                Ok(live.answer(Problem::bad_request("The request ended before it was complete.")))
+                Ok(live.answer(Problem::bad_request(
+                    "The request ended before it was complete.",
+                )))
             }
         }
     }
@@ -218,7 +238,9 @@ impl<E: 'static> Future for RequestFuture<E> {
             Stage::Passing(handler) => return handler.as_mut().poll(cx),
             Stage::Ended => panic!("a request's future is not polled after its answer"),
         };
-        let Poll::Ready(conclusion) = conclusion else { return Poll::Pending };
+        let Poll::Ready(conclusion) = conclusion else {
+            return Poll::Pending;
+        };
         // First out of the stage: whatever panics from here on must not find the request open when this is dropped.
         match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Open(open) => Poll::Ready(open.end(conclusion)),
@@ -241,6 +263,8 @@ impl<E: 'static> fmt::Debug for RequestFuture<E> {
             Stage::Open(open) => Some(&*open.live),
             _ => None,
         };
-        f.debug_struct("RequestFuture").field("request", &request).finish_non_exhaustive()
+        f.debug_struct("RequestFuture")
+            .field("request", &request)
+            .finish_non_exhaustive()
     }
 }

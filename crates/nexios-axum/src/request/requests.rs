@@ -54,7 +54,11 @@ struct Counts {
 impl Counts {
     /// The handlers of one kind that go on without a client.
     fn rescued(&self, detached: bool) -> &AtomicUsize {
-        if detached { &self.detached } else { &self.cooperative }
+        if detached {
+            &self.detached
+        } else {
+            &self.cooperative
+        }
     }
 }
 
@@ -120,7 +124,9 @@ pub struct RequestStats {
 
 impl Requests {
     pub(super) fn new() -> Self {
-        Requests { counts: Arc::default() }
+        Requests {
+            counts: Arc::default(),
+        }
     }
 
     /// Requests between their head and the last byte of their answer.
@@ -133,7 +139,11 @@ impl Requests {
     /// Handlers that go on without a client.
     #[must_use]
     pub fn rescued(&self) -> usize {
-        let Counts { cooperative, detached, .. } = &*self.counts;
+        let Counts {
+            cooperative,
+            detached,
+            ..
+        } = &*self.counts;
         cooperative.load(Ordering::SeqCst) + detached.load(Ordering::SeqCst)
     }
 
@@ -165,7 +175,11 @@ impl Requests {
 
     /// Notes a handler that the shutdown has cut off.
     pub(super) fn note_cut_off(&self, name: impl FnOnce() -> String) {
-        let mut cut_off = self.counts.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cut_off = self
+            .counts
+            .cut_off
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         cut_off.count += 1;
         if cut_off.names.len() < MOST_NAMES {
             cut_off.names.push(name());
@@ -174,7 +188,11 @@ impl Requests {
 
     /// The handlers that the shutdown has cut off, by name.
     pub(crate) fn take_cut_off(&self) -> Vec<String> {
-        let mut cut_off = self.counts.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cut_off = self
+            .counts
+            .cut_off
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let CutOff { mut names, count } = std::mem::take(&mut *cut_off);
         if count > names.len() {
             names.push(format!("{} more requests", count - names.len()));
@@ -226,9 +244,14 @@ impl Requests {
         }
         let below = |rescued| (rescued < limit).then_some(rescued + 1);
         let rescued = self.counts.rescued(detached);
-        rescued.fetch_update(Ordering::SeqCst, Ordering::SeqCst, below).ok()?;
+        rescued
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, below)
+            .ok()?;
         count(&self.counts.totals.rescues);
-        Some(Rescued { requests: self.clone(), detached })
+        Some(Rescued {
+            requests: self.clone(),
+            detached,
+        })
     }
 
     /// Fires when rescued handlers are to be dropped.
@@ -237,7 +260,9 @@ impl Requests {
     }
 
     fn lower(&self, count: &AtomicUsize) {
-        if count.fetch_sub(1, Ordering::SeqCst) == 1 && self.counts.waiting.load(Ordering::SeqCst) > 0 {
+        if count.fetch_sub(1, Ordering::SeqCst) == 1
+            && self.counts.waiting.load(Ordering::SeqCst) > 0
+        {
             self.counts.idle.notify_waiters();
         }
     }
@@ -260,7 +285,8 @@ pub(super) struct Rescued {
 
 impl Drop for Rescued {
     fn drop(&mut self) {
-        self.requests.lower(self.requests.counts.rescued(self.detached));
+        self.requests
+            .lower(self.requests.counts.rescued(self.detached));
     }
 }
 

@@ -32,7 +32,11 @@ use tokio::{
 pub(super) type ScopedHandler<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
 
 /// Lets a handler that was polled before go on as its policy says, for `reason`.
-pub(super) fn start<E: 'static>(state: &Arc<RequestState>, handler: ScopedHandler<E>, reason: CancelReason) {
+pub(super) fn start<E: 'static>(
+    state: &Arc<RequestState>,
+    handler: ScopedHandler<E>,
+    reason: CancelReason,
+) {
     let policy = state.policy();
     // One whose deadline has passed or whose service shuts down finds that out by itself, at its first turn.
     let detached = policy == OnDisconnect::Detached;
@@ -46,8 +50,12 @@ pub(super) fn start<E: 'static>(state: &Arc<RequestState>, handler: ScopedHandle
     let requests = state.requests();
     // Without a runtime there is nobody to poll it; on one that shuts down it is dropped by `spawn`.
     let runtime = Handle::try_current().ok();
-    let rescued = runtime
-        .and_then(|runtime| Some((runtime, requests.try_rescue(detached, state.settings().rescue_limit)?)));
+    let rescued = runtime.and_then(|runtime| {
+        Some((
+            runtime,
+            requests.try_rescue(detached, state.settings().rescue_limit)?,
+        ))
+    });
     let Some((runtime, rescued)) = rescued else {
         count(&requests.totals().unrescued);
         state.note_if_shut_down();
@@ -56,7 +64,12 @@ pub(super) fn start<E: 'static>(state: &Arc<RequestState>, handler: ScopedHandle
         drop_others(handler);
         return;
     };
-    let rescue = Rescue { state: state.clone(), begun: Instant::now(), ended: false, _rescued: rescued };
+    let rescue = Rescue {
+        state: state.clone(),
+        begun: Instant::now(),
+        ended: false,
+        _rescued: rescued,
+    };
     runtime.spawn(state.span().instrument(run(rescue, handler, detached)));
 }
 

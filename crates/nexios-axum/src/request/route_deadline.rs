@@ -50,7 +50,10 @@ impl<S> Layer<S> for RouteDeadline {
     type Service = RouteDeadlineService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RouteDeadlineService { inner: Inner::new(inner), limit: self.limit }
+        RouteDeadlineService {
+            inner: Inner::new(inner),
+            limit: self.limit,
+        }
     }
 }
 

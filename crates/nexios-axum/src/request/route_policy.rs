@@ -10,7 +10,10 @@ impl<S> Layer<S> for OnDisconnect {
     type Service = OnDisconnectService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        OnDisconnectService { inner, policy: *self }
+        OnDisconnectService {
+            inner,
+            policy: *self,
+        }
     }
 }
 

@@ -34,7 +34,10 @@ pub struct RequestService<S> {
 
 impl<S> RequestService<S> {
     pub(super) fn new(inner: S, supervisor: Arc<Supervisor>) -> Self {
-        RequestService { inner: Inner::new(inner), supervisor }
+        RequestService {
+            inner: Inner::new(inner),
+            supervisor,
+        }
     }
 }
 
@@ -63,7 +66,9 @@ where
             outer.adopt(&self.supervisor.settings);
             let response = self.inner.call(request.map(Body::new));
             // The scope around this one has the outer layer's limit.
-            let work = outer.scope().run(response.map_ok(|response| response.map(Body::new)));
+            let work = outer
+                .scope()
+                .run(response.map_ok(|response| response.map(Body::new)));
             return RequestFuture::passing(Box::pin(work));
         }
         let live = Live::enter(&request, &self.supervisor);

@@ -40,7 +40,10 @@ impl RequestSpan {
     pub(super) fn instrument<F: Future>(&self, future: F) -> Instrumented<F> {
         let mut span = Span::none();
         log(|| span = self.0.clone());
-        Instrumented { future: Box::pin(future), span: RequestSpan(span) }
+        Instrumented {
+            future: Box::pin(future),
+            span: RequestSpan(span),
+        }
     }
 }
 

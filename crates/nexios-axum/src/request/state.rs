@@ -107,8 +107,12 @@ impl RequestState {
         // One beyond the end of the clock is none.
         let wish = wish.and_then(|(time, header)| Some((received.checked_add(time)?, header)));
         let terms = Terms {
-            limit: settings.deadline.and_then(|limit| received.checked_add(limit)),
-            policy: OnDisconnect::Cooperative { grace: settings.grace() },
+            limit: settings
+                .deadline
+                .and_then(|limit| received.checked_add(limit)),
+            policy: OnDisconnect::Cooperative {
+                grace: settings.grace(),
+            },
             background: None,
             token: None,
             reason: None,
@@ -118,7 +122,9 @@ impl RequestState {
             method: request.method().clone(),
             path: request.uri().path_and_query().cloned(),
             route: request.extensions().get::<MatchedPath>().cloned(),
-            client: settings.proxies.client(request.extensions(), request.headers()),
+            client: settings
+                .proxies
+                .client(request.extensions(), request.headers()),
             asker: Asker::of(request, settings.render.as_ref()),
             span: RequestSpan::current(),
             received,
@@ -140,7 +146,10 @@ impl RequestState {
     }
 
     /// Makes the request the current one, and its scope too, for what the call returned.
-    pub(super) fn run<F: Future>(self: &Arc<Self>, future: F) -> impl Future<Output = F::Output> + use<F> {
+    pub(super) fn run<F: Future>(
+        self: &Arc<Self>,
+        future: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
         // A route that has its say later puts a scope of its own around what is inside.
         let scope = CancelScope::on_demand(self.clone(), self.first_deadline.at());
         CURRENT.scope(self.clone(), scope.run(future))
@@ -179,7 +188,11 @@ impl RequestState {
     pub(super) fn route(&self) -> Option<&str> {
         let route = self.route.as_ref()?;
         // All methods of a service share a route that ends in a wildcard.
-        Some(if self.asker.is_grpc() { self.path() } else { route.as_str() })
+        Some(if self.asker.is_grpc() {
+            self.path()
+        } else {
+            route.as_str()
+        })
     }
 
     /// What people call the request: its route, or its path if none matched.
@@ -262,16 +275,30 @@ impl RequestState {
 
     /// Why a request may not even begin.
     pub(super) fn refusal(&self) -> Option<CancelReason> {
-        let shutdown = self.settings().shutdown.as_ref().and_then(CancelToken::reason);
+        let shutdown = self
+            .settings()
+            .shutdown
+            .as_ref()
+            .and_then(CancelToken::reason);
         // Not by the clock: it has just been read, and reading it is dear.
-        let expired = || self.first_deadline.at().is_some_and(|at| at <= self.received);
+        let expired = || {
+            self.first_deadline
+                .at()
+                .is_some_and(|at| at <= self.received)
+        };
         shutdown.or_else(|| expired().then_some(CancelReason::Deadline))
     }
 
     /// Notes a handler that did not come to its end because the service did.
     pub(super) fn note_if_shut_down(&self) {
-        if self.settings().shutdown.as_ref().is_some_and(CancelToken::is_cancelled) {
-            self.requests().note_cut_off(|| format!("request {} {}", self.method, self.name()));
+        if self
+            .settings()
+            .shutdown
+            .as_ref()
+            .is_some_and(CancelToken::is_cancelled)
+        {
+            self.requests()
+                .note_cut_off(|| format!("request {} {}", self.method, self.name()));
         }
     }
 
@@ -280,7 +307,9 @@ impl RequestState {
         let deadline = self.deadline();
         match deadline.source() {
             Some(DeadlineSource::Client(DeadlineHeader::GrpcTimeout)) if self.asker.is_grpc() => {
-                let late = deadline.at().and_then(|at| at.checked_add(AFTER_THE_CLIENT));
+                let late = deadline
+                    .at()
+                    .and_then(|at| at.checked_add(AFTER_THE_CLIENT));
                 // The server's own limit is not put off for it.
                 [late, self.terms().limit].into_iter().flatten().min()
             }

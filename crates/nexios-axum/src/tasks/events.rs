@@ -29,7 +29,10 @@ pub(super) async fn events(
     life: ServiceLife,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let subscription = Subscription::new(&feed).ok_or_else(|| {
-        Problem::unavailable("As many clients watch the tasks as may at a time.", COME_BACK)
+        Problem::unavailable(
+            "As many clients watch the tasks as may at a time.",
+            COME_BACK,
+        )
     })?;
     Ok(Sse::new(life.until_closing(subscription)).keep_alive(KeepAlive::default()))
 }
@@ -43,7 +46,10 @@ struct Subscription {
 impl Subscription {
     fn new(feed: &Arc<Feed>) -> Option<Self> {
         let subscriber = feed.subscribe()?;
-        Some(Subscription { feed: feed.clone(), subscriber })
+        Some(Subscription {
+            feed: feed.clone(),
+            subscriber,
+        })
     }
 }
 

@@ -70,12 +70,18 @@ struct News {
 
 impl Feed {
     pub(super) fn new(background: Background, limit: usize) -> Self {
-        Feed { background, limit, subscribers: Mutex::default() }
+        Feed {
+            background,
+            limit,
+            subscribers: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Subscribers> {
         // Plain data; a poisoned one is still whole.
-        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.subscribers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a subscriber, who is told of all live tasks first; none if there are as many as may be.
@@ -86,14 +92,25 @@ impl Feed {
         }
         // One whose runtime has ended counts as none. Begun under the lock, so that it cannot find this subscriber missing
         // and end at its first look.
-        if subscribers.watcher.as_ref().is_none_or(JoinHandle::is_finished) {
+        if subscribers
+            .watcher
+            .as_ref()
+            .is_none_or(JoinHandle::is_finished)
+        {
             subscribers.live.clear();
             subscribers.watcher = Some(tokio::spawn(Watcher::new(self.clone()).run()));
         }
         // The watcher tells only changes, so whoever comes later is given what was told before.
         let mut mailbox = Mailbox::default();
         for (&id, text) in &subscribers.live {
-            mailbox.news.insert(id, News { id, text: text.clone(), ended: false });
+            mailbox.news.insert(
+                id,
+                News {
+                    id,
+                    text: text.clone(),
+                    ended: false,
+                },
+            );
         }
         let subscriber = Subscriber(subscribers.next);
         subscribers.next += 1;
@@ -109,7 +126,9 @@ impl Feed {
     /// The next that a subscriber is told.
     pub(super) fn poll_next(&self, subscriber: Subscriber, cx: &mut Context<'_>) -> Poll<Arc<str>> {
         let mut subscribers = self.lock();
-        let Some(mailbox) = subscribers.mailboxes.get_mut(&subscriber) else { return Poll::Pending };
+        let Some(mailbox) = subscribers.mailboxes.get_mut(&subscriber) else {
+            return Poll::Pending;
+        };
         if let Some(news) = mailbox.take() {
             return Poll::Ready(news.text);
         }
@@ -161,8 +180,15 @@ impl Mailbox {
     }
 
     fn take(&mut self) -> Option<News> {
-        let later = (self.last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let next = self.news.range(later).next().or_else(|| self.news.first_key_value());
+        let later = (
+            self.last.map_or(Bound::Unbounded, Bound::Excluded),
+            Bound::Unbounded,
+        );
+        let next = self
+            .news
+            .range(later)
+            .next()
+            .or_else(|| self.news.first_key_value());
         let id = *next?.0;
         let news = self.news.remove(&id)?;
         self.last = Some(id);
@@ -198,13 +224,21 @@ struct Seen {
 
 impl From<&TaskInfo> for Seen {
     fn from(task: &TaskInfo) -> Self {
-        Seen { state: task.state, done: task.done, total: task.total, message: task.message.clone() }
+        Seen {
+            state: task.state,
+            done: task.done,
+            total: task.total,
+            message: task.message.clone(),
+        }
     }
 }
 
 impl Watcher {
     fn new(feed: Arc<Feed>) -> Self {
-        Watcher { feed, followed: HashMap::new() }
+        Watcher {
+            feed,
+            followed: HashMap::new(),
+        }
     }
 
     async fn run(mut self) {
@@ -225,7 +259,11 @@ impl Watcher {
             let task = followed.watch.info();
             let (now, ended) = (Seen::from(&task), task.state.is_final());
             if now != followed.seen {
-                changes.push(News { id, text: text(task), ended });
+                changes.push(News {
+                    id,
+                    text: text(task),
+                    ended,
+                });
                 followed.seen = now;
             }
             !ended
@@ -240,10 +278,16 @@ impl Watcher {
                 continue;
             }
             // Ended and forgotten since: it has shown itself to nobody.
-            let Some(watch) = self.feed.background.watch(task.id) else { continue };
+            let Some(watch) = self.feed.background.watch(task.id) else {
+                continue;
+            };
             let seen = Seen::from(&task);
             let id = task.id;
-            changes.push(News { id, text: text(task), ended: false });
+            changes.push(News {
+                id,
+                text: text(task),
+                ended: false,
+            });
             self.followed.insert(id, Followed { watch, seen });
         }
     }
@@ -251,5 +295,7 @@ impl Watcher {
 
 fn text(task: TaskInfo) -> Arc<str> {
     // A number of plain fields, which always is JSON.
-    serde_json::to_string(&TaskView::from(task)).unwrap_or_default().into()
+    serde_json::to_string(&TaskView::from(task))
+        .unwrap_or_default()
+        .into()
 }

@@ -30,7 +30,10 @@ impl Guard {
 
     /// Guards one route. A layer of the whole router would be around its fallback too, and that becomes the fallback of
     /// whoever merges it.
-    pub(super) fn around<S: Clone + Send + Sync + 'static>(&self, route: MethodRouter<S>) -> MethodRouter<S> {
+    pub(super) fn around<S: Clone + Send + Sync + 'static>(
+        &self,
+        route: MethodRouter<S>,
+    ) -> MethodRouter<S> {
         let refused = |_: ProtectionError| {
             Problem::new(StatusCode::FORBIDDEN)
                 .detail("Another site may not do this through a browser.")
@@ -54,9 +57,16 @@ impl Guard {
 
 fn misnamed(request: &Request) -> Response {
     let host = request.headers().get(header::HOST);
-    log(|| tracing::debug!(?host, "refused: not a name of this service; see TaskRoutes::host"));
+    log(|| {
+        tracing::debug!(
+            ?host,
+            "refused: not a name of this service; see TaskRoutes::host"
+        )
+    });
     let detail = "The service is not known under this name to clients on its own machine.";
-    Problem::new(StatusCode::FORBIDDEN).detail(detail).into_response()
+    Problem::new(StatusCode::FORBIDDEN)
+        .detail(detail)
+        .into_response()
 }
 
 async fn unframed(mut response: Response) -> Response {
@@ -74,9 +84,16 @@ fn is_meant(request: &Request, hosts: &[String]) -> bool {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let is_local = peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback());
     let asked = request.headers().get_all(header::HOST).iter();
-    let asked = asked.map(|host| host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()));
+    let asked = asked.map(|host| {
+        host.to_str()
+            .ok()
+            .and_then(|host| host.parse::<Authority>().ok())
+    });
     let asked = asked.chain(request.uri().authority().cloned().map(Some));
-    !is_local || asked.into_iter().all(|asked| asked.is_some_and(|asked| is_known(asked.host(), hosts)))
+    !is_local
+        || asked
+            .into_iter()
+            .all(|asked| asked.is_some_and(|asked| is_known(asked.host(), hosts)))
 }
 
 /// A host without its port, as names of hosts are compared.
@@ -88,7 +105,10 @@ pub(super) fn name_of_host(host: &str) -> String {
 
 fn is_known(host: &str, hosts: &[String]) -> bool {
     let host = name_of_host(host);
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(&host);
     // An address is looked up nowhere, and a name without a dot not in the world's DNS: nobody else can have made them
     // point here.
     let is_address = bare.parse::<std::net::IpAddr>().is_ok();

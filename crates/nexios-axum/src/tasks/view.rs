@@ -20,7 +20,11 @@ impl Status {
         fields.remove("active_tasks");
         fields.remove("tasks");
         let active_tasks = tasks.iter().filter(|task| !task.state.is_final()).count();
-        Status { active_tasks, tasks: tasks.into_iter().map(TaskView::from).collect(), fields }
+        Status {
+            active_tasks,
+            tasks: tasks.into_iter().map(TaskView::from).collect(),
+            fields,
+        }
     }
 }
 

@@ -32,7 +32,9 @@ use tokio::{
 
 /// Far longer than anything here takes, and shorter than anybody's patience.
 pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("it never happened")
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .expect("it never happened")
 }
 
 /// Looks again and again until there is something to see.
@@ -75,7 +77,11 @@ pub(crate) async fn start(app: NexiosApp) -> Running {
     let handle = app.handle();
     let service = tokio::spawn(app.serve("127.0.0.1:0"));
     let address = soon(handle.ready()).await.unwrap().tcp().unwrap();
-    Running { handle, address, service }
+    Running {
+        handle,
+        address,
+        service,
+    }
 }
 
 impl Running {
@@ -123,7 +129,10 @@ impl Reply {
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Client { stream: soon(TcpStream::connect(address)).await.unwrap(), read: Vec::new() }
+        Client {
+            stream: soon(TcpStream::connect(address)).await.unwrap(),
+            read: Vec::new(),
+        }
     }
 
     pub(crate) async fn send(&mut self, text: &str) {
@@ -132,7 +141,8 @@ impl Client {
 
     /// Begins a GET and does not wait for the answer.
     pub(crate) async fn begin(&mut self, path: &str) {
-        self.send(&format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).await;
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n"))
+            .await;
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Reply {
@@ -144,12 +154,20 @@ impl Client {
     pub(crate) async fn until(&mut self, end: &[u8]) -> String {
         soon(async {
             loop {
-                if let Some(at) = self.read.windows(end.len()).position(|window| window == end) {
+                if let Some(at) = self
+                    .read
+                    .windows(end.len())
+                    .position(|window| window == end)
+                {
                     let text = String::from_utf8_lossy(&self.read[..at]).into_owned();
                     self.read.drain(..at + end.len());
                     return text;
                 }
-                assert!(self.more().await, "the connection ended with {:?}", self.read);
+                assert!(
+                    self.more().await,
+                    "the connection ended with {:?}",
+                    self.read
+                );
             }
         })
         .await

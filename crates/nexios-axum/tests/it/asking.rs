@@ -57,7 +57,9 @@ pub(crate) fn diary() -> (Diary, Reader) {
 
 impl Diary {
     pub(crate) fn write(&self, entry: impl Debug) {
-        let _ = self.0.send(format!("{entry:?}").trim_matches('"').to_owned());
+        let _ = self
+            .0
+            .send(format!("{entry:?}").trim_matches('"').to_owned());
     }
 
     /// Writes when it is dropped.
@@ -76,7 +78,9 @@ impl Reader {
     /// Waits for the next entry, at most 20 seconds.
     pub(crate) async fn next(&mut self) -> String {
         let next = tokio::time::timeout(Duration::from_secs(20), self.0.recv());
-        next.await.expect("nothing is written").expect("the diary is closed")
+        next.await
+            .expect("nothing is written")
+            .expect("the diary is closed")
     }
 
     /// What has been written since.

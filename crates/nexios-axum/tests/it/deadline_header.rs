@@ -26,9 +26,23 @@ fn grpc_timeouts_have_a_unit() {
 
 #[test]
 fn malformed_grpc_timeouts_are_none() {
-    for text in
-        ["", "S", "1", "1s", "1h", "-1S", "+1S", "1.5S", " 1S", "1S ", "1 S", "123456789S", "1ms", "1é", "é"]
-    {
+    for text in [
+        "",
+        "S",
+        "1",
+        "1s",
+        "1h",
+        "-1S",
+        "+1S",
+        "1.5S",
+        " 1S",
+        "1S ",
+        "1 S",
+        "123456789S",
+        "1ms",
+        "1é",
+        "é",
+    ] {
         assert_eq!(parse(GrpcTimeout, text), None, "{text:?}");
     }
 }
@@ -38,13 +52,33 @@ fn milliseconds_are_plain_digits() {
     for header in [ConnectTimeoutMs, EnvoyExpectedTimeoutMs] {
         assert_eq!(parse(header, "0"), Some(Duration::ZERO));
         assert_eq!(parse(header, "1500"), Some(Duration::from_millis(1_500)));
-        assert_eq!(parse(header, "9999999999"), Some(Duration::from_millis(9_999_999_999)));
-        for text in ["", "-1", "+1", "1.5", "1e3", "1ms", " 1", "0x10", "12345678901234567890"] {
+        assert_eq!(
+            parse(header, "9999999999"),
+            Some(Duration::from_millis(9_999_999_999))
+        );
+        for text in [
+            "",
+            "-1",
+            "+1",
+            "1.5",
+            "1e3",
+            "1ms",
+            " 1",
+            "0x10",
+            "12345678901234567890",
+        ] {
             assert_eq!(parse(header, text), None, "{header:?} {text:?}");
         }
     }
-    assert_eq!(parse(ConnectTimeoutMs, "12345678901"), None, "Connect has at most 10 digits");
-    assert_eq!(parse(EnvoyExpectedTimeoutMs, "12345678901"), Some(Duration::from_millis(12_345_678_901)));
+    assert_eq!(
+        parse(ConnectTimeoutMs, "12345678901"),
+        None,
+        "Connect has at most 10 digits"
+    );
+    assert_eq!(
+        parse(EnvoyExpectedTimeoutMs, "12345678901"),
+        Some(Duration::from_millis(12_345_678_901))
+    );
 }
 
 #[test]
@@ -65,8 +99,14 @@ fn encoding_rounds_down_to_the_finest_unit_that_fits() {
     }
     assert_eq!(ConnectTimeoutMs.encode(Duration::from_micros(1_999)), "1");
     assert_eq!(ConnectTimeoutMs.encode(Duration::MAX), "9999999999");
-    assert_eq!(EnvoyExpectedTimeoutMs.encode(Duration::from_micros(1_999)), "1");
-    assert_eq!(EnvoyExpectedTimeoutMs.encode(Duration::MAX), "9999999999999999999");
+    assert_eq!(
+        EnvoyExpectedTimeoutMs.encode(Duration::from_micros(1_999)),
+        "1"
+    );
+    assert_eq!(
+        EnvoyExpectedTimeoutMs.encode(Duration::MAX),
+        "9999999999999999999"
+    );
 }
 
 #[test]

@@ -26,12 +26,21 @@ fn app() -> Router {
         .route("/json", on_post(async |_: OrProblem<Json<Name>>| ()))
         .route("/form", on_post(async |_: OrProblem<Form<Name>>| ()))
         .route("/text", on_post(async |_: OrProblem<String>| ()))
-        .route("/bytes", on_post(async |_: OrProblem<Bytes>| ()).layer(DefaultBodyLimit::max(4)))
-        .route("/extension", on_get(async |_: OrProblem<Extension<Missing>>| ()))
+        .route(
+            "/bytes",
+            on_post(async |_: OrProblem<Bytes>| ()).layer(DefaultBodyLimit::max(4)),
+        )
+        .route(
+            "/extension",
+            on_get(async |_: OrProblem<Extension<Missing>>| ()),
+        )
 }
 
 async fn post(uri: &str, content_type: &str, body: impl Into<Body>) -> Answer {
-    let request = Request::post(uri).header(CONTENT_TYPE, content_type).body(body.into()).unwrap();
+    let request = Request::post(uri)
+        .header(CONTENT_TYPE, content_type)
+        .body(body.into())
+        .unwrap();
     Answer::from(&app(), request).await
 }
 
@@ -39,7 +48,12 @@ async fn post(uri: &str, content_type: &str, body: impl Into<Body>) -> Answer {
 async fn what_can_be_extracted_is_extracted() {
     assert_eq!(Answer::from(&app(), get("/path/7")).await.status, 200);
     assert_eq!(Answer::from(&app(), get("/query?name=x")).await.status, 200);
-    assert_eq!(post("/json", "application/json", r#"{"name":"x"}"#).await.status, 200);
+    assert_eq!(
+        post("/json", "application/json", r#"{"name":"x"}"#)
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -50,7 +64,10 @@ async fn a_bad_path_is_a_problem() {
 #[tokio::test]
 async fn a_bad_query_is_a_problem_that_names_the_field() {
     let problem = Answer::from(&app(), get("/query")).await.problem(400);
-    assert!(problem["detail"].as_str().unwrap().contains("name"), "{problem}");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("name"),
+        "{problem}"
+    );
 }
 
 #[tokio::test]
@@ -62,7 +79,9 @@ async fn bad_json_is_400_the_wrong_shape_422_and_another_type_415() {
 
 #[tokio::test]
 async fn a_bad_form_is_a_problem() {
-    post("/form", "application/x-www-form-urlencoded", "nome=x").await.problem(422);
+    post("/form", "application/x-www-form-urlencoded", "nome=x")
+        .await
+        .problem(422);
     post("/form", "text/plain", "name=x").await.problem(415);
 }
 

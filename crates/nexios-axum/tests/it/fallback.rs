@@ -12,7 +12,9 @@ fn app() -> Router {
 
 #[tokio::test]
 async fn an_unknown_path_is_a_404_problem() {
-    let problem = Answer::from(&app(), get("/nowhere?secret=1")).await.problem(404);
+    let problem = Answer::from(&app(), get("/nowhere?secret=1"))
+        .await
+        .problem(404);
     assert_eq!(problem["path"], "/nowhere");
 }
 

@@ -103,7 +103,10 @@ impl UnaryService<String> for Method {
                 "Refuse" => return Err(Status::already_exists("again")),
                 _ => {}
             }
-            Ok(tonic::Response::new(format!("hello {}", request.into_inner())))
+            Ok(tonic::Response::new(format!(
+                "hello {}",
+                request.into_inner()
+            )))
         })
     }
 }
@@ -148,12 +151,18 @@ fn router(greeter: &Greeter) -> Router {
 }
 
 async fn channel(address: SocketAddr) -> Channel {
-    Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+    Endpoint::from_shared(format!("http://{address}"))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap()
 }
 
 /// A client that sends its deadline and leaves the rest to the server.
 fn patient(address: SocketAddr) -> tonic::client::Grpc<Client<HttpConnector, tonic::body::Body>> {
-    let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let client = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http();
     tonic::client::Grpc::with_origin(client, format!("http://{address}").parse().unwrap())
 }
 
@@ -166,7 +175,13 @@ macro_rules! call {
         }
         let mut client = $client;
         client.ready().await.unwrap();
-        client.$kind(request, concat!("/test.Greeter/", $method).parse().unwrap(), Text).await
+        client
+            .$kind(
+                request,
+                concat!("/test.Greeter/", $method).parse().unwrap(),
+                Text,
+            )
+            .await
     }};
 }
 
@@ -183,7 +198,11 @@ async fn a_call_past_its_deadline_is_deadline_exceeded_every_time() {
         let status = call!(client.clone(), unary, "Slow", SHORT).unwrap_err();
         assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
         assert_eq!(status.message(), "The work did not end in its time.");
-        assert!(began.elapsed() >= Duration::from_millis(100), "{:?}", began.elapsed());
+        assert!(
+            began.elapsed() >= Duration::from_millis(100),
+            "{:?}",
+            began.elapsed()
+        );
     }
     assert_eq!(greeter.0.load(Ordering::SeqCst), 40);
 }
@@ -193,13 +212,22 @@ async fn a_call_past_its_deadline_is_deadline_exceeded_every_time() {
 #[tokio::test]
 async fn a_client_with_a_clock_of_its_own_never_takes_the_server_for_unavailable() {
     let app = NexiosApp::new(router(&Greeter::default()));
-    let app = app.background(Background::new()).without_signals().accepting(Duration::ZERO);
+    let app = app
+        .background(Background::new())
+        .without_signals()
+        .accepting(Duration::ZERO);
     let handle = app.handle();
     let service = tokio::spawn(app.serve("127.0.0.1:0"));
     let address = handle.ready().await.unwrap().to_string();
     let channel = channel(address.strip_prefix("http://").unwrap().parse().unwrap()).await;
     for _ in 0..40 {
-        let status = call!(tonic::client::Grpc::new(channel.clone()), unary, "Slow", SHORT).unwrap_err();
+        let status = call!(
+            tonic::client::Grpc::new(channel.clone()),
+            unary,
+            "Slow",
+            SHORT
+        )
+        .unwrap_err();
         let own = status.code() == Code::Cancelled && status.message() == "Timeout expired";
         assert!(own || status.code() == Code::DeadlineExceeded, "{status:?}");
     }
@@ -216,7 +244,13 @@ async fn a_call_past_its_deadline_is_not_tried_again() {
     let channel = channel(serve(router(&greeter).layer(layer)).await).await;
     let mut last = None;
     for _ in 0..4 {
-        let status = call!(tonic::client::Grpc::new(channel.clone()), unary, "Slow", NONE).unwrap_err();
+        let status = call!(
+            tonic::client::Grpc::new(channel.clone()),
+            unary,
+            "Slow",
+            NONE
+        )
+        .unwrap_err();
         let unavailable = status.code() == Code::Unavailable;
         last = Some(status);
         if !unavailable {
@@ -224,18 +258,35 @@ async fn a_call_past_its_deadline_is_not_tried_again() {
         }
     }
     assert_eq!(last.unwrap().code(), Code::DeadlineExceeded);
-    assert_eq!(greeter.0.load(Ordering::SeqCst), 1, "the handler is run once");
+    assert_eq!(
+        greeter.0.load(Ordering::SeqCst),
+        1,
+        "the handler is run once"
+    );
 }
 
 #[tokio::test]
 async fn a_panic_is_internal_with_the_id_of_the_log() {
-    let channel = channel(serve(router(&Greeter::default()).layer(RequestLayer::new())).await).await;
+    let channel =
+        channel(serve(router(&Greeter::default()).layer(RequestLayer::new())).await).await;
     let status = call!(tonic::client::Grpc::new(channel), unary, "Panic", NONE).unwrap_err();
     assert_eq!(status.code(), Code::Internal, "{status:?}");
     assert!(!status.message().contains("secrets"), "{status:?}");
-    let id = status.message().rsplit(' ').next().unwrap().trim_end_matches('.').to_owned();
+    let id = status
+        .message()
+        .rsplit(' ')
+        .next()
+        .unwrap()
+        .trim_end_matches('.')
+        .to_owned();
     let lines = log::lines_with(&id);
-    assert!(lines[0]["cause"].as_str().unwrap().contains("row 7 of secrets"), "{lines:?}");
+    assert!(
+        lines[0]["cause"]
+            .as_str()
+            .unwrap()
+            .contains("row 7 of secrets"),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]
@@ -249,7 +300,10 @@ async fn the_shutdown_is_unavailable() {
     let waiting = tokio::spawn(async move { call!(waiting, unary, "Slow", NONE) });
     eventually(async || (requests.live() == 1).then_some(())).await;
     shutdown.cancel(CancelReason::Shutdown);
-    for status in [waiting.await.unwrap().unwrap_err(), call!(client, unary, "Hello", NONE).unwrap_err()] {
+    for status in [
+        waiting.await.unwrap().unwrap_err(),
+        call!(client, unary, "Hello", NONE).unwrap_err(),
+    ] {
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
         assert_eq!(status.message(), "The service is shutting down.");
     }
@@ -266,7 +320,10 @@ async fn a_call_that_is_shed_is_unavailable_with_or_without_a_request_layer() {
         let channel = channel(serve(app).await).await;
         let status = call!(tonic::client::Grpc::new(channel), unary, "Hello", NONE).unwrap_err();
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-        assert_eq!(status.message(), "The service has more work than it can do.");
+        assert_eq!(
+            status.message(),
+            "The service has more work than it can do."
+        );
     }
     assert_eq!(greeter.0.load(Ordering::SeqCst), 0);
     drop(release);
@@ -281,26 +338,39 @@ async fn good_answers_failures_and_streams_pass_untouched() {
     let answer = call!(client.clone(), unary, "Hello", NONE).unwrap();
     assert_eq!(answer.get_ref(), "hello you");
     let status = call!(client.clone(), unary, "Refuse", NONE).unwrap_err();
-    assert_eq!((status.code(), status.message()), (Code::AlreadyExists, "again"));
-    let mut texts = call!(client.clone(), server_streaming, "Stream", NONE).unwrap().into_inner();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::AlreadyExists, "again")
+    );
+    let mut texts = call!(client.clone(), server_streaming, "Stream", NONE)
+        .unwrap()
+        .into_inner();
     assert_eq!(texts.message().await.unwrap().as_deref(), Some("one"));
     assert_eq!(texts.message().await.unwrap().as_deref(), Some("two"));
     assert_eq!(texts.message().await.unwrap(), None);
-    let mut texts = call!(client, server_streaming, "StreamThatFails", NONE).unwrap().into_inner();
+    let mut texts = call!(client, server_streaming, "StreamThatFails", NONE)
+        .unwrap()
+        .into_inner();
     while let Ok(Some(_)) = texts.message().await {}
     eventually(async || (requests.live() == 0).then_some(())).await;
     assert_eq!(requests.stats().aborted, 0);
     for (method, grpc_status) in [("Refuse", 6), ("Stream", 0), ("StreamThatFails", 15)] {
         let lines = log::access(&format!("/test.Greeter/{method}"));
         assert_eq!(lines.len(), 1, "the log names the method: {lines:?}");
-        assert_eq!((&lines[0]["status"], &lines[0]["grpc_status"]), (&200.into(), &grpc_status.into()));
+        assert_eq!(
+            (&lines[0]["status"], &lines[0]["grpc_status"]),
+            (&200.into(), &grpc_status.into())
+        );
     }
     assert!(log::access("/test.Greeter/{*rest}").is_empty());
 }
 
 fn raw(content_type: &str, timeout: &str) -> Request<Body> {
     let request = Request::post("/test.Greeter/Late").header("content-type", content_type);
-    request.header("grpc-timeout", timeout).body(Body::empty()).unwrap()
+    request
+        .header("grpc-timeout", timeout)
+        .body(Body::empty())
+        .unwrap()
 }
 
 /// On the wire: the deadline that the client sent is its own to watch, so the server gives it a moment more.
@@ -318,14 +388,25 @@ async fn the_server_ends_a_call_a_moment_after_its_client_and_never_after_its_ow
         (&unlimited, "application/json", 100),
     ] {
         let began = Instant::now();
-        let response = app.clone().oneshot(raw(content_type, "100m")).await.unwrap();
-        assert_eq!(began.elapsed(), Duration::from_millis(took), "{content_type}");
+        let response = app
+            .clone()
+            .oneshot(raw(content_type, "100m"))
+            .await
+            .unwrap();
+        assert_eq!(
+            began.elapsed(),
+            Duration::from_millis(took),
+            "{content_type}"
+        );
         let grpc = content_type.starts_with("application/grpc");
         assert_eq!(response.status().as_u16(), if grpc { 200 } else { 504 });
         if grpc {
             assert_eq!(response.headers()["content-type"], "application/grpc");
             assert_eq!(response.headers()["grpc-status"], "4");
-            assert_eq!(response.headers()["grpc-message"], "The work did not end in its time.");
+            assert_eq!(
+                response.headers()["grpc-message"],
+                "The work did not end in its time."
+            );
         }
     }
 }
@@ -335,7 +416,10 @@ async fn a_call_of_grpc_web_is_answered_in_its_own_kind() {
     let app = Router::new().route("/{service}/{*rest}", axum::routing::post(async || ()));
     let app = app.layer(RequestLayer::new());
     for (content_type, answered) in [
-        ("application/grpc-web+proto", Some("application/grpc-web+proto")),
+        (
+            "application/grpc-web+proto",
+            Some("application/grpc-web+proto"),
+        ),
         ("application/grpc;charset=utf-8", Some("application/grpc")),
         ("application/grpcish", None),
     ] {

@@ -26,8 +26,14 @@ impl Write for Memory {
 pub(crate) fn start() {
     static START: Once = Once::new();
     START.call_once(|| {
-        let log = tracing_subscriber::fmt().with_max_level(LevelFilter::DEBUG).with_writer(|| Memory);
-        let log = log.json().flatten_event(true).with_span_list(false).finish();
+        let log = tracing_subscriber::fmt()
+            .with_max_level(LevelFilter::DEBUG)
+            .with_writer(|| Memory);
+        let log = log
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .finish();
         tracing::subscriber::set_global_default(log).unwrap();
     });
 }
@@ -35,7 +41,10 @@ pub(crate) fn start() {
 /// Returns the lines that contain a text.
 pub(crate) fn lines_with(text: &str) -> Vec<Value> {
     let log = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
-    log.lines().filter(|line| line.contains(text)).map(|line| serde_json::from_str(line).unwrap()).collect()
+    log.lines()
+        .filter(|line| line.contains(text))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// Returns the access lines of a route.

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use nexios::{
-    AsyncLazy, Background, BackgroundError, BackgroundFailure, CancelReason, Candidate, Interrupted,
-    LazyError, PoolError, Race, RaceError, run_until_first_complete,
+    AsyncLazy, Background, BackgroundError, BackgroundFailure, CancelReason, Candidate,
+    Interrupted, LazyError, PoolError, Race, RaceError, run_until_first_complete,
 };
 use nexios_axum::Problem;
 
@@ -28,14 +28,24 @@ async fn a_problem_has_the_members_of_rfc_9457() {
 
 #[tokio::test]
 async fn a_bare_problem_is_about_blank_and_titled_by_its_status() {
-    let answer = Answer::of(Problem::new(StatusCode::IM_A_TEAPOT)).await.problem(418);
-    assert_eq!(answer, serde_json::json!({ "type": "about:blank", "title": "I'm a teapot", "status": 418 }));
+    let answer = Answer::of(Problem::new(StatusCode::IM_A_TEAPOT))
+        .await
+        .problem(418);
+    assert_eq!(
+        answer,
+        serde_json::json!({ "type": "about:blank", "title": "I'm a teapot", "status": 418 })
+    );
 }
 
 #[tokio::test]
 async fn a_member_of_your_own_cannot_replace_the_status() {
-    let answer =
-        Answer::of(Problem::bad_request("no").with("status", 200).with("type", "x")).await.problem(400);
+    let answer = Answer::of(
+        Problem::bad_request("no")
+            .with("status", 200)
+            .with("type", "x"),
+    )
+    .await
+    .problem(400);
     assert_eq!(answer["type"], "about:blank");
 }
 
@@ -72,9 +82,19 @@ async fn an_internal_fault_shows_an_id_and_never_its_cause() {
 
 #[tokio::test]
 async fn retry_after_is_whole_seconds_and_never_too_early() {
-    for (wait, header) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2"), (90_000, "90")] {
+    for (wait, header) in [
+        (0, "1"),
+        (1, "1"),
+        (1_000, "1"),
+        (1_001, "2"),
+        (90_000, "90"),
+    ] {
         let problem = Problem::unavailable("later", Duration::from_millis(wait));
-        assert_eq!(Answer::of(problem).await.header("retry-after"), Some(header), "{wait} ms");
+        assert_eq!(
+            Answer::of(problem).await.header("retry-after"),
+            Some(header),
+            "{wait} ms"
+        );
     }
     let never = Answer::of(Problem::unavailable("never", Duration::MAX)).await;
     assert_eq!(never.header("retry-after"), Some("18446744073709551615"));
@@ -82,13 +102,22 @@ async fn retry_after_is_whole_seconds_and_never_too_early() {
 
 #[tokio::test]
 async fn a_deadline_is_504() {
-    Answer::of(Problem::from(Interrupted::DeadlineExceeded)).await.problem(504);
-    Answer::of(Problem::from(Interrupted::Cancelled(CancelReason::Deadline))).await.problem(504);
+    Answer::of(Problem::from(Interrupted::DeadlineExceeded))
+        .await
+        .problem(504);
+    Answer::of(Problem::from(Interrupted::Cancelled(
+        CancelReason::Deadline,
+    )))
+    .await
+    .problem(504);
 }
 
 #[tokio::test]
 async fn a_shutdown_is_503_with_retry_after_on_a_connection_that_closes() {
-    let answer = Answer::of(Problem::from(Interrupted::Cancelled(CancelReason::Shutdown))).await;
+    let answer = Answer::of(Problem::from(Interrupted::Cancelled(
+        CancelReason::Shutdown,
+    )))
+    .await;
     answer.problem(503);
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(answer.header("connection"), Some("close"));
@@ -96,19 +125,34 @@ async fn a_shutdown_is_503_with_retry_after_on_a_connection_that_closes() {
 
 #[tokio::test]
 async fn a_cancellation_on_request_is_503_and_one_of_a_sibling_500() {
-    Answer::of(Problem::from(Interrupted::Cancelled(CancelReason::Requested))).await.problem(503);
-    Answer::of(Problem::from(Interrupted::Cancelled(CancelReason::SiblingFailed))).await.problem(500);
+    Answer::of(Problem::from(Interrupted::Cancelled(
+        CancelReason::Requested,
+    )))
+    .await
+    .problem(503);
+    Answer::of(Problem::from(Interrupted::Cancelled(
+        CancelReason::SiblingFailed,
+    )))
+    .await
+    .problem(500);
 }
 
 #[tokio::test]
 async fn a_client_that_went_away_is_499() {
-    let answer = Answer::of(Problem::from(Interrupted::Cancelled(CancelReason::ClientDisconnected))).await;
+    let answer = Answer::of(Problem::from(Interrupted::Cancelled(
+        CancelReason::ClientDisconnected,
+    )))
+    .await;
     assert_eq!(answer.problem(499)["title"], "Client Closed Request");
 }
 
 #[tokio::test]
 async fn a_pool_that_takes_no_more_is_503_with_retry_after() {
-    for error in [PoolError::Saturated, PoolError::QueueTimeout, PoolError::Closed] {
+    for error in [
+        PoolError::Saturated,
+        PoolError::QueueTimeout,
+        PoolError::Closed,
+    ] {
         let answer = Answer::of(Problem::from(error)).await;
         answer.problem(503);
         assert_eq!(answer.header("retry-after"), Some("1"), "{error:?}");
@@ -128,8 +172,10 @@ async fn a_race_lost_to_time_is_504() {
 
 #[tokio::test]
 async fn a_race_without_a_winner_is_503_and_keeps_the_failures_to_itself() {
-    let error =
-        lost(run_until_first_complete([Candidate::new("db-7", async { Err("no route to db-7") })])).await;
+    let error = lost(run_until_first_complete([Candidate::new("db-7", async {
+        Err("no route to db-7")
+    })]))
+    .await;
     let answer = Answer::of(Problem::from(error)).await;
     answer.problem(503);
     assert!(!answer.body.contains("db-7"), "{}", answer.body);
@@ -168,11 +214,18 @@ async fn a_task_without_a_value_is_as_its_end_says() {
 
 #[tokio::test]
 async fn a_task_that_was_not_admitted_is_as_the_refusal_says() {
-    let no_schedule = Background::new().cron("report", "every day", |_| async {}).unwrap_err();
+    let no_schedule = Background::new()
+        .cron("report", "every day", |_| async {})
+        .unwrap_err();
     Answer::of(Problem::from(no_schedule)).await.problem(500);
     for (error, status, retry_after, connection) in [
         (BackgroundError::Full(()), 503, Some("1"), None),
-        (BackgroundError::ShuttingDown(()), 503, Some("1"), Some("close")),
+        (
+            BackgroundError::ShuttingDown(()),
+            503,
+            Some("1"),
+            Some("close"),
+        ),
         (BackgroundError::Duplicate(()), 409, None, None),
     ] {
         let name = format!("{error:?}");
@@ -187,10 +240,13 @@ async fn a_task_that_was_not_admitted_is_as_the_refusal_says() {
 #[tokio::test(start_paused = true)]
 async fn nothing_of_an_error_reaches_the_body() {
     let background = Background::new();
-    let task = background.spawn("task of db-7", |_task| async { panic!("row of db-7") }).unwrap();
+    let task = background
+        .spawn("task of db-7", |_task| async { panic!("row of db-7") })
+        .unwrap();
     let failure = task.await.unwrap_err();
-    let lazy =
-        AsyncLazy::<u8, &str>::builder(|| async { panic!("file of db-7") }).name("cache of db-7").build();
+    let lazy = AsyncLazy::<u8, &str>::builder(|| async { panic!("file of db-7") })
+        .name("cache of db-7")
+        .build();
     let fatal = run_until_first_complete([Candidate::new("db-7", async { Err::<(), _>("db-7") })]);
     let problems = [
         Problem::from(failure),

@@ -86,16 +86,25 @@ struct SecretRange {
 
 fn app() -> Router {
     Router::new()
-        .route("/draft", on_post(async |_: OrProblem<Json<SecretDraft>>| ()))
+        .route(
+            "/draft",
+            on_post(async |_: OrProblem<Json<SecretDraft>>| ()),
+        )
         .route("/list", on_get(async |_: OrProblem<Query<SecretPage>>| ()))
         .route("/odd", on_get(async |_: OrProblem<Query<SecretRange>>| ()))
         .route("/form", on_post(async |_: OrProblem<Form<SecretPage>>| ()))
         .route("/number/{id}", on_get(async |_: OrProblem<Path<u64>>| ()))
-        .route("/pair/{id}/{name}", on_get(async |_: OrProblem<Path<(i8, String)>>| ()))
+        .route(
+            "/pair/{id}/{name}",
+            on_get(async |_: OrProblem<Path<(i8, String)>>| ()),
+        )
 }
 
 fn post(uri: &str, content_type: &str, body: &'static str) -> Request<Body> {
-    Request::post(uri).header(CONTENT_TYPE, content_type).body(Body::from(body)).unwrap()
+    Request::post(uri)
+        .header(CONTENT_TYPE, content_type)
+        .body(Body::from(body))
+        .unwrap()
 }
 
 async fn detail(request: Request<Body>, status: u16) -> String {
@@ -108,11 +117,22 @@ async fn detail(request: Request<Body>, status: u16) -> String {
 async fn of_a_long_value_the_beginning_is_sent_back_and_what_was_expected() {
     let long: &'static str = Box::leak("\u{e9}".repeat(100_000).into_boxed_str());
     let body: &'static str = Box::leak(format!("\"{long}\"").into_boxed_str());
-    let kind: &'static str = Box::leak(format!(r#"{{"title":"t","kind":"{long}"}}"#).into_boxed_str());
-    for (body, expected) in [(body, "expected an object"), (kind, "expected `news` or `letter`")] {
+    let kind: &'static str =
+        Box::leak(format!(r#"{{"title":"t","kind":"{long}"}}"#).into_boxed_str());
+    for (body, expected) in [
+        (body, "expected an object"),
+        (kind, "expected `news` or `letter`"),
+    ] {
         let detail = detail(post("/draft", "application/json", body), 422).await;
-        assert!(detail.chars().count() < 500, "{} characters", detail.chars().count());
-        assert!(detail.contains("\u{e9} … \u{e9}") && detail.contains(expected), "{detail}");
+        assert!(
+            detail.chars().count() < 500,
+            "{} characters",
+            detail.chars().count()
+        );
+        assert!(
+            detail.contains("\u{e9} … \u{e9}") && detail.contains(expected),
+            "{detail}"
+        );
     }
 }
 
@@ -122,7 +142,10 @@ async fn json_of_the_wrong_shape_is_described_in_the_clients_words() {
         ("null", "found null, expected an object"),
         ("7", "found the number `7`, expected an object"),
         ("\"x\"", "found string \"x\", expected an object"),
-        (r#"{"title":7}"#, "title: found the number `7`, expected text"),
+        (
+            r#"{"title":7}"#,
+            "title: found the number `7`, expected text",
+        ),
         (r#"{"title":[]}"#, "title: found a list, expected text"),
         (
             r#"{"title":"t","pages":-1}"#,
@@ -132,32 +155,82 @@ async fn json_of_the_wrong_shape_is_described_in_the_clients_words() {
             r#"{"title":"t","pages":1.5}"#,
             "pages: found the number `1.5`, expected a whole number from 0 to 65535",
         ),
-        (r#"{"title":"t","share":"x"}"#, "share: found string \"x\", expected a number"),
-        (r#"{"title":"t","public":"yes"}"#, "public: found string \"yes\", expected true or false"),
-        (r#"{"title":"t","author":"me"}"#, "author: found string \"me\", expected an object"),
-        (r#"{"title":"t","place":[1]}"#, "place: invalid length 1, expected a list with 2 elements"),
-        (r#"{"title":"t","tags":{}}"#, "tags: found an object, expected a list"),
-        (r#"{"title":"t","kind":"book"}"#, "kind: unknown variant `book`, expected `news` or `letter`"),
-        (r#"{"title":"t","shape":{"x":1}}"#, "shape: none of the accepted forms"),
+        (
+            r#"{"title":"t","share":"x"}"#,
+            "share: found string \"x\", expected a number",
+        ),
+        (
+            r#"{"title":"t","public":"yes"}"#,
+            "public: found string \"yes\", expected true or false",
+        ),
+        (
+            r#"{"title":"t","author":"me"}"#,
+            "author: found string \"me\", expected an object",
+        ),
+        (
+            r#"{"title":"t","place":[1]}"#,
+            "place: invalid length 1, expected a list with 2 elements",
+        ),
+        (
+            r#"{"title":"t","tags":{}}"#,
+            "tags: found an object, expected a list",
+        ),
+        (
+            r#"{"title":"t","kind":"book"}"#,
+            "kind: unknown variant `book`, expected `news` or `letter`",
+        ),
+        (
+            r#"{"title":"t","shape":{"x":1}}"#,
+            "shape: none of the accepted forms",
+        ),
         ("{}", "missing field `title`"),
     ] {
         let detail = detail(post("/draft", "application/json", body), 422).await;
-        assert!(detail.starts_with(&format!("The JSON does not fit: {expected}")), "{body}: {detail}");
-        assert!(!detail.contains("Secret") && !detail.contains("struct"), "{body}: {detail}");
+        assert!(
+            detail.starts_with(&format!("The JSON does not fit: {expected}")),
+            "{body}: {detail}"
+        );
+        assert!(
+            !detail.contains("Secret") && !detail.contains("struct"),
+            "{body}: {detail}"
+        );
     }
     let detail = detail(post("/draft", "application/json", "{"), 400).await;
-    assert!(detail.starts_with("The body is not valid JSON: "), "{detail}");
+    assert!(
+        detail.starts_with("The body is not valid JSON: "),
+        "{detail}"
+    );
 }
 
 #[tokio::test]
 async fn queries_forms_and_paths_are_described_in_the_clients_words() {
     let form = |body| post("/form", "application/x-www-form-urlencoded", body);
     for (request, status, expected) in [
-        (get("/list?page=x"), 400, "The query does not fit: page: expected a whole number"),
-        (get("/list"), 400, "The query does not fit: missing field `page`"),
-        (form("page=99999999999"), 422, "The form does not fit: page: the number is too large"),
-        (get("/odd?low=-300"), 400, "The query does not fit: low: the number is too small"),
-        (get("/odd?share="), 400, "The query does not fit: share: expected a number"),
+        (
+            get("/list?page=x"),
+            400,
+            "The query does not fit: page: expected a whole number",
+        ),
+        (
+            get("/list"),
+            400,
+            "The query does not fit: missing field `page`",
+        ),
+        (
+            form("page=99999999999"),
+            422,
+            "The form does not fit: page: the number is too large",
+        ),
+        (
+            get("/odd?low=-300"),
+            400,
+            "The query does not fit: low: the number is too small",
+        ),
+        (
+            get("/odd?share="),
+            400,
+            "The query does not fit: share: expected a number",
+        ),
         (
             get("/number/seven"),
             400,
@@ -177,7 +250,9 @@ async fn queries_forms_and_paths_are_described_in_the_clients_words() {
 #[tokio::test]
 async fn a_form_that_is_read_by_hand_is_a_problem_too() {
     let app = Router::new().route("/raw", on_post(async |_: OrProblem<RawForm>| ()));
-    let problem = Answer::from(&app, post("/raw", "text/plain", "a=1")).await.problem(415);
+    let problem = Answer::from(&app, post("/raw", "text/plain", "a=1"))
+        .await
+        .problem(415);
     assert!(problem["detail"].is_string(), "{problem}");
 }
 
@@ -185,23 +260,38 @@ async fn a_form_that_is_read_by_hand_is_a_problem_too() {
 #[tokio::test]
 async fn a_body_over_a_limit_is_413_whatever_layers_are_around_the_limit() {
     let by_hand = async |body: Body| -> Result<String, Problem> {
-        Ok(axum::body::to_bytes(body, usize::MAX).await?.len().to_string())
+        Ok(axum::body::to_bytes(body, usize::MAX)
+            .await?
+            .len()
+            .to_string())
     };
     let routes = Router::new()
         .route("/bytes", on_post(async |_: OrProblem<Bytes>| ()))
         .route("/text", on_post(async |_: OrProblem<String>| ()))
         .route("/json", on_post(async |_: OrProblem<Json<String>>| ()))
         .route("/hand", on_post(by_hand));
-    let wraps = || map_request(async |request: Request<Body>| request.map(|body| Body::new(Frames(body))));
+    let wraps =
+        || map_request(async |request: Request<Body>| request.map(|body| Body::new(Frames(body))));
     let layered = routes.clone().layer(RequestLayer::new());
-    let wrapped = routes.clone().layer(wraps()).layer(wraps()).layer(RequestLayer::new()).layer(wraps());
+    let wrapped = routes
+        .clone()
+        .layer(wraps())
+        .layer(wraps())
+        .layer(RequestLayer::new())
+        .layer(wraps());
     for app in [routes, layered, wrapped] {
         for path in ["/bytes", "/text", "/json", "/hand"] {
             let chunks = stream::iter([Ok::<_, Infallible>("0123456789")]);
             let body = Body::new(Limited::new(Body::from_stream(chunks), 5));
-            let request = Request::post(path).header(CONTENT_TYPE, "application/json").body(body).unwrap();
+            let request = Request::post(path)
+                .header(CONTENT_TYPE, "application/json")
+                .body(body)
+                .unwrap();
             let problem = Answer::from(&app, request).await.problem(413);
-            assert_eq!(problem["detail"], "The body of the request is too large.", "{path}");
+            assert_eq!(
+                problem["detail"], "The body of the request is too large.",
+                "{path}"
+            );
         }
     }
 }

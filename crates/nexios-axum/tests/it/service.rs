@@ -41,7 +41,9 @@ pub(crate) async fn read_until(client: &mut TcpStream, text: &str) -> String {
         }
         read
     };
-    tokio::time::timeout(Duration::from_secs(20), reading).await.expect("it never came")
+    tokio::time::timeout(Duration::from_secs(20), reading)
+        .await
+        .expect("it never came")
 }
 
 /// Looks again and again, for at most 20 seconds, at what threads and sockets do in their own time.
@@ -54,5 +56,7 @@ pub(crate) async fn eventually<T>(look: impl AsyncFn() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), looking).await.expect("it never happened")
+    tokio::time::timeout(Duration::from_secs(20), looking)
+        .await
+        .expect("it never happened")
 }

@@ -19,20 +19,28 @@ use crate::{
 
 /// A pool of one thread that works on something until the returned sender is dropped.
 pub(crate) async fn busy() -> (ThreadPool, mpsc::Sender<()>) {
-    let pool = ThreadPool::builder().name("busy").threads(1).queue(64).build();
+    let pool = ThreadPool::builder()
+        .name("busy")
+        .threads(1)
+        .queue(64)
+        .build();
     let (release, wait) = mpsc::channel();
     block(&pool, wait);
     (pool, release)
 }
 
 fn block(pool: &ThreadPool, wait: mpsc::Receiver<()>) {
-    let Ok(running) = pool.try_run(move || wait.recv()) else { panic!("the pool is full") };
+    let Ok(running) = pool.try_run(move || wait.recv()) else {
+        panic!("the pool is full")
+    };
     tokio::spawn(running);
 }
 
 pub(crate) fn queue(pool: &ThreadPool, jobs: usize) {
     for _ in 0..jobs {
-        let Ok(queued) = pool.try_run(|| ()) else { panic!("the pool is full") };
+        let Ok(queued) = pool.try_run(|| ()) else {
+            panic!("the pool is full")
+        };
         tokio::spawn(queued);
     }
 }
@@ -96,14 +104,21 @@ async fn a_long_wait_turns_requests_away_and_retry_after_is_what_it_takes() {
 #[tokio::test]
 async fn a_request_with_less_time_than_the_wait_is_refused_now() {
     let (pool, _release) = slow_pool(Duration::from_millis(300)).await;
-    let app = app(ShedLayer::new().watch(&pool, Threshold::Queued(1_000))).layer(RequestLayer::new());
+    let app =
+        app(ShedLayer::new().watch(&pool, Threshold::Queued(1_000))).layer(RequestLayer::new());
     let ask = async |milliseconds: &str| {
-        let request = Request::get("/shed").header("connect-timeout-ms", milliseconds).body(Body::empty());
+        let request = Request::get("/shed")
+            .header("connect-timeout-ms", milliseconds)
+            .body(Body::empty());
         Answer::from(&app, request.unwrap()).await
     };
     ask("100").await.problem(503);
     assert_eq!(ask("60000").await.status, 200);
-    assert_eq!(Answer::from(&app, get("/shed")).await.status, 200, "without a deadline there is time");
+    assert_eq!(
+        Answer::from(&app, get("/shed")).await.status,
+        200,
+        "without a deadline there is time"
+    );
 }
 
 #[tokio::test]
@@ -111,9 +126,16 @@ async fn any_of_several_pools_is_enough() {
     let (busy, _release) = busy().await;
     queue(&busy, 1);
     let idle = ThreadPool::builder().threads(1).build();
-    let shed = ShedLayer::new().watch(&idle, Threshold::Queued(1)).watch(&busy, Threshold::Queued(1));
+    let shed = ShedLayer::new()
+        .watch(&idle, Threshold::Queued(1))
+        .watch(&busy, Threshold::Queued(1));
     Answer::from(&app(shed), get("/shed")).await.problem(503);
-    assert_eq!(Answer::from(&app(ShedLayer::new()), get("/shed")).await.status, 200);
+    assert_eq!(
+        Answer::from(&app(ShedLayer::new()), get("/shed"))
+            .await
+            .status,
+        200
+    );
 }
 
 /// axum makes a layer's service anew for each route, and for routes of a handler even for each call.
@@ -138,7 +160,9 @@ async fn a_layer_on_a_router_and_one_on_a_route_really_limit() {
             true => Router::new().route("/limited", handler).layer(shed.clone()),
             false => Router::new().route("/limited", handler.layer(shed.clone())),
         };
-        let requests: Vec<_> = (0..6).map(|_| Answer::from(&app, get("/limited"))).collect();
+        let requests: Vec<_> = (0..6)
+            .map(|_| Answer::from(&app, get("/limited")))
+            .collect();
         let opened = async {
             eventually(async || (shed.shed() > 0).then_some(())).await;
             open.store(true, Ordering::SeqCst);

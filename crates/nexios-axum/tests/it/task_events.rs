@@ -29,14 +29,19 @@ impl Events {
     async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some((event, rest)) = self.1.split_once("\n\n") {
-                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
+                let data = event
+                    .lines()
+                    .find_map(|line| line.strip_prefix("data: "))
+                    .map(str::to_owned);
                 self.1 = rest.to_owned();
                 match data {
                     Some(data) => return Some(serde_json::from_str(&data).unwrap()),
                     None => continue,
                 }
             }
-            let frame = timeout(Duration::from_secs(5), self.0.frame()).await.ok()??;
+            let frame = timeout(Duration::from_secs(5), self.0.frame())
+                .await
+                .ok()??;
             let bytes = frame.unwrap().into_data().unwrap();
             self.1.push_str(std::str::from_utf8(&bytes).unwrap());
         }
@@ -47,7 +52,10 @@ impl Events {
         let mut states = BTreeMap::<u64, Vec<String>>::new();
         while let Some(event) = self.next().await {
             let state = event["state"].as_str().unwrap().to_owned();
-            states.entry(event["id"].as_u64().unwrap()).or_default().push(state);
+            states
+                .entry(event["id"].as_u64().unwrap())
+                .or_default()
+                .push(state);
         }
         states
     }
@@ -69,7 +77,11 @@ fn tasks(background: &Background, count: usize) -> (watch::Sender<bool>, Vec<Bac
 #[tokio::test(start_paused = true)]
 async fn a_stream_tells_live_tasks_then_changes_and_ends() {
     let background = Background::new();
-    background.spawn("before", |_| async {}).unwrap().await.unwrap();
+    background
+        .spawn("before", |_| async {})
+        .unwrap()
+        .await
+        .unwrap();
     let app = task_routes(background.clone());
     let task = background
         .spawn("import", |task| async move {
@@ -86,7 +98,11 @@ async fn a_stream_tells_live_tasks_then_changes_and_ends() {
             (&"import".into(), &state.into(), &done.into())
         );
     }
-    assert_eq!(events.next().await, None, "what had ended before is no news");
+    assert_eq!(
+        events.next().await,
+        None,
+        "what had ended before is no news"
+    );
     task.await.unwrap();
 }
 
@@ -106,7 +122,10 @@ async fn a_stream_tells_the_end_of_everything_it_showed() {
         }
         let ended = events.all().await;
         assert_eq!(ended.len(), 20, "history {history}: {ended:?}");
-        assert!(ended.values().all(|states| states == &["completed"]), "{ended:?}");
+        assert!(
+            ended.values().all(|states| states == &["completed"]),
+            "{ended:?}"
+        );
     }
 }
 
@@ -190,7 +209,11 @@ async fn whoever_comes_after_all_have_left_is_told_everything_again() {
 async fn streams_are_left_alone_while_nothing_happens() {
     let background = Background::new();
     for _ in 0..100 {
-        background.spawn("ended", |_| async {}).unwrap().await.unwrap();
+        background
+            .spawn("ended", |_| async {})
+            .unwrap()
+            .await
+            .unwrap();
     }
     let (_end, _tasks) = tasks(&background, 1);
     let app = task_routes(background);
@@ -209,5 +232,8 @@ async fn streams_are_left_alone_while_nothing_happens() {
     let before = polls.load(std::sync::atomic::Ordering::Relaxed);
     sleep(Duration::from_secs(60)).await;
     let polled = polls.load(std::sync::atomic::Ordering::Relaxed) - before;
-    assert!(polled <= 100 * 60 / 15 + 100, "{polled} polls of 100 streams in a minute");
+    assert!(
+        polled <= 100 * 60 / 15 + 100,
+        "{polled} polls of 100 streams in a minute"
+    );
 }

@@ -15,11 +15,16 @@ async fn status(app: &Router) -> serde_json::Value {
 async fn the_status_lists_active_and_finished_tasks() {
     let background = Background::new();
     let app = task_routes(background.clone());
-    assert_eq!(status(&app).await, json!({ "active_tasks": 0, "tasks": [] }));
+    assert_eq!(
+        status(&app).await,
+        json!({ "active_tasks": 0, "tasks": [] })
+    );
 
     let done = background.spawn("quick", |_| async { 42 }).unwrap();
     assert_eq!(done.await.unwrap(), 42);
-    let failed = background.spawn_fallible("broken", |_| async { Err::<(), _>("out of paper") }).unwrap();
+    let failed = background
+        .spawn_fallible("broken", |_| async { Err::<(), _>("out of paper") })
+        .unwrap();
     assert!(failed.await.unwrap().is_err());
     let slow = background
         .spawn("slow", |task| async move {
@@ -40,7 +45,10 @@ async fn the_status_lists_active_and_finished_tasks() {
     let slow_task = task("slow");
     assert_eq!(slow_task["id"], slow.id().0);
     assert_eq!(slow_task["state"], "running");
-    assert_eq!((&slow_task["done"], &slow_task["total"]), (&json!(3), &json!(10)));
+    assert_eq!(
+        (&slow_task["done"], &slow_task["total"]),
+        (&json!(3), &json!(10))
+    );
     assert!(slow_task["elapsed_ms"].is_u64());
     assert_eq!(slow_task["error"], json!(null));
     slow.cancel();
@@ -51,9 +59,14 @@ async fn the_status_lists_active_and_finished_tasks() {
 async fn fields_of_your_own_are_read_for_every_answer_and_replace_nothing() {
     let count = std::sync::atomic::AtomicU64::new(0);
     let next = move || count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let app =
-        TaskRoutes::new(Background::new()).field("answers", next).field("active_tasks", || 99).into_router();
-    assert_eq!(status(&app).await, json!({ "active_tasks": 0, "tasks": [], "answers": 0 }));
+    let app = TaskRoutes::new(Background::new())
+        .field("answers", next)
+        .field("active_tasks", || 99)
+        .into_router();
+    assert_eq!(
+        status(&app).await,
+        json!({ "active_tasks": 0, "tasks": [], "answers": 0 })
+    );
     assert_eq!(status(&app).await["answers"], 1);
 }
 
@@ -70,10 +83,16 @@ async fn one_task_is_shown_by_its_id() {
 #[tokio::test]
 async fn an_unknown_task_is_404_and_a_bad_id_400() {
     let app = task_routes(Background::new());
-    Answer::from(&app, get("/tasks/77777777")).await.problem(404);
-    Answer::from(&app, post("/tasks/77777777/cancel")).await.problem(404);
+    Answer::from(&app, get("/tasks/77777777"))
+        .await
+        .problem(404);
+    Answer::from(&app, post("/tasks/77777777/cancel"))
+        .await
+        .problem(404);
     Answer::from(&app, get("/tasks/seven")).await.problem(400);
-    Answer::from(&app, post("/tasks/seven/cancel")).await.problem(400);
+    Answer::from(&app, post("/tasks/seven/cancel"))
+        .await
+        .problem(400);
 }
 
 /// While it cleans up, for as long as that takes, whoever asks is told the same.
@@ -100,7 +119,10 @@ async fn a_task_is_being_cancelled_as_often_as_asked_and_409_once_it_has_ended()
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     }
     let end = task.await;
-    assert!(matches!(end, Ok(_) | Err(BackgroundFailure::Cancelled)), "{end:?}");
+    assert!(
+        matches!(end, Ok(_) | Err(BackgroundFailure::Cancelled)),
+        "{end:?}"
+    );
     Answer::from(&app, post(&cancel)).await.problem(409);
 }
 
@@ -109,7 +131,9 @@ async fn a_task_is_being_cancelled_as_often_as_asked_and_409_once_it_has_ended()
 async fn a_task_that_waits_is_cancelled_at_once() {
     let background = Background::builder().limit(1).build();
     let app = task_routes(background.clone());
-    let _first = background.spawn("first", |_| std::future::pending::<()>()).unwrap();
+    let _first = background
+        .spawn("first", |_| std::future::pending::<()>())
+        .unwrap();
     let second = background.spawn("second", |_| async {}).unwrap();
     let cancel = format!("/tasks/{}/cancel", second.id().0);
     assert_eq!(Answer::from(&app, post(&cancel)).await.status, 202);
@@ -120,10 +144,22 @@ async fn a_task_that_waits_is_cancelled_at_once() {
 #[tokio::test]
 async fn the_routes_may_be_nested_under_a_path_with_parameters_of_its_own() {
     let background = Background::new();
-    let task = background.spawn("import", |task| async move { task.cancelled().await }).unwrap();
+    let task = background
+        .spawn("import", |task| async move { task.cancelled().await })
+        .unwrap();
     let app = Router::new().nest("/{tenant}", task_routes(background.clone()));
     let path = format!("/ours/tasks/{}", task.id().0);
-    assert_eq!(Answer::from(&app, get(&path)).await.json()["name"], "import");
-    assert_eq!(Answer::from(&app, post(&format!("{path}/cancel"))).await.status, 202);
-    Answer::from(&app, get("/ours/tasks/seven")).await.problem(400);
+    assert_eq!(
+        Answer::from(&app, get(&path)).await.json()["name"],
+        "import"
+    );
+    assert_eq!(
+        Answer::from(&app, post(&format!("{path}/cancel")))
+            .await
+            .status,
+        202
+    );
+    Answer::from(&app, get("/ours/tasks/seven"))
+        .await
+        .problem(400);
 }

@@ -44,13 +44,18 @@ impl Service {
     /// With at most so many open files.
     pub(crate) fn with_files(scenario: &str, most: u32) -> Self {
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\"")]).arg(std::env::current_exe().unwrap());
+        shell
+            .args(["-c", &format!("ulimit -n {most}; exec \"$0\"")])
+            .arg(std::env::current_exe().unwrap());
         Service::with(scenario, shell)
     }
 
     /// With nobody to read its log, and no room for it.
     pub(crate) fn with_full_disk(scenario: &str) -> Self {
-        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
         Service::with_log(scenario, command.stderr(full))
     }
@@ -75,7 +80,10 @@ impl Service {
     /// Reads the address that a service prints when it is ready.
     pub(crate) fn address(&mut self) -> SocketAddr {
         let line = self.line();
-        line.strip_prefix("http://").unwrap_or_else(|| panic!("no address: {line:?}")).parse().unwrap()
+        line.strip_prefix("http://")
+            .unwrap_or_else(|| panic!("no address: {line:?}"))
+            .parse()
+            .unwrap()
     }
 
     pub(crate) fn signal(&self, signal: &str) {
@@ -86,13 +94,24 @@ impl Service {
     pub(crate) fn signals(&self, signal: &str, count: usize) {
         let kill = format!("kill -s {signal} {}", self.process.id());
         let script = vec![kill; count].join(" && sleep 0.002 && ");
-        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+        assert!(
+            Command::new("sh")
+                .args(["-c", &script])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
         // The fields after the name in brackets: user and system time are the 12th and 13th, in 10 ms.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .collect();
         let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
         Duration::from_millis(10 * ticks)
     }
@@ -121,7 +140,12 @@ impl Service {
         let took = begun.elapsed();
         let mut output = String::new();
         self.output.read_to_string(&mut output).unwrap();
-        End { code: status.code(), took, output, log: log.join().unwrap() }
+        End {
+            code: status.code(),
+            took,
+            output,
+            log: log.join().unwrap(),
+        }
     }
 }
 
@@ -130,7 +154,10 @@ impl End {
     #[track_caller]
     pub(crate) fn expect(self, code: i32, milliseconds: u64) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
-        assert!(self.took <= Duration::from_millis(milliseconds), "{self:#?}");
+        assert!(
+            self.took <= Duration::from_millis(milliseconds),
+            "{self:#?}"
+        );
         self
     }
 
@@ -151,7 +178,10 @@ pub(crate) fn send(address: SocketAddr, text: &str) -> TcpStream {
 
 /// Begins a GET.
 pub(crate) fn begin(address: SocketAddr, path: &str) -> TcpStream {
-    send(address, &format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"))
+    send(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"),
+    )
 }
 
 /// Returns the status and the body.
@@ -162,6 +192,11 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
 pub(crate) fn answer(mut stream: TcpStream) -> (u16, String) {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no answer: {text:?}"));
+    (
+        head.split(' ').nth(1).unwrap().parse().unwrap(),
+        body.to_owned(),
+    )
 }

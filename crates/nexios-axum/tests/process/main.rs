@@ -1,7 +1,12 @@
 //! Whole processes, with real signals and exit codes: the binary starts itself as the service under test, so it
 //! cannot share one with the other tests.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test program")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test program"
+)]
 
 mod child;
 mod service;
@@ -27,8 +32,12 @@ fn main() -> ExitCode {
 /// What cargo's own harness does, as far as it is needed here: filters by name, and `--list`.
 fn run_tests() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let chosen = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(*filter));
+    let filters: Vec<&String> = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let chosen =
+        |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(*filter));
     let tests: Vec<_> = tests::ALL.iter().filter(|(name, _)| chosen(name)).collect();
     if arguments.iter().any(|argument| argument == "--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
@@ -51,6 +60,14 @@ fn run_tests() -> ExitCode {
         }
     });
     let failed = failed.into_inner().unwrap();
-    println!("\ntest result: {} passed; {} failed {failed:?}", tests.len() - failed.len(), failed.len());
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!(
+        "\ntest result: {} passed; {} failed {failed:?}",
+        tests.len() - failed.len(),
+        failed.len()
+    );
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

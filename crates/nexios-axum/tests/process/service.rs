@@ -1,7 +1,8 @@
 //! The services under test.
 
 use std::{
-    fmt::Write as _, future::pending, io::Write as _, process::ExitCode, sync::Mutex, thread, time::Duration,
+    fmt::Write as _, future::pending, io::Write as _, process::ExitCode, sync::Mutex, thread,
+    time::Duration,
 };
 
 use axum::{
@@ -36,7 +37,9 @@ fn say(line: &str) {
 
 fn router() -> Router {
     let endless = async || {
-        let events = stream::repeat_with(|| Ok::<_, std::convert::Infallible>(Event::default().data("tick")));
+        let events = stream::repeat_with(|| {
+            Ok::<_, std::convert::Infallible>(Event::default().data("tick"))
+        });
         Sse::new(futures_util::StreamExt::then(events, async |event| {
             tokio::time::sleep(Duration::from_millis(10)).await;
             event
@@ -57,10 +60,18 @@ fn router() -> Router {
         .route("/broken", get(async || -> &'static str { panic!("a bug") }))
         .route("/events", get(endless))
         .route("/socket", get(socket))
-        .route("/closure", get(async || run_in_threadpool(|| thread::sleep(FOR_EVER)).await))
+        .route(
+            "/closure",
+            get(async || run_in_threadpool(|| thread::sleep(FOR_EVER)).await),
+        )
         .route(
             "/blocking",
-            get(async || tokio::task::spawn_blocking(|| thread::sleep(FOR_EVER)).await.is_ok().to_string()),
+            get(async || {
+                tokio::task::spawn_blocking(|| thread::sleep(FOR_EVER))
+                    .await
+                    .is_ok()
+                    .to_string()
+            }),
         )
         .route("/hold", get(async || thread::sleep(FOR_EVER)))
         .route(
@@ -73,8 +84,8 @@ fn router() -> Router {
         .route(
             "/work",
             get(async || {
-                let task =
-                    Background::global().spawn("import", |_| tokio::time::sleep(Duration::from_millis(400)));
+                let task = Background::global()
+                    .spawn("import", |_| tokio::time::sleep(Duration::from_millis(400)));
                 task.map_or("refused", |_| "started")
             }),
         )
@@ -83,17 +94,24 @@ fn router() -> Router {
 pub(crate) fn main(scenario: &str) -> ExitCode {
     match scenario {
         // As most people have it: it panics when standard error cannot be written.
-        "usual log" => tracing_subscriber::fmt().with_writer(std::io::stderr).init(),
+        "usual log" => tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .init(),
         _ => log_to_stderr(),
     }
     match scenario {
         "plain" | "usual log" => nexios_axum::run(app().serve("127.0.0.1:0")),
         "patient" => {
-            let app = app().accepting(FOR_EVER).shutdown_limit(2 * FOR_EVER).cancelling(FOR_EVER);
+            let app = app()
+                .accepting(FOR_EVER)
+                .shutdown_limit(2 * FOR_EVER)
+                .cancelling(FOR_EVER);
             nexios_axum::run(app.serve("127.0.0.1:0"))
         }
         "broken" => {
-            let app = app().on_startup("open database", async || Err::<(), _>("the database is away"));
+            let app = app().on_startup("open database", async || {
+                Err::<(), _>("the database is away")
+            });
             nexios_axum::run(app.serve("127.0.0.1:0"))
         }
         "slow start" => {
@@ -105,7 +123,10 @@ pub(crate) fn main(scenario: &str) -> ExitCode {
         }
         // The plain runtime of tokio, for who does not want `run`.
         "own main" => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             match runtime.block_on(app().serve("127.0.0.1:0")) {
                 Ok(report) => report.exit_code(),
                 Err(_) => ExitCode::FAILURE,
@@ -137,9 +158,11 @@ impl tracing::Subscriber for Log {
 
     fn event(&self, event: &tracing::Event<'_>) {
         let mut line = event.metadata().level().to_string();
-        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-            let _ = write!(line, " {field}={value:?}");
-        });
+        event.record(
+            &mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+                let _ = write!(line, " {field}={value:?}");
+            },
+        );
         let _one_at_a_time = self.0.lock();
         let _ = writeln!(std::io::stderr(), "{line}");
     }

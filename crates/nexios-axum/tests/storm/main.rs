@@ -61,8 +61,11 @@ struct Shop {
 async fn shopping(shop: Arc<Shop>, client: usize) {
     let _permit = shop.permits.acquire().await.unwrap();
     let group = TaskGroup::new();
-    let (in_task, parallel, last) =
-        (Alive::new(&shop.alive), Alive::new(&shop.alive), Alive::new(&shop.alive));
+    let (in_task, parallel, last) = (
+        Alive::new(&shop.alive),
+        Alive::new(&shop.alive),
+        Alive::new(&shop.alive),
+    );
     group.defer(async move {
         tokio::task::yield_now().await;
         drop(last);
@@ -78,7 +81,10 @@ async fn shopping(shop: Arc<Shop>, client: usize) {
         }));
         shop.waits[client].notify_one();
         // Half of the clients find a job of the pool under way, the others only the children.
-        let _ = shop.pool.run(|| std::thread::sleep(Duration::from_micros(50))).await;
+        let _ = shop
+            .pool
+            .run(|| std::thread::sleep(Duration::from_micros(50)))
+            .await;
         pending::<Result<(), Interrupted>>().await
     });
     assert!(shopping.await.is_err());
@@ -99,19 +105,26 @@ async fn eventually(what: &str, happened: impl Fn() -> bool) {
             sleep(Duration::from_millis(2)).await;
         }
     };
-    timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("it never happened: {what}"));
+    timeout(Duration::from_secs(20), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("it never happened: {what}"));
 }
 
 /// Resident memory of this process, in KiB.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_thousand_disconnects_leave_no_task_no_permit_no_leftover_and_no_memory() {
-    let layer = RequestLayer::new().deadline(Duration::from_secs(60)).grace(Duration::from_secs(10));
+    let layer = RequestLayer::new()
+        .deadline(Duration::from_secs(60))
+        .grace(Duration::from_secs(10));
     let requests = layer.requests();
     let shop = Arc::new(Shop {
         permits: Semaphore::new(2 * AT_ONCE),
@@ -132,7 +145,11 @@ async fn five_thousand_disconnects_leave_no_task_no_permit_no_leftover_and_no_me
 
     let visit = async |client: usize| {
         let mut socket = TcpStream::connect(address).await.unwrap();
-        let route = if client.is_multiple_of(4) { "hasty" } else { "careful" };
+        let route = if client.is_multiple_of(4) {
+            "hasty"
+        } else {
+            "careful"
+        };
         let head = format!("GET /{route}/{client} HTTP/1.1\r\nhost: x\r\n\r\n");
         socket.write_all(head.as_bytes()).await.unwrap();
         timeout(Duration::from_secs(20), shop.waits[client].notified())
@@ -140,8 +157,12 @@ async fn five_thousand_disconnects_leave_no_task_no_permit_no_leftover_and_no_me
             .expect("the handler never began");
     };
     let storm = async |clients: std::ops::Range<usize>| {
-        stream::iter(clients).for_each_concurrent(AT_ONCE, visit).await;
-        timeout(Duration::from_secs(20), requests.idle()).await.expect("it does not become idle");
+        stream::iter(clients)
+            .for_each_concurrent(AT_ONCE, visit)
+            .await;
+        timeout(Duration::from_secs(20), requests.idle())
+            .await
+            .expect("it does not become idle");
     };
     storm(0..WARM_UP).await;
     let warm = resident();
@@ -149,19 +170,48 @@ async fn five_thousand_disconnects_leave_no_task_no_permit_no_leftover_and_no_me
     let grown = resident().saturating_sub(warm);
 
     let stats = requests.stats();
-    assert_eq!((stats.live, stats.rescued, stats.started), (0, 0, STORM as u64), "{stats:?}");
-    assert_eq!((stats.disconnected, stats.rescues), (STORM as u64, STORM as u64 * 3 / 4), "{stats:?}");
-    assert_eq!((stats.unrescued, stats.cut_off, stats.panicked), (0, 0, 0), "{stats:?}");
+    assert_eq!(
+        (stats.live, stats.rescued, stats.started),
+        (0, 0, STORM as u64),
+        "{stats:?}"
+    );
+    assert_eq!(
+        (stats.disconnected, stats.rescues),
+        (STORM as u64, STORM as u64 * 3 / 4),
+        "{stats:?}"
+    );
+    assert_eq!(
+        (stats.unrescued, stats.cut_off, stats.panicked),
+        (0, 0, 0),
+        "{stats:?}"
+    );
     assert_eq!(shop.cleaned_up.load(Ordering::SeqCst), STORM * 3 / 4);
     assert_eq!(shop.permits.available_permits(), 2 * AT_ONCE);
 
-    let report =
-        Background::global().drain(Drain { wait: Duration::from_secs(20), cancel: Duration::ZERO }).await;
+    let report = Background::global()
+        .drain(Drain {
+            wait: Duration::from_secs(20),
+            cancel: Duration::ZERO,
+        })
+        .await;
     assert!(report.abandoned.is_empty(), "{report:?}");
-    assert_eq!(shop.alive.load(Ordering::SeqCst), 0, "children and finalizers");
-    eventually("the pool is idle", || shop.pool.stats().running + shop.pool.stats().queued == 0).await;
+    assert_eq!(
+        shop.alive.load(Ordering::SeqCst),
+        0,
+        "children and finalizers"
+    );
+    eventually("the pool is idle", || {
+        shop.pool.stats().running + shop.pool.stats().queued == 0
+    })
+    .await;
     // One task is the server.
-    eventually("no task is left", || Handle::current().metrics().num_alive_tasks() == 1).await;
+    eventually("no task is left", || {
+        Handle::current().metrics().num_alive_tasks() == 1
+    })
+    .await;
     // 4,000 requests that kept 1 KiB each would be 4 MiB.
-    assert!(grown < 4_096, "{grown} KiB more than after the first thousand");
+    assert!(
+        grown < 4_096,
+        "{grown} KiB more than after the first thousand"
+    );
 }

@@ -93,7 +93,9 @@ where
             Err(text) => Exit::Panicked(text),
         };
         let error = match &exit {
-            Exit::Failed(_, error) | Exit::Panicked(error) if !record.is_cancelled() => error.clone(),
+            Exit::Failed(_, error) | Exit::Panicked(error) if !record.is_cancelled() => {
+                error.clone()
+            }
             _ => return exit,
         };
         let Some(delay) = delays.next() else {
@@ -105,7 +107,8 @@ where
         registry.set_retrying(&record, true);
         let token = record.token();
         // The token first: a cancellation in the moment in which the wait is over begins no attempt.
-        if let Either::Left(_) = select(pin!(token.cancelled()), pin!(punctual(sleep(delay)))).await {
+        if let Either::Left(_) = select(pin!(token.cancelled()), pin!(punctual(sleep(delay)))).await
+        {
             return Exit::Cancelled;
         }
         // Attempts that fail at once, without a delay, would keep their thread and the time limit waiting.
@@ -117,7 +120,11 @@ where
 }
 
 /// Drops `body` at its limit, counted from its first poll.
-pub(super) fn within<T, B>(record: Arc<Record>, limit: Duration, body: B) -> BoxFuture<'static, Exit<T>>
+pub(super) fn within<T, B>(
+    record: Arc<Record>,
+    limit: Duration,
+    body: B,
+) -> BoxFuture<'static, Exit<T>>
 where
     T: Send + 'static,
     B: Future<Output = Exit<T>> + Send + 'static,

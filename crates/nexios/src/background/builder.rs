@@ -16,7 +16,12 @@ pub struct BackgroundBuilder {
 
 impl BackgroundBuilder {
     pub(super) fn new() -> Self {
-        let bounds = Bounds { limit: usize::MAX, queue: usize::MAX, live: 10_000, history: 1_000 };
+        let bounds = Bounds {
+            limit: usize::MAX,
+            queue: usize::MAX,
+            live: 10_000,
+            history: 1_000,
+        };
         Self { bounds, hook: None }
     }
 
@@ -27,7 +32,10 @@ impl BackgroundBuilder {
     /// Panics if `limit` is zero.
     #[track_caller]
     pub fn limit(mut self, limit: usize) -> Self {
-        assert!(limit > 0, "limit({limit}): at least one task must be able to run");
+        assert!(
+            limit > 0,
+            "limit({limit}): at least one task must be able to run"
+        );
         self.bounds.limit = limit;
         self
     }
@@ -46,7 +54,10 @@ impl BackgroundBuilder {
     /// Panics if `live` is zero.
     #[track_caller]
     pub fn live(mut self, live: usize) -> Self {
-        assert!(live > 0, "live({live}): at least one task must be able to run");
+        assert!(
+            live > 0,
+            "live({live}): at least one task must be able to run"
+        );
         self.bounds.live = live;
         self
     }
@@ -70,6 +81,8 @@ impl BackgroundBuilder {
 
 impl fmt::Debug for BackgroundBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BackgroundBuilder").field("bounds", &self.bounds).finish_non_exhaustive()
+        f.debug_struct("BackgroundBuilder")
+            .field("bounds", &self.bounds)
+            .finish_non_exhaustive()
     }
 }

@@ -59,10 +59,18 @@ impl Times {
         let crontab = parse_crontab_with(text, options).map_err(Cause::Text)?;
         // cronexpr 1.7 takes no day of December for its last one: that of January is not greater.
         let mut fields = text.split_ascii_whitespace();
-        if [fields.nth(2), fields.nth(1)].into_iter().flatten().any(|days| days.contains('L')) {
+        if [fields.nth(2), fields.nth(1)]
+            .into_iter()
+            .flatten()
+            .any(|days| days.contains('L'))
+        {
             return Err(Cause::LastDay.into());
         }
-        let mut times = Self { crontab, past: now, next: None };
+        let mut times = Self {
+            crontab,
+            past: now,
+            next: None,
+        };
         times.go_on(now);
         if times.next.is_none() {
             return Err(Cause::Never.into());
@@ -127,7 +135,9 @@ mod tests {
         let next = |_| {
             let next = times.next.expect("a next time");
             assert_eq!(times.pause(next), None);
-            Timestamp::from_nanosecond(next).expect("in range").to_string()
+            Timestamp::from_nanosecond(next)
+                .expect("in range")
+                .to_string()
         };
         (0..count).map(next).collect()
     }
@@ -135,8 +145,15 @@ mod tests {
     #[test]
     fn times_are_exact_and_in_utc_unless_told_otherwise() {
         let midnights = ["2026-11-25T00:00:00Z", "2026-11-26T00:00:00Z"];
-        assert_eq!(times("0 0 * * *", "2026-11-24T23:59:59.999999999Z", 2), midnights);
-        assert_eq!(times("0 0 * * *", "2026-11-24T00:00:00Z", 2), midnights, "later, not at that time");
+        assert_eq!(
+            times("0 0 * * *", "2026-11-24T23:59:59.999999999Z", 2),
+            midnights
+        );
+        assert_eq!(
+            times("0 0 * * *", "2026-11-24T00:00:00Z", 2),
+            midnights,
+            "later, not at that time"
+        );
         assert_eq!(
             times("*/20 8,20 * * *", "2026-12-31T08:30:00Z", 5),
             [
@@ -147,10 +164,22 @@ mod tests {
                 "2027-01-01T08:00:00Z"
             ]
         );
-        assert_eq!(times("0 9 * * mon-FRI", "2026-11-27T10:00:00Z", 1), ["2026-11-30T09:00:00Z"]);
-        assert_eq!(times("30 6 29 2 *", "2026-11-27T10:00:00Z", 1), ["2028-02-29T06:30:00Z"]);
-        assert_eq!(times("0 0 * * * Asia/Kolkata", "2026-11-24T00:00:00Z", 1), ["2026-11-24T18:30:00Z"]);
-        assert_eq!(times("0 0 * * * +02:00", "2026-11-24T00:00:00Z", 1), ["2026-11-24T22:00:00Z"]);
+        assert_eq!(
+            times("0 9 * * mon-FRI", "2026-11-27T10:00:00Z", 1),
+            ["2026-11-30T09:00:00Z"]
+        );
+        assert_eq!(
+            times("30 6 29 2 *", "2026-11-27T10:00:00Z", 1),
+            ["2028-02-29T06:30:00Z"]
+        );
+        assert_eq!(
+            times("0 0 * * * Asia/Kolkata", "2026-11-24T00:00:00Z", 1),
+            ["2026-11-24T18:30:00Z"]
+        );
+        assert_eq!(
+            times("0 0 * * * +02:00", "2026-11-24T00:00:00Z", 1),
+            ["2026-11-24T22:00:00Z"]
+        );
     }
 
     /// Both day fields: either, unless one begins with a star.
@@ -158,28 +187,54 @@ mod tests {
     fn days_match_as_in_vixie_cron() {
         let thirteenth = ["2026-11-27T00:00:00Z", "2026-12-04T00:00:00Z"];
         assert_eq!(times("0 0 13 * 5", "2026-11-24T00:00:00Z", 2), thirteenth);
-        assert_eq!(times("0 0 */13 * 5", "2026-11-24T00:00:00Z", 1), ["2026-11-27T00:00:00Z"]);
-        assert_eq!(times("0 0 */13 * 5", "2026-11-27T00:00:00Z", 1), ["2027-01-01T00:00:00Z"]);
+        assert_eq!(
+            times("0 0 */13 * 5", "2026-11-24T00:00:00Z", 1),
+            ["2026-11-27T00:00:00Z"]
+        );
+        assert_eq!(
+            times("0 0 */13 * 5", "2026-11-27T00:00:00Z", 1),
+            ["2027-01-01T00:00:00Z"]
+        );
     }
 
     /// The clocks of Berlin go from 02:00 to 03:00 on 29 March 2026.
     #[test]
     fn a_time_that_the_clocks_skip_does_not_come_that_day() {
         let daily = ["2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z"];
-        assert_eq!(times("30 2 * * * Europe/Berlin", "2026-03-28T00:00:00Z", 2), daily);
-        let often = ["2026-03-29T00:40:00Z", "2026-03-29T01:00:00Z", "2026-03-29T01:20:00Z"];
-        assert_eq!(times("*/20 * * * * Europe/Berlin", "2026-03-29T00:30:00Z", 3), often);
+        assert_eq!(
+            times("30 2 * * * Europe/Berlin", "2026-03-28T00:00:00Z", 2),
+            daily
+        );
+        let often = [
+            "2026-03-29T00:40:00Z",
+            "2026-03-29T01:00:00Z",
+            "2026-03-29T01:20:00Z",
+        ];
+        assert_eq!(
+            times("*/20 * * * * Europe/Berlin", "2026-03-29T00:30:00Z", 3),
+            often
+        );
         // In Santiago it is midnight that is skipped, on 6 September 2026.
         let midnights = ["2026-09-05T04:00:00Z", "2026-09-07T03:00:00Z"];
-        assert_eq!(times("0 0 * * * America/Santiago", "2026-09-05T00:00:00Z", 2), midnights);
+        assert_eq!(
+            times("0 0 * * * America/Santiago", "2026-09-05T00:00:00Z", 2),
+            midnights
+        );
     }
 
     /// They go from 03:00 back to 02:00 on 25 October 2026.
     #[test]
     fn a_time_that_the_clocks_repeat_comes_twice() {
-        let daily =
-            ["2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"];
-        assert_eq!(times("30 2 * * * Europe/Berlin", "2026-10-24T00:00:00Z", 4), daily);
+        let daily = [
+            "2026-10-24T00:30:00Z",
+            "2026-10-25T00:30:00Z",
+            "2026-10-25T01:30:00Z",
+            "2026-10-26T01:30:00Z",
+        ];
+        assert_eq!(
+            times("30 2 * * * Europe/Berlin", "2026-10-24T00:00:00Z", 4),
+            daily
+        );
     }
 
     #[test]
@@ -197,10 +252,15 @@ mod tests {
             ("0 0 * * 5L", "`L`"),
             ("0 0 30 2 *", "four years"),
         ] {
-            let error = Times::read(text, at("2026-11-24T00:00:00Z")).expect_err(text).to_string();
+            let error = Times::read(text, at("2026-11-24T00:00:00Z"))
+                .expect_err(text)
+                .to_string();
             assert!(error.contains(why), "{text}: {error}");
         }
-        assert!(Times::read("0 0 * JUL *", 0).is_ok(), "an L in a name of a month is none");
+        assert!(
+            Times::read("0 0 * JUL *", 0).is_ok(),
+            "an L in a name of a month is none"
+        );
     }
 
     /// No leap year between 2096 and 2104: the next time is too far to be found, and found later.
@@ -209,7 +269,10 @@ mod tests {
         let mut times = Times::read("0 0 29 2 *", at("2096-01-01T00:00:00Z")).expect("a schedule");
         times.go_on(at("2096-02-29T00:00:00Z"));
         assert_eq!(times.pause(at("2097-01-01T00:00:00Z")), Some(LOOK_AGAIN));
-        assert_eq!(times.pause(at("2104-02-28T23:59:30Z")), Some(Duration::from_secs(30)));
+        assert_eq!(
+            times.pause(at("2104-02-28T23:59:30Z")),
+            Some(Duration::from_secs(30))
+        );
         assert_eq!(times.pause(at("2104-02-29T00:00:00Z")), None);
     }
 }

@@ -23,7 +23,9 @@ thread_local! {
 /// Calls `f`, which must not panic, as code of the task `id`.
 pub(super) fn enter<R>(id: TaskId, f: impl FnOnce() -> R) -> R {
     // A thread that ends may have lost it, and then nobody looks.
-    let outer = CURRENT.try_with(|current| current.replace(Some(id))).unwrap_or_default();
+    let outer = CURRENT
+        .try_with(|current| current.replace(Some(id)))
+        .unwrap_or_default();
     let result = f();
     let _ = CURRENT.try_with(|current| current.set(outer));
     result

@@ -127,14 +127,19 @@ struct DrainLimits {
 
 impl DrainLimits {
     fn new(now: Instant, drain: Drain) -> Self {
-        Self { wait: later(now, drain.wait), cancel: drain.cancel }
+        Self {
+            wait: later(now, drain.wait),
+            cancel: drain.cancel,
+        }
     }
 
     /// Takes the shorter ones of these and a later drain's, which begins now.
     fn shorten(&mut self, now: Instant, drain: Drain) {
         self.wait = self.wait.min(later(now, drain.wait));
         let in_second_phase = now.saturating_duration_since(self.wait);
-        self.cancel = self.cancel.min(in_second_phase.saturating_add(drain.cancel));
+        self.cancel = self
+            .cancel
+            .min(in_second_phase.saturating_add(drain.cancel));
     }
 
     /// End of the second phase.
@@ -146,7 +151,10 @@ impl DrainLimits {
 impl Drains {
     /// Those of [`Background::global`](crate::Background::global).
     pub(super) fn of_the_process() -> Self {
-        Self { of_the_process: true, latest: Mutex::default() }
+        Self {
+            of_the_process: true,
+            latest: Mutex::default(),
+        }
     }
 
     /// Ends everything in `registry`; see [`Background::drain`](crate::Background::drain).
@@ -185,7 +193,11 @@ impl Drains {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let draining = latest.upgrade().unwrap_or_else(|| {
-                Arc::new(Draining::new(registry, self.of_the_process, DrainLimits::new(now, drain)))
+                Arc::new(Draining::new(
+                    registry,
+                    self.of_the_process,
+                    DrainLimits::new(now, drain),
+                ))
             });
             *latest = Arc::downgrade(&draining);
             if let Some(waiter) = draining.enter(now, drain) {
@@ -206,7 +218,10 @@ struct Waiter {
 
 impl Waiter {
     fn report(&self) -> Option<&DrainReport> {
-        let early = self.member.as_ref().and_then(|_| self.draining.report_for_members.get());
+        let early = self
+            .member
+            .as_ref()
+            .and_then(|_| self.draining.report_for_members.get());
         early.or_else(|| self.draining.report.get())
     }
 }
@@ -224,7 +239,8 @@ impl Drop for Waiter {
         }
         // It was passed over when the tokens fired.
         let is_over = self.draining.report.get().is_some();
-        let cancelled = !is_over && !state.callers.contains_key(&member.id) && now() >= state.limits.wait;
+        let cancelled =
+            !is_over && !state.callers.contains_key(&member.id) && now() >= state.limits.wait;
         drop(state);
         if cancelled {
             member.cancel(CancelReason::Shutdown);
@@ -253,7 +269,12 @@ impl Draining {
 
     /// Closes the registry.
     fn new(registry: &Arc<Registry>, of_the_process: bool, limits: DrainLimits) -> Self {
-        let state = DrainState { limits, callers: BTreeMap::new(), outside: false, goes_on: false };
+        let state = DrainState {
+            limits,
+            callers: BTreeMap::new(),
+            outside: false,
+            goes_on: false,
+        };
         Self {
             registry: registry.clone(),
             of_the_process,
@@ -278,11 +299,17 @@ impl Draining {
             None => state.outside = true,
         }
         drop(state);
-        Some(Waiter { draining: self, member })
+        Some(Waiter {
+            draining: self,
+            member,
+        })
     }
 
     fn member(&self, id: TaskId) -> Option<Arc<Record>> {
-        let place = self.members.binary_search_by_key(&id, |record| record.id).ok()?;
+        let place = self
+            .members
+            .binary_search_by_key(&id, |record| record.id)
+            .ok()?;
         self.members.get(place).cloned()
     }
 
@@ -346,7 +373,9 @@ impl Draining {
     fn nobody_is_left(&self) -> bool {
         let state = self.state();
         // Their hooks, and destructors of their futures, are part of their end.
-        let Some(left) = self.registry.left() else { return false };
+        let Some(left) = self.registry.left() else {
+            return false;
+        };
         if self.may_end(&state, left) {
             return true;
         }
@@ -367,14 +396,19 @@ impl Draining {
     /// Whether all of the `left` tasks await the drain.
     fn all_await_it(&self, state: &DrainState, left: usize) -> bool {
         // A future that was begun in one task may be kept by another one, so the task may have ended.
-        let live = |id: &&TaskId| self.member(**id).is_some_and(|member| !member.state().is_final());
+        let live = |id: &&TaskId| {
+            self.member(**id)
+                .is_some_and(|member| !member.state().is_final())
+        };
         left <= state.callers.len() && left == state.callers.keys().filter(live).count()
     }
 
     /// Fires the token of everyone; what waits for a slot is ended before it begins.
     fn cancel(&self) {
         // Those first that wait: the slot of a running one that ends at its token would go to them.
-        let waiting = self.registry.end_all(&self.members, |record| record.state() == TaskState::Queued);
+        let waiting = self
+            .registry
+            .end_all(&self.members, |record| record.state() == TaskState::Queued);
         for record in self.members.iter().filter(self.others()) {
             record.cancel(CancelReason::Shutdown);
         }
@@ -413,12 +447,20 @@ impl Draining {
         loop {
             // As above; a later drain may shorten the limit while leftovers are waited for.
             let changed = self.registry.changes();
-            let names = if self.of_the_process { residue::names() } else { Vec::new() };
+            let names = if self.of_the_process {
+                residue::names()
+            } else {
+                Vec::new()
+            };
             let limit = self.state().limits.end();
             if names.is_empty() || now() >= limit {
                 return names;
             }
-            select(pin!(punctual(residue::wait_until_empty(limit))), pin!(changed)).await;
+            select(
+                pin!(punctual(residue::wait_until_empty(limit))),
+                pin!(changed),
+            )
+            .await;
         }
     }
 
@@ -443,8 +485,10 @@ impl Draining {
 
     /// How the members have ended; those who await the drain have not.
     fn report(&self, leftovers: Vec<Cow<'static, str>>) -> DrainReport {
-        let mut report =
-            DrainReport { running_pool_closures: pool::closures_running(), ..Default::default() };
+        let mut report = DrainReport {
+            running_pool_closures: pool::closures_running(),
+            ..Default::default()
+        };
         for record in &self.members {
             let names = match record.state() {
                 TaskState::Completed => &mut report.completed,
@@ -472,10 +516,21 @@ mod tests {
     use crate::background::{registry::Bounds, report::Hook};
 
     fn registry() -> Arc<Registry> {
-        Arc::new(Registry::new(Bounds { limit: 1, queue: 1, live: 1, history: 1 }, Hook::default()))
+        Arc::new(Registry::new(
+            Bounds {
+                limit: 1,
+                queue: 1,
+                live: 1,
+                history: 1,
+            },
+            Hook::default(),
+        ))
     }
 
-    const LIMITS: Drain = Drain { wait: Duration::from_secs(5), cancel: Duration::from_secs(2) };
+    const LIMITS: Drain = Drain {
+        wait: Duration::from_secs(5),
+        cancel: Duration::from_secs(2),
+    };
 
     #[tokio::test(start_paused = true)]
     async fn the_global_drain_waits_for_leftovers_within_its_limits() {
@@ -487,11 +542,18 @@ mod tests {
         // The global one itself could never be used again.
         let (drains, registry) = (Drains::of_the_process(), registry());
         let report = drains.drain(&registry, LIMITS).await;
-        assert_eq!((began.elapsed(), report.abandoned.len()), (Duration::from_secs(3), 0));
+        assert_eq!(
+            (began.elapsed(), report.abandoned.len()),
+            (Duration::from_secs(3), 0)
+        );
 
         let leftover = residue::enter("endless");
         let report = drains.drain(&registry, LIMITS).await;
-        assert_eq!(report.abandoned, ["endless"], "what comes later is for the next drain");
+        assert_eq!(
+            report.abandoned,
+            ["endless"],
+            "what comes later is for the next drain"
+        );
         assert_eq!(began.elapsed(), Duration::from_secs(10));
         drop(leftover);
     }

@@ -66,15 +66,27 @@ pin_project! {
 impl<W> Driver<W> {
     pub(super) fn new(end: EndGuard, span: Option<Span>, work: W) -> Self {
         // Most have none, and then it should not make the task larger.
-        Self { work: Some(work), span: span.map(Box::new), stuck: None, end }
+        Self {
+            work: Some(work),
+            span: span.map(Box::new),
+            stuck: None,
+            end,
+        }
     }
 }
 
 /// Calls `f` in the scope and the span of a task; a panic becomes its text.
-fn inside<R>(record: &Arc<Record>, span: &Option<Box<Span>>, f: impl FnOnce() -> R) -> Result<R, String> {
+fn inside<R>(
+    record: &Arc<Record>,
+    span: &Option<Box<Span>>,
+    f: impl FnOnce() -> R,
+) -> Result<R, String> {
     // The panic is caught innermost: neither the scope nor the number of the task may stay current on this thread.
-    let call =
-        || current::enter(record.id, || CancelScope::on_demand(record.clone(), None).enter(|| contain(f)));
+    let call = || {
+        current::enter(record.id, || {
+            CancelScope::on_demand(record.clone(), None).enter(|| contain(f))
+        })
+    };
     log::inside(span.as_deref(), call)
 }
 
@@ -130,7 +142,11 @@ impl<T, W: Future<Output = Exit<T>>> Driver<W> {
             // A runtime without a clock panics here; such a task is reported by the drain only.
             *this.stuck = contain(|| Box::pin(sleep(STUCK_AFTER))).ok();
         }
-        if this.stuck.as_mut().is_some_and(|stuck| poll_punctual(stuck.as_mut(), context).is_ready()) {
+        if this
+            .stuck
+            .as_mut()
+            .is_some_and(|stuck| poll_punctual(stuck.as_mut(), context).is_ready())
+        {
             *this.stuck = None;
             report::stuck(&this.end.record);
         }
@@ -189,7 +205,11 @@ pub(super) struct EndGuard {
 
 impl EndGuard {
     pub(super) fn new(registry: Arc<Registry>, record: Arc<Record>) -> Self {
-        Self { registry, record, settled: false }
+        Self {
+            registry,
+            record,
+            settled: false,
+        }
     }
 
     /// Records `state`, and reports it if it is a failure; returns the state that counts.
@@ -253,24 +273,43 @@ mod tests {
     /// A waker keeps a task of the runtime in memory; the history would keep a thousand of them.
     #[test]
     fn a_finished_task_keeps_no_waker() {
-        let bounds = Bounds { limit: 1, queue: 0, live: 1, history: 1 };
+        let bounds = Bounds {
+            limit: 1,
+            queue: 0,
+            live: 1,
+            history: 1,
+        };
         let registry = Arc::new(Registry::new(bounds, Hook::default()));
         for dropped_early in [false, true] {
-            let record = registry.admit("task".into(), None, OnCancel::Drop).expect("there is room");
+            let record = registry
+                .admit("task".into(), None, OnCancel::Drop)
+                .expect("there is room");
             let end = EndGuard::new(registry.clone(), record);
             let mut polls = 0;
             let work = std::future::poll_fn(move |_| {
                 polls += 1;
-                if polls == 1 { Poll::Pending } else { Poll::Ready(Exit::Completed(())) }
+                if polls == 1 {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(Exit::Completed(()))
+                }
             });
             let mut driver = Box::pin(Driver::new(end, None, work));
             let count = Arc::new(Count);
             let waker = Waker::from(count.clone());
-            assert!(driver.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            assert!(
+                driver
+                    .as_mut()
+                    .poll(&mut Context::from_waker(&waker))
+                    .is_pending()
+            );
             if dropped_early {
                 drop(driver);
             } else {
-                assert_eq!(driver.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Ready(Ok(())));
+                assert_eq!(
+                    driver.as_mut().poll(&mut Context::from_waker(&waker)),
+                    Poll::Ready(Ok(()))
+                );
             }
             drop(waker);
             assert_eq!(Arc::strong_count(&count), 1);

@@ -40,14 +40,24 @@ pub(super) struct Told {
 
 impl Default for Told {
     fn default() -> Self {
-        Self { done: 0, total: 0, attempt: 1, message: None, error: None }
+        Self {
+            done: 0,
+            total: 0,
+            attempt: 1,
+            message: None,
+            error: None,
+        }
     }
 }
 
 impl Facts {
     /// Those of a task that has told nothing yet.
     pub(super) fn new(began: Option<Instant>) -> Self {
-        Self { began, ran: None, told: None }
+        Self {
+            began,
+            ran: None,
+            told: None,
+        }
     }
 
     /// To be changed; a copy that somebody looks at stays as it is.
@@ -61,7 +71,8 @@ impl Facts {
     }
 
     fn running(&self, now: Instant) -> Duration {
-        self.began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began))
+        self.began
+            .map_or(Duration::ZERO, |began| now.saturating_duration_since(began))
     }
 
     /// A copy for people to look at.
@@ -74,9 +85,25 @@ impl Facts {
     ) -> TaskInfo {
         let started = self.began.map(|began| day.at(began));
         let elapsed = self.ran.unwrap_or_else(|| self.running(Instant::now()));
-        let Told { done, total, attempt, message, error } =
-            self.told.map(Arc::unwrap_or_clone).unwrap_or_default();
-        TaskInfo { id, name, state, done, total, message, attempt, started, elapsed, error }
+        let Told {
+            done,
+            total,
+            attempt,
+            message,
+            error,
+        } = self.told.map(Arc::unwrap_or_clone).unwrap_or_default();
+        TaskInfo {
+            id,
+            name,
+            state,
+            done,
+            total,
+            message,
+            attempt,
+            started,
+            elapsed,
+            error,
+        }
     }
 }
 
@@ -100,7 +127,10 @@ impl Ended {
 pub(super) fn shortened(mut text: String) -> String {
     if text.len() > LONGEST_TEXT {
         let longest = LONGEST_TEXT - '…'.len_utf8();
-        let cut = (0..=longest).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let cut = (0..=longest)
+            .rev()
+            .find(|&at| text.is_char_boundary(at))
+            .unwrap_or(0);
         text.truncate(cut);
         text.push('…');
     }

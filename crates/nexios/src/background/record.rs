@@ -93,7 +93,11 @@ impl Record {
         on_cancel: OnCancel,
         began: Option<Instant>,
     ) -> Self {
-        let state = if began.is_some() { TaskState::Running } else { TaskState::Queued };
+        let state = if began.is_some() {
+            TaskState::Running
+        } else {
+            TaskState::Queued
+        };
         Self {
             id: TaskId::next(),
             name,
@@ -104,7 +108,10 @@ impl Record {
             stuck: AtomicBool::new(false),
             driver: AtomicWaker::new(),
             token: OnceLock::new(),
-            known: Mutex::new(Known { facts: Facts::new(began), reason: None }),
+            known: Mutex::new(Known {
+                facts: Facts::new(began),
+                reason: None,
+            }),
         }
     }
 
@@ -141,7 +148,12 @@ impl Record {
         drop(known);
         // After the facts: who sees that it has ended finds them whole.
         self.set_state(state);
-        Ended { id: self.id, name: self.name.clone(), state, facts }
+        Ended {
+            id: self.id,
+            name: self.name.clone(),
+            state,
+            facts,
+        }
     }
 
     /// What the driver has to do now.
@@ -269,7 +281,10 @@ impl TokenSource for Record {
             return token.clone();
         }
         let known = self.known();
-        let (token, reason) = (self.token.get_or_init(CancelToken::new).clone(), known.reason);
+        let (token, reason) = (
+            self.token.get_or_init(CancelToken::new).clone(),
+            known.reason,
+        );
         drop(known);
         // Outside the lock, as it wakes those who wait for the token.
         if let Some(reason) = reason {

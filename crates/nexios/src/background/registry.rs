@@ -140,7 +140,9 @@ impl Registry {
             Refusal::ShuttingDown
         } else if key.as_ref().is_some_and(|key| tasks.keys.contains(key)) {
             Refusal::Duplicate
-        } else if tasks.live() >= self.bounds.live || !starts && tasks.waiting.len() >= self.bounds.queue {
+        } else if tasks.live() >= self.bounds.live
+            || !starts && tasks.waiting.len() >= self.bounds.queue
+        {
             Refusal::Full
         } else {
             // It gets its number under the lock, so that numbers tell the order of the admissions.
@@ -196,7 +198,11 @@ impl Registry {
         let tasks = self.lock();
         // A drain may have ended it.
         if !record.state().is_final() {
-            record.set_state(if retrying { TaskState::Retrying } else { TaskState::Running });
+            record.set_state(if retrying {
+                TaskState::Retrying
+            } else {
+                TaskState::Running
+            });
         }
         drop(tasks);
     }
@@ -235,7 +241,10 @@ impl Registry {
         let (mut ended, mut forgotten) = (Vec::new(), Vec::new());
         let now = Instant::now();
         let mut tasks = self.lock();
-        for record in members.iter().filter(|record| !record.state().is_final() && choose(record)) {
+        for record in members
+            .iter()
+            .filter(|record| !record.state().is_final() && choose(record))
+        {
             let state = match record.state() {
                 TaskState::Queued => TaskState::Cancelled,
                 _ => TaskState::Abandoned,
@@ -265,13 +274,20 @@ impl Registry {
     pub(super) fn list(&self) -> Vec<TaskInfo> {
         let tasks = self.lock();
         let live = tasks.live_in_order();
-        let finished: Vec<_> =
-            tasks.finished.iter().rev().filter_map(|id| tasks.shown.get(id)).cloned().collect();
+        let finished: Vec<_> = tasks
+            .finished
+            .iter()
+            .rev()
+            .filter_map(|id| tasks.shown.get(id))
+            .cloned()
+            .collect();
         drop(tasks);
         let day = self.clock.look();
         // What ends meanwhile has ended last.
-        let (ended, live): (Vec<_>, Vec<_>) =
-            live.iter().map(|record| record.info(&day)).partition(|info| info.state.is_final());
+        let (ended, live): (Vec<_>, Vec<_>) = live
+            .iter()
+            .map(|record| record.info(&day))
+            .partition(|info| info.state.is_final());
         let finished = finished.into_iter().map(|finished| finished.info(&day));
         live.into_iter().chain(ended).chain(finished).collect()
     }
@@ -288,7 +304,11 @@ impl Registry {
 
     pub(super) fn stats(&self) -> BackgroundStats {
         let tasks = self.lock();
-        BackgroundStats { queued: tasks.waiting.len(), running: tasks.running(), ..tasks.totals.clone() }
+        BackgroundStats {
+            queued: tasks.waiting.len(),
+            running: tasks.running(),
+            ..tasks.totals.clone()
+        }
     }
 
     /// Resolves at the first change from now on, polled or not.
@@ -367,7 +387,9 @@ impl Tasks {
             return None;
         }
         let first = self.waiting.pop_first()?;
-        let Some(Shown::Live(record)) = self.shown.get(&first) else { return None };
+        let Some(Shown::Live(record)) = self.shown.get(&first) else {
+            return None;
+        };
         record.begin();
         Some(record.clone())
     }

@@ -23,12 +23,19 @@ impl Hook {
     }
 
     pub(super) fn set(&self, function: Function) {
-        let old = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(function);
+        let old = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(function);
         drop(old);
     }
 
     fn get(&self) -> Option<Function> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -39,9 +46,17 @@ pub(super) fn failure(hook: &Hook, info: &TaskInfo) {
     log::say(|| match info.state {
         TaskState::TimedOut => {
             let ran = info.elapsed;
-            tracing::error!(task = name, id, attempt, ?ran, "background task reached its time limit");
+            tracing::error!(
+                task = name,
+                id,
+                attempt,
+                ?ran,
+                "background task reached its time limit"
+            );
         }
-        TaskState::Panicked => tracing::error!(task = name, id, attempt, error, "background task panicked"),
+        TaskState::Panicked => {
+            tracing::error!(task = name, id, attempt, error, "background task panicked")
+        }
         _ => tracing::error!(task = name, id, attempt, error, "background task failed"),
     });
     if let Some(function) = hook.get()
@@ -54,7 +69,16 @@ pub(super) fn failure(hook: &Hook, info: &TaskInfo) {
 /// An attempt failed and another one follows.
 pub(super) fn retry(record: &Record, attempt: u32, error: &str, delay: std::time::Duration) {
     let (task, id) = (record.name.as_ref(), record.id.0);
-    log::say(|| tracing::info!(task, id, attempt, error, ?delay, "background task will be tried again"));
+    log::say(|| {
+        tracing::info!(
+            task,
+            id,
+            attempt,
+            error,
+            ?delay,
+            "background task will be tried again"
+        )
+    });
 }
 
 /// A task goes on although it was asked to end.
@@ -75,14 +99,26 @@ pub(super) fn unstuck(record: &Record) {
 pub(super) fn abandoned(record: &Record) {
     if record.mark_stuck() {
         let (task, id) = (record.name.as_ref(), record.id.0);
-        log::say(|| tracing::warn!(task, id, "background task abandoned, it ignores its cancellation"));
+        log::say(|| {
+            tracing::warn!(
+                task,
+                id,
+                "background task abandoned, it ignores its cancellation"
+            )
+        });
     }
 }
 
 /// A task was dropped by its runtime.
 pub(super) fn cut_off(record: &Record) {
     let (task, id) = (record.name.as_ref(), record.id.0);
-    log::say(|| tracing::warn!(task, id, "background task cut off by the end of its runtime"));
+    log::say(|| {
+        tracing::warn!(
+            task,
+            id,
+            "background task cut off by the end of its runtime"
+        )
+    });
 }
 
 /// A future was refused, and nobody but its handle can tell.

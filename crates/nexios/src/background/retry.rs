@@ -27,7 +27,10 @@ impl Retry {
     /// Doubles the delay from `first` up to `max`; 3 attempts in all, unless told otherwise.
     #[must_use]
     pub fn exponential(first: Duration, max: Duration) -> Self {
-        Self { backoff: Backoff { first, max }, attempts: 3 }
+        Self {
+            backoff: Backoff { first, max },
+            attempts: 3,
+        }
     }
 
     /// Tries at most `attempts` times, the first one included.
@@ -38,7 +41,10 @@ impl Retry {
     #[must_use]
     #[track_caller]
     pub fn attempts(mut self, attempts: u32) -> Self {
-        assert!(attempts > 0, "attempts({attempts}): a task needs at least one attempt");
+        assert!(
+            attempts > 0,
+            "attempts({attempts}): a task needs at least one attempt"
+        );
         self.attempts = attempts;
         self
     }

@@ -37,7 +37,9 @@ pub(super) fn others_may_go_on() {
 
 /// `instant` plus `duration`, or a moment that never comes.
 pub(super) fn later(instant: Instant, duration: Duration) -> Instant {
-    instant.checked_add(duration.min(FAR_AWAY)).unwrap_or(instant)
+    instant
+        .checked_add(duration.min(FAR_AWAY))
+        .unwrap_or(instant)
 }
 
 pub(super) fn now() -> Instant {

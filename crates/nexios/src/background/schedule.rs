@@ -37,7 +37,11 @@ use super::{
 
 /// Runs `closure` every `period`, at whole periods after the first poll; periods that a run takes up are
 /// skipped.
-pub(super) fn every<F, Fut>(end: &EndGuard, period: Duration, closure: F) -> BoxFuture<'static, Exit<()>>
+pub(super) fn every<F, Fut>(
+    end: &EndGuard,
+    period: Duration,
+    closure: F,
+) -> BoxFuture<'static, Exit<()>>
 where
     F: FnMut(TaskContext) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -84,7 +88,9 @@ where
             }
             let mut run = pin!(runs.start());
             // The clock may be set during a run, and what it has shown does not come again.
-            while let Either::Right(_) = select(run.as_mut(), pin!(punctual(sleep(LOOK_AGAIN)))).await {
+            while let Either::Right(_) =
+                select(run.as_mut(), pin!(punctual(sleep(LOOK_AGAIN)))).await
+            {
                 times.skip_until(clock.now());
             }
             // What came since the last look is taken up by the run as well.
@@ -102,8 +108,15 @@ fn following(last: Instant, period: Duration, now: Instant) -> Instant {
         return later(last, period);
     }
     let into_period = passed % period.as_nanos();
-    let left = if into_period == 0 { 0 } else { period.as_nanos() - into_period };
-    later(now, Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX)))
+    let left = if into_period == 0 {
+        0
+    } else {
+        period.as_nanos() - into_period
+    };
+    later(
+        now,
+        Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX)),
+    )
 }
 
 /// The runs of one schedule.
@@ -121,7 +134,12 @@ where
     Fut: Future<Output = ()> + Send,
 {
     fn new(end: &EndGuard, closure: F) -> Self {
-        Self { registry: end.registry.clone(), record: end.record.clone(), closure, run: 0 }
+        Self {
+            registry: end.registry.clone(),
+            record: end.record.clone(),
+            closure,
+            run: 0,
+        }
     }
 
     /// Waits for the time of the next run; the outcome of the task if it ends instead.
@@ -152,7 +170,13 @@ where
             self.registry.count_panicked_run();
             // The run has panicked; the task itself goes on.
             let task = self.registry.info(Shown::Live(self.record.clone()));
-            report::failure(&self.registry.hook, &TaskInfo { state: TaskState::Panicked, ..task });
+            report::failure(
+                &self.registry.hook,
+                &TaskInfo {
+                    state: TaskState::Panicked,
+                    ..task
+                },
+            );
             self.registry.gone();
         }
     }

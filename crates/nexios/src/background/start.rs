@@ -30,7 +30,12 @@ pub(super) struct TaskSpec {
 
 impl TaskSpec {
     pub(super) fn new(registry: Arc<Registry>, name: impl Into<Cow<'static, str>>) -> Self {
-        Self { registry, name: name.into(), key: None, limit: None }
+        Self {
+            registry,
+            name: name.into(),
+            key: None,
+            limit: None,
+        }
     }
 
     /// Takes the task in, or hands `source` back. From here on whatever panics ends the task.
@@ -87,7 +92,11 @@ where
 {
     let record = end.record.clone();
     let span = log::span(Level::INFO, || {
-        tracing::info_span!("background_task", name = record.name.as_ref(), id = record.id.0)
+        tracing::info_span!(
+            "background_task",
+            name = record.name.as_ref(),
+            id = record.id.0
+        )
     });
     let join = runtime::spawn(Driver::new(end, span, work));
     BackgroundTask::running(record, join)

@@ -50,11 +50,17 @@ type Joined<T> = JoinHandle<Result<T, BackgroundFailure>>;
 
 impl<T> BackgroundTask<T> {
     pub(super) fn running(record: Arc<Record>, join: Joined<T>) -> Self {
-        Self { id: record.id, running: Some((record, join)) }
+        Self {
+            id: record.id,
+            running: Some((record, join)),
+        }
     }
 
     pub(super) fn refused() -> Self {
-        Self { id: TaskId::next(), running: None }
+        Self {
+            id: TaskId::next(),
+            running: None,
+        }
     }
 
     /// The number of the task, by which the registry knows it.
@@ -66,7 +72,9 @@ impl<T> BackgroundTask<T> {
     /// Whether the task has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.running.as_ref().is_none_or(|(_, join)| join.is_finished())
+        self.running
+            .as_ref()
+            .is_none_or(|(_, join)| join.is_finished())
     }
 
     /// Cancels the task, with [`CancelReason::Requested`].
@@ -110,7 +118,8 @@ impl<T> fmt::Debug for BackgroundTask<T> {
         let mut text = f.debug_struct("BackgroundTask");
         text.field("id", &self.id.0);
         if let Some((record, _)) = &self.running {
-            text.field("name", &record.name).field("state", &record.state());
+            text.field("name", &record.name)
+                .field("state", &record.state());
         }
         text.finish()
     }

@@ -187,11 +187,15 @@ impl RetryTaskBuilder {
         F: Fn(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = T> + Send + 'static,
     {
-        let Self { task: TaskBuilder { spec }, retry } = self;
+        let Self {
+            task: TaskBuilder { spec },
+            retry,
+        } = self;
         let limit = spec.limit;
         let (end, closure) = spec.admit(OnCancel::Ask, closure)?;
         let (registry, record) = (end.registry.clone(), end.record.clone());
-        let work = attempts::retried::<T, J, _, _>(registry, record.clone(), retry.delays(), closure);
+        let work =
+            attempts::retried::<T, J, _, _>(registry, record.clone(), retry.delays(), closure);
         Ok(match limit {
             None => run(end, work.boxed()),
             Some(limit) => run(end, attempts::within(record, limit, work)),

@@ -15,7 +15,10 @@ pub(super) struct Reading {
 
 impl Reading {
     fn of_the_system() -> Self {
-        Self { day: SystemTime::now(), steady: Instant::now() }
+        Self {
+            day: SystemTime::now(),
+            steady: Instant::now(),
+        }
     }
 
     /// What the time of day was set forward since `start`, in nanoseconds; negative if it was set back.
@@ -43,7 +46,11 @@ impl WallClock {
 
     /// A clock that asks `read` instead of the system.
     pub(super) fn reading(read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
-        Self { start: read(), began: time::Instant::now(), read: Box::new(read) }
+        Self {
+            start: read(),
+            began: time::Instant::now(),
+            read: Box::new(read),
+        }
     }
 
     /// Now, in nanoseconds since 1970 in UTC.
@@ -60,8 +67,15 @@ impl WallClock {
         let seconds = u64::try_from(jump.unsigned_abs() / 1_000_000_000).unwrap_or(0);
         let seconds = Duration::from_secs(seconds);
         let start = self.start.day;
-        let day = if jump < 0 { start.checked_sub(seconds) } else { start.checked_add(seconds) };
-        TimeOfDay { day: day.unwrap_or(start), began: self.began }
+        let day = if jump < 0 {
+            start.checked_sub(seconds)
+        } else {
+            start.checked_add(seconds)
+        };
+        TimeOfDay {
+            day: day.unwrap_or(start),
+            began: self.began,
+        }
     }
 }
 
@@ -75,7 +89,9 @@ pub(super) struct TimeOfDay {
 impl TimeOfDay {
     /// The time of day at `instant`.
     pub(super) fn at(&self, instant: time::Instant) -> SystemTime {
-        self.day.checked_add(instant.saturating_duration_since(self.began)).unwrap_or(self.day)
+        self.day
+            .checked_add(instant.saturating_duration_since(self.began))
+            .unwrap_or(self.day)
     }
 }
 

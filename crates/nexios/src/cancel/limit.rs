@@ -22,13 +22,20 @@ pub(crate) struct Limited {
 pub(crate) fn limit_to(until: Option<Instant>) -> Limited {
     let outer = current_limit();
     set(earlier(outer, until));
-    Limited { outer, _thread: PhantomData }
+    Limited {
+        outer,
+        _thread: PhantomData,
+    }
 }
 
 /// The earliest limit around the code that is being polled.
 pub(super) fn current_limit() -> Option<Instant> {
     // The threads of a model share one real thread, and would mix up what is current there.
-    if cfg!(nexios_shuttle) { None } else { LIMIT.try_with(Cell::get).ok().flatten() }
+    if cfg!(nexios_shuttle) {
+        None
+    } else {
+        LIMIT.try_with(Cell::get).ok().flatten()
+    }
 }
 
 /// The earlier of two limits, where none is the latest.

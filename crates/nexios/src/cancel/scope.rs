@@ -61,7 +61,10 @@ impl CancelScope {
     /// Creates a scope; `None` means no deadline.
     #[must_use]
     pub fn new(token: CancelToken, deadline: Option<Instant>) -> Self {
-        Self { source: Source::Token(token), deadline }
+        Self {
+            source: Source::Token(token),
+            deadline,
+        }
     }
 
     /// Creates a scope whose token is only made when it is asked for; `None` means no deadline.
@@ -90,7 +93,10 @@ impl CancelScope {
     /// ```
     #[must_use]
     pub fn on_demand(source: Arc<dyn TokenSource>, deadline: Option<Instant>) -> Self {
-        Self { source: Source::OnDemand(source), deadline }
+        Self {
+            source: Source::OnDemand(source),
+            deadline,
+        }
     }
 
     /// The innermost scope that this code runs in, if any.
@@ -142,7 +148,11 @@ impl CancelScope {
     /// Calls `f` with this scope as the current one.
     pub(crate) fn enter<R>(self, f: impl FnOnce() -> R) -> R {
         // The threads of a model share one real thread, and would mix up what is current there.
-        if cfg!(nexios_shuttle) { f() } else { CURRENT.sync_scope(self, f) }
+        if cfg!(nexios_shuttle) {
+            f()
+        } else {
+            CURRENT.sync_scope(self, f)
+        }
     }
 
     /// The token of the scope.

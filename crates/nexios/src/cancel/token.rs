@@ -51,7 +51,10 @@ impl Node {
     /// Writes the reason unless there is one; returns the one that counts.
     fn freeze(&self, reason: CancelReason) -> CancelReason {
         // AcqRel: the writer publishes what it did before cancelling, the loser sees the winner's.
-        match self.reason.compare_exchange(0, reason.to_byte(), Ordering::AcqRel, Ordering::Acquire) {
+        match self
+            .reason
+            .compare_exchange(0, reason.to_byte(), Ordering::AcqRel, Ordering::Acquire)
+        {
             Ok(_) => reason,
             Err(first) => CancelReason::from_byte(first).unwrap_or(reason),
         }
@@ -76,7 +79,13 @@ impl CancelToken {
     }
 
     fn with(signal: CancellationToken, parent: Option<Arc<Node>>) -> Self {
-        Self { node: Arc::new(Node { signal, reason: AtomicU8::new(0), parent }) }
+        Self {
+            node: Arc::new(Node {
+                signal,
+                reason: AtomicU8::new(0),
+                parent,
+            }),
+        }
     }
 
     /// Creates a token that fires when this one does, with the same reason, and can fire alone.

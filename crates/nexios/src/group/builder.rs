@@ -81,7 +81,10 @@ impl TaskGroupBuilder {
     /// If `limit` is zero: nothing could ever run.
     #[track_caller]
     pub fn limit(mut self, limit: usize) -> Self {
-        assert!(limit > 0, "TaskGroupBuilder::limit(0): a group needs room for at least one child");
+        assert!(
+            limit > 0,
+            "TaskGroupBuilder::limit(0): a group needs room for at least one child"
+        );
         self.limit = Some(limit);
         self
     }

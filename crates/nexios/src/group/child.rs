@@ -162,18 +162,40 @@ pub(super) trait Member<'env, E>: Send + Sync {
 
 impl<'env, T, E> Child<'env, T, E> {
     /// A child whose work is here, or is being made and [comes](Self::bring) later.
-    pub(super) fn new(seat: Seat, label: Label, fails_group: bool, work: Option<Work<'env, T, E>>) -> Self {
+    pub(super) fn new(
+        seat: Seat,
+        label: Label,
+        fails_group: bool,
+        work: Option<Work<'env, T, E>>,
+    ) -> Self {
         let stage = work.map_or(Stage::Polled(Meanwhile::default()), Stage::Idle);
-        Self::with(seat, label, fails_group, Cell { stage, end: End::None(None) })
+        Self::with(
+            seat,
+            label,
+            fails_group,
+            Cell {
+                stage,
+                end: End::None(None),
+            },
+        )
     }
 
     /// A child that never was.
     pub(super) fn refused(id: u64, label: Label, why: Interrupted) -> Self {
-        let cell = Cell { stage: Stage::Gone, end: End::Interrupted(why) };
+        let cell = Cell {
+            stage: Stage::Gone,
+            end: End::Interrupted(why),
+        };
         Self::with(Seat::outside(id), label, false, cell)
     }
     fn with(seat: Seat, label: Label, fails_group: bool, cell: Cell<'env, T, E>) -> Self {
-        Self { seat, label, fails_group, progress: AtomicU8::new(0), cell: Mutex::new(cell) }
+        Self {
+            seat,
+            label,
+            fails_group,
+            progress: AtomicU8::new(0),
+            cell: Mutex::new(cell),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Cell<'env, T, E>> {
@@ -276,7 +298,9 @@ impl<'env, T, E> Child<'env, T, E> {
     /// Ends the cell without a result.
     fn interrupt(&self, why: Interrupted) -> Result<(), Payload> {
         let mut cell = self.lock();
-        let End::None(waiter) = &mut cell.end else { return Ok(()) };
+        let End::None(waiter) = &mut cell.end else {
+            return Ok(());
+        };
         let waiter = waiter.take();
         cell.end = End::Interrupted(why);
         drop(cell);
@@ -298,7 +322,10 @@ impl<'env, T, E> Child<'env, T, E> {
             Stage::Idle(work) => Ok(work),
             // Its task is being started. Who does that will see to it that the group comes again.
             Stage::Polled(meanwhile) => {
-                cell.stage = Stage::Polled(Meanwhile { woken: true, ..meanwhile });
+                cell.stage = Stage::Polled(Meanwhile {
+                    woken: true,
+                    ..meanwhile
+                });
                 Err(None)
             }
             // Ended before its turn came; whoever ended it has told the group.
@@ -312,7 +339,10 @@ impl<'env, T, E> Child<'env, T, E> {
     /// The work is still pending; hands it back if the child was ended during the poll.
     fn put_back(&self, work: Work<'env, T, E>) -> Result<(), (Work<'env, T, E>, Interrupted)> {
         let mut cell = self.lock();
-        if let Stage::Polled(Meanwhile { ended: Some(why), .. }) = cell.stage {
+        if let Stage::Polled(Meanwhile {
+            ended: Some(why), ..
+        }) = cell.stage
+        {
             cell.stage = Stage::Gone;
             return Err((work, why));
         }
@@ -328,7 +358,9 @@ impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Child<'env, T, E>
             Work::InTask(_) | Work::Waiting(_) => {
                 let dropped = catch_unwind(AssertUnwindSafe(|| drop(work)));
                 let told = self.interrupt(why);
-                return dropped.and(told).map_or_else(Left::PanicAtEnd, |()| Left::Nothing);
+                return dropped
+                    .and(told)
+                    .map_or_else(Left::PanicAtEnd, |()| Left::Nothing);
             }
             Work::Parallel(mut task) => {
                 task.abort();
@@ -345,7 +377,9 @@ impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Child<'env, T, E>
         match joined.map_err(JoinError::try_into_panic) {
             Ok(result) => self.settle(result),
             Err(Ok(payload)) => Left::Panic(payload),
-            Err(Err(_)) => self.interrupt(why).map_or_else(Left::PanicAtEnd, |()| Left::Nothing),
+            Err(Err(_)) => self
+                .interrupt(why)
+                .map_or_else(Left::PanicAtEnd, |()| Left::Nothing),
         }
     }
 }
@@ -366,9 +400,15 @@ impl<'env, T, E> Cell<'env, T, E> {
     /// handle goes. Gives back what it replaces, to be dropped outside the lock.
     #[inline(always)]
     fn look_at_task(&mut self, fails_group: bool) -> Option<Replaced<'env, T, E>> {
-        let Stage::Idle(Work::Parallel(task)) = &mut self.stage else { return None };
+        let Stage::Idle(Work::Parallel(task)) = &mut self.stage else {
+            return None;
+        };
         // Asked first, so as to leave the group's waker where it is; then reading the result runs nobody's code.
-        let joined = if task.is_finished() { punctual(task).now_or_never()? } else { return None };
+        let joined = if task.is_finished() {
+            punctual(task).now_or_never()?
+        } else {
+            return None;
+        };
         Some(match joined {
             Ok(result) if result.is_ok() || !fails_group => (
                 mem::replace(&mut self.stage, Stage::Gone),
@@ -432,7 +472,9 @@ impl<'env, T, E: From<Interrupted>> Work<'env, T, E> {
     }
 }
 
-impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Member<'env, E> for Child<'env, T, E> {
+impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Member<'env, E>
+    for Child<'env, T, E>
+{
     fn poll(&self, cx: &mut Context<'_>) -> Option<Left<'env, E>> {
         let mut work = match self.take_to_poll() {
             Ok(work) => Some(work),

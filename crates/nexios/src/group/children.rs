@@ -95,7 +95,10 @@ pub(super) fn take_ids(count: u64) -> Range<u64> {
 /// How wakers know the child in this seat.
 pub(super) fn key_of(seat: Seat) -> Key {
     // The low half is meant.
-    Key { slot: seat.slot, generation: seat.id as u32 }
+    Key {
+        slot: seat.slot,
+        generation: seat.id as u32,
+    }
 }
 
 impl<'env, E> Children<'env, E> {
@@ -133,7 +136,11 @@ impl<'env, E> Children<'env, E> {
     pub(super) fn end_body_poll(&mut self) {
         let (woken, next_id) = (self.wakers.ready.children.len(), self.wakers.ids.start);
         let has_spawned = next_id != self.body_turn.began_at;
-        let most = if has_spawned { usize::MAX } else { POLLS_PER_TURN as usize };
+        let most = if has_spawned {
+            usize::MAX
+        } else {
+            POLLS_PER_TURN as usize
+        };
         self.body_turn.children_first = woken.min(most);
         self.body_turn.places_first = if has_spawned { next_id } else { 0 };
     }
@@ -147,7 +154,9 @@ impl<'env, E> Children<'env, E> {
     }
 
     fn entry(&mut self, seat: Seat) -> Option<&mut Entry<'env, E>> {
-        self.slots.get_mut(seat.slot).filter(|entry| entry.id == seat.id)
+        self.slots
+            .get_mut(seat.slot)
+            .filter(|entry| entry.id == seat.id)
     }
 
     /// Where the next child goes.
@@ -158,7 +167,10 @@ impl<'env, E> Children<'env, E> {
         }
         let id = ids.start;
         ids.start += 1;
-        Seat { slot: self.slots.next(), id }
+        Seat {
+            slot: self.slots.next(),
+            id,
+        }
     }
 
     /// Without a limit there is no account of places.
@@ -177,7 +189,13 @@ impl<'env, E> Children<'env, E> {
         let starts = daemon || self.has_room();
         let holds = starts && !daemon && self.is_limited();
         self.holding += usize::from(holds);
-        self.slots.insert(Entry { id: seat.id, child, daemon, holds, told: false });
+        self.slots.insert(Entry {
+            id: seat.id,
+            child,
+            daemon,
+            holds,
+            told: false,
+        });
         self.live += usize::from(!daemon);
         if !starts {
             self.waiting.insert(seat.id, seat.slot);
@@ -188,8 +206,14 @@ impl<'env, E> Children<'env, E> {
     /// A child that is to be polled; none if it is gone or has no place.
     pub(super) fn woken(&mut self, key: Key) -> Option<(Seat, Held<'env, E>)> {
         // A late wake carries the key of an earlier child of the slot.
-        let entry = self.slots.get_mut(key.slot).filter(|entry| entry.id as u32 == key.generation)?;
-        let seat = Seat { slot: key.slot, id: entry.id };
+        let entry = self
+            .slots
+            .get_mut(key.slot)
+            .filter(|entry| entry.id as u32 == key.generation)?;
+        let seat = Seat {
+            slot: key.slot,
+            id: entry.id,
+        };
         let waits = !self.waiting.is_empty() && self.waiting.contains_key(&seat.id);
         (!waits).then(|| (seat, entry.child.clone()))
     }
@@ -204,7 +228,9 @@ impl<'env, E> Children<'env, E> {
     /// Forgets a child that has ended; true if it was handed the group's own cancellation.
     #[inline(always)]
     pub(super) fn remove(&mut self, seat: Seat) -> bool {
-        let Some(entry) = self.slots.take_if(seat.slot, |entry| entry.id == seat.id) else { return false };
+        let Some(entry) = self.slots.take_if(seat.slot, |entry| entry.id == seat.id) else {
+            return false;
+        };
         self.live -= usize::from(!entry.daemon);
         if !self.waiting.is_empty() {
             self.waiting.remove(&seat.id);
@@ -251,7 +277,11 @@ impl<'env, E> Children<'env, E> {
             .iter()
             .map(|(slot, entry)| (Seat { slot, id: entry.id }, entry))
             .filter(|(seat, _)| !only_waiting || waiting.contains_key(&seat.id))
-            .map(|(seat, entry)| Ending { seat, child: entry.child.clone(), had_ended: false })
+            .map(|(seat, entry)| Ending {
+                seat,
+                child: entry.child.clone(),
+                had_ended: false,
+            })
             .collect();
         children.sort_unstable_by_key(|ending| ending.seat.id);
         children
@@ -266,7 +296,13 @@ impl<'env, E> Children<'env, E> {
     pub(super) fn all(&self) -> Vec<(u64, Held<'env, E>, bool)> {
         let alive = self.slots.iter().map(|(_, entry)| entry);
         let mut all: Vec<_> = alive
-            .map(|entry| (entry.id, entry.child.clone(), self.waiting.contains_key(&entry.id)))
+            .map(|entry| {
+                (
+                    entry.id,
+                    entry.child.clone(),
+                    self.waiting.contains_key(&entry.id),
+                )
+            })
             .collect();
         all.sort_unstable_by_key(|(id, ..)| *id);
         all

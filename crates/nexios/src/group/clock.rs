@@ -48,7 +48,13 @@ impl Clock {
         deadline: Option<Instant>,
         parent: Option<CancelToken>,
     ) -> Self {
-        Self { timeout, due: deadline, timer: None, parent, watch: None }
+        Self {
+            timeout,
+            due: deadline,
+            timer: None,
+            parent,
+            watch: None,
+        }
     }
 
     /// Whether there is a time limit.
@@ -106,7 +112,10 @@ impl Clock {
         }
         let parent = self.parent.take()?;
         let cancelled = Box::pin(async move { parent.cancelled().await });
-        Some(Watch { cancelled, waker: ChildWaker::new(signals, Key::PARENT) })
+        Some(Watch {
+            cancelled,
+            waker: ChildWaker::new(signals, Key::PARENT),
+        })
     }
 
     pub(super) fn put_watch(&mut self, watch: Watch) {
@@ -140,6 +149,9 @@ impl Timer {
 impl Watch {
     pub(super) fn poll(&mut self) -> Poll<CancelReason> {
         self.waker.arm();
-        poll_punctual(self.cancelled.as_mut(), &mut Context::from_waker(&waker_ref(&self.waker)))
+        poll_punctual(
+            self.cancelled.as_mut(),
+            &mut Context::from_waker(&waker_ref(&self.waker)),
+        )
     }
 }

@@ -131,7 +131,9 @@ impl<'a, 'env, E> Turn<'a, 'env, E> {
         core.driving = true;
         let mut known = None;
         if mem::replace(&mut core.driven_once, true) {
-            known = shared.signals.begin_turn(awaiter, &mut core.children.wakers.ready);
+            known = shared
+                .signals
+                .begin_turn(awaiter, &mut core.children.wakers.ready);
         } else {
             // Nobody has been woken before the first turn, and nobody waits.
             core.clock.start();
@@ -202,7 +204,9 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
                     }
                     continue;
                 }
-                Phase::Closing | Phase::Closed if body.is_alive() && core.verdict.interrupts_body() => {
+                Phase::Closing | Phase::Closed
+                    if body.is_alive() && core.verdict.interrupts_body() =>
+                {
                     return Event::CutBody;
                 }
                 Phase::Closing if core.children.is_gone() => {
@@ -282,10 +286,13 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
     ) -> Option<MutexGuard<'a, Core<'env, E>>> {
         // The body, and the end of `run`, are only for `run` itself to go on with. The others have nothing to do
         // with it: told as well, they would come here in their turn and wake one another for ever.
-        let for_run =
-            core.children.wakers.ready.body || core.phase != Phase::Open || core.children.live() == 0;
+        let for_run = core.children.wakers.ready.body
+            || core.phase != Phase::Open
+            || core.children.live() == 0;
         let hand_over = (body == Body::None && core.run == Run::Active && for_run).then_some(RUN);
-        let Some(waker) = self.known.take() else { return Some(core) };
+        let Some(waker) = self.known.take() else {
+            return Some(core);
+        };
         match self.shared.signals.end_turn(self.awaiter, waker, hand_over) {
             Ok(run) => {
                 (core.parked, core.awaited) = (true, true);
@@ -304,7 +311,11 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
     }
 
     /// Polled enough for one turn: the runtime and others have a go.
-    fn yield_turn(&mut self, mut core: MutexGuard<'a, Core<'env, E>>, body: Body) -> Event<'env, E> {
+    fn yield_turn(
+        &mut self,
+        mut core: MutexGuard<'a, Core<'env, E>>,
+        body: Body,
+    ) -> Event<'env, E> {
         // A group whose children are always ready must not miss its deadline.
         if mem::take(&mut core.children.wakers.ready.timer) {
             core = match self.look_at_timer(core, body) {
@@ -410,11 +421,17 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
     }
 
     /// Looks at the token of the surrounding scope.
-    fn look_at_parent(&mut self, mut core: MutexGuard<'a, Core<'env, E>>, body: Body) -> Locked<'a, 'env, E> {
+    fn look_at_parent(
+        &mut self,
+        mut core: MutexGuard<'a, Core<'env, E>>,
+        body: Body,
+    ) -> Locked<'a, 'env, E> {
         if core.phase != Phase::Open {
             return Ok(core);
         }
-        let Some(mut watch) = core.clock.take_watch(&self.shared.signals) else { return Ok(core) };
+        let Some(mut watch) = core.clock.take_watch(&self.shared.signals) else {
+            return Ok(core);
+        };
         drop(core);
         match watch.poll() {
             Poll::Pending => {
@@ -427,8 +444,14 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
     }
 
     /// Looks at the time limit, or the end of the grace.
-    fn look_at_timer(&mut self, mut core: MutexGuard<'a, Core<'env, E>>, body: Body) -> Locked<'a, 'env, E> {
-        let Some(mut timer) = core.clock.take_timer(&self.shared.signals) else { return Ok(core) };
+    fn look_at_timer(
+        &mut self,
+        mut core: MutexGuard<'a, Core<'env, E>>,
+        body: Body,
+    ) -> Locked<'a, 'env, E> {
+        let Some(mut timer) = core.clock.take_timer(&self.shared.signals) else {
+            return Ok(core);
+        };
         drop(core);
         let time = timer.poll();
         let mut core = self.shared.lock();

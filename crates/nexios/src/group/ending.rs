@@ -56,7 +56,12 @@ impl<'env, E> Shared<'env, E> {
         let cause = verdict.cause.unwrap_or(Cause::Finished);
         let (panic, primary) = (verdict.take_panic(), verdict.take_primary());
         core.run = Run::Over;
-        Conclusion { cause, primary, panic, settled: Shared::is_settled(core) }
+        Conclusion {
+            cause,
+            primary,
+            panic,
+            settled: Shared::is_settled(core),
+        }
     }
 
     /// Ends the group for `cause`, unless it has ended for another one.
@@ -102,9 +107,17 @@ impl<'env, E> Shared<'env, E> {
         let cause = core.verdict.cause.unwrap_or(Cause::OwnerDropped);
         let graceful = !self.settings.grace.is_zero() && cause != Cause::OwnerDropped;
         let mut ending = core.children.all_to_end(graceful);
-        core.phase = if graceful { Phase::Closing } else { Phase::Closed };
+        core.phase = if graceful {
+            Phase::Closing
+        } else {
+            Phase::Closed
+        };
         // A grace too long to be represented has no end.
-        core.set_due(if graceful { Instant::now().checked_add(self.settings.grace) } else { None });
+        core.set_due(if graceful {
+            Instant::now().checked_add(self.settings.grace)
+        } else {
+            None
+        });
         let token = core.token.clone();
         let watchers = std::mem::take(&mut core.watchers);
         core.dropping += 1;
@@ -141,7 +154,12 @@ impl<'env, E> Shared<'env, E> {
     /// Ends children in spawn order; a destructor that panics does not stop the others. `dropping` is counted.
     fn end_all(&self, ending: Vec<Ending<'env, E>>, why: Interrupted) {
         let mut gone = Vec::with_capacity(ending.len());
-        for Ending { seat, child, had_ended } in ending {
+        for Ending {
+            seat,
+            child,
+            had_ended,
+        } in ending
+        {
             if self.end(seat, &child, had_ended, why) {
                 gone.push(seat);
             }
@@ -190,13 +208,22 @@ impl<'env, E> Shared<'env, E> {
                 self.panicked(payload);
             }
             Left::PanicAtEnd(payload) => {
-                log_panic("a child of a task group panicked while it was dropped", child.label(), &payload);
+                log_panic(
+                    "a child of a task group panicked while it was dropped",
+                    child.label(),
+                    &payload,
+                );
                 self.panicked(payload);
             }
             Left::Unwinds(task) => self.await_unwinding(task),
         }
         // After the verdict, so that it explains what the handle is told.
-        let why = self.lock().verdict.cause.unwrap_or(Cause::Failed).interrupted();
+        let why = self
+            .lock()
+            .verdict
+            .cause
+            .unwrap_or(Cause::Failed)
+            .interrupted();
         if let Err(payload) = child.tell(why) {
             self.panicked(payload);
         }
@@ -204,7 +231,12 @@ impl<'env, E> Shared<'env, E> {
 
     /// The end of the group waits for an aborted task.
     fn await_unwinding(&self, task: Aborted<'env>) {
-        let ended = self.lock().afterwards.get_or_insert_default().unwinding.enter(task);
+        let ended = self
+            .lock()
+            .afterwards
+            .get_or_insert_default()
+            .unwinding
+            .enter(task);
         // Outside the lock: what they have left is of others.
         ended.into_iter().for_each(Aborted::say_if_panicked);
     }
@@ -215,7 +247,10 @@ impl<'env, E> Shared<'env, E> {
         {
             let mut core = self.lock();
             if core.phase == Phase::Open || core.run == Run::Active {
-                core.afterwards.get_or_insert_default().finalizers.push(finalizer);
+                core.afterwards
+                    .get_or_insert_default()
+                    .finalizers
+                    .push(finalizer);
             } else {
                 late.push(finalizer);
             }
@@ -226,10 +261,16 @@ impl<'env, E> Shared<'env, E> {
     /// Ends one child alone, which is no failure of the group.
     pub(super) fn end_child(&self, seat: Seat, why: Interrupted) {
         let mut core = self.lock();
-        let Some(child) = core.children.held(seat) else { return };
+        let Some(child) = core.children.held(seat) else {
+            return;
+        };
         core.dropping += 1;
         drop(core);
-        let mut ending = Ending { seat, child, had_ended: false };
+        let mut ending = Ending {
+            seat,
+            child,
+            had_ended: false,
+        };
         ending.look();
         self.end_all(vec![ending], why);
     }
@@ -247,7 +288,10 @@ impl<'env, E> Shared<'env, E> {
         if !turns::inside_any() {
             while core.polling || core.dropping > 0 {
                 core.drop_waits = true;
-                core = self.quiet.wait(core).unwrap_or_else(PoisonError::into_inner);
+                core = self
+                    .quiet
+                    .wait(core)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
         }
         let payload = core.verdict.take_panic();

@@ -32,7 +32,9 @@ impl Finalizers {
         let mut first = None;
         while !self.stack.is_empty() {
             let polled = poll_fn(|cx| {
-                let Some(finalizer) = self.stack.last_mut() else { return Poll::Ready(Ok(())) };
+                let Some(finalizer) = self.stack.last_mut() else {
+                    return Poll::Ready(Ok(()));
+                };
                 match catch_unwind(AssertUnwindSafe(|| finalizer.as_mut().poll(cx))) {
                     Ok(Poll::Pending) => Poll::Pending,
                     Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
@@ -45,7 +47,10 @@ impl Finalizers {
             let dropped = catch_unwind(AssertUnwindSafe(|| drop(ended)));
             for payload in polled.err().into_iter().chain(dropped.err()) {
                 crate::log::say(|| {
-                    tracing::error!(panic = text_of(&*payload), "a finalizer of a task group panicked");
+                    tracing::error!(
+                        panic = text_of(&*payload),
+                        "a finalizer of a task group panicked"
+                    );
                 });
                 first.get_or_insert(payload);
             }
@@ -59,7 +64,9 @@ impl Drop for Finalizers {
         if self.stack.is_empty() {
             return;
         }
-        let mut rest = Unfinished(Self { stack: std::mem::take(&mut self.stack) });
+        let mut rest = Unfinished(Self {
+            stack: std::mem::take(&mut self.stack),
+        });
         let future = async move {
             rest.0.run().await;
         };

@@ -37,9 +37,12 @@ impl From<Cow<'static, str>> for Label {
 /// The text of a place in the program. Made once for each place that is asked for, and kept: there are only as
 /// many as the program has calls of `spawn`.
 fn text_of(location: &'static Location<'static>) -> &'static str {
-    static TEXTS: LazyLock<Mutex<HashMap<Location<'static>, &'static str>>> = LazyLock::new(Mutex::default);
+    static TEXTS: LazyLock<Mutex<HashMap<Location<'static>, &'static str>>> =
+        LazyLock::new(Mutex::default);
     let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
-    texts.entry(*location).or_insert_with(|| location.to_string().leak())
+    texts
+        .entry(*location)
+        .or_insert_with(|| location.to_string().leak())
 }
 
 impl fmt::Display for Label {

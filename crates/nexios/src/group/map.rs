@@ -86,7 +86,12 @@ where
     /// Why the group has ended, if it has.
     fn ended(&self) -> Option<Interrupted> {
         let core = self.shared.lock();
-        (core.phase != Phase::Open).then(|| core.verdict.cause.unwrap_or(Cause::OwnerDropped).interrupted())
+        (core.phase != Phase::Open).then(|| {
+            core.verdict
+                .cause
+                .unwrap_or(Cause::OwnerDropped)
+                .interrupted()
+        })
     }
 
     fn interrupted(&self, interrupted: Interrupted) -> E {

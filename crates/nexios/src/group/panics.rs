@@ -27,7 +27,10 @@ pub(super) fn log_panic_text(what: &'static str, payload: &Payload) {
 /// Resumes a panic in a destructor, or logs it where that would abort the process.
 pub(super) fn resume_or_log(payload: Payload) {
     if thread::panicking() {
-        log_panic_text("a child of a task group panicked while the group was dropped", &payload);
+        log_panic_text(
+            "a child of a task group panicked while the group was dropped",
+            &payload,
+        );
     } else {
         resume_unwind(payload);
     }

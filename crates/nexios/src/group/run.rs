@@ -25,7 +25,12 @@ where
     E: From<Interrupted>,
     B: Future<Output = Result<T, E>>,
 {
-    let mut running = Running { shared, entered: false, waker: None, settled: false };
+    let mut running = Running {
+        shared,
+        entered: false,
+        waker: None,
+        settled: false,
+    };
     let mut value = None;
     let Some(over) = drive(&mut running, body, &mut value).await else {
         return Err(refused(shared));
@@ -41,7 +46,12 @@ where
         }
     };
     running.settled = conclusion.settled;
-    let Conclusion { cause, primary, panic, .. } = conclusion;
+    let Conclusion {
+        cause,
+        primary,
+        panic,
+        ..
+    } = conclusion;
     drop(running);
     if let Some(payload) = panic.or(finalizer_panic) {
         resume_unwind(payload);
@@ -72,12 +82,18 @@ where
         if !running.enter(&mut core) {
             return Poll::Ready(None);
         }
-        let Some(mut turn) = Turn::begin(shared, core, RUN, cx.waker()) else { return Poll::Pending };
+        let Some(mut turn) = Turn::begin(shared, core, RUN, cx.waker()) else {
+            return Poll::Pending;
+        };
         loop {
             match turn.advance(state) {
                 Event::PollBody => {
                     running.poll_body(body.as_mut(), value);
-                    state = if body.is_some() { Body::Alive } else { Body::Gone };
+                    state = if body.is_some() {
+                        Body::Alive
+                    } else {
+                        Body::Gone
+                    };
                 }
                 Event::CutBody => {
                     running.cut(body.as_mut());
@@ -104,7 +120,11 @@ fn refused<E: From<Interrupted>>(shared: &Shared<'_, E>) -> E {
     let cause = core.verdict.cause.unwrap_or(Cause::Finished);
     drop(core);
     // As any other awaiter, this one may be the first to hear of the failure.
-    let failure = if cause.interrupts_body() { shared.take_failure() } else { None };
+    let failure = if cause.interrupts_body() {
+        shared.take_failure()
+    } else {
+        None
+    };
     failure.unwrap_or_else(|| cause.interrupted().into())
 }
 
@@ -151,7 +171,9 @@ impl<E> Running<'_, '_, E> {
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let waker = waker_ref(waker);
             let future = body.as_mut().as_pin_mut();
-            let polled = future.map_or(Poll::Pending, |body| body.poll(&mut Context::from_waker(&waker)));
+            let polled = future.map_or(Poll::Pending, |body| {
+                body.poll(&mut Context::from_waker(&waker))
+            });
             if polled.is_ready() {
                 body.set(None);
             }

@@ -25,7 +25,12 @@ enum Place<T> {
 
 impl<T> Slots<T> {
     pub(super) fn new() -> Self {
-        Self { first: Vec::new(), more: Vec::new(), next: 0, taken: 0 }
+        Self {
+            first: Vec::new(),
+            more: Vec::new(),
+            next: 0,
+            taken: 0,
+        }
     }
 
     /// Where the next value will go.
@@ -96,7 +101,9 @@ impl<T> Slots<T> {
         if !matches!(place, Place::Taken(value) if is_meant(value)) {
             return None;
         }
-        let Place::Taken(value) = std::mem::replace(place, Place::Free(next)) else { return None };
+        let Place::Taken(value) = std::mem::replace(place, Place::Free(next)) else {
+            return None;
+        };
         self.next = slot;
         self.taken -= 1;
         Some(value)
@@ -129,9 +136,15 @@ mod tests {
         assert_eq!(slots.next(), 17);
         slots.insert(100);
         slots.insert(101);
-        assert_eq!((slots.get_mut(17).copied(), slots.get_mut(3).copied()), (Some(100), Some(101)));
+        assert_eq!(
+            (slots.get_mut(17).copied(), slots.get_mut(3).copied()),
+            (Some(100), Some(101))
+        );
         assert_eq!(slots.next(), 20);
-        assert_eq!(slots.iter().map(|(slot, _)| slot).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+        assert_eq!(
+            slots.iter().map(|(slot, _)| slot).collect::<Vec<_>>(),
+            (0..20).collect::<Vec<_>>()
+        );
         (0..20).for_each(|slot| assert!(slots.take_if(slot, |_| true).is_some()));
         assert!(slots.is_empty());
         assert_eq!(slots.get_mut(1_000), None);

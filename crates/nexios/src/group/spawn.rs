@@ -28,7 +28,10 @@ fn refuse<'env, T, E>(
     refused: impl Sized,
 ) -> Task<'env, T, E> {
     drop(refused);
-    Task::new(Arc::new(Child::refused(take_ids(1).start, label, why)), shared)
+    Task::new(
+        Arc::new(Child::refused(take_ids(1).start, label, why)),
+        shared,
+    )
 }
 
 /// Why a child of a group that is gone is refused.
@@ -56,7 +59,12 @@ where
     }
     let seat = core.children.next_seat();
     let is_here = work.is_some();
-    let child = Arc::new(Child::new(seat, label, shared.settings.on_error == OnError::Cancel, work));
+    let child = Arc::new(Child::new(
+        seat,
+        label,
+        shared.settings.on_error == OnError::Cancel,
+        work,
+    ));
     let starts = core.children.add(seat, child.clone(), daemon);
     if starts && is_here {
         core.children.wakers.ready.children.push_back(key_of(seat));
@@ -75,7 +83,9 @@ where
     E: From<Interrupted> + Send + 'env,
     F: Future<Output = Result<T, E>> + Send + 'env,
 {
-    let Some(shared) = shared else { return refuse(None, label, NO_GROUP, future) };
+    let Some(shared) = shared else {
+        return refuse(None, label, NO_GROUP, future);
+    };
     match admit(&shared, label, Some(Work::InTask(Box::pin(future))), false) {
         Ok((child, _)) => Task::new(child, Some(shared)),
         Err((label, why, work)) => refuse(Some(shared), label, why, work),
@@ -127,7 +137,9 @@ where
     let Ok(runtime) = Handle::try_current() else {
         panic!("spawn_parallel needs a tokio runtime, and there is none here");
     };
-    let Some(shared) = shared else { return refuse(None, label, NO_GROUP, future) };
+    let Some(shared) = shared else {
+        return refuse(None, label, NO_GROUP, future);
+    };
     // First: a subscriber is code of others, and from here to the task's start nothing may fail.
     let span = Span::current();
     let (child, starts) = match admit(&shared, label, None, false) {

@@ -49,11 +49,19 @@ impl<'env, E: From<Interrupted> + Send + 'env> Spawner<'env, E> {
         T: Send + 'env,
         F: Future<Output = Result<T, E>> + Send + 'env,
     {
-        spawn::in_task(self.shared.upgrade(), Label::SpawnedAt(Location::caller()), future)
+        spawn::in_task(
+            self.shared.upgrade(),
+            Label::SpawnedAt(Location::caller()),
+            future,
+        )
     }
 
     /// Spawns a named in-task child; see [`TaskGroup::spawn_named`](super::TaskGroup::spawn_named).
-    pub fn spawn_named<T, F>(&self, name: impl Into<Cow<'static, str>>, future: F) -> Task<'env, T, E>
+    pub fn spawn_named<T, F>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        future: F,
+    ) -> Task<'env, T, E>
     where
         T: Send + 'env,
         F: Future<Output = Result<T, E>> + Send + 'env,
@@ -74,7 +82,11 @@ impl<'env, E: From<Interrupted> + Send + 'env> Spawner<'env, E> {
         T: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        spawn::parallel(self.shared.upgrade(), Label::SpawnedAt(Location::caller()), future)
+        spawn::parallel(
+            self.shared.upgrade(),
+            Label::SpawnedAt(Location::caller()),
+            future,
+        )
     }
 
     /// Cancels the group's children without an error; see [`TaskGroup::cancel`](super::TaskGroup::cancel).
@@ -100,12 +112,16 @@ impl<'env, E: From<Interrupted> + Send + 'env> Spawner<'env, E> {
 
 impl<E> Clone for Spawner<'_, E> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
+        Self {
+            shared: self.shared.clone(),
+        }
     }
 }
 
 impl<E> fmt::Debug for Spawner<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spawner").field("group", &self.shared.upgrade()).finish()
+        f.debug_struct("Spawner")
+            .field("group", &self.shared.upgrade())
+            .finish()
     }
 }

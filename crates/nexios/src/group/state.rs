@@ -120,7 +120,12 @@ impl<'env, E> Shared<'env, E> {
             token: None,
             afterwards: None,
         };
-        Self { settings, signals, core: Mutex::new(core), quiet: Condvar::new() }
+        Self {
+            settings,
+            signals,
+            core: Mutex::new(core),
+            quiet: Condvar::new(),
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Core<'env, E>> {
@@ -137,7 +142,12 @@ impl<'env, E> Shared<'env, E> {
     pub(super) fn refusal(core: &Core<'env, E>) -> Option<Interrupted> {
         match core.phase {
             Phase::Open => None,
-            _ => Some(core.verdict.cause.unwrap_or(Cause::OwnerDropped).interrupted()),
+            _ => Some(
+                core.verdict
+                    .cause
+                    .unwrap_or(Cause::OwnerDropped)
+                    .interrupted(),
+            ),
         }
     }
 
@@ -157,9 +167,11 @@ impl<'env, E> Shared<'env, E> {
             let mut core = self.lock();
             let ended = core.verdict.cause;
             let parent = &self.settings.parent;
-            let token = core
-                .token
-                .get_or_insert_with(|| parent.as_ref().map_or_else(CancelToken::new, CancelToken::child));
+            let token = core.token.get_or_insert_with(|| {
+                parent
+                    .as_ref()
+                    .map_or_else(CancelToken::new, CancelToken::child)
+            });
             (token.clone(), ended)
         };
         if let Some(cause) = ended {
@@ -181,7 +193,10 @@ impl<'env, E> Shared<'env, E> {
 
     /// Whether a drop has nothing left to do.
     pub(super) fn is_settled(core: &Core<'env, E>) -> bool {
-        Self::is_over(core) && !core.polling && !core.verdict.has_panic() && core.afterwards.is_none()
+        Self::is_over(core)
+            && !core.polling
+            && !core.verdict.has_panic()
+            && core.afterwards.is_none()
     }
 
     /// As [`is_settled`](Self::is_settled), where nobody else can reach the group any more.
@@ -212,12 +227,20 @@ impl<'env, E> Shared<'env, E> {
 
     /// Registers a waker that is called once when the group begins to end.
     pub(super) fn watch_end(&self, watcher: u64, waker: Waker) {
-        let old = self.lock().watchers.get_or_insert_default().insert(watcher, waker);
+        let old = self
+            .lock()
+            .watchers
+            .get_or_insert_default()
+            .insert(watcher, waker);
         drop(old);
     }
 
     pub(super) fn forget_watcher(&self, watcher: u64) {
-        let old = self.lock().watchers.as_mut().and_then(|watchers| watchers.remove(&watcher));
+        let old = self
+            .lock()
+            .watchers
+            .as_mut()
+            .and_then(|watchers| watchers.remove(&watcher));
         drop(old);
     }
 
@@ -240,7 +263,13 @@ impl<E> fmt::Debug for Shared<'_, E> {
         let (phase, cause, children, suppressed, not_kept) = {
             let core = self.lock();
             let verdict = &core.verdict;
-            (core.phase, verdict.cause, core.children.all(), verdict.suppressed_count(), verdict.not_kept)
+            (
+                core.phase,
+                verdict.cause,
+                core.children.all(),
+                verdict.suppressed_count(),
+                verdict.not_kept,
+            )
         };
         let children: Vec<_> = children
             .iter()
@@ -276,6 +305,10 @@ impl<E> Drop for Shared<'_, E> {
     /// The last handle is gone: the wakers serve another group.
     fn drop(&mut self) {
         let core = self.core.get_mut().unwrap_or_else(PoisonError::into_inner);
-        wakers::recycle(&self.signals, std::mem::take(&mut core.children.wakers), core.parked);
+        wakers::recycle(
+            &self.signals,
+            std::mem::take(&mut core.children.wakers),
+            core.parked,
+        );
     }
 }

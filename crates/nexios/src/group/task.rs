@@ -52,7 +52,10 @@ impl<'env, T, E> Task<'env, T, E> {
     /// dropped as soon as that poll returns. A finished child keeps its result.
     pub fn cancel(&self) {
         if let Some(group) = &self.group {
-            group.end_child(self.child.seat, Interrupted::Cancelled(CancelReason::Requested));
+            group.end_child(
+                self.child.seat,
+                Interrupted::Cancelled(CancelReason::Requested),
+            );
         }
     }
 
@@ -86,7 +89,9 @@ impl<T, E: From<Interrupted>> Task<'_, T, E> {
     }
 
     fn interrupted(&self, why: Interrupted) -> E {
-        let Some(group) = &self.group else { return why.into() };
+        let Some(group) = &self.group else {
+            return why.into();
+        };
         if why == Interrupted::Cancelled(CancelReason::SiblingFailed)
             && let Some(error) = group.take_failure()
         {
@@ -114,7 +119,10 @@ impl<T, E: From<Interrupted>> Future for Task<'_, T, E> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if this.child.progress() == Progress::Taken {
-            panic!("the task {:?} was polled after it gave its result", this.name());
+            panic!(
+                "the task {:?} was polled after it gave its result",
+                this.name()
+            );
         }
         // The child's side is let go of when the child has ended; then the result is taken without a lock.
         if let Some(child) = Arc::get_mut(&mut this.child)

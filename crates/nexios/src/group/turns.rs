@@ -61,12 +61,24 @@ fn enter(group: usize, signals: usize) -> Entered {
         if group != 0 {
             // Gives the poll back that has led here; it is taken again if it comes to nothing.
             let is_nested = !stack.frames.is_empty();
-            stack.polls_left = if is_nested { stack.polls_left + 1 } else { POLLS_PER_TURN };
+            stack.polls_left = if is_nested {
+                stack.polls_left + 1
+            } else {
+                POLLS_PER_TURN
+            };
         }
         let woken_from = stack.woken.len();
-        stack.frames.push(Frame { group, signals, woken_from, polled: None, told: false });
+        stack.frames.push(Frame {
+            group,
+            signals,
+            woken_from,
+            polled: None,
+            told: false,
+        });
     };
-    Entered { pushed: STACK.try_with(push).is_ok() }
+    Entered {
+        pushed: STACK.try_with(push).is_ok(),
+    }
 }
 
 /// The thread begins to drive `group`.
@@ -84,7 +96,11 @@ impl Drop for Entered {
         if self.pushed {
             let _ = STACK.try_with(|stack| {
                 let mut stack = stack.borrow_mut();
-                if stack.frames.pop().is_some_and(|frame| frame.group != 0 && frame.polled.is_none()) {
+                if stack
+                    .frames
+                    .pop()
+                    .is_some_and(|frame| frame.group != 0 && frame.polled.is_none())
+                {
                     stack.count_poll();
                 }
             });
@@ -94,7 +110,9 @@ impl Drop for Entered {
 
 /// Whether the outermost turn on this thread may poll once more.
 pub(super) fn may_poll() -> bool {
-    STACK.try_with(|stack| stack.borrow().polls_left > 0).unwrap_or(true)
+    STACK
+        .try_with(|stack| stack.borrow().polls_left > 0)
+        .unwrap_or(true)
 }
 
 /// The innermost group begins a poll, which counts against the outermost turn on this thread.
@@ -113,7 +131,10 @@ pub(super) fn wake_here(signals: usize, key: Key) -> bool {
     STACK
         .try_with(|stack| {
             let mut stack = stack.borrow_mut();
-            let here = stack.frames.last().is_some_and(|frame| frame.signals == signals);
+            let here = stack
+                .frames
+                .last()
+                .is_some_and(|frame| frame.signals == signals);
             if here {
                 stack.woken.push(key);
             }
@@ -124,7 +145,9 @@ pub(super) fn wake_here(signals: usize, key: Key) -> bool {
 
 /// Moves the wakes that the innermost turn has made itself behind `ready`; false if there were none.
 pub(super) fn take_woken(ready: &mut Queue) -> bool {
-    STACK.try_with(|stack| stack.borrow_mut().take_woken(ready)).unwrap_or(false)
+    STACK
+        .try_with(|stack| stack.borrow_mut().take_woken(ready))
+        .unwrap_or(false)
 }
 
 /// The innermost turn is over: takes what is left, and keeps no more wakes here.
@@ -159,12 +182,16 @@ impl Stack {
 
 /// Whether the poll that has just ended was handed the innermost group's own cancellation.
 pub(super) fn was_told() -> bool {
-    STACK.try_with(|stack| stack.borrow().frames.last().is_some_and(|frame| frame.told)).unwrap_or(false)
+    STACK
+        .try_with(|stack| stack.borrow().frames.last().is_some_and(|frame| frame.told))
+        .unwrap_or(false)
 }
 
 /// Whether this thread is inside the poll or the destructor of any in-task child.
 pub(super) fn inside_any() -> bool {
-    STACK.try_with(|stack| !stack.borrow().frames.is_empty()).unwrap_or(false)
+    STACK
+        .try_with(|stack| !stack.borrow().frames.is_empty())
+        .unwrap_or(false)
 }
 
 /// Whom the given group is polling further up this thread's stack.
@@ -172,7 +199,12 @@ pub(super) fn inside(group: usize) -> Option<Polled> {
     STACK
         .try_with(|stack| {
             // The innermost first: mostly it is that one, however deep the nest.
-            stack.borrow().frames.iter().rfind(|frame| frame.group == group)?.polled
+            stack
+                .borrow()
+                .frames
+                .iter()
+                .rfind(|frame| frame.group == group)?
+                .polled
         })
         .ok()
         .flatten()
@@ -181,7 +213,13 @@ pub(super) fn inside(group: usize) -> Option<Polled> {
 /// Who is being polled by `group` is handed the group's own cancellation.
 pub(super) fn note_told(group: usize) {
     let _ = STACK.try_with(|stack| {
-        if let Some(frame) = stack.borrow_mut().frames.iter_mut().rev().find(|frame| frame.group == group) {
+        if let Some(frame) = stack
+            .borrow_mut()
+            .frames
+            .iter_mut()
+            .rev()
+            .find(|frame| frame.group == group)
+        {
             frame.told = true;
         }
     });
@@ -195,7 +233,13 @@ mod tests {
     fn many_wakes_at_once_leave_no_large_memory_on_the_thread() {
         let _entered = enter_turn(1, 1);
         for slot in 0..100_000 {
-            assert!(wake_here(1, Key { slot, generation: 1 }));
+            assert!(wake_here(
+                1,
+                Key {
+                    slot,
+                    generation: 1
+                }
+            ));
         }
         let mut ready = Queue::default();
         assert!(take_woken(&mut ready));

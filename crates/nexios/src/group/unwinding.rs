@@ -58,7 +58,11 @@ impl<'env> Aborted<'env> {
                 drop_quietly(payload);
             }
         });
-        Self { label, abort, ended }
+        Self {
+            label,
+            abort,
+            ended,
+        }
     }
 
     /// Logs the panic of one that has ended.
@@ -70,7 +74,10 @@ impl<'env> Aborted<'env> {
 
 impl Default for Unwinding<'_> {
     fn default() -> Self {
-        Self { tasks: Vec::new(), look_at: LOOK_FROM }
+        Self {
+            tasks: Vec::new(),
+            look_at: LOOK_FROM,
+        }
     }
 }
 
@@ -82,7 +89,10 @@ impl<'env> Unwinding<'env> {
         if self.tasks.len() < self.look_at {
             return Vec::new();
         }
-        let ended = self.tasks.extract_if(.., |task| task.abort.is_finished()).collect();
+        let ended = self
+            .tasks
+            .extract_if(.., |task| task.abort.is_finished())
+            .collect();
         self.look_at = LOOK_FROM.max(2 * self.tasks.len());
         ended
     }
@@ -115,7 +125,9 @@ impl<'env> Unwinding<'env> {
     }
 
     fn say_who_panicked(&mut self) {
-        self.tasks.extract_if(.., |task| task.abort.is_finished()).for_each(Aborted::say_if_panicked);
+        self.tasks
+            .extract_if(.., |task| task.abort.is_finished())
+            .for_each(Aborted::say_if_panicked);
     }
 }
 

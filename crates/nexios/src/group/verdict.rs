@@ -83,7 +83,13 @@ pub(super) struct Verdict<E> {
 
 impl<E> Verdict<E> {
     pub(super) fn new() -> Self {
-        Self { cause: None, primary: None, panic: None, suppressed: Vec::new(), not_kept: 0 }
+        Self {
+            cause: None,
+            primary: None,
+            panic: None,
+            suppressed: Vec::new(),
+            not_kept: 0,
+        }
     }
 
     /// Records an error.
@@ -120,7 +126,10 @@ impl<E> Verdict<E> {
         self.panic = Some(payload);
         // The panic is what the caller will see; the error that came first stays readable.
         let primary = self.primary.take();
-        (None, primary.map_or(Recorded::Kept, |(id, error)| self.suppress(id, error)))
+        (
+            None,
+            primary.map_or(Recorded::Kept, |(id, error)| self.suppress(id, error)),
+        )
     }
 
     /// Whether the body of `run` is dropped at its await, at once.

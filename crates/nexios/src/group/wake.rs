@@ -35,11 +35,20 @@ pub(super) struct Key {
 
 impl Key {
     /// The body of `run`.
-    pub(super) const BODY: Self = Self { slot: u32::MAX, generation: 0 };
+    pub(super) const BODY: Self = Self {
+        slot: u32::MAX,
+        generation: 0,
+    };
     /// The deadline or the end of the grace period.
-    pub(super) const TIMER: Self = Self { slot: u32::MAX - 1, generation: 0 };
+    pub(super) const TIMER: Self = Self {
+        slot: u32::MAX - 1,
+        generation: 0,
+    };
     /// The token of the surrounding scope.
-    pub(super) const PARENT: Self = Self { slot: u32::MAX - 2, generation: 0 };
+    pub(super) const PARENT: Self = Self {
+        slot: u32::MAX - 2,
+        generation: 0,
+    };
 }
 
 /// Who is to be polled or looked at next.
@@ -96,7 +105,11 @@ struct State {
 
 impl Default for State {
     fn default() -> Self {
-        Self { woken: Vec::new(), driven: true, awaiters: Awaiters::default() }
+        Self {
+            woken: Vec::new(),
+            driven: true,
+            awaiters: Awaiters::default(),
+        }
     }
 }
 
@@ -140,7 +153,9 @@ impl Awaiters {
 impl Signals {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing under this lock can panic half-way; a poisoned state is still whole.
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Moves everything woken behind `ready`.
@@ -232,7 +247,11 @@ impl Signals {
             state.driven = true;
             // The memory stays unless it has grown large.
             let large = state.woken.capacity() > WOKEN_KEPT;
-            let woken = if large { mem::take(&mut state.woken) } else { Vec::new() };
+            let woken = if large {
+                mem::take(&mut state.woken)
+            } else {
+                Vec::new()
+            };
             state.woken.clear();
             (woken, mem::take(&mut state.awaiters))
         };
@@ -244,7 +263,11 @@ impl Signals {
             let mut state = self.lock();
             self.some_woken.store(true, Ordering::Relaxed);
             state.woken.push(key);
-            if state.driven { Awaiters::default() } else { mem::take(&mut state.awaiters) }
+            if state.driven {
+                Awaiters::default()
+            } else {
+                mem::take(&mut state.awaiters)
+            }
         };
         awaiters.wake();
     }

@@ -41,7 +41,10 @@ impl ChildWaker {
 
     fn key(&self) -> Key {
         // Relaxed: a clone came to its thread after the last change.
-        Key { slot: self.slot, generation: self.generation.load(Ordering::Relaxed) }
+        Key {
+            slot: self.slot,
+            generation: self.generation.load(Ordering::Relaxed),
+        }
     }
 
     /// Allows the next wake; called right before the poll, so that a wake during the poll counts.
@@ -80,7 +83,8 @@ impl ChildWaker {
 impl ArcWake for ChildWaker {
     fn wake_by_ref(this: &Arc<Self>) {
         // AcqRel: see `arm`.
-        if !this.queued.swap(true, Ordering::AcqRel) && !turns::wake_here(this.signals.address(), this.key())
+        if !this.queued.swap(true, Ordering::AcqRel)
+            && !turns::wake_here(this.signals.address(), this.key())
         {
             this.signals.push(this.key());
         }
@@ -95,7 +99,10 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(signals: &Arc<Signals>, key: Key) -> Self {
-        Self { signals: signals.clone(), key }
+        Self {
+            signals: signals.clone(),
+            key,
+        }
     }
 }
 
@@ -143,7 +150,9 @@ pub(super) struct Wakers {
 
 impl Wakers {
     pub(super) fn body(&mut self, signals: &Arc<Signals>) -> Arc<ChildWaker> {
-        self.body.take().unwrap_or_else(|| ChildWaker::new(signals, Key::BODY))
+        self.body
+            .take()
+            .unwrap_or_else(|| ChildWaker::new(signals, Key::BODY))
     }
 
     pub(super) fn put_back_body(&mut self, waker: Arc<ChildWaker>) {
@@ -155,7 +164,11 @@ impl Wakers {
 
 /// What another group has left on this thread, or something new.
 pub(super) fn borrow() -> (Arc<Signals>, Wakers) {
-    RECYCLED.try_with(|recycled| recycled.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+    RECYCLED
+        .try_with(|recycled| recycled.borrow_mut().pop())
+        .ok()
+        .flatten()
+        .unwrap_or_default()
 }
 
 /// Leaves everything to the next group on this thread, if nothing else reaches the signals but these wakers and the
@@ -194,9 +207,19 @@ mod tests {
     #[test]
     fn a_large_group_leaves_no_large_memory_to_the_next() {
         let (signals, mut wakers) = (Arc::new(Signals::default()), Wakers::default());
-        wakers.seats.waker(Key { slot: 100_000, generation: 1 }, &signals);
+        wakers.seats.waker(
+            Key {
+                slot: 100_000,
+                generation: 1,
+            },
+            &signals,
+        );
         recycle(&signals, wakers, false);
         let (_, next) = borrow();
-        assert!(next.seats.seats.capacity() <= 4 * SEATS_KEPT, "{}", next.seats.seats.capacity());
+        assert!(
+            next.seats.seats.capacity() <= 4 * SEATS_KEPT,
+            "{}",
+            next.seats.seats.capacity()
+        );
     }
 }

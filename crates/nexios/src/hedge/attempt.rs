@@ -49,13 +49,21 @@ struct Clock<'h> {
 
 impl<'h, Fut> Planned<'h, Fut> {
     pub(super) fn new(start: Start) -> Self {
-        Self { plan: Plan { start, limit: None }, future: None, clock: None }
+        Self {
+            plan: Plan { start, limit: None },
+            future: None,
+            clock: None,
+        }
     }
 
     /// Starts the attempt; its time is reported to `pace`, whatever its end.
     pub(super) fn begin(&mut self, future: Fut, pace: Option<&'h Pace>) {
         self.future = Some(Box::pin(future));
-        self.clock = pace.map(|pace| Clock { pace, started: Instant::now(), answered: false });
+        self.clock = pace.map(|pace| Clock {
+            pace,
+            started: Instant::now(),
+            answered: false,
+        });
     }
 }
 

@@ -28,21 +28,28 @@ pub(super) struct Budget {
 impl Budget {
     /// `share` is between 0 and 1.
     pub(super) fn new(share: f64) -> Self {
-        Self { share: (share * TOKEN as f64).round() as u64, tokens: AtomicU64::new(AT_START) }
+        Self {
+            share: (share * TOKEN as f64).round() as u64,
+            tokens: AtomicU64::new(AT_START),
+        }
     }
 
     pub(super) fn feed(&self) {
         // Relaxed: the count is all there is, nothing else is published through it.
-        let _full = self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| {
-            (tokens < MOST).then(|| (tokens + self.share).min(MOST))
-        });
+        let _full = self
+            .tokens
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| {
+                (tokens < MOST).then(|| (tokens + self.share).min(MOST))
+            });
     }
 
     /// Takes a token if there is one.
     pub(super) fn take(&self) -> bool {
         // Relaxed: as above.
         self.tokens
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| tokens.checked_sub(TOKEN))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| {
+                tokens.checked_sub(TOKEN)
+            })
             .is_ok()
     }
 }
@@ -52,7 +59,9 @@ mod tests {
     use super::*;
 
     fn drain(budget: &Budget) -> usize {
-        std::iter::repeat_with(|| budget.take()).take_while(|taken| *taken).count()
+        std::iter::repeat_with(|| budget.take())
+            .take_while(|taken| *taken)
+            .count()
     }
 
     /// HG-015: the arithmetic is exact, ten tokens at the start, a hundred at most.
@@ -86,7 +95,10 @@ mod tests {
                     .count()
             };
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .sum()
         });
         assert_eq!(taken, 4_000);
         assert!(!budget.take());

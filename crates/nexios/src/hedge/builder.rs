@@ -34,7 +34,12 @@ pub struct HedgeBuilder {
 
 impl Default for HedgeBuilder {
     fn default() -> Self {
-        Self { max_attempts: 2, delay: Delay::Percentile(0.95), budget: None, warm_up: 20 }
+        Self {
+            max_attempts: 2,
+            delay: Delay::Percentile(0.95),
+            budget: None,
+            warm_up: 20,
+        }
     }
 }
 
@@ -73,7 +78,10 @@ impl HedgeBuilder {
     /// When `share` is not between 0 and 1.
     #[track_caller]
     pub fn budget(mut self, share: f64) -> Self {
-        assert!((0.0..=1.0).contains(&share), "the budget of a hedge is between 0 and 1, not {share}");
+        assert!(
+            (0.0..=1.0).contains(&share),
+            "the budget of a hedge is between 0 and 1, not {share}"
+        );
         self.budget = Some(share);
         self
     }

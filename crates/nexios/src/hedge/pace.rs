@@ -88,7 +88,10 @@ impl Pace {
 
     fn sampled(&self) {
         let samples = self.samples.fetch_add(1, Ordering::Relaxed) + 1;
-        if samples >= FEW && !samples.is_multiple_of(UPDATE_EVERY) && !samples.is_multiple_of(DECAY_EVERY) {
+        if samples >= FEW
+            && !samples.is_multiple_of(UPDATE_EVERY)
+            && !samples.is_multiple_of(DECAY_EVERY)
+        {
             return;
         }
         // Acquire and release: the holder sees the previous holder's subtractions, so that two decays never
@@ -101,7 +104,9 @@ impl Pace {
             self.answered.decay();
             self.unfinished.decay();
         }
-        let percentile = self.answered.percentile_with_unfinished(&self.unfinished, self.share);
+        let percentile = self
+            .answered
+            .percentile_with_unfinished(&self.unfinished, self.share);
         let micros = u64::try_from(percentile.as_micros()).unwrap_or(u64::MAX);
         self.current.store(micros, Ordering::Relaxed);
         self.updating.store(false, Ordering::Release);
@@ -149,7 +154,11 @@ mod tests {
                 } else {
                     let before = pace.delay();
                     pace.unfinished(ms(next(500)));
-                    assert!(pace.delay() >= before, "{share}: {:?} after {before:?}", pace.delay());
+                    assert!(
+                        pace.delay() >= before,
+                        "{share}: {:?} after {before:?}",
+                        pace.delay()
+                    );
                 }
             }
         }
@@ -204,6 +213,10 @@ mod tests {
         for _ in 0..UPDATE_EVERY {
             pace.answered(ms(10));
         }
-        assert!(pace.answered.count() < DECAY_EVERY, "{}", pace.answered.count());
+        assert!(
+            pace.answered.count() < DECAY_EVERY,
+            "{}",
+            pace.answered.count()
+        );
     }
 }

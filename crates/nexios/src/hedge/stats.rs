@@ -75,7 +75,11 @@ pub(super) struct Tally<'h> {
 
 impl<'h> Tally<'h> {
     pub(super) fn new(counters: &'h Counters) -> Self {
-        Self { counters, started: 0, won: false }
+        Self {
+            counters,
+            started: 0,
+            won: false,
+        }
     }
 
     /// Counts an attempt after the first that starts.

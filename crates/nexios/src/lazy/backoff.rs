@@ -35,7 +35,9 @@ impl ErrorBackoff {
     /// than said, and never all values at once. A value, `reset` and `set` begin anew.
     #[must_use]
     pub fn exponential(first: Duration, max: Duration) -> Self {
-        Self { kind: Kind::Exponential(Backoff { first, max }) }
+        Self {
+            kind: Kind::Exponential(Backoff { first, max }),
+        }
     }
 
     /// The pause after so many failures in a row.
@@ -49,6 +51,8 @@ impl ErrorBackoff {
 
 impl From<Duration> for ErrorBackoff {
     fn from(pause: Duration) -> Self {
-        Self { kind: Kind::Fixed(pause) }
+        Self {
+            kind: Kind::Fixed(pause),
+        }
     }
 }

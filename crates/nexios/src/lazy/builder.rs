@@ -74,14 +74,20 @@ impl<T, E> AsyncLazyBuilder<T, E> {
         E: 'static,
     {
         Self {
-            source: Box::new(Plain { make: f, future: PhantomData }),
+            source: Box::new(Plain {
+                make: f,
+                future: PhantomData,
+            }),
             shortcuts: shortcuts(),
             settings: Settings::new(location),
         }
     }
 
     pub(super) fn into_parts(self) -> (Cell<T, E>, Box<dyn Shortcuts<T>>) {
-        (Cell::alone(self.source, Arc::new(self.settings)), self.shortcuts)
+        (
+            Cell::alone(self.source, Arc::new(self.settings)),
+            self.shortcuts,
+        )
     }
 
     setters!();
@@ -89,6 +95,8 @@ impl<T, E> AsyncLazyBuilder<T, E> {
 
 impl<T, E> std::fmt::Debug for AsyncLazyBuilder<T, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("AsyncLazyBuilder").field(&self.settings).finish()
+        f.debug_tuple("AsyncLazyBuilder")
+            .field(&self.settings)
+            .finish()
     }
 }

@@ -108,7 +108,11 @@ where
         let counted = first && !REFRESH;
         let caller = FlightId::current();
         let runtime = Runtime::try_current().ok();
-        let visit = Visit { refresh: REFRESH, caller, can_launch: runtime.is_some() };
+        let visit = Visit {
+            refresh: REFRESH,
+            caller,
+            can_launch: runtime.is_some(),
+        };
         let (cell, entrance) = self.site.enter(visit);
         let counters = &cell.counters;
         match entrance {
@@ -138,7 +142,12 @@ where
                 if counted {
                     counters.waits.add(1);
                 }
-                let mut waiter = Box::new(Waiter { cell, flight, key, wait: None });
+                let mut waiter = Box::new(Waiter {
+                    cell,
+                    flight,
+                    key,
+                    wait: None,
+                });
                 if let Some(span) = waiter.flight.span().get() {
                     tracing::Span::current().follows_from(span.clone());
                 }
@@ -155,7 +164,12 @@ where
                 if counted {
                     counters.misses.add(1);
                 }
-                let mut waiter = Box::new(Waiter { cell, flight, key, wait: None });
+                let mut waiter = Box::new(Waiter {
+                    cell,
+                    flight,
+                    key,
+                    wait: None,
+                });
                 // A new flight waits for nobody, so this closes no circle.
                 waiter.wait = caller.and_then(|caller| caller.wait_for(waiter.flight.id()));
                 if let Some(runtime) = runtime {

@@ -145,7 +145,11 @@ pub(super) struct Leftover<T, E> {
 }
 
 impl<T, E> Leftover<T, E> {
-    const NOTHING: Self = Self { flight: None, entry: None, failure: None };
+    const NOTHING: Self = Self {
+        flight: None,
+        entry: None,
+        failure: None,
+    };
 
     /// Lets the flight go on for those who wait for it, if any.
     pub(super) fn overtake(self) {
@@ -184,7 +188,10 @@ impl<T, E> Cell<T, E> {
         Self {
             edition: AtomicU64::new(0),
             current: ArcSwapOption::empty(),
-            state: Mutex::new(State { flight: None, failure: None }),
+            state: Mutex::new(State {
+                flight: None,
+                failure: None,
+            }),
             source: Some(source),
             settings,
             counters,
@@ -208,14 +215,22 @@ impl<T, E> Cell<T, E> {
     #[inline]
     pub(super) fn fresh(&self) -> Option<Guard<Option<Arc<Entry<T>>>>> {
         let entry = self.current.load();
-        if entry.as_ref()?.is_fresh() { Some(entry) } else { None }
+        if entry.as_ref()?.is_fresh() {
+            Some(entry)
+        } else {
+            None
+        }
     }
 
     /// The current entry, if it is inside any of its limits; takes no lock.
     #[inline]
     pub(super) fn servable(&self) -> Option<Guard<Option<Arc<Entry<T>>>>> {
         let entry = self.current.load();
-        if entry.as_ref()?.is_servable() { Some(entry) } else { None }
+        if entry.as_ref()?.is_servable() {
+            Some(entry)
+        } else {
+            None
+        }
     }
 
     /// Finds a value, a flight to wait for, or a reason why there is neither.
@@ -230,16 +245,26 @@ impl<T, E> Cell<T, E> {
         let mut state = self.lock();
         let now = Instant::now();
         // Asked only where the answer matters: it takes a lock of all computations.
-        let recursive = || visit.caller.is_some_and(|caller| caller.is_inside(self.identity));
+        let recursive = || {
+            visit
+                .caller
+                .is_some_and(|caller| caller.is_inside(self.identity))
+        };
         let entry = self.current.load_full();
-        let freshness = entry.as_ref().map_or(Freshness::Expired, |entry| entry.freshness(now));
+        let freshness = entry
+            .as_ref()
+            .map_or(Freshness::Expired, |entry| entry.freshness(now));
         if let Some(entry) = entry.filter(|_| !visit.refresh) {
             match freshness {
                 Freshness::Fresh => return Entrance::Fresh(Arc::clone(&entry.value)),
                 Freshness::Stale => {
                     // A computation that makes its own value stale and asks again would start the next one without end.
                     let allowed = visit.can_launch && !recursive();
-                    let flight = if allowed { self.revalidate(&mut state, now, leftover) } else { None };
+                    let flight = if allowed {
+                        self.revalidate(&mut state, now, leftover)
+                    } else {
+                        None
+                    };
                     return Entrance::Stale(Arc::clone(&entry.value), flight);
                 }
                 Freshness::Fallback if Self::recent_failure(&state, now).is_some() => {
@@ -283,8 +308,14 @@ impl<T, E> Cell<T, E> {
         now: Instant,
         leftover: &mut Leftover<T, E>,
     ) -> Option<Arc<Flight<T, E>>> {
-        let resting = state.failure.as_ref().is_some_and(|failure| failure.is_recent(now));
-        let running = state.flight.as_ref().is_some_and(|flight| !flight.is_over());
+        let resting = state
+            .failure
+            .as_ref()
+            .is_some_and(|failure| failure.is_recent(now));
+        let running = state
+            .flight
+            .as_ref()
+            .is_some_and(|flight| !flight.is_over());
         if resting || running {
             return None;
         }
@@ -304,7 +335,9 @@ impl<T, E> Cell<T, E> {
     }
 
     pub(super) fn source(&self) -> &dyn Source<T, E> {
-        self.source.as_deref().expect("only the cell's destructor takes it out")
+        self.source
+            .as_deref()
+            .expect("only the cell's destructor takes it out")
     }
 
     /// Puts what a flight brought in its place, if it is still the cell's.
@@ -322,14 +355,21 @@ impl<T, E> Cell<T, E> {
         }
         // Value, flight and failure change as one: a caller in between would compute what is there, or be given an error
         // that a value has made good.
-        let mut leftover =
-            Leftover { flight: state.flight.take(), entry: None, failure: state.failure.take() };
+        let mut leftover = Leftover {
+            flight: state.flight.take(),
+            entry: None,
+            failure: state.failure.take(),
+        };
         match outcome {
             Ok(value) => {
-                leftover.entry = self.serve(self.settings.limits.admit(Arc::clone(value), weight, now));
+                leftover.entry =
+                    self.serve(self.settings.limits.admit(Arc::clone(value), weight, now));
             }
             Err(error) => {
-                let before = leftover.failure.as_ref().map_or(0, |failure| failure.in_a_row);
+                let before = leftover
+                    .failure
+                    .as_ref()
+                    .map_or(0, |failure| failure.in_a_row);
                 state.failure = Some(self.failed(error, before.saturating_add(1), now));
             }
         }
@@ -340,7 +380,12 @@ impl<T, E> Cell<T, E> {
     fn failed(&self, error: &LazyError<E>, in_a_row: u32, at: Instant) -> Failure<E> {
         let backoff = self.settings.error_backoff;
         let pause = backoff.map_or(REFRESH_SPACING, |backoff| backoff.pause(in_a_row));
-        Failure { at, pause, in_a_row, error: backoff.map(|_| error.clone()) }
+        Failure {
+            at,
+            pause,
+            in_a_row,
+            error: backoff.map(|_| error.clone()),
+        }
     }
 
     /// Takes a flight that ended without an outcome out of the cell, if it is still there.
@@ -373,7 +418,11 @@ impl<T, E> Cell<T, E> {
 
     fn replace(&self, entry: Option<Arc<Entry<T>>>) -> Leftover<T, E> {
         let mut state = self.lock();
-        Leftover { flight: state.flight.take(), entry: self.serve(entry), failure: state.failure.take() }
+        Leftover {
+            flight: state.flight.take(),
+            entry: self.serve(entry),
+            failure: state.failure.take(),
+        }
     }
 
     /// Changes what is served; only under the lock.
@@ -392,16 +441,21 @@ impl<T, E> Cell<T, E> {
         }
         let weight = match &*self.current.load() {
             Some(entry) => entry.weight,
-            None => {
-                state.failure.as_ref().and_then(|failure| failure.error.as_ref()).map(|_| NonZeroU64::MIN)
-            }
+            None => state
+                .failure
+                .as_ref()
+                .and_then(|failure| failure.error.as_ref())
+                .map(|_| NonZeroU64::MIN),
         };
         weight.map_or(Rest::Empty, Rest::Holding)
     }
 
     /// The flight that is running, for display.
     pub(super) fn flight(&self) -> Option<Arc<Flight<T, E>>> {
-        self.lock().flight.clone().filter(|flight| !flight.is_over())
+        self.lock()
+            .flight
+            .clone()
+            .filter(|flight| !flight.is_over())
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T, E>> {
@@ -416,8 +470,10 @@ impl<T, E> Drop for Cell<T, E> {
             Ok(state) => state.failure.take(),
             Err(poisoned) => poisoned.into_inner().failure.take(),
         };
-        let held =
-            Held { _entry: self.current.swap(None), _error: failure.and_then(|failure| failure.error) };
+        let held = Held {
+            _entry: self.current.swap(None),
+            _error: failure.and_then(|failure| failure.error),
+        };
         if let Some(source) = self.source.take() {
             source.discard(held);
         }
@@ -432,6 +488,8 @@ impl<E> Failure<E> {
 
 impl<T, E> State<T, E> {
     fn is_flying(&self, flight: &Arc<Flight<T, E>>) -> bool {
-        self.flight.as_ref().is_some_and(|own| Arc::ptr_eq(own, flight))
+        self.flight
+            .as_ref()
+            .is_some_and(|own| Arc::ptr_eq(own, flight))
     }
 }

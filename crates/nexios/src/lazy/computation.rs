@@ -30,7 +30,9 @@ where
         let outcome = match limit {
             None => future.await,
             // tokio's own looks at its timer outside the budget that the future has spent.
-            Some(limit) => tokio::time::timeout(limit, future).await.map_err(|_| LazyError::TimedOut)?,
+            Some(limit) => tokio::time::timeout(limit, future)
+                .await
+                .map_err(|_| LazyError::TimedOut)?,
         };
         outcome.map_err(|error| LazyError::Failed(error.into()))
     })
@@ -49,5 +51,8 @@ pub(super) fn discard_flat<V: 'static>(value: V) {
 }
 
 fn report(panic: &str) {
-    tracing::error!(panic, "a destructor panicked while a lazy computation or value was dropped");
+    tracing::error!(
+        panic,
+        "a destructor panicked while a lazy computation or value was dropped"
+    );
 }

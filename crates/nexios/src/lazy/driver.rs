@@ -28,12 +28,19 @@ where
     E: Send + Sync + 'static,
 {
     // A subscriber that panics must not keep the task from being spawned: others have joined the flight by now.
-    let span = log::span(Level::INFO, || tracing::info_span!("lazy", name = cell.name()));
+    let span = log::span(Level::INFO, || {
+        tracing::info_span!("lazy", name = cell.name())
+    });
     if let Some(id) = span.as_ref().and_then(Span::id) {
         // A flight is launched once, so the place is free.
         let _ = flight.span().set(id);
     }
-    runtime.spawn(Driver { cell: Arc::clone(cell), flight: Arc::clone(flight), span, begun: None });
+    runtime.spawn(Driver {
+        cell: Arc::clone(cell),
+        flight: Arc::clone(flight),
+        span,
+        begun: None,
+    });
 }
 
 /// Takes a flight that ended without an outcome out of its cell, and the cell to where it belongs.
@@ -48,7 +55,11 @@ fn land<T, E>(cell: &Cell<T, E>) {
         || cell.source().land(cell),
         |panic| {
             let lazy = cell.name();
-            tracing::error!(lazy, panic, "a key panicked as its value was put into a lazy map");
+            tracing::error!(
+                lazy,
+                panic,
+                "a key panicked as its value was put into a lazy map"
+            );
         },
     );
 }
@@ -87,9 +98,12 @@ impl<T, E> Driver<T, E> {
         // The closure and the future in one: both are the user's, and what panicked is never polled again.
         let polled = caught(|| {
             log::inside(self.span.as_ref(), || {
-                self.flight
-                    .id()
-                    .enter(|| computation.get_or_insert_with(|| self.cell.compute()).as_mut().poll(cx))
+                self.flight.id().enter(|| {
+                    computation
+                        .get_or_insert_with(|| self.cell.compute())
+                        .as_mut()
+                        .poll(cx)
+                })
             })
         });
         match (polled, computation) {
@@ -110,7 +124,9 @@ impl<T, E> Driver<T, E> {
                     Ok(Poll::Pending) => None,
                     Err(panic) => {
                         let lazy = self.cell.name();
-                        log::tell(panic, |panic| tracing::error!(lazy, panic, "a lazy computation panicked"));
+                        log::tell(panic, |panic| {
+                            tracing::error!(lazy, panic, "a lazy computation panicked")
+                        });
                         Some(Err(LazyError::Panicked))
                     }
                 })
@@ -129,20 +145,24 @@ impl<T, E> Driver<T, E> {
         }
         let outcome = outcome.map(Arc::new);
         // The weigher is the user's, so it comes before any lock.
-        let weight = outcome.as_ref().map_or(None, |value| cell.source().weigh(value));
+        let weight = outcome
+            .as_ref()
+            .map_or(None, |value| cell.source().weigh(value));
         // First, or who is told of the end and calls again would find neither the value nor a flight, and compute anew.
         let leftover = cell.publish(flight, &outcome, weight);
         // Before the end, or a map could be dropped, counted or reset by whoever is told, with the cell still aloft.
         land(cell);
         // Somebody who waits gets the error, and a panic is in the log; only this one would be lost.
-        let silent =
-            matches!(&outcome, Err(error) if !matches!(error, LazyError::Panicked | LazyError::TimedOut));
+        let silent = matches!(&outcome, Err(error) if !matches!(error, LazyError::Panicked | LazyError::TimedOut));
         let waiters = flight.end(Ending::Done(outcome));
         // Last: the old value's destructor may take its time.
         leftover.discard();
         if silent && waiters == 0 {
             log::say(|| {
-                tracing::warn!(lazy = cell.name(), "a lazy computation failed that nobody waited for");
+                tracing::warn!(
+                    lazy = cell.name(),
+                    "a lazy computation failed that nobody waited for"
+                );
             });
         }
     }

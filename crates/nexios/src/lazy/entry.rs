@@ -41,19 +41,28 @@ impl Limits {
         completed: Instant,
     ) -> Option<Arc<Entry<T>>> {
         // A limit beyond what the clock can show is never reached.
-        let [fresh_until, stale_until, fallback_until] = match self.ttl.map(|ttl| self.jittered(ttl)) {
-            None => [None; 3],
-            Some(ttl) => {
-                let stale = ttl.saturating_add(self.stale_while_revalidate);
-                let fallback = ttl.saturating_add(self.stale_if_error);
-                if stale.max(fallback).is_zero() {
-                    return None;
+        let [fresh_until, stale_until, fallback_until] =
+            match self.ttl.map(|ttl| self.jittered(ttl)) {
+                None => [None; 3],
+                Some(ttl) => {
+                    let stale = ttl.saturating_add(self.stale_while_revalidate);
+                    let fallback = ttl.saturating_add(self.stale_if_error);
+                    if stale.max(fallback).is_zero() {
+                        return None;
+                    }
+                    [ttl, stale, fallback].map(|limit| completed.checked_add(limit))
                 }
-                [ttl, stale, fallback].map(|limit| completed.checked_add(limit))
-            }
-        };
+            };
         let edition = next_id();
-        Some(Arc::new(Entry { value, weight, edition, completed, fresh_until, stale_until, fallback_until }))
+        Some(Arc::new(Entry {
+            value,
+            weight,
+            edition,
+            completed,
+            fresh_until,
+            stale_until,
+            fallback_until,
+        }))
     }
 
     /// Shortens `ttl`, never prolongs it: a limit that a user sets is a promise.

@@ -100,7 +100,12 @@ impl<T, E> Flight<T, E> {
     }
 
     fn new(id: FlightId, waiters: BTreeMap<u64, Option<Waker>>, kept: bool) -> Arc<Self> {
-        let running = Running { waiters, next_key: 1, kept, seat: Seat::Unmade };
+        let running = Running {
+            waiters,
+            next_key: 1,
+            kept,
+            seat: Seat::Unmade,
+        };
         Arc::new(Self {
             state: Mutex::new(State::Running(running)),
             driver: AtomicWaker::new(),
@@ -147,7 +152,9 @@ impl<T, E> Flight<T, E> {
     /// Takes a waiter out; true when it was the last one and the flight was dropped for that.
     pub(super) fn leave(&self, key: u64) -> bool {
         let mut state = self.lock();
-        let State::Running(running) = &mut *state else { return false };
+        let State::Running(running) = &mut *state else {
+            return false;
+        };
         let left = running.waiters.remove(&key);
         // Under the same lock, or somebody could join a flight that is about to be dropped (invariant 2).
         let abandoned = self.end_if_unwanted(state);
@@ -158,15 +165,16 @@ impl<T, E> Flight<T, E> {
     /// Tells the flight that the cell has no use for its value any more: it goes on for those who wait, if any.
     pub(super) fn overtake(&self) {
         let mut state = self.lock();
-        let State::Running(running) = &mut *state else { return };
+        let State::Running(running) = &mut *state else {
+            return;
+        };
         running.kept = false;
         self.end_if_unwanted(state);
     }
 
     /// Ends a flight that nobody waits for and that is not kept; true if it has.
     fn end_if_unwanted(&self, mut state: MutexGuard<'_, State<T, E>>) -> bool {
-        let unwanted =
-            matches!(&*state, State::Running(running) if running.waiters.is_empty() && !running.kept);
+        let unwanted = matches!(&*state, State::Running(running) if running.waiters.is_empty() && !running.kept);
         if unwanted {
             let taken = mem::replace(&mut *state, State::Ended(Ending::Abandoned));
             drop(state);
@@ -189,7 +197,9 @@ impl<T, E> Flight<T, E> {
 
     /// Drops the computation and wakes everybody, after the lock is released.
     fn finish(&self, state: State<T, E>) -> usize {
-        let State::Running(running) = state else { return 0 };
+        let State::Running(running) = state else {
+            return 0;
+        };
         // First, so that it is gone when somebody who is woken looks. One that is being polled is its task's to drop.
         if let Seat::Idle(computation) = running.seat {
             computation.discard();

@@ -26,11 +26,15 @@ impl<T> LazyGuard<T> {
     /// inside.
     #[inline]
     pub(super) fn borrowed(entry: Guard<Option<Arc<Entry<T>>>>) -> Self {
-        Self { held: Held::Borrowed(entry) }
+        Self {
+            held: Held::Borrowed(entry),
+        }
     }
 
     pub(super) fn owned(value: Arc<T>) -> Self {
-        Self { held: Held::Owned(value) }
+        Self {
+            held: Held::Owned(value),
+        }
     }
 }
 

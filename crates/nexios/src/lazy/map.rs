@@ -4,7 +4,9 @@ mod builder;
 mod keys;
 mod spot;
 
-use std::{borrow::Borrow, fmt, future::Future, hash::Hash, panic::Location, sync::Arc, time::Duration};
+use std::{
+    borrow::Borrow, fmt, future::Future, hash::Hash, panic::Location, sync::Arc, time::Duration,
+};
 
 pub use builder::AsyncLazyMapBuilder;
 use keys::Keys;
@@ -110,7 +112,10 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        Call::<_, _, _, false>::new(Spot { keys: &self.keys, key })
+        Call::<_, _, _, false>::new(Spot {
+            keys: &self.keys,
+            key,
+        })
     }
 
     /// Computes the value of `key` anew, whatever there is, and returns the new one.
@@ -136,7 +141,10 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        Call::<_, _, _, true>::new(Spot { keys: &self.keys, key })
+        Call::<_, _, _, true>::new(Spot {
+            keys: &self.keys,
+            key,
+        })
     }
 
     /// Puts a value in the place of what there is of `key`, with an age of zero.
@@ -173,7 +181,10 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.keys.servable(key)?.as_ref().map(|entry| Arc::clone(&entry.value))
+        self.keys
+            .servable(key)?
+            .as_ref()
+            .map(|entry| Arc::clone(&entry.value))
     }
 
     /// Returns the time since the value that [`peek`](Self::peek) returns was complete or set.
@@ -183,7 +194,10 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.keys.servable(key)?.as_ref().map(|entry| Instant::now().duration_since(entry.completed))
+        self.keys
+            .servable(key)?
+            .as_ref()
+            .map(|entry| Instant::now().duration_since(entry.completed))
     }
 
     /// Returns how many entries there are, those included that have expired since they were last asked for.
@@ -221,7 +235,9 @@ where
     /// Makes the map; nothing is computed before the first call.
     #[must_use]
     pub fn build(self) -> AsyncLazyMap<K, T, E> {
-        AsyncLazyMap { keys: Arc::new(self.into_keys()) }
+        AsyncLazyMap {
+            keys: Arc::new(self.into_keys()),
+        }
     }
 }
 

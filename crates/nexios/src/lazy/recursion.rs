@@ -25,7 +25,10 @@ thread_local! {
 
 // The standard library's types even under the model checker, because statics outlive one of its runs.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-static WAITS: Mutex<Waits> = Mutex::new(Waits { forth: BTreeSet::new(), back: BTreeSet::new() });
+static WAITS: Mutex<Waits> = Mutex::new(Waits {
+    forth: BTreeSet::new(),
+    back: BTreeSet::new(),
+});
 
 /// A number that no other cell, flight or entry of the process has.
 pub(super) fn next_id() -> u64 {
@@ -48,7 +51,10 @@ pub(super) struct Identity {
 impl Identity {
     /// A cell that has no key.
     pub(super) fn alone() -> Self {
-        Self { owner: next_id(), hash: 0 }
+        Self {
+            owner: next_id(),
+            hash: 0,
+        }
     }
 }
 
@@ -62,7 +68,10 @@ pub(super) struct FlightId {
 
 impl FlightId {
     pub(super) fn new(cell: Identity) -> Self {
-        Self { cell, number: next_id() }
+        Self {
+            cell,
+            number: next_id(),
+        }
     }
 
     /// The flight whose computation this code is part of.
@@ -80,7 +89,9 @@ impl FlightId {
     pub(super) fn is_inside(self, cell: Identity) -> bool {
         self.cell == cell || {
             let waits = lock();
-            waits.flights_of(cell).any(|flight| waits.lead(flight, self))
+            waits
+                .flights_of(cell)
+                .any(|flight| waits.lead(flight, self))
         }
     }
 
@@ -90,7 +101,11 @@ impl FlightId {
         if waits.lead(other, self) {
             return None;
         }
-        let wait = Wait { from: self, to: other, number: next_id() };
+        let wait = Wait {
+            from: self,
+            to: other,
+            number: next_id(),
+        };
         waits.forth.insert((self, other, wait.number));
         waits.back.insert((other, self, wait.number));
         Some(wait)
@@ -170,8 +185,17 @@ impl Waits {
     }
 }
 
-const LAST: FlightId = FlightId { cell: Identity { owner: u64::MAX, hash: u64::MAX }, number: u64::MAX };
-const FIRST: FlightId = FlightId { cell: Identity { owner: 0, hash: 0 }, number: 0 };
+const LAST: FlightId = FlightId {
+    cell: Identity {
+        owner: u64::MAX,
+        hash: u64::MAX,
+    },
+    number: u64::MAX,
+};
+const FIRST: FlightId = FlightId {
+    cell: Identity { owner: 0, hash: 0 },
+    number: 0,
+};
 
 /// A walk along edges to everything that can be reached.
 struct Search {
@@ -182,13 +206,19 @@ struct Search {
 
 impl Search {
     fn from(start: FlightId) -> Self {
-        Self { found: HashSet::new(), open: vec![(start, FIRST, 0)] }
+        Self {
+            found: HashSet::new(),
+            open: vec![(start, FIRST, 0)],
+        }
     }
 
     /// Follows one edge more, and gives its end; `None` when there is none.
     fn step(&mut self, edges: &Edges) -> Option<FlightId> {
         while let Some(last) = self.open.last_mut() {
-            let rest = (Bound::Excluded(*last), Bound::Included((last.0, LAST, u64::MAX)));
+            let rest = (
+                Bound::Excluded(*last),
+                Bound::Included((last.0, LAST, u64::MAX)),
+            );
             let Some(&edge) = edges.range(rest).next() else {
                 self.open.pop();
                 continue;
@@ -214,12 +244,17 @@ mod tests {
     use super::*;
 
     fn flights(count: usize) -> Vec<FlightId> {
-        (0..count).map(|_| FlightId::new(Identity::alone())).collect()
+        (0..count)
+            .map(|_| FlightId::new(Identity::alone()))
+            .collect()
     }
 
     /// All of `flights` are of cells of their own.
     fn chain(flights: &[FlightId]) -> Vec<Wait> {
-        flights.windows(2).map(|pair| pair[0].wait_for(pair[1]).expect("it closes no circle")).collect()
+        flights
+            .windows(2)
+            .map(|pair| pair[0].wait_for(pair[1]).expect("it closes no circle"))
+            .collect()
     }
 
     #[test]

@@ -91,7 +91,10 @@ macro_rules! setters {
         /// The pause is a [`Duration`](std::time::Duration), or grows as [`ErrorBackoff::exponential`](crate::lazy::ErrorBackoff::exponential) says.
         /// By default errors are not kept: those who waited share it, and the next call computes anew.
         /// [`refresh`](crate::AsyncLazy::refresh) computes in any case.
-        pub fn error_backoff(mut self, pause: impl Into<crate::lazy::backoff::ErrorBackoff>) -> Self {
+        pub fn error_backoff(
+            mut self,
+            pause: impl Into<crate::lazy::backoff::ErrorBackoff>,
+        ) -> Self {
             self.settings.error_backoff = Some(pause.into());
             self
         }
@@ -118,6 +121,9 @@ pub(super) use setters;
 
 #[track_caller]
 pub(super) fn checked_jitter(share: f64) -> f64 {
-    assert!((0.0..=1.0).contains(&share), "the jitter of a lazy value is a share from 0 to 1, not {share}");
+    assert!(
+        (0.0..=1.0).contains(&share),
+        "the jitter of a lazy value is a share from 0 to 1, not {share}"
+    );
     share
 }

@@ -47,7 +47,11 @@ struct Shortcut<T> {
 
 impl<T> Default for Shortcut<T> {
     fn default() -> Self {
-        Self { edition: 0, limited: None, value: Weak::new() }
+        Self {
+            edition: 0,
+            limited: None,
+            value: Weak::new(),
+        }
     }
 }
 
@@ -76,7 +80,11 @@ impl<T: Send + Sync> Shortcuts<T> for Tallies<RefCell<Shortcut<T>>> {
             Some(limit) => (0, Some((entry.edition, limit))),
         };
         self.count_in(|memory| {
-            *memory.borrow_mut() = Shortcut { edition, limited, value: Arc::downgrade(&entry.value) };
+            *memory.borrow_mut() = Shortcut {
+                edition,
+                limited,
+                value: Arc::downgrade(&entry.value),
+            };
         });
     }
 

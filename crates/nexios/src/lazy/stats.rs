@@ -67,7 +67,8 @@ pub(super) struct Counters {
 impl Counters {
     pub(super) fn note_duration(&self, took: Duration) {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.last.store(nanoseconds.saturating_add(1), Ordering::Relaxed);
+        self.last
+            .store(nanoseconds.saturating_add(1), Ordering::Relaxed);
     }
 
     /// All of it, with the hits that threads have tallied.
@@ -81,7 +82,11 @@ impl Counters {
             failures: self.failures.get(),
             evictions: self.evictions.get(),
             age,
-            last_duration: self.last.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_nanos),
+            last_duration: self
+                .last
+                .load(Ordering::Relaxed)
+                .checked_sub(1)
+                .map(Duration::from_nanos),
         }
     }
 }

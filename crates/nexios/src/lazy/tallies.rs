@@ -31,13 +31,18 @@ impl<M> Own<M> {
     #[inline]
     pub(super) fn count(&self) {
         // A load and a store: nobody else writes. Relaxed: a statistic.
-        self.hits.store(self.hits.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.hits
+            .store(self.hits.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 }
 
 impl<M: Send + Default> Tallies<M> {
     pub(super) fn new() -> Self {
-        Self { own: PerThread::new(), all: Mutex::default(), others: AtomicU64::new(0) }
+        Self {
+            own: PerThread::new(),
+            all: Mutex::default(),
+            others: AtomicU64::new(0),
+        }
     }
 
     /// What is this thread's, if it has had a hit before.
@@ -61,7 +66,10 @@ impl<M: Send + Default> Tallies<M> {
         let make = || {
             let hits = Arc::default();
             self.lock().push(Arc::clone(&hits));
-            Own { hits, memory: M::default() }
+            Own {
+                hits,
+                memory: M::default(),
+            }
         };
         let count = |own: &Own<M>| {
             own.count();
@@ -74,7 +82,11 @@ impl<M: Send + Default> Tallies<M> {
 
     /// The hits of all threads.
     pub(super) fn sum(&self) -> u64 {
-        let counted: u64 = self.lock().iter().map(|hits| hits.load(Ordering::Relaxed)).sum();
+        let counted: u64 = self
+            .lock()
+            .iter()
+            .map(|hits| hits.load(Ordering::Relaxed))
+            .sum();
         counted + self.others.load(Ordering::Relaxed)
     }
 

@@ -37,7 +37,10 @@ impl ThreadPoolBuilder {
     /// If `threads` is 0.
     #[track_caller]
     pub fn threads(mut self, threads: usize) -> Self {
-        assert!(threads > 0, "threads(0): a thread pool needs at least one thread");
+        assert!(
+            threads > 0,
+            "threads(0): a thread pool needs at least one thread"
+        );
         self.threads = threads;
         self
     }

@@ -60,7 +60,10 @@ impl Watch {
     /// Follows the caller's scope, if it has one.
     pub(super) fn of(scope: Option<CancelScope>) -> Self {
         let Some(scope) = scope else {
-            return Self { token: CancelToken::new(), deadline: None };
+            return Self {
+                token: CancelToken::new(),
+                deadline: None,
+            };
         };
         let token = scope.token().child();
         let deadline = scope.deadline();
@@ -87,7 +90,12 @@ where
     T: Send + 'static,
 {
     pub(super) fn new(pool: P, f: F, watch: Option<Watch>) -> Self {
-        Self { pool, stage: Stage::New(f, watch), limit: None, deadline: None }
+        Self {
+            pool,
+            stage: Stage::New(f, watch),
+            limit: None,
+            deadline: None,
+        }
     }
 
     /// Submits now, without waiting; gives the closure back if it is refused.
@@ -97,9 +105,12 @@ where
         let job = Arc::new(Job::new(f, caller, None, None));
         let work: Arc<dyn Work> = job.clone();
         match pool.borrow().submit(&work, Admission::Shed, now) {
-            Ok((ticket, _)) => {
-                Ok(Self { pool, stage: Stage::Submitted(job, ticket), limit: None, deadline: None })
-            }
+            Ok((ticket, _)) => Ok(Self {
+                pool,
+                stage: Stage::Submitted(job, ticket),
+                limit: None,
+                deadline: None,
+            }),
             Err(_) => Err(job.take().expect("a refused job was given to nobody").0),
         }
     }
@@ -111,7 +122,8 @@ where
             _ => None,
         });
         let (now, limit) = (caller.submitted, caller.limit);
-        let (token, deadline) = watch.map_or((None, None), |watch| (Some(watch.token), watch.deadline));
+        let (token, deadline) =
+            watch.map_or((None, None), |watch| (Some(watch.token), watch.deadline));
         let job = Arc::new(Job::new(f, caller, token, Some(waker.clone())));
         let work: Arc<dyn Work> = job.clone();
         let admission = match pool.overload {

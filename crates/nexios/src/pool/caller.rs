@@ -42,7 +42,9 @@ impl Caller {
         // `Span::current()` and events would not find the span.
         if self.span.id().is_some()
             && Span::current() != self.span
-            && let Some(subscriber) = self.span.with_subscriber(|(_, subscriber)| subscriber.clone())
+            && let Some(subscriber) = self
+                .span
+                .with_subscriber(|(_, subscriber)| subscriber.clone())
         {
             return dispatcher::with_default(&subscriber, run);
         }

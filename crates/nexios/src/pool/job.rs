@@ -95,9 +95,21 @@ enum Stage<F, T> {
 }
 
 impl<F, T> Job<F, T> {
-    pub(super) fn new(f: F, caller: Caller, token: Option<CancelToken>, waker: Option<Waker>) -> Self {
-        let slot = Slot { stage: Stage::Ready(f, caller), waker };
-        Self { token, started: OnceLock::new(), slot: Mutex::new(slot) }
+    pub(super) fn new(
+        f: F,
+        caller: Caller,
+        token: Option<CancelToken>,
+        waker: Option<Waker>,
+    ) -> Self {
+        let slot = Slot {
+            stage: Stage::Ready(f, caller),
+            waker,
+        };
+        Self {
+            token,
+            started: OnceLock::new(),
+            slot: Mutex::new(slot),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot<F, T>> {
@@ -114,7 +126,11 @@ impl<F, T> Job<F, T> {
             };
             return Poll::Ready(outcome);
         }
-        if slot.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        if slot
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
             return Poll::Pending;
         }
         drop(slot);
@@ -126,7 +142,11 @@ impl<F, T> Job<F, T> {
         let settled = matches!(slot.stage, Stage::Settled(_));
         drop(slot);
         drop(former);
-        if settled { self.poll(cx) } else { Poll::Pending }
+        if settled {
+            self.poll(cx)
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Gives the closure to the owner.
@@ -147,7 +167,10 @@ impl<F, T> Job<F, T> {
         let mut slot = self.lock();
         // `Gone` tells a thread that has the closure to drop the outcome itself. What is here is dropped by the caller, without
         // the lock: it may be the call of another job.
-        (slot.waker.take(), mem::replace(&mut slot.stage, Stage::Gone))
+        (
+            slot.waker.take(),
+            mem::replace(&mut slot.stage, Stage::Gone),
+        )
     }
 
     /// Stores the outcome for `settle`, or drops it if the caller has gone.
@@ -175,7 +198,11 @@ where
 {
     fn run(&self, limitless: bool) -> Ran {
         let Some((f, caller)) = self.take() else {
-            return Ran { ending: Ending::Cancelled, times: None, caller: None };
+            return Ran {
+                ending: Ending::Cancelled,
+                times: None,
+                caller: None,
+            };
         };
         let mut times = None;
         // Around everything: the caller's span and clock run foreign code as well.
@@ -189,15 +216,26 @@ where
                 // A job starts once; a second write would change nothing.
                 let _ = self.started.set(now);
                 let returned = caught(f);
-                times = Some((now.saturating_duration_since(caller.submitted), now.elapsed()));
+                times = Some((
+                    now.saturating_duration_since(caller.submitted),
+                    now.elapsed(),
+                ));
                 Ok(returned)
             })
         });
         let outcome = ran.unwrap_or_else(|payload| Ok(Err(payload)));
-        let ending = if outcome.is_err() { Ending::TooLate } else { Ending::Completed };
+        let ending = if outcome.is_err() {
+            Ending::TooLate
+        } else {
+            Ending::Completed
+        };
         // Not shown to the caller yet (invariant 2): the thread counts it first, and then settles.
         self.end(outcome);
-        Ran { ending, times, caller: Some(caller) }
+        Ran {
+            ending,
+            times,
+            caller: Some(caller),
+        }
     }
 
     fn settle(&self) {
@@ -242,6 +280,10 @@ pub(super) fn contain(what: &str, run: impl FnOnce()) {
 /// Logs a panic that no caller is left for.
 pub(super) fn report(what: &str, payload: Payload) {
     log::tell(payload, |message| {
-        tracing::warn!(what, message, "a panic in a thread pool has no caller to go to");
+        tracing::warn!(
+            what,
+            message,
+            "a panic in a thread pool has no caller to go to"
+        );
     });
 }

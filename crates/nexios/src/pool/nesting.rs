@@ -26,10 +26,14 @@ pub(super) fn running<R>(pool: u64, run: impl FnOnce() -> R) -> R {
 /// Whether this thread runs a job of any pool.
 pub(super) fn is_pool_thread() -> bool {
     // The list is gone when the thread ends.
-    RUNNING.try_with(|running| !running.borrow().is_empty()).unwrap_or(false)
+    RUNNING
+        .try_with(|running| !running.borrow().is_empty())
+        .unwrap_or(false)
 }
 
 /// How many jobs of this pool run on this thread.
 pub(super) fn running_here(pool: u64) -> usize {
-    RUNNING.try_with(|running| running.borrow().iter().filter(|id| **id == pool).count()).unwrap_or(0)
+    RUNNING
+        .try_with(|running| running.borrow().iter().filter(|id| **id == pool).count())
+        .unwrap_or(0)
 }

@@ -17,7 +17,10 @@ pub(super) struct RecentDurations {
 
 impl RecentDurations {
     pub(super) fn new() -> Self {
-        Self { histogram: LatencyHistogram::new(), recorded: AtomicU64::new(0) }
+        Self {
+            histogram: LatencyHistogram::new(),
+            recorded: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn record(&self, duration: Duration) {

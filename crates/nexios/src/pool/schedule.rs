@@ -162,14 +162,26 @@ impl Schedule {
         let job = Arc::clone(job);
         // Not "a thread is idle": of the free threads some are promised to jobs that are queued already (invariant 2).
         if self.queued.len() < self.free() {
-            self.queued.insert(ticket, Queued { job, limitless: true });
+            self.queued.insert(
+                ticket,
+                Queued {
+                    job,
+                    limitless: true,
+                },
+            );
             (Ok((ticket, Submitted::Assigned)), self.demand())
         } else if nested {
             // Counted as running before its thread runs it, so that a close tells it and a drain waits for it.
             self.running.insert(ticket, job);
             (Ok((ticket, Submitted::Inline)), Signal::Nothing)
         } else if self.has_room() {
-            self.queued.insert(ticket, Queued { job, limitless: false });
+            self.queued.insert(
+                ticket,
+                Queued {
+                    job,
+                    limitless: false,
+                },
+            );
             self.note_standing(now);
             (Ok((ticket, Submitted::Queued)), Signal::Nothing)
         } else if admission == Admission::Wait {
@@ -185,14 +197,25 @@ impl Schedule {
     /// Gives a job to the thread that waits for it, unless a thread has it or comes for it; true when it is that
     /// thread's to run.
     pub(super) fn take_over(&mut self, ticket: Ticket) -> bool {
-        let promised = self.queued.get(&ticket).is_some_and(|queued| queued.limitless);
+        let promised = self
+            .queued
+            .get(&ticket)
+            .is_some_and(|queued| queued.limitless);
         // Not everyone who was promised a thread has one: it could not be started.
         let coming = self.crew.alive - self.crew.busy;
-        if promised && self.queued.keys().take(coming).any(|taken_first| *taken_first == ticket) {
+        if promised
+            && self
+                .queued
+                .keys()
+                .take(coming)
+                .any(|taken_first| *taken_first == ticket)
+        {
             return false;
         }
         // Out of the queue and in with those that run under one lock: in between, nobody would count it.
-        let Some(job) = self.remove(ticket) else { return false };
+        let Some(job) = self.remove(ticket) else {
+            return false;
+        };
         self.running.insert(ticket, job);
         true
     }
@@ -202,15 +225,32 @@ impl Schedule {
         let oldest = self.queued.first_key_value();
         // A job that was promised a thread at once is not overtaken.
         let newest_first = self.overloaded && oldest.is_none_or(|(_, oldest)| !oldest.limitless);
-        let from_line = |(ticket, job)| (ticket, Queued { job, limitless: false });
+        let from_line = |(ticket, job)| {
+            (
+                ticket,
+                Queued {
+                    job,
+                    limitless: false,
+                },
+            )
+        };
         // Those in line are younger than all that are queued (invariant 1), so each end of the order is in one map.
         let next = if newest_first {
-            self.waiting.pop_last().map(from_line).or_else(|| self.queued.pop_last())
+            self.waiting
+                .pop_last()
+                .map(from_line)
+                .or_else(|| self.queued.pop_last())
         } else {
-            self.queued.pop_first().or_else(|| self.waiting.pop_first().map(from_line))
+            self.queued
+                .pop_first()
+                .or_else(|| self.waiting.pop_first().map(from_line))
         };
         let (ticket, Queued { job, limitless }) = next?;
-        let begun = Begun { ticket, job, limitless };
+        let begun = Begun {
+            ticket,
+            job,
+            limitless,
+        };
         self.crew.busy += 1;
         self.running.insert(begun.ticket, Arc::clone(&begun.job));
         // After `busy` has changed, which decides how much room there is.
@@ -274,8 +314,12 @@ impl Schedule {
     pub(super) fn close(&mut self) -> Vec<Arc<dyn Work>> {
         self.phase = Phase::Closed;
         self.call_all();
-        let queued = std::mem::take(&mut self.queued).into_values().map(|queued| queued.job);
-        let refused: Vec<_> = queued.chain(std::mem::take(&mut self.waiting).into_values()).collect();
+        let queued = std::mem::take(&mut self.queued)
+            .into_values()
+            .map(|queued| queued.job);
+        let refused: Vec<_> = queued
+            .chain(std::mem::take(&mut self.waiting).into_values())
+            .collect();
         self.cancelled += refused.len() as u64;
         refused
     }
@@ -375,7 +419,10 @@ impl Schedule {
     /// Notes that somebody is in line, and whether the line has been there for as long as the limit.
     fn note_standing(&mut self, now: Instant) {
         let since = *self.standing_since.get_or_insert(now);
-        if self.limit.is_some_and(|limit| now.saturating_duration_since(since) >= limit) {
+        if self
+            .limit
+            .is_some_and(|limit| now.saturating_duration_since(since) >= limit)
+        {
             self.overloaded = true;
         }
     }
@@ -385,7 +432,13 @@ impl Schedule {
         while self.has_room()
             && let Some((ticket, job)) = self.waiting.pop_first()
         {
-            self.queued.insert(ticket, Queued { job, limitless: false });
+            self.queued.insert(
+                ticket,
+                Queued {
+                    job,
+                    limitless: false,
+                },
+            );
         }
         // Only an empty line ends an overload: at its limit the line would change its order with each job.
         if !self.stands() {

@@ -60,7 +60,12 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    pub(super) fn new(name: Cow<'static, str>, threads: usize, places: usize, overload: Overload) -> Self {
+    pub(super) fn new(
+        name: Cow<'static, str>,
+        threads: usize,
+        places: usize,
+        overload: Overload,
+    ) -> Self {
         let limit = match overload {
             Overload::ShedAfter(limit) => Some(limit),
             Overload::Wait | Overload::Shed => None,
@@ -101,11 +106,17 @@ impl Threads {
         let (Ok((ticket, _)), Err(error)) = (submitted, self.follow(signal)) else {
             return submitted;
         };
-        crate::log::say(|| tracing::warn!(pool = &*self.name, %error, "a thread pool cannot start a thread"));
+        crate::log::say(
+            || tracing::warn!(pool = &*self.name, %error, "a thread pool cannot start a thread"),
+        );
         let mut schedule = self.lock();
         if admission == Admission::Nested {
             // The threads that there are may all wait for jobs like this one.
-            if schedule.take_over(ticket) { Ok((ticket, Submitted::Inline)) } else { submitted }
+            if schedule.take_over(ticket) {
+                Ok((ticket, Submitted::Inline))
+            } else {
+                submitted
+            }
         } else if schedule.crew.alive == 0 && schedule.withdraw(ticket) {
             Err(PoolError::Saturated)
         } else {
@@ -123,8 +134,9 @@ impl Threads {
                 // Relaxed: only uniqueness matters.
                 let number = self.next_thread.fetch_add(1, Ordering::Relaxed);
                 let pool = self.clone();
-                let started =
-                    thread::Builder::new().name(format!("{}-{number}", self.name)).spawn(move || pool.work());
+                let started = thread::Builder::new()
+                    .name(format!("{}-{number}", self.name))
+                    .spawn(move || pool.work());
                 if let Err(error) = started {
                     // Else jobs would be promised to a thread that never comes.
                     self.lock().crew.alive -= 1;
@@ -140,7 +152,10 @@ impl Threads {
         let mut next = None;
         let mut in_a_row = 0_usize;
         // Only after a run of jobs: a lone caller's next job is too far away, and the wait would delay the caller.
-        while let Some(begun) = next.take().or_else(|| self.next(std::mem::take(&mut in_a_row) > 1)) {
+        while let Some(begun) = next
+            .take()
+            .or_else(|| self.next(std::mem::take(&mut in_a_row) > 1))
+        {
             in_a_row += 1;
             next = self.run(&begun, false);
         }
@@ -170,7 +185,10 @@ impl Threads {
             // count wakes it (invariant 2): the condition variable may wake it for nothing, or another in its place.
             schedule.crew.parked += 1;
             while schedule.crew.calls == 0 {
-                schedule = self.called.wait(schedule).unwrap_or_else(PoisonError::into_inner);
+                schedule = self
+                    .called
+                    .wait(schedule)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
             schedule.crew.calls -= 1;
         }
@@ -214,7 +232,11 @@ impl Threads {
 
     /// Runs a job on this thread, which waits for it, inside a poll of that wait.
     pub(super) fn run_here(&self, job: &Arc<dyn Work>, ticket: Ticket) {
-        let begun = Begun { ticket, job: job.clone(), limitless: true };
+        let begun = Begun {
+            ticket,
+            job: job.clone(),
+            limitless: true,
+        };
         let mut left = false;
         // Leaves the runtime's `block_on` that polls us, so that the closure may use one of its own.
         let ran = caught(|| {
@@ -231,7 +253,10 @@ impl Threads {
         // runs the closure, so there is still no more running at a time.
         std::thread::scope(|scope| {
             let stand_in = std::thread::Builder::new().name(format!("{}-inline", self.name));
-            if stand_in.spawn_scoped(scope, || self.run(&begun, true)).is_err() {
+            if stand_in
+                .spawn_scoped(scope, || self.run(&begun, true))
+                .is_err()
+            {
                 self.run(&begun, true);
             }
         });
@@ -250,7 +275,10 @@ impl Threads {
     fn remove(&self, remove: impl FnOnce(&mut Schedule) -> bool) -> bool {
         let (removed, ended) = {
             let mut schedule = self.lock();
-            (remove(&mut schedule), schedule.phase != Phase::Open && schedule.only_runs())
+            (
+                remove(&mut schedule),
+                schedule.phase != Phase::Open && schedule.only_runs(),
+            )
         };
         if removed && ended {
             self.ended.notify_waiters();

@@ -62,8 +62,19 @@ impl<'env, T, E> Candidate<'env, T, E> {
         name: impl Into<Cow<'static, str>>,
         future: impl Future<Output = Result<T, E>> + Send + 'env,
     ) -> Self {
-        let plan = Plan { start: Start::Together, limit: None };
-        Self { boxed: Box::pin(Planned { label: Label { name: name.into(), plan }, future }) }
+        let plan = Plan {
+            start: Start::Together,
+            limit: None,
+        };
+        Self {
+            boxed: Box::pin(Planned {
+                label: Label {
+                    name: name.into(),
+                    plan,
+                },
+                future,
+            }),
+        }
     }
 
     /// Starts it this long after the previous one in the list actually started.
@@ -107,7 +118,10 @@ impl<T, E> Contender<T, E> for Candidate<'_, T, E> {
 
 impl<T, E> fmt::Debug for Candidate<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Label { name, plan: Plan { start, limit } } = self.boxed.label();
+        let Label {
+            name,
+            plan: Plan { start, limit },
+        } = self.boxed.label();
         f.debug_struct("Candidate")
             .field("name", name)
             .field("start", start)

@@ -37,8 +37,14 @@ impl Clock {
     pub(super) fn begin(&mut self, now: Instant) {
         // A limit beyond the end of the clock is no limit.
         let own = self.timeout.and_then(|timeout| now.checked_add(timeout));
-        let own = own.map(|at| End { at, inherited: false });
-        let outer = self.deadline.map(|at| End { at, inherited: true });
+        let own = own.map(|at| End {
+            at,
+            inherited: false,
+        });
+        let outer = self.deadline.map(|at| End {
+            at,
+            inherited: true,
+        });
         self.end = outer.into_iter().chain(own).min_by_key(|end| end.at);
     }
 
@@ -52,7 +58,11 @@ impl Clock {
 
     /// When a contender that runs is over, whatever happens: by its own limit or that of the race.
     pub(super) fn limit_of(&self, index: usize) -> Option<Instant> {
-        let own = self.limits.iter().find(|(limited, _)| *limited == index).map(|(_, at)| *at);
+        let own = self
+            .limits
+            .iter()
+            .find(|(limited, _)| *limited == index)
+            .map(|(_, at)| *at);
         own.into_iter().chain(self.end.map(|end| end.at)).min()
     }
 
@@ -75,8 +85,12 @@ impl Clock {
     pub(super) fn watch(&mut self, held_back: bool, cx: &mut Context<'_>) -> bool {
         let limits = self.limits.iter().map(|(_, at)| *at);
         let due = self.due.filter(|_| !held_back);
-        let Some(instant) = limits.chain(due).chain(self.end.map(|end| end.at)).min() else { return false };
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(instant)));
+        let Some(instant) = limits.chain(due).chain(self.end.map(|end| end.at)).min() else {
+            return false;
+        };
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(sleep_until(instant)));
         if sleep.deadline() != instant {
             sleep.as_mut().reset(instant);
         }

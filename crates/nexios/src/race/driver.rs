@@ -48,8 +48,14 @@ pub(crate) enum Cause {
 
 /// How a race ended.
 pub(crate) enum Outcome<T> {
-    Won { index: usize, name: Cow<'static, str>, value: T },
-    Lost { limit_hit: bool },
+    Won {
+        index: usize,
+        name: Cow<'static, str>,
+        value: T,
+    },
+    Lost {
+        limit_hit: bool,
+    },
 }
 
 /// One race under way. It is moved about before it is polled, and most races are won at once: so it is small.
@@ -145,7 +151,14 @@ impl<'env, C, T, E> Driver<'env, C, T, E> {
         for contender in contenders {
             places.push(Some(contender));
         }
-        let mut driver = Self { places, next: 0, stage: Stage::New, decided: false, token: None, rest: None };
+        let mut driver = Self {
+            places,
+            next: 0,
+            stage: Stage::New,
+            decided: false,
+            token: None,
+            rest: None,
+        };
         if let Some(scope) = scope {
             driver.token = Some(scope.token());
             if let Some(deadline) = scope.deadline() {
@@ -220,7 +233,10 @@ impl<C: fmt::Debug, T, E> Driver<'_, C, T, E> {
             .field("waiting", &waiting.iter().flatten().collect::<Vec<_>>())
             .field("rules", &self.rules())
             .field("token", &self.token)
-            .field("clock", &self.rest.as_ref().and_then(|rest| rest.clock.as_ref()))
+            .field(
+                "clock",
+                &self.rest.as_ref().and_then(|rest| rest.clock.as_ref()),
+            )
     }
 }
 
@@ -248,7 +264,13 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
     pub(crate) fn error(&mut self, limit_hit: bool) -> RaceError<E> {
         let mut ended = mem::take(&mut self.rest().ended);
         ended.sort_unstable_by_key(|(index, ..)| *index);
-        RaceError::new(ended.into_iter().map(|(_, name, failure)| (name, failure)).collect(), limit_hit)
+        RaceError::new(
+            ended
+                .into_iter()
+                .map(|(_, name, failure)| (name, failure))
+                .collect(),
+            limit_hit,
+        )
     }
 
     #[inline]
@@ -267,8 +289,10 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
         loop {
             if let Some((index, value)) = winner {
                 // Out of its place before all places are dropped.
-                let name =
-                    self.places[index].as_mut().map(|winner| winner.take_name(index)).unwrap_or_default();
+                let name = self.places[index]
+                    .as_mut()
+                    .map(|winner| winner.take_name(index))
+                    .unwrap_or_default();
                 self.clear();
                 return Poll::Ready(Outcome::Won { index, name, value });
             }
@@ -283,7 +307,13 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
             }
             if let Some(reason) = self.token.as_ref().and_then(CancelToken::reason) {
                 let timeout = reason == CancelReason::Deadline;
-                return self.lose(timeout, || if timeout { Failure::TimedOut } else { Failure::Cancelled });
+                return self.lose(timeout, || {
+                    if timeout {
+                        Failure::TimedOut
+                    } else {
+                        Failure::Cancelled
+                    }
+                });
             }
             // Starting comes after all other decisions, so that nothing is polled once it is over. Those that have
             // started may have failed at once, so it is all looked at again.
@@ -291,13 +321,20 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
                 continue;
             }
             // After the start of what is due: the first contender has one poll even if its time is up.
-            let over = self.end().filter(|end| now.is_some_and(|now| end.at <= now));
+            let over = self
+                .end()
+                .filter(|end| now.is_some_and(|now| end.at <= now));
             if !self.is_running() && (over.is_none() || self.next == self.places.len()) {
                 return self.lose(false, || Failure::Cancelled);
             }
             if let Some(end) = over {
-                return self
-                    .lose(true, || if end.inherited { Failure::TimedOut } else { Failure::Cancelled });
+                return self.lose(true, || {
+                    if end.inherited {
+                        Failure::TimedOut
+                    } else {
+                        Failure::Cancelled
+                    }
+                });
             }
             // Last, when it is certain that the race waits: most races make no timer.
             self.wait(cx);
@@ -334,7 +371,11 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
     #[cold]
     fn lose(&mut self, limit_hit: bool, failure: impl Fn() -> Failure<E>) -> Poll<Outcome<T>> {
         for index in 0..self.places.len() {
-            let failure = if index < self.next { failure() } else { Failure::NotStarted };
+            let failure = if index < self.next {
+                failure()
+            } else {
+                Failure::NotStarted
+            };
             self.fail(index, failure);
         }
         self.clear();
@@ -344,7 +385,9 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
     /// Drops a contender and notes why it did not win, if it has not ended before.
     #[cold]
     fn fail(&mut self, index: usize, failure: Failure<E>) {
-        let Some(mut contender) = self.places[index].take() else { return };
+        let Some(mut contender) = self.places[index].take() else {
+            return;
+        };
         let name = contender.take_name(index);
         // Before it is noted as ended: its destructor may panic, and then it was not.
         drop(contender);
@@ -362,8 +405,12 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
         let mut first_finisher = usize::MAX;
         for index in (turn..self.next).chain(0..turn) {
             let _limited = limited(self.rest.as_deref(), index);
-            let Some(contender) = &mut self.places[index] else { continue };
-            let Poll::Ready(result) = contender.poll(cx) else { continue };
+            let Some(contender) = &mut self.places[index] else {
+                continue;
+            };
+            let Poll::Ready(result) = contender.poll(cx) else {
+                continue;
+            };
             first_finisher = first_finisher.min(index);
             // Out of order, one that is lower may have finished as well.
             if self.finish(index, result, winner) && turn == 0 {
@@ -380,9 +427,16 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
 
     /// Judges what a contender has returned; true when the first to finish decides.
     #[inline]
-    fn finish(&mut self, index: usize, result: Result<T, E>, winner: &mut Option<(usize, T)>) -> bool {
+    fn finish(
+        &mut self,
+        index: usize,
+        result: Result<T, E>,
+        winner: &mut Option<(usize, T)>,
+    ) -> bool {
         match result {
-            Ok(value) if winner.as_ref().is_some_and(|(lower, _)| *lower < index) => self.discard(value),
+            Ok(value) if winner.as_ref().is_some_and(|(lower, _)| *lower < index) => {
+                self.discard(value)
+            }
             Ok(value) if self.rules().is_none_or(|rules| rules.accepts(&value)) => {
                 if let Some((_, higher)) = winner.replace((index, value)) {
                     self.discard(higher);
@@ -435,7 +489,9 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
                 let due = match start {
                     Start::Together => true,
                     Start::After(delay) => {
-                        self.rest.get_or_insert_default().is_due(delay, index > before, &mut now)
+                        self.rest
+                            .get_or_insert_default()
+                            .is_due(delay, index > before, &mut now)
                     }
                     Start::OnFailure => false,
                 };
@@ -449,7 +505,9 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
                 break;
             }
             if limit.is_some() || self.rest.is_some() {
-                self.rest.get_or_insert_default().started(index, limit, &mut now);
+                self.rest
+                    .get_or_insert_default()
+                    .started(index, limit, &mut now);
             }
             // Started from here on: if the poll panics, it is dropped as one that ran.
             self.next += 1;
@@ -484,7 +542,11 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
             cx.waker().wake_by_ref();
         }
         // Somebody of us, or a neighbour, is always ready: whoever came last in this poll found nothing left.
-        rest.turn = if has_budget_remaining() { 0 } else { (rest.turn + 1) % self.next };
+        rest.turn = if has_budget_remaining() {
+            0
+        } else {
+            (rest.turn + 1) % self.next
+        };
     }
 }
 
@@ -496,7 +558,12 @@ impl<C, T, E> Drop for Unwinding<'_, '_, C, T, E> {
         // A second panic while unwinding would end the process.
         crate::log::contain(
             || self.0.clear(),
-            |panic| tracing::error!(panic, "a destructor panicked while a race was dropped for a panic"),
+            |panic| {
+                tracing::error!(
+                    panic,
+                    "a destructor panicked while a race was dropped for a panic"
+                )
+            },
         );
     }
 }

@@ -63,7 +63,10 @@ pub struct RaceError<E> {
 
 impl<E> RaceError<E> {
     pub(crate) fn new(failures: Vec<(Cow<'static, str>, Failure<E>)>, limit_hit: bool) -> Self {
-        Self { failures, limit_hit }
+        Self {
+            failures,
+            limit_hit,
+        }
     }
 
     /// Whether the overall limit ended the race, or every candidate timed out.
@@ -111,7 +114,11 @@ impl<E> fmt::Display for RaceError<E> {
         if self.is_empty() {
             return f.write_str("the race had no candidates");
         }
-        f.write_str(if self.limit_hit { "the race timed out" } else { "no candidate won" })?;
+        f.write_str(if self.limit_hit {
+            "the race timed out"
+        } else {
+            "no candidate won"
+        })?;
         for (place, (name, failure)) in self.failures.iter().enumerate() {
             let separator = if place == 0 { ":" } else { "," };
             write!(f, "{separator} {name} {}", failure.verb())?;

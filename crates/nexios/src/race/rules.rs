@@ -34,7 +34,12 @@ impl<T, E> Rules<'_, T, E> {
 
 impl<T, E> Default for Rules<'_, T, E> {
     fn default() -> Self {
-        Self { accept: None, fatal: None, discard: None, first_completed: false }
+        Self {
+            accept: None,
+            fatal: None,
+            discard: None,
+            first_completed: false,
+        }
     }
 }
 

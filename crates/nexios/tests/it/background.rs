@@ -1,5 +1,8 @@
 //! Background tasks: admission, the list, handles, cancellation.
-#![allow(clippy::unwrap_used, reason = "clippy's exception for tests does not reach their helpers")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy's exception for tests does not reach their helpers"
+)]
 
 mod busy;
 mod cost;
@@ -21,8 +24,8 @@ use std::{
 };
 
 use nexios::{
-    Background, BackgroundError, BackgroundFailure, CancelReason, CancelScope, Interrupted, TaskInfo,
-    TaskState, create_background_task,
+    Background, BackgroundError, BackgroundFailure, CancelReason, CancelScope, Interrupted,
+    TaskInfo, TaskState, create_background_task,
 };
 use tokio::{sync::oneshot, task::yield_now, time::Instant};
 
@@ -55,11 +58,20 @@ pub(crate) async fn settle() {
 }
 
 pub(crate) fn names(background: &Background, state: TaskState) -> Vec<String> {
-    background.list().into_iter().filter(|info| info.state == state).map(|info| info.name.into()).collect()
+    background
+        .list()
+        .into_iter()
+        .filter(|info| info.state == state)
+        .map(|info| info.name.into())
+        .collect()
 }
 
 fn info(background: &Background, name: &str) -> TaskInfo {
-    background.list().into_iter().find(|info| info.name == name).unwrap()
+    background
+        .list()
+        .into_iter()
+        .find(|info| info.name == name)
+        .unwrap()
 }
 
 /// Nothing is left alive.
@@ -83,7 +95,10 @@ async fn the_global_registry_runs_plain_futures() {
     let id = task.id();
     assert_eq!(task.await.unwrap(), 7);
     let info = Background::global().get(id).unwrap();
-    assert_eq!((info.name.as_ref(), info.state), ("warm cache", TaskState::Completed));
+    assert_eq!(
+        (info.name.as_ref(), info.state),
+        ("warm cache", TaskState::Completed)
+    );
 }
 
 /// BG-059, B5: the registry owns the task, not its handle.
@@ -116,10 +131,17 @@ async fn a_task_survives_the_request_that_started_it() {
             assert!(task.is_ok());
             std::future::pending::<()>().await;
         });
-        assert!(tokio::time::timeout(Duration::from_millis(10), handler).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_millis(10), handler)
+                .await
+                .is_err()
+        );
     }
     request.token().cancel(CancelReason::ClientDisconnected);
-    assert!(!receiver.await.unwrap(), "the request's cancellation does not reach the task");
+    assert!(
+        !receiver.await.unwrap(),
+        "the request's cancellation does not reach the task"
+    );
 }
 
 /// BG-002, BG-056: a scoped task is cancelled and gone.
@@ -146,8 +168,13 @@ async fn a_dropped_scope_cancels_its_task() {
 async fn a_scoped_task_that_asks_hears_that_its_owner_is_gone() {
     let background = Background::new();
     let (sender, receiver) = oneshot::channel();
-    let task =
-        background.spawn("asks", |cx| async move { sender.send(cx.cancelled().await) }).unwrap().scoped();
+    let task = background
+        .spawn(
+            "asks",
+            |cx| async move { sender.send(cx.cancelled().await) },
+        )
+        .unwrap()
+        .scoped();
     settle().await;
     drop(task);
     assert_eq!(receiver.await.unwrap(), CancelReason::OwnerDropped);
@@ -200,7 +227,10 @@ async fn a_cancellation_from_inside_the_tasks_own_poll_is_not_lost() {
         std::future::pending::<()>().await;
     });
     let ended = tokio::time::timeout(seconds(1), task).await;
-    assert!(matches!(ended, Ok(Err(BackgroundFailure::Cancelled))), "{ended:?}");
+    assert!(
+        matches!(ended, Ok(Err(BackgroundFailure::Cancelled))),
+        "{ended:?}"
+    );
 }
 
 /// BG-050: a long loop stops between two items and keeps its cursor.
@@ -221,17 +251,25 @@ async fn a_task_with_a_context_may_clean_up_after_its_cancellation() {
         .unwrap();
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     assert!(background.cancel(task.id()));
-    assert!(!background.cancel(task.id()), "the second request changes nothing");
+    assert!(
+        !background.cancel(task.id()),
+        "the second request changes nothing"
+    );
     assert_eq!(task.await.unwrap(), 3);
     let info = info(&background, "loop");
-    assert_eq!((info.done, info.total, info.state), (3, 100, TaskState::Completed));
+    assert_eq!(
+        (info.done, info.total, info.state),
+        (3, 100, TaskState::Completed)
+    );
 }
 
 /// BG-035: a value after a cancellation is a value.
 #[tokio::test(start_paused = true)]
 async fn a_task_that_returns_a_value_after_its_token_fired_is_completed() {
     let background = Background::new();
-    let task = background.spawn("late", |cx| async move { cx.cancelled().await }).unwrap();
+    let task = background
+        .spawn("late", |cx| async move { cx.cancelled().await })
+        .unwrap();
     task.cancel();
     let id = task.id();
     assert_eq!(task.await.unwrap(), CancelReason::Requested);
@@ -272,9 +310,13 @@ async fn the_tasks_scope_is_current_inside_it() {
     let deadline = Instant::now() + seconds(60);
     settle().await;
     task.cancel();
-    assert_eq!(task.await.unwrap(), (Some(CancelReason::Requested), Some(deadline)));
-    let plain =
-        background.spawn_future("plain", async { CancelScope::current().map(|scope| scope.deadline()) });
+    assert_eq!(
+        task.await.unwrap(),
+        (Some(CancelReason::Requested), Some(deadline))
+    );
+    let plain = background.spawn_future("plain", async {
+        CancelScope::current().map(|scope| scope.deadline())
+    });
     assert_eq!(plain.await.unwrap(), Some(None));
 }
 
@@ -282,11 +324,17 @@ async fn the_tasks_scope_is_current_inside_it() {
 #[tokio::test(start_paused = true)]
 async fn the_token_of_a_task_fires_at_its_end() {
     let background = Background::new();
-    let done = background.spawn("done", |cx| async move { cx.token() }).unwrap().await.unwrap();
+    let done = background
+        .spawn("done", |cx| async move { cx.token() })
+        .unwrap()
+        .await
+        .unwrap();
     assert_eq!(done.reason(), Some(CancelReason::Finished));
     let (sender, receiver) = oneshot::channel();
     let task = background.spawn_future("plain", async move {
-        sender.send(CancelScope::current().unwrap().token()).unwrap();
+        sender
+            .send(CancelScope::current().unwrap().token())
+            .unwrap();
         std::future::pending::<()>().await;
     });
     let token = receiver.await.unwrap();
@@ -308,19 +356,31 @@ async fn the_list_shows_a_task_through_its_life() {
     let next = background.spawn("next", |_cx| async {}).unwrap();
     tokio::time::sleep(seconds(2)).await;
     let shown = background.get(task.id()).unwrap();
-    assert_eq!((shown.done, shown.total, shown.message.as_deref()), (1, 3, Some("reading")));
-    assert_eq!((shown.state, shown.attempt, shown.error), (TaskState::Running, 1, None));
+    assert_eq!(
+        (shown.done, shown.total, shown.message.as_deref()),
+        (1, 3, Some("reading"))
+    );
+    assert_eq!(
+        (shown.state, shown.attempt, shown.error),
+        (TaskState::Running, 1, None)
+    );
     assert_eq!(shown.elapsed, seconds(2));
     assert!(shown.started.is_some());
     let queued = background.get(next.id()).unwrap();
-    assert_eq!((queued.state, queued.started, queued.elapsed), (TaskState::Queued, None, Duration::ZERO));
+    assert_eq!(
+        (queued.state, queued.started, queued.elapsed),
+        (TaskState::Queued, None, Duration::ZERO)
+    );
     go.send(()).unwrap();
     let (id, next_id) = (task.id(), next.id());
     task.await.unwrap();
     next.await.unwrap();
     tokio::time::sleep(seconds(5)).await;
     let shown = background.get(id).unwrap();
-    assert_eq!((shown.state, shown.elapsed), (TaskState::Completed, seconds(2)));
+    assert_eq!(
+        (shown.state, shown.elapsed),
+        (TaskState::Completed, seconds(2))
+    );
     assert!(background.get(next_id).unwrap().started.is_some());
     assert!(id < next_id);
 }
@@ -329,7 +389,9 @@ async fn the_list_shows_a_task_through_its_life() {
 async fn when_a_handle_resolves_the_slot_is_free_and_the_state_final() {
     let background = Background::builder().live(1).build();
     for round in 0..100_u32 {
-        let task = background.spawn("only", move |_cx| async move { round }).unwrap();
+        let task = background
+            .spawn("only", move |_cx| async move { round })
+            .unwrap();
         let id = task.id();
         assert_eq!(task.await.unwrap(), round);
         assert_eq!(background.get(id).unwrap().state, TaskState::Completed);
@@ -340,22 +402,36 @@ async fn when_a_handle_resolves_the_slot_is_free_and_the_state_final() {
 #[tokio::test(start_paused = true)]
 async fn over_the_bound_the_closure_is_handed_back() {
     let background = Background::builder().limit(1).queue(1).build();
-    let running = background.spawn("running", |_cx| std::future::pending::<()>()).unwrap();
-    let queued = background.spawn("queued", |_cx| std::future::pending::<()>()).unwrap();
+    let running = background
+        .spawn("running", |_cx| std::future::pending::<()>())
+        .unwrap();
+    let queued = background
+        .spawn("queued", |_cx| std::future::pending::<()>())
+        .unwrap();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
     let refused = background.spawn("refused", move |_cx| {
         counted.fetch_add(1, Ordering::SeqCst);
         async { "called" }
     });
-    let Err(BackgroundError::Full(closure)) = refused else { panic!("not full") };
+    let Err(BackgroundError::Full(closure)) = refused else {
+        panic!("not full")
+    };
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     assert_eq!(background.stats().refused, 1);
     queued.cancel();
     settle().await;
     let again = background.spawn("again", closure).unwrap();
-    let report = background.drain(nexios::Drain { wait: Duration::ZERO, cancel: Duration::ZERO }).await;
-    assert_eq!((report.cancelled, report.abandoned), (vec!["again".into()], vec!["running".into()]));
+    let report = background
+        .drain(nexios::Drain {
+            wait: Duration::ZERO,
+            cancel: Duration::ZERO,
+        })
+        .await;
+    assert_eq!(
+        (report.cancelled, report.abandoned),
+        (vec!["again".into()], vec!["running".into()])
+    );
     assert!(running.await.is_err() && queued.await.is_err() && again.await.is_err());
     assert_eq!(calls.load(Ordering::SeqCst), 0);
 }
@@ -363,9 +439,13 @@ async fn over_the_bound_the_closure_is_handed_back() {
 #[tokio::test(start_paused = true)]
 async fn live_bounds_running_and_waiting_together() {
     let background = Background::builder().limit(1).live(2).build();
-    let tasks: Vec<_> =
-        (0..2).map(|_| background.spawn_future("task", std::future::pending::<()>())).collect();
-    assert!(matches!(background.spawn("third", |_cx| async {}), Err(BackgroundError::Full(_))));
+    let tasks: Vec<_> = (0..2)
+        .map(|_| background.spawn_future("task", std::future::pending::<()>()))
+        .collect();
+    assert!(matches!(
+        background.spawn("third", |_cx| async {}),
+        Err(BackgroundError::Full(_))
+    ));
     let stats = background.stats();
     assert_eq!((stats.running, stats.queued), (1, 1));
     tasks.iter().for_each(|task| task.cancel());
@@ -376,12 +456,25 @@ async fn live_bounds_running_and_waiting_together() {
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_tasks_are_live_by_default_and_no_more() {
     let background = Background::new();
-    let tasks: Vec<_> =
-        (0..10_000).map(|_| background.spawn_future("task", std::future::pending::<()>()).scoped()).collect();
-    assert!(matches!(background.spawn("one more", |_cx| async {}), Err(BackgroundError::Full(_))));
+    let tasks: Vec<_> = (0..10_000)
+        .map(|_| {
+            background
+                .spawn_future("task", std::future::pending::<()>())
+                .scoped()
+        })
+        .collect();
+    assert!(matches!(
+        background.spawn("one more", |_cx| async {}),
+        Err(BackgroundError::Full(_))
+    ));
     assert_eq!(background.stats().running, 10_000);
     drop(tasks);
-    background.drain(nexios::Drain { wait: seconds(1), cancel: seconds(1) }).await;
+    background
+        .drain(nexios::Drain {
+            wait: seconds(1),
+            cancel: seconds(1),
+        })
+        .await;
     assert_idle(&background);
     assert_eq!(background.list().len(), 1_000, "the default history");
 }
@@ -390,7 +483,9 @@ async fn ten_thousand_tasks_are_live_by_default_and_no_more() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_future_is_never_polled() {
     let background = Background::builder().live(1).build();
-    let busy = background.spawn_future("busy", std::future::pending::<()>()).scoped();
+    let busy = background
+        .spawn_future("busy", std::future::pending::<()>())
+        .scoped();
     let (flag, dropped) = Flag::new();
     let polled = Arc::new(AtomicBool::new(false));
     let task = background.spawn_future("refused", {
@@ -436,8 +531,14 @@ async fn every_kind_of_end_hands_the_slot_on() {
     let background = Background::builder().limit(1).build();
     let cancelled = background.spawn_future("cancelled", std::future::pending::<()>());
     let panics = background.spawn_future("panics", async { panic!("on purpose") });
-    let fails = background.spawn_fallible("fails", |_cx| async { Err::<(), _>("no") }).unwrap();
-    let slow = background.task("slow").timeout(seconds(1)).spawn(|_cx| std::future::pending::<()>()).unwrap();
+    let fails = background
+        .spawn_fallible("fails", |_cx| async { Err::<(), _>("no") })
+        .unwrap();
+    let slow = background
+        .task("slow")
+        .timeout(seconds(1))
+        .spawn(|_cx| std::future::pending::<()>())
+        .unwrap();
     let last = background.spawn_future("last", async { 1 });
     settle().await;
     cancelled.cancel();
@@ -452,7 +553,9 @@ async fn every_kind_of_end_hands_the_slot_on() {
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_waiting_task_is_never_polled_and_frees_its_place() {
     let background = Background::builder().limit(1).queue(1).history(10).build();
-    let busy = background.spawn_future("busy", std::future::pending::<()>()).scoped();
+    let busy = background
+        .spawn_future("busy", std::future::pending::<()>())
+        .scoped();
     for _ in 0..100 {
         let (flag, dropped) = Flag::new();
         let task = background
@@ -462,7 +565,10 @@ async fn a_cancelled_waiting_task_is_never_polled_and_frees_its_place() {
             })
             .unwrap();
         assert!(background.cancel(task.id()));
-        assert!(matches!(task.await, Err::<(), _>(BackgroundFailure::Cancelled)));
+        assert!(matches!(
+            task.await,
+            Err::<(), _>(BackgroundFailure::Cancelled)
+        ));
         assert!(dropped.load(Ordering::SeqCst));
         assert_eq!(background.stats().queued, 0);
     }
@@ -475,16 +581,35 @@ async fn a_cancelled_waiting_task_is_never_polled_and_frees_its_place() {
 async fn a_unique_key_is_refused_while_a_task_with_it_lives() {
     let background = Background::builder().limit(1).build();
     let (go, wait) = oneshot::channel::<()>();
-    let first =
-        background.task("sync").unique("account 1").spawn(|_cx| async { wait.await.unwrap() }).unwrap();
-    let again = background.task("sync").unique("account 1").spawn(|_cx| async {});
+    let first = background
+        .task("sync")
+        .unique("account 1")
+        .spawn(|_cx| async { wait.await.unwrap() })
+        .unwrap();
+    let again = background
+        .task("sync")
+        .unique("account 1")
+        .spawn(|_cx| async {});
     assert!(matches!(again, Err(BackgroundError::Duplicate(_))));
-    let other = background.task("sync").unique("account 2").spawn(|_cx| async {}).unwrap();
-    let waiting = background.task("sync").unique("account 2").spawn(|_cx| async {});
-    assert!(matches!(waiting, Err(BackgroundError::Duplicate(_))), "a waiting task holds its key too");
+    let other = background
+        .task("sync")
+        .unique("account 2")
+        .spawn(|_cx| async {})
+        .unwrap();
+    let waiting = background
+        .task("sync")
+        .unique("account 2")
+        .spawn(|_cx| async {});
+    assert!(
+        matches!(waiting, Err(BackgroundError::Duplicate(_))),
+        "a waiting task holds its key too"
+    );
     go.send(()).unwrap();
     first.await.unwrap();
-    let third = background.task("sync").unique("account 1").spawn(|_cx| async {});
+    let third = background
+        .task("sync")
+        .unique("account 1")
+        .spawn(|_cx| async {});
     third.unwrap().await.unwrap();
     other.await.unwrap();
     assert_eq!(background.stats().refused, 2);
@@ -499,8 +624,14 @@ async fn finished_tasks_are_kept_newest_first_and_no_more_than_the_history() {
         ids.push(task.id());
         task.await.unwrap();
     }
-    let live = background.spawn_future("live", std::future::pending::<()>()).scoped();
-    let listed: Vec<_> = background.list().into_iter().map(|info| info.name).collect();
+    let live = background
+        .spawn_future("live", std::future::pending::<()>())
+        .scoped();
+    let listed: Vec<_> = background
+        .list()
+        .into_iter()
+        .map(|info| info.name)
+        .collect();
     assert_eq!(listed, ["live", "task 5", "task 4", "task 3"]);
     assert!(background.get(ids[0]).is_none(), "forgotten");
     assert!(!background.cancel(ids[0]));
@@ -544,7 +675,11 @@ async fn a_timeout_counts_from_the_slot_not_from_the_queue() {
         .unwrap();
     task.await.unwrap();
     busy.await.unwrap();
-    let endless = background.task("endless").timeout(Duration::MAX).spawn(|_cx| async { 1 }).unwrap();
+    let endless = background
+        .task("endless")
+        .timeout(Duration::MAX)
+        .spawn(|_cx| async { 1 })
+        .unwrap();
     assert_eq!(endless.await.unwrap(), 1);
 }
 
@@ -572,11 +707,17 @@ async fn messages_are_bounded() {
     assert!(task.await.unwrap().is_err());
     let info = background.get(id).unwrap();
     for text in [info.message.unwrap(), info.error.unwrap()] {
-        assert!((4_000..=4_096).contains(&text.len()) && text.ends_with("é…"), "{} bytes", text.len());
+        assert!(
+            (4_000..=4_096).contains(&text.len()) && text.ends_with("é…"),
+            "{} bytes",
+            text.len()
+        );
     }
     let whole = "é".repeat(2_048);
     let said = whole.clone();
-    let task = background.spawn("exact", |cx| async move { cx.message(said) }).unwrap();
+    let task = background
+        .spawn("exact", |cx| async move { cx.message(said) })
+        .unwrap();
     let id = task.id();
     task.await.unwrap();
     assert_eq!(background.get(id).unwrap().message, Some(whole));
@@ -589,10 +730,21 @@ async fn numbers_are_unique_in_the_process() {
     for background in [&one, &other, &one, &other] {
         ids.push(background.spawn_future("task", async {}).id());
     }
-    other.drain(nexios::Drain { wait: seconds(1), cancel: seconds(1) }).await;
+    other
+        .drain(nexios::Drain {
+            wait: seconds(1),
+            cancel: seconds(1),
+        })
+        .await;
     ids.push(other.spawn_future("refused", async {}).id());
-    assert!(ids[0].0 > 0 && ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
-    assert!(one.get(ids[1]).is_none() && !one.cancel(ids[1]), "another registry's");
+    assert!(
+        ids[0].0 > 0 && ids.windows(2).all(|pair| pair[0] < pair[1]),
+        "{ids:?}"
+    );
+    assert!(
+        one.get(ids[1]).is_none() && !one.cancel(ids[1]),
+        "another registry's"
+    );
 }
 
 /// Its destructor runs where nobody expects a panic.
@@ -605,7 +757,12 @@ async fn a_refused_future_whose_destructor_panics_harms_nobody() {
         }
     }
     let background = Background::new();
-    background.drain(nexios::Drain { wait: seconds(0), cancel: seconds(0) }).await;
+    background
+        .drain(nexios::Drain {
+            wait: seconds(0),
+            cancel: seconds(0),
+        })
+        .await;
     let panics = Panics;
     let refused = background.spawn_future("refused", async move { drop(panics) });
     assert_eq!(refused.await, Err(BackgroundFailure::Refused));
@@ -625,7 +782,10 @@ fn without_a_runtime_nothing_is_admitted() {
 #[test]
 fn nonsense_limits_are_refused_by_name() {
     fn panic_of(f: impl FnOnce() + std::panic::UnwindSafe) -> String {
-        *std::panic::catch_unwind(f).unwrap_err().downcast::<String>().unwrap()
+        *std::panic::catch_unwind(f)
+            .unwrap_err()
+            .downcast::<String>()
+            .unwrap()
     }
     assert!(panic_of(|| drop(Background::builder().limit(0))).contains("limit(0)"));
     assert!(panic_of(|| drop(Background::builder().live(0))).contains("live(0)"));

@@ -57,7 +57,10 @@ fn the_first_reason_stays() {
 fn a_child_of_a_fired_token_is_born_fired() {
     let parent = CancelToken::new();
     parent.cancel(CancelReason::ClientDisconnected);
-    assert_eq!(parent.child().child().reason(), Some(CancelReason::ClientDisconnected));
+    assert_eq!(
+        parent.child().child().reason(),
+        Some(CancelReason::ClientDisconnected)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,7 +82,9 @@ const MANY: usize = 100_000;
 
 /// Tokens of which each is the child of the one before.
 fn chain(length: usize) -> Vec<CancelToken> {
-    std::iter::successors(Some(CancelToken::new()), |token| Some(token.child())).take(length).collect()
+    std::iter::successors(Some(CancelToken::new()), |token| Some(token.child()))
+        .take(length)
+        .collect()
 }
 
 /// TG-062: on the small stack of a test's thread, whoever holds it and whichever end goes first.
@@ -113,12 +118,19 @@ async fn the_end_of_a_deep_chain_is_heard() {
     let whole = chain(MANY);
     let waiting = tokio::spawn({
         let scope = CancelScope::new(whole.last().unwrap().clone(), None);
-        async move { scope.run(async { CancelScope::current().unwrap().token().cancelled().await }).await }
+        async move {
+            scope
+                .run(async { CancelScope::current().unwrap().token().cancelled().await })
+                .await
+        }
     });
     tokio::task::yield_now().await;
     whole[0].cancel(CancelReason::ClientDisconnected);
     assert_eq!(waiting.await.unwrap(), CancelReason::ClientDisconnected);
-    let scopes: Vec<_> = whole.into_iter().map(|token| CancelScope::new(token, None)).collect();
+    let scopes: Vec<_> = whole
+        .into_iter()
+        .map(|token| CancelScope::new(token, None))
+        .collect();
     drop(scopes);
 }
 
@@ -131,26 +143,53 @@ fn the_cost_of_tokens_is_linear() {
         (root, children)
     };
     assert_linear("making a chain", n, |n| n, |n| drop(chain(n)));
-    assert_linear("firing a chain", n, chain, |chain| chain[0].cancel(CancelReason::Shutdown));
-    assert_linear("asking all of a fired chain, the last one first", n, chain, |chain| {
-        chain[0].cancel(CancelReason::Shutdown);
-        assert!(chain.iter().rev().all(|token| token.reason() == Some(CancelReason::Shutdown)));
+    assert_linear("firing a chain", n, chain, |chain| {
+        chain[0].cancel(CancelReason::Shutdown)
     });
-    assert_linear("firing each of a chain, the last one first", n, chain, |chain| {
-        chain.iter().rev().for_each(|token| token.cancel(CancelReason::Requested));
-    });
+    assert_linear(
+        "asking all of a fired chain, the last one first",
+        n,
+        chain,
+        |chain| {
+            chain[0].cancel(CancelReason::Shutdown);
+            assert!(
+                chain
+                    .iter()
+                    .rev()
+                    .all(|token| token.reason() == Some(CancelReason::Shutdown))
+            );
+        },
+    );
+    assert_linear(
+        "firing each of a chain, the last one first",
+        n,
+        chain,
+        |chain| {
+            chain
+                .iter()
+                .rev()
+                .for_each(|token| token.cancel(CancelReason::Requested));
+        },
+    );
     assert_linear("making children", n, |n| n, |n| drop(children(n)));
     assert_linear("firing children", n, children, |(root, children)| {
         root.cancel(CancelReason::Shutdown);
         assert!(children.iter().all(CancelToken::is_cancelled));
     });
     assert_linear("firing each child", n, children, |(_root, children)| {
-        children.iter().for_each(|child| child.cancel(CancelReason::Requested));
+        children
+            .iter()
+            .for_each(|child| child.cancel(CancelReason::Requested));
     });
-    assert_linear("dropping the parent first", n, children, |(root, children)| {
-        drop(root);
-        drop(children);
-    });
+    assert_linear(
+        "dropping the parent first",
+        n,
+        children,
+        |(root, children)| {
+            drop(root);
+            drop(children);
+        },
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,7 +201,9 @@ async fn a_scope_is_current_inside_run_and_nowhere_else() {
     outer
         .run(async {
             assert_eq!(CancelScope::current().unwrap().deadline(), Some(deadline));
-            inner.run(async { assert_eq!(CancelScope::current().unwrap().deadline(), None) }).await;
+            inner
+                .run(async { assert_eq!(CancelScope::current().unwrap().deadline(), None) })
+                .await;
             let spawned = tokio::spawn(async { CancelScope::current().is_some() });
             assert!(!spawned.await.unwrap(), "a spawned task starts outside");
             assert!(CancelScope::current().is_some());
@@ -192,23 +233,40 @@ async fn a_scope_on_demand_asks_for_its_token_only_when_somebody_wants_it() {
     let outcome = CancelScope::on_demand(lazy.clone(), deadline)
         .run(async {
             let scope = CancelScope::current().unwrap();
-            assert_eq!((scope.deadline(), lazy.asked.load(Ordering::SeqCst)), (deadline, 0));
+            assert_eq!(
+                (scope.deadline(), lazy.asked.load(Ordering::SeqCst)),
+                (deadline, 0)
+            );
             let group = TaskGroup::<Interrupted>::new();
             lazy.token().cancel(CancelReason::ClientDisconnected);
-            group.run(async { group.spawn(std::future::pending::<Result<(), _>>()).await }).await
+            group
+                .run(async { group.spawn(std::future::pending::<Result<(), _>>()).await })
+                .await
         })
         .await;
-    assert_eq!(outcome, Err(Interrupted::Cancelled(CancelReason::ClientDisconnected)));
+    assert_eq!(
+        outcome,
+        Err(Interrupted::Cancelled(CancelReason::ClientDisconnected))
+    );
 }
 
 /// What the code that is polled may take, in whatever groups it is.
 #[tokio::test(start_paused = true)]
 async fn the_current_deadline_is_the_earliest_of_the_scope_and_the_groups_around() {
-    let left =
-        || CancelScope::current_deadline().map(|at| at.saturating_duration_since(Instant::now()).as_secs());
-    let group = |seconds| TaskGroup::builder().timeout(Duration::from_secs(seconds)).build::<Interrupted>();
+    let left = || {
+        CancelScope::current_deadline()
+            .map(|at| at.saturating_duration_since(Instant::now()).as_secs())
+    };
+    let group = |seconds| {
+        TaskGroup::builder()
+            .timeout(Duration::from_secs(seconds))
+            .build::<Interrupted>()
+    };
     assert_eq!(left(), None);
-    let scope = CancelScope::new(CancelToken::new(), Some(Instant::now() + Duration::from_secs(60)));
+    let scope = CancelScope::new(
+        CancelToken::new(),
+        Some(Instant::now() + Duration::from_secs(60)),
+    );
     let seen = scope.run(async {
         let (before, outer) = (left(), group(20));
         let (body, child, shorter, longer) = outer
@@ -216,11 +274,15 @@ async fn the_current_deadline_is_the_earliest_of_the_scope_and_the_groups_around
                 let child = outer.spawn(async { Ok(left()) });
                 let shorter = outer.spawn(async {
                     let inner = group(5);
-                    inner.run(async { inner.spawn(async { Ok(left()) }).await }).await
+                    inner
+                        .run(async { inner.spawn(async { Ok(left()) }).await })
+                        .await
                 });
                 let longer = outer.spawn(async {
                     let inner = group(40);
-                    inner.run(async { inner.spawn(async { Ok(left()) }).await }).await
+                    inner
+                        .run(async { inner.spawn(async { Ok(left()) }).await })
+                        .await
                 });
                 Ok((left(), child.await?, shorter.await?, longer.await?))
             })
@@ -234,8 +296,10 @@ async fn the_current_deadline_is_the_earliest_of_the_scope_and_the_groups_around
 #[tokio::test(start_paused = true)]
 async fn a_candidate_sees_its_own_limit_and_that_of_its_race() {
     let seconds = Duration::from_secs;
-    let left =
-        || CancelScope::current_deadline().map(|at| at.saturating_duration_since(Instant::now()).as_secs());
+    let left = || {
+        CancelScope::current_deadline()
+            .map(|at| at.saturating_duration_since(Instant::now()).as_secs())
+    };
     let seen = async |own: Option<u64>, race: Option<u64>, yields: bool| {
         let candidate = Candidate::new("asks", async move {
             if yields {
@@ -243,9 +307,16 @@ async fn a_candidate_sees_its_own_limit_and_that_of_its_race() {
             }
             Ok::<_, ()>(left())
         });
-        let candidate = own.map(seconds).into_iter().fold(candidate, Candidate::timeout);
+        let candidate = own
+            .map(seconds)
+            .into_iter()
+            .fold(candidate, Candidate::timeout);
         let made = run_until_first_complete([candidate]);
-        race.map(seconds).into_iter().fold(made, nexios::Race::timeout).await.unwrap()
+        race.map(seconds)
+            .into_iter()
+            .fold(made, nexios::Race::timeout)
+            .await
+            .unwrap()
     };
     for yields in [false, true] {
         assert_eq!(seen(None, None, yields).await, None);
@@ -259,7 +330,9 @@ async fn a_candidate_sees_its_own_limit_and_that_of_its_race() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_a_child_leaves_no_limit_behind() {
-    let group = TaskGroup::builder().timeout(Duration::from_secs(1)).build::<Interrupted>();
+    let group = TaskGroup::builder()
+        .timeout(Duration::from_secs(1))
+        .build::<Interrupted>();
     let run = group.run(async { group.spawn(async { panic!("a child") }).await });
     let run: Result<Result<(), _>, _> =
         futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(run)).await;
@@ -275,6 +348,12 @@ fn an_interruption_converts_into_the_usual_errors() {
     assert_eq!(text, "cancelled: a sibling failed");
     let boxed: Box<dyn std::error::Error + Send + Sync> = Interrupted::DeadlineExceeded.into();
     assert!(boxed.downcast_ref::<Interrupted>().is_some());
-    assert_eq!(anyhow::Error::from(Interrupted::DeadlineExceeded).to_string(), "deadline exceeded");
-    assert_eq!(Interrupted::from(CancelReason::Deadline), Interrupted::DeadlineExceeded);
+    assert_eq!(
+        anyhow::Error::from(Interrupted::DeadlineExceeded).to_string(),
+        "deadline exceeded"
+    );
+    assert_eq!(
+        Interrupted::from(CancelReason::Deadline),
+        Interrupted::DeadlineExceeded
+    );
 }

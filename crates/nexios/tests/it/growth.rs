@@ -16,7 +16,8 @@ const LEAST: Duration = Duration::from_micros(200);
 /// What this thread has used of a processor: others on the machine do not count.
 fn used() -> Duration {
     let used = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::from_secs(used.tv_sec.unsigned_abs()) + Duration::from_nanos(used.tv_nsec.unsigned_abs())
+    Duration::from_secs(used.tv_sec.unsigned_abs())
+        + Duration::from_nanos(used.tv_nsec.unsigned_abs())
 }
 
 fn fastest<P>(n: usize, prepare: &dyn Fn(usize) -> P, work: &dyn Fn(P)) -> Duration {
@@ -31,8 +32,17 @@ fn fastest<P>(n: usize, prepare: &dyn Fn(usize) -> P, work: &dyn Fn(P)) -> Durat
 
 /// Fails if `work`, which runs on this thread, costs much more than eight times as much for `8 * n` as for `n`.
 #[track_caller]
-pub(crate) fn assert_linear<P>(what: &str, n: usize, prepare: impl Fn(usize) -> P, work: impl Fn(P)) {
+pub(crate) fn assert_linear<P>(
+    what: &str,
+    n: usize,
+    prepare: impl Fn(usize) -> P,
+    work: impl Fn(P),
+) {
     let few = fastest(n, &prepare, &work);
     let many = fastest(n * TIMES, &prepare, &work);
-    assert!(many < few.max(LEAST) * MOST, "{what}: {n} take {few:?}, {} take {many:?}", n * TIMES);
+    assert!(
+        many < few.max(LEAST) * MOST,
+        "{what}: {n} take {few:?}, {} take {many:?}",
+        n * TIMES
+    );
 }

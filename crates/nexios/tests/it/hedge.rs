@@ -18,7 +18,8 @@ const NAMES: [&str; 10] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"];
 fn script<const N: usize>(
     log: &Log,
     lines: [(u64, Result<&'static str, &'static str>); N],
-) -> impl Fn(Attempt) -> std::pin::Pin<Box<dyn Future<Output = Result<&'static str, &'static str>> + Send>> {
+) -> impl Fn(Attempt) -> std::pin::Pin<Box<dyn Future<Output = Result<&'static str, &'static str>> + Send>>
+{
     let log = log.clone();
     move |attempt| {
         let index = attempt.number - 1;
@@ -45,5 +46,10 @@ fn counts(stats: &HedgeStats) -> [u64; 4] {
         stats.hedges_started,
         "every hedge has ended: {stats:?}"
     );
-    [stats.calls, stats.hedges_started, stats.hedges_won, stats.hedges_suppressed]
+    [
+        stats.calls,
+        stats.hedges_started,
+        stats.hedges_won,
+        stats.hedges_suppressed,
+    ]
 }

@@ -84,7 +84,11 @@ impl Source {
             let (computation, failing) = (Arc::clone(&source).compute(), Arc::clone(&failing));
             async move {
                 let number = computation.await;
-                if failing.load(Ordering::SeqCst) > 0 { Err(Broken(number)) } else { Ok(number) }
+                if failing.load(Ordering::SeqCst) > 0 {
+                    Err(Broken(number))
+                } else {
+                    Ok(number)
+                }
             }
         })
     }

@@ -56,7 +56,12 @@ impl Subscriber for Lines {
         if *event.metadata().level() <= tracing::Level::WARN {
             let mut text = Text::default();
             event.record(&mut text);
-            let line = format!("{} {}: {}", event.metadata().level(), text.name, text.message);
+            let line = format!(
+                "{} {}: {}",
+                event.metadata().level(),
+                text.name,
+                text.message
+            );
             self.0.lock().unwrap().push(line);
         }
     }

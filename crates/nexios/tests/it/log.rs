@@ -11,8 +11,8 @@ use std::{
 
 use futures_util::FutureExt;
 use nexios::{
-    AsyncLazy, Background, BackgroundFailure, Candidate, Drain, Interrupted, Retry, TaskGroup, TaskState,
-    run_until_first_complete,
+    AsyncLazy, Background, BackgroundFailure, Candidate, Drain, Interrupted, Retry, TaskGroup,
+    TaskState, run_until_first_complete,
 };
 use tokio::{runtime::Builder, task::yield_now, time::sleep};
 use tracing::{Dispatch, Event, Metadata, Subscriber, span, subscriber::DefaultGuard};
@@ -40,11 +40,19 @@ impl Broken {
         /// With a single dispatcher alive, tracing asks only the current thread's whether a callsite is of
         /// interest, and remembers a "no" from the thread of another test; with several it asks them all.
         static KEPT: LazyLock<[Dispatch; 2]> = LazyLock::new(|| {
-            [(); 2].map(|()| Dispatch::new(Broken { spans: Spans::Never, panics: Arc::default() }))
+            [(); 2].map(|()| {
+                Dispatch::new(Broken {
+                    spans: Spans::Never,
+                    panics: Arc::default(),
+                })
+            })
         });
         LazyLock::force(&KEPT);
         let panics = Arc::new(AtomicUsize::new(0));
-        let broken = Self { spans, panics: panics.clone() };
+        let broken = Self {
+            spans,
+            panics: panics.clone(),
+        };
         (panics, tracing::subscriber::set_default(broken))
     }
 
@@ -110,34 +118,64 @@ async fn background_tasks_end_in_the_right_state_whatever_the_subscriber_does() 
             })
             .build();
         let completes = background.spawn_future("completes", async { 7 });
-        let fails = background.spawn_fallible("fails", |_cx| async { Err::<(), _>("no") }).unwrap();
+        let fails = background
+            .spawn_fallible("fails", |_cx| async { Err::<(), _>("no") })
+            .unwrap();
         let panicking = background.spawn_future("panics", async { panic!("on purpose") });
-        let slow = background.task("slow").timeout(seconds(1)).spawn(|_cx| sleep(seconds(9))).unwrap();
-        let retried =
-            background.task("retried").retry(Retry::exponential(seconds(1), seconds(1)).attempts(2));
+        let slow = background
+            .task("slow")
+            .timeout(seconds(1))
+            .spawn(|_cx| sleep(seconds(9)))
+            .unwrap();
+        let retried = background
+            .task("retried")
+            .retry(Retry::exponential(seconds(1), seconds(1)).attempts(2));
         let retried = retried
             .spawn_fallible(|cx| async move { if cx.attempt() < 2 { Err("no") } else { Ok(2) } })
             .unwrap();
         let late = background.spawn("late", |_cx| sleep(seconds(12))).unwrap();
-        let deaf = background.spawn("deaf", |_cx| std::future::pending::<()>()).unwrap();
+        let deaf = background
+            .spawn("deaf", |_cx| std::future::pending::<()>())
+            .unwrap();
         yield_now().await;
         late.cancel();
         deaf.cancel();
-        let ids = [completes.id(), fails.id(), panicking.id(), slow.id(), retried.id(), late.id(), deaf.id()];
+        let ids = [
+            completes.id(),
+            fails.id(),
+            panicking.id(),
+            slow.id(),
+            retried.id(),
+            late.id(),
+            deaf.id(),
+        ];
         assert_eq!(completes.await, Ok(7));
         assert_eq!(fails.await, Ok(Err("no")));
         assert_eq!(panicking.await, Err(BackgroundFailure::Panicked));
         assert_eq!(slow.await, Err(BackgroundFailure::TimedOut));
         assert_eq!(retried.await, Ok(Ok(2)));
         assert_eq!(late.await, Ok(()));
-        let report = background.drain(Drain { wait: seconds(1), cancel: seconds(1) }).await;
+        let report = background
+            .drain(Drain {
+                wait: seconds(1),
+                cancel: seconds(1),
+            })
+            .await;
         assert_eq!(report.abandoned, ["deaf"]);
         assert_eq!(deaf.await, Err(BackgroundFailure::Abandoned));
         let states = ids.map(|id| background.get(id).unwrap().state);
         use TaskState::{Abandoned, Completed, Failed, Panicked, TimedOut};
-        assert_eq!(states, [Completed, Failed, Panicked, TimedOut, Completed, Completed, Abandoned]);
+        assert_eq!(
+            states,
+            [
+                Completed, Failed, Panicked, TimedOut, Completed, Completed, Abandoned
+            ]
+        );
         assert_eq!(told.load(SeqCst), 3, "the hook is called all the same");
-        assert_eq!(background.spawn_future("refused", async {}).await, Err(BackgroundFailure::Refused));
+        assert_eq!(
+            background.spawn_future("refused", async {}).await,
+            Err(BackgroundFailure::Refused)
+        );
         let lines = panics.load(SeqCst);
         assert!(lines >= 10, "{lines} lines were tried");
         drop(guard);

@@ -34,7 +34,12 @@ use std::{
 use nexios::{Overload, PoolError, ThreadPool};
 
 fn pool(threads: usize, places: usize, overload: Overload) -> ThreadPool {
-    ThreadPool::builder().name("test").threads(threads).queue(places).overload(overload).build()
+    ThreadPool::builder()
+        .name("test")
+        .threads(threads)
+        .queue(places)
+        .overload(overload)
+        .build()
 }
 
 /// Closures stand at it until it is opened, also by being dropped.
@@ -113,7 +118,10 @@ fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
 }
 
 /// Fills all threads of a pool with closures at the gate.
-async fn occupy(pool: &ThreadPool, gate: &Gate) -> Vec<tokio::task::JoinHandle<Result<(), PoolError>>> {
+async fn occupy(
+    pool: &ThreadPool,
+    gate: &Gate,
+) -> Vec<tokio::task::JoinHandle<Result<(), PoolError>>> {
     let threads = pool.stats().threads;
     let before = gate.arrived();
     let running = (0..threads)

@@ -36,14 +36,26 @@ pub(crate) async fn busy(time: Duration) {
 /// Runs a scenario on the real clock in `block_on` of a current-thread runtime, in a task of one, and in a task of a
 /// runtime with two threads.
 pub(crate) fn everywhere<F: Future<Output = ()> + Send + 'static>(scenario: fn() -> F) {
-    let current =
-        || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it can be built");
+    let current = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("it can be built")
+    };
     current().block_on(scenario());
     let runtime = current();
-    runtime.block_on(runtime.spawn(scenario())).expect("no panic");
+    runtime
+        .block_on(runtime.spawn(scenario()))
+        .expect("no panic");
     let mut threads = tokio::runtime::Builder::new_multi_thread();
-    let runtime = threads.worker_threads(2).enable_all().build().expect("it can be built");
-    runtime.block_on(runtime.spawn(scenario())).expect("no panic");
+    let runtime = threads
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("it can be built");
+    runtime
+        .block_on(runtime.spawn(scenario()))
+        .expect("no panic");
 }
 
 /// Fails if `work` with eight times as many things costs much more than eight times as much.
@@ -59,7 +71,10 @@ pub(crate) async fn linear(what: &str, few: usize, work: impl AsyncFn(usize) -> 
             return;
         }
     }
-    panic!("{what}: {few} take {:?}, eight times as many {:?}", shortest.0, shortest.1);
+    panic!(
+        "{what}: {few} take {:?}, eight times as many {:?}",
+        shortest.0, shortest.1
+    );
 }
 
 /// Marsaglia's xorshift64: small, seeded, the same everywhere.
@@ -95,7 +110,11 @@ pub(crate) struct Presence {
 
 impl Log {
     pub(crate) fn new() -> Self {
-        Self { from: Instant::now(), lines: Arc::default(), live: Arc::default() }
+        Self {
+            from: Instant::now(),
+            lines: Arc::default(),
+            live: Arc::default(),
+        }
     }
 
     pub(crate) fn now(&self) -> u128 {
@@ -103,19 +122,24 @@ impl Log {
     }
 
     pub(crate) fn line(&self, line: impl AsRef<str>) {
-        self.lines.lock().expect("nobody panics while logging").push(format!(
-            "{} {}",
-            self.now(),
-            line.as_ref()
-        ));
+        self.lines
+            .lock()
+            .expect("nobody panics while logging")
+            .push(format!("{} {}", self.now(), line.as_ref()));
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines.lock().expect("nobody panics while logging").clone()
+        self.lines
+            .lock()
+            .expect("nobody panics while logging")
+            .clone()
     }
 
     pub(crate) fn starts(&self) -> Vec<String> {
-        self.lines().into_iter().filter_map(|line| line.strip_suffix(" starts").map(str::to_owned)).collect()
+        self.lines()
+            .into_iter()
+            .filter_map(|line| line.strip_suffix(" starts").map(str::to_owned))
+            .collect()
     }
 
     pub(crate) fn live(&self) -> usize {
@@ -125,7 +149,10 @@ impl Log {
     pub(crate) fn enter(&self, name: &'static str) -> Presence {
         self.live.fetch_add(1, Ordering::SeqCst);
         self.line(format!("{name} starts"));
-        Presence { log: self.clone(), name }
+        Presence {
+            log: self.clone(),
+            name,
+        }
     }
 
     /// A future that logs its start and drop and returns `outcome` after `millis`.
@@ -159,7 +186,10 @@ impl Log {
         Candidate::new(name, self.work(name, millis, Err(name)))
     }
 
-    pub(crate) fn never(&self, name: &'static str) -> Candidate<'static, &'static str, &'static str> {
+    pub(crate) fn never(
+        &self,
+        name: &'static str,
+    ) -> Candidate<'static, &'static str, &'static str> {
         self.ok(name, u64::MAX / 1_000_000)
     }
 }
@@ -186,5 +216,9 @@ pub(crate) fn kinds<E>(error: &RaceError<E>) -> Vec<String> {
         Failure::NotStarted => "not started",
         _ => "other",
     };
-    error.failures().iter().map(|(name, failure)| format!("{name}={}", kind(failure))).collect()
+    error
+        .failures()
+        .iter()
+        .map(|(name, failure)| format!("{name}={}", kind(failure)))
+        .collect()
 }

@@ -10,16 +10,25 @@ use std::{
 };
 
 use nexios::{
-    Background, BackgroundError, BackgroundFailure, BackgroundTask, CancelReason, Drain, DrainReport,
-    TaskState,
+    Background, BackgroundError, BackgroundFailure, BackgroundTask, CancelReason, Drain,
+    DrainReport, TaskState,
 };
 use shuttle::{future::block_on, thread};
 
 use crate::{channel::channel, check::check};
 
-const PATIENT: Drain = Drain { wait: Duration::MAX, cancel: Duration::MAX };
-const CANCELS: Drain = Drain { wait: Duration::ZERO, cancel: Duration::MAX };
-const HURRIED: Drain = Drain { wait: Duration::ZERO, cancel: Duration::ZERO };
+const PATIENT: Drain = Drain {
+    wait: Duration::MAX,
+    cancel: Duration::MAX,
+};
+const CANCELS: Drain = Drain {
+    wait: Duration::ZERO,
+    cancel: Duration::MAX,
+};
+const HURRIED: Drain = Drain {
+    wait: Duration::ZERO,
+    cancel: Duration::ZERO,
+};
 
 fn registry(limit: usize) -> Background {
     Background::builder().limit(limit).build()
@@ -46,7 +55,8 @@ fn nothing_is_left(background: &Background, tasks: usize) {
     assert_eq!((stats.queued, stats.running), (0, 0));
     let list = background.list();
     assert!(list.iter().all(|task| task.state.is_final()), "{list:?}");
-    let counted = stats.completed + stats.failed + stats.panicked + stats.cancelled + stats.abandoned;
+    let counted =
+        stats.completed + stats.failed + stats.panicked + stats.cancelled + stats.abandoned;
     assert_eq!((list.len(), counted), (tasks, tasks as u64));
 }
 
@@ -68,13 +78,18 @@ fn a_task_started_as_a_drain_begins_is_refused_or_in_its_report() {
     check(|| {
         let background = registry(1);
         let drain = drain(&background, PATIENT);
-        let tasks: Vec<_> = (0..2).map_while(|_| background.spawn("task", |_cx| step()).ok()).collect();
+        let tasks: Vec<_> = (0..2)
+            .map_while(|_| background.spawn("task", |_cx| step()).ok())
+            .collect();
         let admitted = tasks.len();
         let report = drain.join().expect("no panic");
         // What the drain did not see, it refused; what it saw had ended when it reported.
         assert_eq!(report.completed.len(), ended(&report));
         assert!(report.completed.len() <= admitted);
-        assert!(matches!(background.spawn("late", |_cx| step()), Err(BackgroundError::ShuttingDown(_))));
+        assert!(matches!(
+            background.spawn("late", |_cx| step()),
+            Err(BackgroundError::ShuttingDown(_))
+        ));
         nothing_is_left(&background, admitted);
         for task in tasks {
             assert_eq!(state_of(&background, task), TaskState::Completed);
@@ -96,7 +111,10 @@ fn a_cancellation_that_meets_the_end_leaves_one_of_the_two() {
         go.send(());
         let state = state_of(&background, task);
         let said = canceller.join().expect("no panic");
-        assert!(said || state == TaskState::Completed, "who was told that it is too late was");
+        assert!(
+            said || state == TaskState::Completed,
+            "who was told that it is too late was"
+        );
         nothing_is_left(&background, 1);
     });
 }
@@ -106,7 +124,10 @@ fn a_cancellation_that_meets_the_end_leaves_one_of_the_two() {
 fn a_task_that_asks_hears_of_its_cancellation() {
     check(|| {
         let background = registry(1);
-        let task = background.spawn("asks", |cx| async move { cx.cancelled().await }).ok().expect("room");
+        let task = background
+            .spawn("asks", |cx| async move { cx.cancelled().await })
+            .ok()
+            .expect("room");
         let id = task.id();
         let canceller = {
             let background = background.clone();
@@ -122,10 +143,16 @@ fn a_task_that_asks_hears_of_its_cancellation() {
 fn two_drains_at_once_are_one() {
     check(|| {
         let background = registry(2);
-        let deaf = background.spawn("deaf", |_cx| std::future::pending::<()>()).ok().expect("room");
+        let deaf = background
+            .spawn("deaf", |_cx| std::future::pending::<()>())
+            .ok()
+            .expect("room");
         let quick = background.spawn("quick", |_cx| step()).ok().expect("room");
         let (patient, hurried) = (drain(&background, PATIENT), drain(&background, HURRIED));
-        let (one, other) = (patient.join().expect("no panic"), hurried.join().expect("no panic"));
+        let (one, other) = (
+            patient.join().expect("no panic"),
+            hurried.join().expect("no panic"),
+        );
         // Whoever comes after the end finds nothing; nobody finds a part.
         if ended(&one) > 0 && ended(&other) > 0 {
             assert_eq!(format!("{one:?}"), format!("{other:?}"));
@@ -151,11 +178,14 @@ fn a_key_is_free_when_its_task_has_ended_and_not_before() {
             let (background, live) = (background.clone(), live.clone());
             move || {
                 let live = live.clone();
-                background.task("sync").unique("key").spawn(move |_cx| async move {
-                    assert_eq!(live.fetch_add(1, SeqCst), 0, "one at a time");
-                    step().await;
-                    live.fetch_sub(1, SeqCst);
-                })
+                background
+                    .task("sync")
+                    .unique("key")
+                    .spawn(move |_cx| async move {
+                        assert_eq!(live.fetch_add(1, SeqCst), 0, "one at a time");
+                        step().await;
+                        live.fetch_sub(1, SeqCst);
+                    })
             }
         };
         let first = spawn().ok().expect("the key is free");
@@ -192,11 +222,18 @@ fn a_waiting_task_starts_or_is_cancelled_when_a_drain_cancels() {
         go.send(());
         let report = drain.join().expect("no panic");
         // What had ended before it began is none of its business.
-        assert_eq!(report.completed.len() + report.cancelled.len(), ended(&report), "{report:?}");
+        assert_eq!(
+            report.completed.len() + report.cancelled.len(),
+            ended(&report),
+            "{report:?}"
+        );
         assert_eq!(state_of(&background, first), TaskState::Completed);
         let state = state_of(&background, waiting);
         assert!(polled.load(SeqCst) == 1 || state == TaskState::Cancelled);
-        assert_eq!(report.cancelled.len(), usize::from(state == TaskState::Cancelled));
+        assert_eq!(
+            report.cancelled.len(),
+            usize::from(state == TaskState::Cancelled)
+        );
         nothing_is_left(&background, 2);
     });
 }
@@ -217,9 +254,16 @@ fn a_slot_that_a_drain_frees_is_nobodys() {
             }
         });
         let report = drain(&background, CANCELS).join().expect("no panic");
-        assert_eq!((report.completed.len(), report.cancelled.len()), (1, 1), "{report:?}");
+        assert_eq!(
+            (report.completed.len(), report.cancelled.len()),
+            (1, 1),
+            "{report:?}"
+        );
         assert_eq!(state_of(&background, polite), TaskState::Completed);
-        assert_eq!(state_of(&background, waiting.ok().expect("room")), TaskState::Cancelled);
+        assert_eq!(
+            state_of(&background, waiting.ok().expect("room")),
+            TaskState::Cancelled
+        );
         assert_eq!(started.load(SeqCst), 0);
         nothing_is_left(&background, 2);
     });
@@ -230,14 +274,22 @@ fn a_slot_that_a_drain_frees_is_nobodys() {
 fn a_slot_that_gets_free_is_not_lost() {
     check(|| {
         let background = registry(1);
-        let tasks: Vec<_> = (0..3).map(|_| background.spawn_future("task", step())).collect();
+        let tasks: Vec<_> = (0..3)
+            .map(|_| background.spawn_future("task", step()))
+            .collect();
         let id = tasks[1].id();
         let canceller = {
             let background = background.clone();
             thread::spawn(move || background.cancel(id))
         };
-        let states: Vec<_> = tasks.into_iter().map(|task| state_of(&background, task)).collect();
-        assert_eq!((states[0], states[2]), (TaskState::Completed, TaskState::Completed));
+        let states: Vec<_> = tasks
+            .into_iter()
+            .map(|task| state_of(&background, task))
+            .collect();
+        assert_eq!(
+            (states[0], states[2]),
+            (TaskState::Completed, TaskState::Completed)
+        );
         canceller.join().expect("no panic");
         nothing_is_left(&background, 3);
     });
@@ -254,7 +306,10 @@ fn a_task_that_drains_its_own_registry_does_not_wait_for_itself() {
             told.send(own.drain(PATIENT).await);
             step().await;
         });
-        let (restart, quick) = (restart.ok().expect("room"), background.spawn("quick", |_cx| step()));
+        let (restart, quick) = (
+            restart.ok().expect("room"),
+            background.spawn("quick", |_cx| step()),
+        );
         if outside {
             let report = drain(&background, PATIENT).join().expect("no panic");
             assert_eq!(report.completed.len(), ended(&report), "{report:?}");
@@ -262,7 +317,10 @@ fn a_task_that_drains_its_own_registry_does_not_wait_for_itself() {
         }
         let report = block_on(report);
         assert_eq!(report.completed.len(), ended(&report));
-        assert!(report.completed.iter().all(|name| name == "quick"), "{report:?}");
+        assert!(
+            report.completed.iter().all(|name| name == "quick"),
+            "{report:?}"
+        );
         assert_eq!(state_of(&background, restart), TaskState::Completed);
         let quick = quick.ok().map(|task| state_of(&background, task));
         assert!(quick.is_none_or(|state| state == TaskState::Completed));
@@ -282,13 +340,24 @@ fn two_tasks_that_drain_their_registry_at_once_get_the_same_report() {
         let tasks: Vec<_> = (0..2)
             .map_while(|_| {
                 let own = background.clone();
-                background.spawn("restart", move |_cx| async move { own.drain(PATIENT).await }).ok()
+                background
+                    .spawn(
+                        "restart",
+                        move |_cx| async move { own.drain(PATIENT).await },
+                    )
+                    .ok()
             })
             .collect();
         go.send(());
-        let reports: Vec<_> =
-            tasks.into_iter().map(|task| block_on(task).expect("it is not cut off")).collect();
-        assert!(reports.iter().all(|report| report.cancelled.is_empty() && report.abandoned.is_empty()));
+        let reports: Vec<_> = tasks
+            .into_iter()
+            .map(|task| block_on(task).expect("it is not cut off"))
+            .collect();
+        assert!(
+            reports
+                .iter()
+                .all(|report| report.cancelled.is_empty() && report.abandoned.is_empty())
+        );
         assert_eq!(state_of(&background, third), TaskState::Completed);
         nothing_is_left(&background, 1 + reports.len());
     });
@@ -313,8 +382,17 @@ fn a_listing_shows_every_task_once() {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), list.len(), "{list:?}");
-        assert_eq!(list.iter().filter(|task| task.id == kept.id() && task.name == "kept").count(), 1);
-        assert!(list.iter().all(|task| task.name == "short" || task.id == kept.id()), "{list:?}");
+        assert_eq!(
+            list.iter()
+                .filter(|task| task.id == kept.id() && task.name == "kept")
+                .count(),
+            1
+        );
+        assert!(
+            list.iter()
+                .all(|task| task.name == "short" || task.id == kept.id()),
+            "{list:?}"
+        );
         other.join().expect("no panic");
         kept.cancel();
         assert!(block_on(kept).is_err());

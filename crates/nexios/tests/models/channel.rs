@@ -19,7 +19,10 @@ pub(crate) struct Sender<T>(Arc<Mutex<Letterbox<T>>>);
 pub(crate) struct Receiver<T>(Arc<Mutex<Letterbox<T>>>);
 
 pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
-    let letterbox = Arc::new(Mutex::new(Letterbox { value: None, waker: None }));
+    let letterbox = Arc::new(Mutex::new(Letterbox {
+        value: None,
+        waker: None,
+    }));
     (Sender(letterbox.clone()), Receiver(letterbox))
 }
 

@@ -82,7 +82,9 @@ fn a_handle_that_moves_to_another_thread_gets_its_result() {
         let sending = thread::spawn(move || sender.send(1));
         let result = match block_on(poll_once(&mut child)) {
             Some(result) => result,
-            None => thread::spawn(move || block_on(child)).join().expect("no panic"),
+            None => thread::spawn(move || block_on(child))
+                .join()
+                .expect("no panic"),
         };
         assert_eq!(result, Ok(1));
         sending.join().expect("no panic");
@@ -148,7 +150,10 @@ fn a_dropped_group_waits_for_the_poll_of_another_thread() {
         drop(group);
         witness.all_gone(2);
         let result = driver.join().expect("no panic");
-        assert!(result == Ok(1) || result == interrupted(CancelReason::OwnerDropped), "{result:?}");
+        assert!(
+            result == Ok(1) || result == interrupted(CancelReason::OwnerDropped),
+            "{result:?}"
+        );
         sender.join().expect("no panic");
     });
 }
@@ -168,7 +173,10 @@ fn a_dropped_run_waits_for_the_poll_of_another_thread() {
         }
         witness.all_gone(1);
         let result = driver.join().expect("no panic");
-        assert!(result == Ok(1) || result == interrupted(CancelReason::OwnerDropped), "{result:?}");
+        assert!(
+            result == Ok(1) || result == interrupted(CancelReason::OwnerDropped),
+            "{result:?}"
+        );
         sender.join().expect("no panic");
         drop(group);
     });
@@ -217,7 +225,10 @@ fn a_cancelled_child_ends_once() {
         first.send(1);
         second.send(2);
         let result = cancelling.join().expect("no panic");
-        assert!(result == Ok(1) || result == interrupted(CancelReason::Requested), "{result:?}");
+        assert!(
+            result == Ok(1) || result == interrupted(CancelReason::Requested),
+            "{result:?}"
+        );
         assert_eq!(b.join().expect("no panic"), Ok(2));
         witness.all_gone(2);
         drop(group);
@@ -258,7 +269,10 @@ fn a_cancelled_group_returns_what_its_body_returns() {
         witness.all_gone(1);
         cancelling.join().expect("no panic");
         let result = foreign.join().expect("no panic");
-        assert!(result == Ok(1) || result == interrupted(CancelReason::Requested), "{result:?}");
+        assert!(
+            result == Ok(1) || result == interrupted(CancelReason::Requested),
+            "{result:?}"
+        );
     });
 }
 
@@ -276,7 +290,10 @@ fn a_failure_is_seen_by_one_of_two_threads() {
         let failing = thread::spawn(move || block_on(failing));
         let sibling = thread::spawn(move || block_on(sibling));
         sender.send(());
-        let results = [failing.join().expect("no panic"), sibling.join().expect("no panic")];
+        let results = [
+            failing.join().expect("no panic"),
+            sibling.join().expect("no panic"),
+        ];
         let other = interrupted(CancelReason::SiblingFailed);
         assert!(
             results == [Err(Failure::Own), other] || results == [other, Err(Failure::Own)],
@@ -300,7 +317,10 @@ fn a_child_spawned_at_the_end_of_run_is_waited_for_or_refused() {
         });
         assert_eq!(block_on(group.run(async { Ok(1) })), Ok(1));
         let result = spawning.join().expect("no panic");
-        assert!(result == Ok(7) || result == interrupted(CancelReason::Finished), "{result:?}");
+        assert!(
+            result == Ok(7) || result == interrupted(CancelReason::Finished),
+            "{result:?}"
+        );
         witness.all_gone(1);
         drop(group);
     });
@@ -320,7 +340,10 @@ fn a_child_spawned_while_its_group_is_dropped_is_gone() {
         });
         drop(group);
         let result = spawning.join().expect("no panic");
-        assert!(result == Ok(7) || result == interrupted(CancelReason::OwnerDropped), "{result:?}");
+        assert!(
+            result == Ok(7) || result == interrupted(CancelReason::OwnerDropped),
+            "{result:?}"
+        );
         witness.all_gone(2);
     });
 }
@@ -377,7 +400,10 @@ fn run_that_ends_tells_a_thread_that_waits() {
         }));
         assert_eq!(result, Err(Failure::Own));
         witness.all_gone(1);
-        assert_eq!(foreign.join().expect("no panic"), interrupted(CancelReason::SiblingFailed));
+        assert_eq!(
+            foreign.join().expect("no panic"),
+            interrupted(CancelReason::SiblingFailed)
+        );
         sending.join().expect("no panic");
         drop(group);
     });

@@ -18,7 +18,8 @@ fn from_three_threads(hedge: &Hedge, calls: usize, call: fn(&Hedge)) {
 
 /// Without a delay every attempt starts at once, if there is a token for it.
 fn hedged(hedge: &Hedge) {
-    let answer = hedge.run(|attempt| async move { if attempt.number == 1 { Err(()) } else { Ok(()) } });
+    let answer =
+        hedge.run(|attempt| async move { if attempt.number == 1 { Err(()) } else { Ok(()) } });
     block_on(answer).expect("the second attempt succeeds");
 }
 
@@ -33,7 +34,10 @@ fn no_token_is_spent_twice() {
         };
         from_three_threads(&hedge, 4, quick);
         let stats = hedge.stats();
-        assert_eq!((stats.calls, stats.hedges_started, stats.hedges_suppressed), (12, 10, 2));
+        assert_eq!(
+            (stats.calls, stats.hedges_started, stats.hedges_suppressed),
+            (12, 10, 2)
+        );
     });
 }
 
@@ -60,7 +64,10 @@ fn no_share_of_a_token_is_lost() {
         let started = hedge.stats().hedges_started;
         // Balance: 10 + (24 + left) / 2 tokens came in, less than one is left.
         let halves = 20 + 24 + left - 2 * started;
-        assert!(halves < 2, "{halves} halves are left, {before} were started before");
+        assert!(
+            halves < 2,
+            "{halves} halves are left, {before} were started before"
+        );
     });
 }
 
@@ -72,13 +79,24 @@ fn a_snapshot_never_shows_more_ends_than_starts() {
         let observer = thread::spawn(move || {
             for _ in 0..4 {
                 let stats = seen.stats();
-                assert!(stats.hedges_won + stats.hedges_wasted <= stats.hedges_started, "{stats:?}");
+                assert!(
+                    stats.hedges_won + stats.hedges_wasted <= stats.hedges_started,
+                    "{stats:?}"
+                );
             }
         });
         from_three_threads(&hedge, 2, hedged);
         observer.join().expect("no panic");
         let stats = hedge.stats();
-        assert_eq!((stats.calls, stats.hedges_started, stats.hedges_won, stats.hedges_wasted), (6, 6, 6, 0));
+        assert_eq!(
+            (
+                stats.calls,
+                stats.hedges_started,
+                stats.hedges_won,
+                stats.hedges_wasted
+            ),
+            (6, 6, 6, 0)
+        );
     });
 }
 
@@ -87,7 +105,10 @@ fn a_snapshot_never_shows_more_ends_than_starts() {
 fn one_thread_at_a_time_lets_latencies_fade() {
     check(|| {
         // Never warm, so that there is no delay: a model has no clock.
-        let hedge = Hedge::builder().delay(Delay::Percentile(0.5)).warm_up(u64::MAX).build();
+        let hedge = Hedge::builder()
+            .delay(Delay::Percentile(0.5))
+            .warm_up(u64::MAX)
+            .build();
         from_three_threads(&hedge, 3, |hedge| {
             let answer = hedge.run(|_| async { Ok::<_, ()>(()) });
             block_on(answer).expect("it succeeds");

@@ -44,7 +44,8 @@ impl Numbers {
     /// A computation that is woken once before it is ready.
     fn compute(&self) -> impl Future<Output = Result<usize, ()>> + Send + use<> {
         let number = self.begun.fetch_add(1, SeqCst) + 1;
-        self.most.fetch_max(self.alive.fetch_add(1, SeqCst) + 1, SeqCst);
+        self.most
+            .fetch_max(self.alive.fetch_add(1, SeqCst) + 1, SeqCst);
         let alive = Alive(self.clone());
         async move {
             shuttle::future::yield_now().await;
@@ -69,9 +70,10 @@ impl Numbers {
 
     /// Lets the tasks of dropped computations end, then checks that all are gone.
     fn all_gone(&self) {
-        self.wait_until("a computation lives on without anybody who wants it", || {
-            self.alive.load(SeqCst) == 0
-        });
+        self.wait_until(
+            "a computation lives on without anybody who wants it",
+            || self.alive.load(SeqCst) == 0,
+        );
     }
 
     /// Drops what computes, and lets its tasks end: a schedule that ends before them drops them where no lock
@@ -79,7 +81,9 @@ impl Numbers {
     fn end<O>(&self, owner: O) {
         drop(owner);
         // The cells hold the rest, and each task holds its cell.
-        self.wait_until("a task does not end", || Arc::strong_count(&self.begun) == 1);
+        self.wait_until("a task does not end", || {
+            Arc::strong_count(&self.begun) == 1
+        });
     }
 
     fn wait_until(&self, or_else: &str, condition: impl Fn() -> bool) {
@@ -109,7 +113,10 @@ fn a_get_after_a_reset_never_sees_an_older_computation() {
         let before = numbers.begun();
         cell.reset();
         let value = get(&cell);
-        assert!(value > before, "{value} began before the reset, as one of {before}");
+        assert!(
+            value > before,
+            "{value} began before the reset, as one of {before}"
+        );
         other.join().expect("no panic");
         // What is there now is the newer one, whichever ended last.
         let kept = cell.peek().map(|value| *value);
@@ -151,9 +158,14 @@ fn a_refresh_and_gets_share_a_computation() {
             })
             .collect();
         let seen = get(&cell);
-        let brought: Vec<_> =
-            refreshes.into_iter().map(|refresh| refresh.join().expect("no panic")).collect();
-        assert!(brought.iter().all(|value| *value < SET), "{brought:?}: a refresh computes");
+        let brought: Vec<_> = refreshes
+            .into_iter()
+            .map(|refresh| refresh.join().expect("no panic"))
+            .collect();
+        assert!(
+            brought.iter().all(|value| *value < SET),
+            "{brought:?}: a refresh computes"
+        );
         assert!(seen == SET || brought.contains(&seen));
         assert_eq!(numbers.most.load(SeqCst), 1, "one at a time");
         assert_eq!(get(&cell), numbers.begun(), "the last one stays");
@@ -174,7 +186,10 @@ fn reset_during_a_refresh_is_not_undone() {
         let before = numbers.begun();
         cell.reset();
         let kept = cell.peek().map(|value| *value);
-        assert!(kept.is_none_or(|kept| kept > before && kept != SET), "{kept:?} after a reset");
+        assert!(
+            kept.is_none_or(|kept| kept > before && kept != SET),
+            "{kept:?} after a reset"
+        );
         let value = refresh.join().expect("no panic");
         assert!(value > 0 && value < SET);
         assert_ne!(cell.peek().as_deref(), Some(&SET));
@@ -262,7 +277,11 @@ fn an_expired_value_is_never_served_and_computed_anew_once() {
         let numbers = Numbers::default();
         let cell: Arc<Cell> = {
             let numbers = numbers.clone();
-            Arc::new(AsyncLazy::builder(move || numbers.compute()).ttl(Duration::from_nanos(1)).build())
+            Arc::new(
+                AsyncLazy::builder(move || numbers.compute())
+                    .ttl(Duration::from_nanos(1))
+                    .build(),
+            )
         };
         cell.set(SET);
         let readers: Vec<_> = (0..2)
@@ -349,7 +368,10 @@ fn a_get_after_reset_all_never_sees_an_older_computation() {
         let before = numbers.begun();
         map.reset_all();
         let value = *block_on(map.get(&1)).expect("no computation fails");
-        assert!(value > before, "{value} began before the reset, as one of {before}");
+        assert!(
+            value > before,
+            "{value} began before the reset, as one of {before}"
+        );
         other.join().expect("no panic");
         assert!(map.peek(&1).is_some_and(|kept| *kept > before));
         assert!(map.len() <= 1 && format!("{map:?}").contains("computing: 0"));
@@ -368,11 +390,17 @@ fn reset_all_forgets_every_key_at_one_instant() {
         }
         let reader = thread::spawn({
             let map = map.clone();
-            move || [1, 2, 3, 2, 1].map(|key| *block_on(map.get(&key)).expect("no computation fails") == SET)
+            move || {
+                [1, 2, 3, 2, 1]
+                    .map(|key| *block_on(map.get(&key)).expect("no computation fails") == SET)
+            }
         });
         map.reset_all();
         let old = reader.join().expect("no panic");
-        assert!(old.is_sorted_by(|earlier, later| earlier >= later), "{old:?}: old after new");
+        assert!(
+            old.is_sorted_by(|earlier, later| earlier >= later),
+            "{old:?}: old after new"
+        );
         numbers.end(map);
     });
 }
@@ -393,7 +421,10 @@ fn a_reset_key_is_not_brought_back_by_its_landing() {
         let before = numbers.begun();
         map.reset(&1);
         let kept = map.peek(&1).map(|value| *value);
-        assert!(kept.is_none_or(|kept| kept > before), "{kept:?} after a reset");
+        assert!(
+            kept.is_none_or(|kept| kept > before),
+            "{kept:?} after a reset"
+        );
         let seen = other.join().expect("no panic");
         setter.join().expect("no panic");
         assert!(seen == SET || seen <= numbers.begun());

@@ -20,7 +20,11 @@ impl Drop for Dropped {
 }
 
 fn pool(overload: Overload) -> ThreadPool {
-    ThreadPool::builder().threads(1).queue(1).overload(overload).build()
+    ThreadPool::builder()
+        .threads(1)
+        .queue(1)
+        .overload(overload)
+        .build()
 }
 
 #[test]
@@ -56,7 +60,10 @@ fn every_caller_gets_its_result() {
                 thread::spawn(move || block_on(pool.run(move || caller)))
             })
             .collect();
-        let results: Vec<_> = callers.into_iter().map(|caller| caller.join().expect("no panic")).collect();
+        let results: Vec<_> = callers
+            .into_iter()
+            .map(|caller| caller.join().expect("no panic"))
+            .collect();
         assert_eq!(results, [Ok(0), Ok(1), Ok(2)]);
         assert_eq!(pool.stats().completed, 3);
     });
@@ -72,7 +79,9 @@ fn a_caller_that_moves_to_another_thread_gets_its_result() {
         });
         let result = match block_on(poll_once(&mut run)) {
             Some(result) => result,
-            None => thread::spawn(move || block_on(run)).join().expect("no panic"),
+            None => thread::spawn(move || block_on(run))
+                .join()
+                .expect("no panic"),
         };
         assert_eq!(result, Ok(1));
     });
@@ -92,7 +101,10 @@ fn a_closed_pool_answers_every_caller() {
         assert_eq!(pool.stats().running, 0);
         for (caller, result) in callers.into_iter().enumerate() {
             let result = result.join().expect("no panic");
-            assert!(result == Ok(caller) || result == Err(PoolError::Closed), "{result:?}");
+            assert!(
+                result == Ok(caller) || result == Err(PoolError::Closed),
+                "{result:?}"
+            );
         }
     });
 }
@@ -118,9 +130,21 @@ impl Closures {
     fn accounted_for(&self, all: usize, pool: &ThreadPool) {
         let stats = pool.stats();
         assert_eq!((stats.running, stats.queued, stats.waiting), (0, 0, 0));
-        assert_eq!(self.dropped.load(SeqCst), all, "every closure was dropped once");
-        assert_eq!(stats.completed as usize, self.called.load(SeqCst), "what was called is completed");
-        assert_eq!((stats.completed + stats.cancelled + stats.shed) as usize, all, "{stats:?}");
+        assert_eq!(
+            self.dropped.load(SeqCst),
+            all,
+            "every closure was dropped once"
+        );
+        assert_eq!(
+            stats.completed as usize,
+            self.called.load(SeqCst),
+            "what was called is completed"
+        );
+        assert_eq!(
+            (stats.completed + stats.cancelled + stats.shed) as usize,
+            all,
+            "{stats:?}"
+        );
     }
 }
 
@@ -130,13 +154,20 @@ fn a_queued_closure_cancelled_as_a_thread_takes_it_is_called_or_dropped() {
     check(|| {
         let pool = pool(Overload::Wait);
         let closures = Closures::default();
-        let first = pool.try_run(closures.one()).ok().expect("an idle pool takes a job");
+        let first = pool
+            .try_run(closures.one())
+            .ok()
+            .expect("an idle pool takes a job");
         let mut queued = pool.try_run(closures.one()).ok().expect("there is a place");
         assert!(block_on(poll_once(&mut queued)).is_none_or(|seen| seen == Ok(())));
         let leaving = thread::spawn(move || drop(queued));
         assert_eq!(block_on(first), Ok(()));
         leaving.join().expect("no panic");
-        assert_eq!(block_on(pool.run(closures.one())), Ok(()), "the pool goes on");
+        assert_eq!(
+            block_on(pool.run(closures.one())),
+            Ok(()),
+            "the pool goes on"
+        );
         block_on(pool.close());
         closures.accounted_for(3, &pool);
     });
@@ -162,12 +193,17 @@ fn two_threads_that_go_to_sleep_miss_no_job() {
                 let pool = pool.clone();
                 thread::spawn(move || {
                     for round in 0..2 {
-                        assert_eq!(block_on(pool.run(move || caller + round)), Ok(caller + round));
+                        assert_eq!(
+                            block_on(pool.run(move || caller + round)),
+                            Ok(caller + round)
+                        );
                     }
                 })
             })
             .collect();
-        callers.into_iter().for_each(|caller| caller.join().expect("no panic"));
+        callers
+            .into_iter()
+            .for_each(|caller| caller.join().expect("no panic"));
         assert_eq!(pool.stats().completed, 4);
     });
 }
@@ -177,8 +213,9 @@ fn two_threads_that_go_to_sleep_miss_no_job() {
 fn a_job_submitted_as_a_busy_thread_looks_once_more_is_run() {
     check(|| {
         let pool = ThreadPool::builder().threads(1).queue(2).build();
-        let burst: Vec<_> =
-            (0..3).map(|number| pool.try_run(move || number).ok().expect("there is a place")).collect();
+        let burst: Vec<_> = (0..3)
+            .map(|number| pool.try_run(move || number).ok().expect("there is a place"))
+            .collect();
         let late = {
             let pool = pool.clone();
             thread::spawn(move || block_on(pool.run(|| 3)))
@@ -218,7 +255,10 @@ fn a_caller_that_leaves_as_it_is_admitted_hands_the_place_on() {
     check(|| {
         let pool = pool(Overload::Wait);
         let closures = Closures::default();
-        let running = pool.try_run(closures.one()).ok().expect("an idle pool takes a job");
+        let running = pool
+            .try_run(closures.one())
+            .ok()
+            .expect("an idle pool takes a job");
         let queued = pool.try_run(closures.one()).ok().expect("there is a place");
         let mut leaves = Box::pin({
             let (pool, closure) = (pool.clone(), closures.one());
@@ -242,7 +282,11 @@ fn a_caller_that_leaves_as_it_is_admitted_hands_the_place_on() {
 #[test]
 fn a_caller_that_comes_as_a_place_becomes_free_is_served_or_refused() {
     check(|| {
-        let pool = ThreadPool::builder().threads(1).queue(0).overload(Overload::Shed).build();
+        let pool = ThreadPool::builder()
+            .threads(1)
+            .queue(0)
+            .overload(Overload::Shed)
+            .build();
         let closures = Closures::default();
         let callers: Vec<_> = (0..3)
             .map(|_| {
@@ -250,8 +294,12 @@ fn a_caller_that_comes_as_a_place_becomes_free_is_served_or_refused() {
                 thread::spawn(move || block_on(pool.run(closure)))
             })
             .collect();
-        let outcomes = callers.into_iter().map(|caller| caller.join().expect("no panic"));
-        let served = outcomes.filter(|outcome| *outcome != Err(PoolError::Saturated)).map(Result::unwrap);
+        let outcomes = callers
+            .into_iter()
+            .map(|caller| caller.join().expect("no panic"));
+        let served = outcomes
+            .filter(|outcome| *outcome != Err(PoolError::Saturated))
+            .map(Result::unwrap);
         assert!(served.count() >= 1, "an idle pool serves");
         block_on(pool.close());
         closures.accounted_for(3, &pool);
@@ -299,10 +347,15 @@ fn the_last_handle_that_goes_as_a_thread_goes_to_sleep_ends_it() {
 #[test]
 fn jobs_that_wait_for_jobs_end() {
     check(|| {
-        let pool = ThreadPool::builder().threads(1).queue(0).overload(Overload::Shed).build();
+        let pool = ThreadPool::builder()
+            .threads(1)
+            .queue(0)
+            .overload(Overload::Shed)
+            .build();
         let (second, third) = (pool.clone(), pool.clone());
-        let nested =
-            pool.run(move || block_on(second.run(move || block_on(third.run(|| 1)).map(|value| value + 1))));
+        let nested = pool.run(move || {
+            block_on(second.run(move || block_on(third.run(|| 1)).map(|value| value + 1)))
+        });
         assert_eq!(block_on(nested), Ok(Ok(Ok(2))));
         assert_eq!(pool.stats().completed, 3);
     });
@@ -335,7 +388,10 @@ fn a_queued_job_is_taken_over_by_its_waiter_or_begun_by_a_thread() {
         let calls = Arc::new(AtomicUsize::new(0));
         let before = pool.try_run(|| ()).ok().expect("a thread is free");
         let counted = calls.clone();
-        let queued = pool.try_run(move || counted.fetch_add(1, SeqCst)).ok().expect("there is a place");
+        let queued = pool
+            .try_run(move || counted.fetch_add(1, SeqCst))
+            .ok()
+            .expect("there is a place");
         let waiter = block_on(other.run(move || block_on(queued)));
         assert_eq!(waiter, Ok(Ok(0)));
         assert_eq!(block_on(before), Ok(()));

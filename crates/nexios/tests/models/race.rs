@@ -17,11 +17,20 @@ fn no_wake_of_a_candidate_is_lost() {
         let witness = Witness::default();
         let ((first, to_first), (second, to_second)) = (channel(), channel());
         let race = run_until_first_complete([
-            Candidate::new("fails", witness.child(async move { Err::<u8, u8>(to_first.await) })),
-            Candidate::new("succeeds", witness.child(async move { Ok(to_second.await) })),
+            Candidate::new(
+                "fails",
+                witness.child(async move { Err::<u8, u8>(to_first.await) }),
+            ),
+            Candidate::new(
+                "succeeds",
+                witness.child(async move { Ok(to_second.await) }),
+            ),
             Candidate::new("never", witness.child(pending())),
         ]);
-        let threads = [thread::spawn(move || first.send(1)), thread::spawn(move || second.send(2))];
+        let threads = [
+            thread::spawn(move || first.send(1)),
+            thread::spawn(move || second.send(2)),
+        ];
         assert_eq!(block_on(race).expect("one succeeds"), 2);
         witness.all_gone(3);
         for thread in threads {
@@ -38,7 +47,10 @@ fn a_failure_from_another_thread_starts_the_reserve() {
             Candidate::new("fails", async move { Err::<u8, u8>(to_first.await) }),
             Candidate::new("reserve", async move { Ok(to_second.await) }).on_failure(),
         ]);
-        let threads = [thread::spawn(move || first.send(1)), thread::spawn(move || second.send(2))];
+        let threads = [
+            thread::spawn(move || first.send(1)),
+            thread::spawn(move || second.send(2)),
+        ];
         assert_eq!(block_on(race).expect("the reserve succeeds"), 2);
         for thread in threads {
             thread.join().expect("no panic");
@@ -57,7 +69,10 @@ fn a_race_that_moves_to_another_thread_is_woken_there() {
         let sender = thread::spawn(move || send.send(1));
         let value = match block_on(poll_once(&mut race)) {
             Some(outcome) => outcome.expect("it succeeds"),
-            None => thread::spawn(move || block_on(race)).join().expect("no panic").expect("it succeeds"),
+            None => thread::spawn(move || block_on(race))
+                .join()
+                .expect("no panic")
+                .expect("it succeeds"),
         };
         assert_eq!(value, 1);
         sender.join().expect("no panic");

@@ -51,14 +51,25 @@ fn others_may_go_on() {
 impl Witness {
     pub(crate) fn child<F: Future>(&self, future: F) -> Seeing<F> {
         self.0.made.fetch_add(1, SeqCst);
-        Seeing { future: Box::pin(future), _alive: Alive(self.0.clone()) }
+        Seeing {
+            future: Box::pin(future),
+            _alive: Alive(self.0.clone()),
+        }
     }
 
     /// Every one of `children` was dropped, and no two were polled at the same time.
     #[track_caller]
     pub(crate) fn all_gone(&self, children: usize) {
-        assert_eq!(self.0.made.load(SeqCst), children, "as many children as the model says");
-        assert_eq!(self.0.dropped.load(SeqCst), children, "every child was dropped once");
+        assert_eq!(
+            self.0.made.load(SeqCst),
+            children,
+            "as many children as the model says"
+        );
+        assert_eq!(
+            self.0.dropped.load(SeqCst),
+            children,
+            "every child was dropped once"
+        );
         assert!(!self.0.crossed.load(SeqCst), "one thread drives at a time");
     }
 }

@@ -58,7 +58,12 @@ pub(super) fn read(dataset: &Path, token: &CancelToken) -> Result<Sums, DatasetE
         if !sums.pages.contains_key(row.page) {
             sums.pages.insert(row.page.to_owned(), Days::new());
         }
-        for days in sums.pages.get_mut(row.page).into_iter().chain([&mut sums.site]) {
+        for days in sums
+            .pages
+            .get_mut(row.page)
+            .into_iter()
+            .chain([&mut sums.site])
+        {
             if !days.contains_key(row.date) {
                 days.insert(row.date.to_owned(), Totals::default());
                 kept += 1;
@@ -74,7 +79,11 @@ pub(super) fn read(dataset: &Path, token: &CancelToken) -> Result<Sums, DatasetE
             return Err(DatasetError::TooMany { line });
         }
     }
-    if sums.site.is_empty() { Err(DatasetError::Empty) } else { Ok(sums) }
+    if sums.site.is_empty() {
+        Err(DatasetError::Empty)
+    } else {
+        Ok(sums)
+    }
 }
 
 impl Totals {
@@ -95,12 +104,20 @@ impl Sums {
 
     /// The days of each page, in their order.
     pub(super) fn pages(&self) -> impl Iterator<Item = (&str, Vec<Day<'_>>)> {
-        self.pages.iter().map(|(page, days)| (page.as_str(), in_order(days)))
+        self.pages
+            .iter()
+            .map(|(page, days)| (page.as_str(), in_order(days)))
     }
 }
 
 fn in_order(days: &Days) -> Vec<Day<'_>> {
-    let mut days: Vec<_> = days.iter().map(|(date, totals)| Day { date, totals: *totals }).collect();
+    let mut days: Vec<_> = days
+        .iter()
+        .map(|(date, totals)| Day {
+            date,
+            totals: *totals,
+        })
+        .collect();
     days.sort_unstable_by_key(|day| day.date);
     days
 }
@@ -134,10 +151,16 @@ impl fmt::Display for DatasetError {
             DatasetError::GivenUp => f.write_str("was not read to its end"),
             DatasetError::Empty => f.write_str("has no rows"),
             DatasetError::TooLarge { line } => {
-                write!(f, "has a sum that is more than can be counted, with the row in line {line}")
+                write!(
+                    f,
+                    "has a sum that is more than can be counted, with the row in line {line}"
+                )
             }
             DatasetError::TooMany { line } => {
-                write!(f, "has more than {MOST_SUMS} sums of a page and a day, with the row in line {line}")
+                write!(
+                    f,
+                    "has more than {MOST_SUMS} sums of a page and a day, with the row in line {line}"
+                )
             }
         }
     }

@@ -26,14 +26,22 @@ where
 {
     type Value = T;
 
-    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<T, Error> {
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<T, Error> {
         let read = match value.to_str() {
             Some(text) => (self.0)(text).map_err(|error| error.to_string()),
             None => Err("this is no text".to_owned()),
         };
         read.map_err(|error| {
             let name = argument.map(Arg::to_string).unwrap_or_default();
-            command.clone().error(ErrorKind::ValueValidation, format!("invalid value for '{name}': {error}"))
+            command.clone().error(
+                ErrorKind::ValueValidation,
+                format!("invalid value for '{name}': {error}"),
+            )
         })
     }
 }

@@ -40,20 +40,34 @@ pub(super) fn upstream(text: &str) -> Result<Url, String> {
         return Err(format!("the API is asked without a login: {RIGHT}"));
     }
     if url.query().is_some() || url.fragment().is_some() || url.port() == Some(0) {
-        return Err(format!("nothing comes after the path, and the port is one that exists: {RIGHT}"));
+        return Err(format!(
+            "nothing comes after the path, and the port is one that exists: {RIGHT}"
+        ));
     }
     Ok(url)
 }
 
 /// Reads `2` or `0.5`.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let right = || format!("write a number of seconds such as 2 or 0.5, at most {}", LONGEST.as_secs());
+    let right = || {
+        format!(
+            "write a number of seconds such as 2 or 0.5, at most {}",
+            LONGEST.as_secs()
+        )
+    };
     let seconds: f64 = text.parse().map_err(|_| right())?;
-    Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= LONGEST).ok_or_else(right)
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|time| *time <= LONGEST)
+        .ok_or_else(right)
 }
 
 /// The same, for what takes time.
 pub(super) fn limit(text: &str) -> Result<Duration, String> {
     let limit = seconds(text)?;
-    if limit.is_zero() { Err("nothing can be done in no time".to_owned()) } else { Ok(limit) }
+    if limit.is_zero() {
+        Err("nothing can be done in no time".to_owned())
+    } else {
+        Ok(limit)
+    }
 }

@@ -41,7 +41,9 @@ pub(super) struct Taken {
 impl Memory {
     pub(super) fn new() -> Self {
         Memory {
-            all: Arc::new(Semaphore::new(units(MOST_MEMORY + BESIDE_THE_LARGEST) as usize)),
+            all: Arc::new(Semaphore::new(
+                units(MOST_MEMORY + BESIDE_THE_LARGEST) as usize
+            )),
             large: Arc::new(Semaphore::new(1)),
             waiting: AtomicUsize::new(0),
         }
@@ -56,8 +58,16 @@ impl Memory {
             } else {
                 None
             };
-            let memory = self.all.clone().acquire_many_owned(units(bytes)).await.ok()?;
-            Some(Taken { _memory: memory, _turn_of_the_large: turn })
+            let memory = self
+                .all
+                .clone()
+                .acquire_many_owned(units(bytes))
+                .await
+                .ok()?;
+            Some(Taken {
+                _memory: memory,
+                _turn_of_the_large: turn,
+            })
         };
         timeout(limit, taking).await.ok()?
     }

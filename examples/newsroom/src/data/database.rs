@@ -16,7 +16,10 @@ const SUBSCRIBERS_A_BAD_ADDRESS: u64 = 2_000;
 
 /// Creates the database in one transaction.
 pub(crate) fn create(path: &Path, sizes: Sizes, progress: &Progress) -> anyhow::Result<()> {
-    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    let mut connection = open(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    )?;
     // The file has no name yet: a crash costs the file, not the data.
     connection.pragma_update(None, "journal_mode", "OFF")?;
     connection.pragma_update(None, "synchronous", "OFF")?;
@@ -43,8 +46,10 @@ const PRIMARY: [&str; 5] = [
     "SELECT id, name, email FROM subscribers",
     "SELECT newsletter_id, subscriber_id, state, error, updated FROM deliveries",
 ];
-const ARTICLES: [&str; 2] =
-    ["SELECT id, title, body, published FROM articles", "SELECT rowid, title, body FROM articles_text"];
+const ARTICLES: [&str; 2] = [
+    "SELECT id, title, body, published FROM articles",
+    "SELECT rowid, title, body FROM articles_text",
+];
 const NEWSLETTERS: &str =
     "SELECT id, subject, body, created, state, total, sent, failed, in_doubt FROM newsletters";
 
@@ -79,7 +84,9 @@ fn whole(db: &Connection) -> anyhow::Result<()> {
 }
 
 fn readable(db: &Connection, queries: &[&str]) -> rusqlite::Result<()> {
-    queries.iter().try_for_each(|query| db.prepare(query).map(drop))
+    queries
+        .iter()
+        .try_for_each(|query| db.prepare(query).map(drop))
 }
 
 /// Copies a database to a new file.
@@ -90,32 +97,62 @@ pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn users(db: &Transaction<'_>, count: u64, random: &mut Rng, progress: &Progress) -> rusqlite::Result<()> {
-    let mut user = db.prepare("INSERT INTO users (id, name, email, joined) VALUES (?1, ?2, ?3, ?4)")?;
-    let mut post = db.prepare("INSERT INTO posts (user_id, title, published) VALUES (?1, ?2, ?3)")?;
-    let mut statistics =
-        db.prepare("INSERT INTO statistics (user_id, posts, views, followers) VALUES (?1, ?2, ?3, ?4)")?;
+fn users(
+    db: &Transaction<'_>,
+    count: u64,
+    random: &mut Rng,
+    progress: &Progress,
+) -> rusqlite::Result<()> {
+    let mut user =
+        db.prepare("INSERT INTO users (id, name, email, joined) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut post =
+        db.prepare("INSERT INTO posts (user_id, title, published) VALUES (?1, ?2, ?3)")?;
+    let mut statistics = db.prepare(
+        "INSERT INTO statistics (user_id, posts, views, followers) VALUES (?1, ?2, ?3, ?4)",
+    )?;
     for id in 1..=count {
         let (first, last) = prose::person(random);
-        let email = format!("{}.{}.{id}@example.org", first.to_lowercase(), last.to_lowercase());
+        let email = format!(
+            "{}.{}.{id}@example.org",
+            first.to_lowercase(),
+            last.to_lowercase()
+        );
         user.execute(params![id, format!("{first} {last}"), email, date(random)])?;
         for _ in 0..POSTS_A_USER {
             post.execute(params![id, prose::headline(random), date(random)])?;
         }
-        statistics.execute(params![id, POSTS_A_USER, random.u32(100..100_000), random.u32(1..5_000)])?;
+        statistics.execute(params![
+            id,
+            POSTS_A_USER,
+            random.u32(100..100_000),
+            random.u32(1..5_000)
+        ])?;
         progress.advance(1);
     }
     Ok(())
 }
 
-fn articles(db: &Transaction<'_>, count: u64, random: &mut Rng, progress: &Progress) -> rusqlite::Result<()> {
+fn articles(
+    db: &Transaction<'_>,
+    count: u64,
+    random: &mut Rng,
+    progress: &Progress,
+) -> rusqlite::Result<()> {
     let mut article =
         db.prepare("INSERT INTO articles (id, title, body, published) VALUES (?1, ?2, ?3, ?4)")?;
     for id in 1..=count {
-        article.execute(params![id, prose::headline(random), prose::story(random), date(random)])?;
+        article.execute(params![
+            id,
+            prose::headline(random),
+            prose::story(random),
+            date(random)
+        ])?;
         progress.advance(1);
     }
-    db.execute("INSERT INTO articles_text (articles_text) VALUES ('rebuild')", [])?;
+    db.execute(
+        "INSERT INTO articles_text (articles_text) VALUES ('rebuild')",
+        [],
+    )?;
     Ok(())
 }
 
@@ -125,10 +162,15 @@ fn subscribers(
     random: &mut Rng,
     progress: &Progress,
 ) -> rusqlite::Result<()> {
-    let mut subscriber = db.prepare("INSERT INTO subscribers (id, name, email) VALUES (?1, ?2, ?3)")?;
+    let mut subscriber =
+        db.prepare("INSERT INTO subscribers (id, name, email) VALUES (?1, ?2, ?3)")?;
     for id in 1..=count {
         let (first, last) = prose::person(random);
-        let at = if id % SUBSCRIBERS_A_BAD_ADDRESS == 0 { " at " } else { "@" };
+        let at = if id % SUBSCRIBERS_A_BAD_ADDRESS == 0 {
+            " at "
+        } else {
+            "@"
+        };
         let email = format!("{}.{id}{at}example.org", first.to_lowercase());
         subscriber.execute(params![id, format!("{first} {last}"), email])?;
         progress.advance(1);

@@ -43,7 +43,11 @@ pub(crate) fn create(path: &Path, rows: u64, progress: &Progress) -> anyhow::Res
 pub(crate) fn check(path: &Path) -> anyhow::Result<()> {
     let mut csv = csv::Reader::from_path(path)?;
     let columns = csv.byte_headers()?;
-    ensure!(columns == COLUMNS.as_slice(), "its first row must be {}", COLUMNS.join(","));
+    ensure!(
+        columns == COLUMNS.as_slice(),
+        "its first row must be {}",
+        COLUMNS.join(",")
+    );
     let mut row = ByteRecord::new();
     let mut rows = 0_u64;
     while csv.read_byte_record(&mut row)? {
@@ -51,7 +55,9 @@ pub(crate) fn check(path: &Path) -> anyhow::Result<()> {
         let line = || format!("line {}", row.position().map_or(0, csv::Position::line));
         ensure!(from_utf8(row.as_slice()).is_ok(), "{} is no text", line());
         for (column, number) in COLUMNS.iter().zip(&row).skip(2) {
-            let read = from_utf8(number).ok().and_then(|number| number.parse::<u64>().ok());
+            let read = from_utf8(number)
+                .ok()
+                .and_then(|number| number.parse::<u64>().ok());
             read.with_context(|| format!("{}: {column} is no number", line()))?;
         }
     }
@@ -62,5 +68,7 @@ pub(crate) fn check(path: &Path) -> anyhow::Result<()> {
 fn dates_of_2025() -> Vec<String> {
     let days_of_months = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let months = (1..).zip(days_of_months);
-    months.flat_map(|(month, days)| (1..=days).map(move |day| format!("2025-{month:02}-{day:02}"))).collect()
+    months
+        .flat_map(|(month, days)| (1..=days).map(move |day| format!("2025-{month:02}-{day:02}")))
+        .collect()
 }

@@ -28,9 +28,15 @@ impl OwnFolder {
     ///
     /// Another process has it, named by its number, or it cannot be written.
     pub fn take(folder: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(folder).with_context(|| format!("creating the folder {}", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("creating the folder {}", folder.display()))?;
         let path = folder.join(LOCK);
-        let open = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let open = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path);
         let mut lock = open.with_context(|| format!("opening {}", path.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -38,8 +44,11 @@ impl OwnFolder {
                 thread::sleep(A_MOMENT);
                 let mut owner = String::new();
                 let named = lock.read_to_string(&mut owner).is_ok() && !owner.trim().is_empty();
-                let owner =
-                    if named { format!("process {}", owner.trim()) } else { "another process".to_owned() };
+                let owner = if named {
+                    format!("process {}", owner.trim())
+                } else {
+                    "another process".to_owned()
+                };
                 let folder = folder.display();
                 bail!(
                     "the data folder {folder} is in use by {owner}: stop that, or give this one a folder of its own \

@@ -63,17 +63,27 @@ impl Place {
             if let Err(error) = readable(&path).and_then(|()| check(&path)) {
                 let path = path.display();
                 // Without its sources: SQLite's say the same again.
-                bail!("{path} cannot be used: {error}; move it away to have it made anew, or mend it");
+                bail!(
+                    "{path} cannot be used: {error}; move it away to have it made anew, or mend it"
+                );
             }
             return Ok(None);
         }
         let (begun, progress) = (Instant::now(), Progress::new(name, total));
-        self.write_whole(name, |path| write(path, &progress)).with_context(|| format!("creating {name}"))?;
+        self.write_whole(name, |path| write(path, &progress))
+            .with_context(|| format!("creating {name}"))?;
         progress.finish();
-        Ok(Some(format!("created {name}: {what} in {:.2} s", begun.elapsed().as_secs_f64())))
+        Ok(Some(format!(
+            "created {name}: {what} in {:.2} s",
+            begun.elapsed().as_secs_f64()
+        )))
     }
 
-    fn write_whole(&self, name: &str, write: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    fn write_whole(
+        &self,
+        name: &str,
+        write: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let partial = self.file(&partial_of(name));
         // What an interrupted start left behind.
         self.remove_half_made(name)?;
@@ -95,7 +105,9 @@ impl Place {
 
     /// Removes what SQLite keeps beside its file.
     fn remove_journals(&self, name: &str) -> io::Result<()> {
-        ["-journal", "-wal", "-shm"].iter().try_for_each(|ending| self.remove(&format!("{name}{ending}")))
+        ["-journal", "-wal", "-shm"]
+            .iter()
+            .try_for_each(|ending| self.remove(&format!("{name}{ending}")))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

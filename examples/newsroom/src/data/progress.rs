@@ -8,7 +8,8 @@ pub(crate) struct Progress(ProgressBar);
 impl Progress {
     pub(crate) fn new(name: &str, total: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("creating {msg:18} {wide_bar} {human_pos}/{human_len}");
+        let style =
+            ProgressStyle::with_template("creating {msg:18} {wide_bar} {human_pos}/{human_len}");
         if let Ok(style) = style {
             bar.set_style(style);
         }

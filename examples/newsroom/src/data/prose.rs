@@ -87,17 +87,25 @@ const FIRST_NAMES: [&str; 16] = [
     "Tony",
 ];
 const LAST_NAMES: [&str; 16] = [
-    "Almeida", "Bauer", "Castro", "Dubois", "Eriksen", "Fischer", "Garcia", "Hansen", "Ivanova", "Jansen",
-    "Kowalski", "Lindgren", "Moreau", "Novak", "Okafor", "Petrov",
+    "Almeida", "Bauer", "Castro", "Dubois", "Eriksen", "Fischer", "Garcia", "Hansen", "Ivanova",
+    "Jansen", "Kowalski", "Lindgren", "Moreau", "Novak", "Okafor", "Petrov",
 ];
 
 pub(crate) fn headline(random: &mut Rng) -> String {
-    format!("{} {} {}", pick(&SUBJECTS, random), pick(&VERBS, random), pick(&OBJECTS, random))
+    format!(
+        "{} {} {}",
+        pick(&SUBJECTS, random),
+        pick(&VERBS, random),
+        pick(&OBJECTS, random)
+    )
 }
 
 pub(crate) fn story(random: &mut Rng) -> String {
     let sentences = random.usize(12..=24);
-    (0..sentences).map(|_| headline(random) + ".").collect::<Vec<_>>().join(" ")
+    (0..sentences)
+        .map(|_| headline(random) + ".")
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 pub(crate) fn person(random: &mut Rng) -> (&'static str, &'static str) {

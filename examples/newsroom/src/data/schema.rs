@@ -4,13 +4,18 @@ use anyhow::ensure;
 use rusqlite::{Connection, Transaction};
 
 /// In the order of their invention; a database knows by `user_version` how many it has.
-const STEPS: [&str; 2] =
-    [include_str!("schema/1_first.sql"), include_str!("schema/2_states_of_newsletters.sql")];
+const STEPS: [&str; 2] = [
+    include_str!("schema/1_first.sql"),
+    include_str!("schema/2_states_of_newsletters.sql"),
+];
 
 /// Makes the tables that a database does not have yet.
 pub(super) fn bring_up_to_date(db: &Transaction<'_>) -> anyhow::Result<()> {
     let version = version(db)?;
-    ensure!(version <= STEPS.len(), "it was made by a newer version of this service");
+    ensure!(
+        version <= STEPS.len(),
+        "it was made by a newer version of this service"
+    );
     for step in &STEPS[version..] {
         db.execute_batch(step)?;
     }

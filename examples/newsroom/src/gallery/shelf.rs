@@ -28,7 +28,9 @@ impl Shelf {
         let mut files = Vec::new();
         for file in fs::read_dir(folder)? {
             let file = file?;
-            let Ok(name) = file.file_name().into_string() else { continue };
+            let Ok(name) = file.file_name().into_string() else {
+                continue;
+            };
             if is_content_name(&name) {
                 let metadata = file.metadata()?;
                 let written = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
@@ -36,7 +38,11 @@ impl Shelf {
             }
         }
         files.sort_unstable();
-        let mut shelf = Shelf { names: VecDeque::new(), sizes: HashMap::new(), bytes: 0 };
+        let mut shelf = Shelf {
+            names: VecDeque::new(),
+            sizes: HashMap::new(),
+            bytes: 0,
+        };
         for (_, name, size) in files {
             shelf.add(name, size);
         }
@@ -48,7 +54,9 @@ impl Shelf {
         self.add(name, size);
         let mut gone = Vec::new();
         while self.names.len() > MOST_FILES || self.bytes > MOST_BYTES {
-            let Some(oldest) = self.names.pop_front() else { break };
+            let Some(oldest) = self.names.pop_front() else {
+                break;
+            };
             self.bytes -= self.sizes.remove(&oldest).unwrap_or_default();
             gone.push(oldest);
         }

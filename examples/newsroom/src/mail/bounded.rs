@@ -55,14 +55,21 @@ impl AsyncRead for BoundedReplies {
         }
         self.reply += buffer.filled().len() - before;
         if self.reply > LONGEST_REPLY {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a reply without end")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a reply without end",
+            )));
         }
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for BoundedReplies {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.reply = 0;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }

@@ -26,7 +26,10 @@ impl Outbox {
 
     pub(crate) async fn write(&self, name: String, message: Message) -> Result<(), MailError> {
         let folder = self.folder.clone();
-        let written = self.threads.run(move || write(&folder, &name, &message)).await;
+        let written = self
+            .threads
+            .run(move || write(&folder, &name, &message))
+            .await;
         let written = written.map_err(MailError::Pool)?;
         written.map_err(MailError::File)
     }

@@ -30,7 +30,10 @@ impl FromStr for SmtpServer {
             _ => return Err(SmtpUrlError::NoAddress),
         }
         // A host with escapes is none that could be looked up.
-        let host = url.host_str().filter(|host| !host.contains('%')).ok_or(SmtpUrlError::NoAddress)?;
+        let host = url
+            .host_str()
+            .filter(|host| !host.contains('%'))
+            .ok_or(SmtpUrlError::NoAddress)?;
         let port = url.port().unwrap_or(DEFAULT_PORT);
         if port == 0 {
             return Err(SmtpUrlError::NoAddress);
@@ -46,13 +49,23 @@ impl FromStr for SmtpServer {
         };
         // An IPv6 address has brackets in a URL and none elsewhere.
         let host = host.trim_matches(['[', ']']).to_owned();
-        Ok(SmtpServer { host, port, credentials })
+        Ok(SmtpServer {
+            host,
+            port,
+            credentials,
+        })
     }
 }
 
 fn decode(text: &str) -> Result<String, SmtpUrlError> {
-    let text = percent_decode_str(text).decode_utf8().map_err(|_| SmtpUrlError::HalfALogin)?;
-    if text.is_empty() { Err(SmtpUrlError::HalfALogin) } else { Ok(text.into_owned()) }
+    let text = percent_decode_str(text)
+        .decode_utf8()
+        .map_err(|_| SmtpUrlError::HalfALogin)?;
+    if text.is_empty() {
+        Err(SmtpUrlError::HalfALogin)
+    } else {
+        Ok(text.into_owned())
+    }
 }
 
 impl fmt::Debug for SmtpServer {
@@ -87,7 +100,9 @@ impl fmt::Display for SmtpUrlError {
             }
             SmtpUrlError::More => "nothing comes after the port",
         })?;
-        f.write_str(": write smtp://host:port or smtp://user:password@host:port, with %40 for an @ in them")
+        f.write_str(
+            ": write smtp://host:port or smtp://user:password@host:port, with %40 for an @ in them",
+        )
     }
 }
 

@@ -45,11 +45,19 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(crate) fn new(server: &'a SmtpServer, limit: Duration) -> Self {
-        Session { server, limit, idle: None }
+        Session {
+            server,
+            limit,
+            idle: None,
+        }
     }
 
     /// Sends one mail, within the limit and until soon after `stop` fires.
-    pub(crate) async fn send(&mut self, message: &Message, stop: &CancelToken) -> Result<(), MailError> {
+    pub(crate) async fn send(
+        &mut self,
+        message: &Message,
+        stop: &CancelToken,
+    ) -> Result<(), MailError> {
         let deadline = Instant::now() + self.limit;
         let stopped = async {
             let _reason = stop.cancelled().await;
@@ -71,7 +79,9 @@ impl<'a> Session<'a> {
                 Ok(())
             }
             // lettre takes every good answer for the right one; this one belongs to something else.
-            Ok(Ok(_)) => Err(MailError::InDoubt("the mail server did not say that it has the mail".into())),
+            Ok(Ok(_)) => Err(MailError::InDoubt(
+                "the mail server did not say that it has the mail".into(),
+            )),
             Ok(Err(error)) if error.status().is_some() => match no(error) {
                 error @ MailError::NoServer(_) => Err(error),
                 refusal => {
@@ -80,7 +90,9 @@ impl<'a> Session<'a> {
                 }
             },
             Ok(Err(error)) => Err(MailError::InDoubt(error.into())),
-            Err(Cut::Late) => Err(MailError::InDoubt("the mail server did not answer in time".into())),
+            Err(Cut::Late) => Err(MailError::InDoubt(
+                "the mail server did not answer in time".into(),
+            )),
             Err(Cut::Stopped) => Err(MailError::InDoubt("the newsletter was stopped".into())),
         }
     }
@@ -99,7 +111,10 @@ impl<'a> Session<'a> {
         let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
         let mut parameters = Vec::new();
         if !envelope.from().is_none_or(is_ascii) || !envelope.to().iter().all(is_ascii) {
-            if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
+            if !connection
+                .server_info()
+                .supports_feature(Extension::SmtpUtfEight)
+            {
                 self.idle = Some(connection);
                 return Err(MailError::NotAscii);
             }
@@ -107,17 +122,28 @@ impl<'a> Session<'a> {
         }
         let offered = async {
             // Who may not send this one may not send the next one either.
-            let sender = connection.command(Mail::new(envelope.from().cloned(), parameters)).await;
-            sender.map_err(
-                |error| if error.is_permanent() { NoServer::Smtp(error).into() } else { no(error) },
-            )?;
+            let sender = connection
+                .command(Mail::new(envelope.from().cloned(), parameters))
+                .await;
+            sender.map_err(|error| {
+                if error.is_permanent() {
+                    NoServer::Smtp(error).into()
+                } else {
+                    no(error)
+                }
+            })?;
             for recipient in envelope.to() {
-                connection.command(Rcpt::new(recipient.clone(), Vec::new())).await.map_err(no)?;
+                connection
+                    .command(Rcpt::new(recipient.clone(), Vec::new()))
+                    .await
+                    .map_err(no)?;
             }
             connection.command(Data).await.map_err(no)
         };
         match offered.await {
-            Ok(answer) if answer.code().severity == Severity::PositiveIntermediate => Ok(connection),
+            Ok(answer) if answer.code().severity == Severity::PositiveIntermediate => {
+                Ok(connection)
+            }
             Ok(_) => Err(NoServer::OutOfStep.into()),
             // What is left of the conversation cannot be used.
             Err(error @ MailError::NoServer(_)) => Err(error),
@@ -135,8 +161,14 @@ impl<'a> Session<'a> {
         {
             return Ok(connection);
         }
-        let SmtpServer { host, port, credentials } = self.server;
-        let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(NoServer::Connect)?;
+        let SmtpServer {
+            host,
+            port,
+            credentials,
+        } = self.server;
+        let stream = TcpStream::connect((host.as_str(), *port))
+            .await
+            .map_err(NoServer::Connect)?;
         // A mail is many small writes, each of which would wait for the answer to the one before.
         stream.set_nodelay(true).map_err(NoServer::Connect)?;
         let stream = Box::new(BoundedReplies::new(stream));

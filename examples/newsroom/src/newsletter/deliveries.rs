@@ -60,14 +60,20 @@ impl Deliveries {
                  WHERE newsletter_id = ?1 AND subscriber_id > ?2 AND state = 'deferred'
                  ORDER BY subscriber_id LIMIT ?3",
             )?;
-            query.query_map((newsletter, last, most), Subscriber::of)?.collect()
+            query
+                .query_map((newsletter, last, most), Subscriber::of)?
+                .collect()
         });
         page.await
     }
 
     /// Makes the delivery ours; false when the subscriber has gone meanwhile and is no longer counted. It is an error
     /// when it already was somebody's.
-    pub(crate) async fn claim(&self, newsletter: u64, subscriber: i64) -> Result<bool, SqliteError> {
+    pub(crate) async fn claim(
+        &self,
+        newsletter: u64,
+        subscriber: i64,
+    ) -> Result<bool, SqliteError> {
         let claim = self.0.write(move |db| {
             let mut find = db.prepare_cached("SELECT TRUE FROM subscribers WHERE id = ?1")?;
             if !find.exists([subscriber])? {
@@ -88,7 +94,11 @@ impl Deliveries {
     }
 
     /// Gives the claim back: the mail did not go out.
-    pub(crate) async fn release(&self, newsletter: u64, subscriber: i64) -> Result<(), SqliteError> {
+    pub(crate) async fn release(
+        &self,
+        newsletter: u64,
+        subscriber: i64,
+    ) -> Result<(), SqliteError> {
         let release = self.0.write(move |db| {
             let mut delete = db.prepare_cached(
                 "DELETE FROM deliveries WHERE newsletter_id = ?1 AND subscriber_id = ?2 AND state = 'sending'",

@@ -53,7 +53,9 @@ impl TryFrom<Draft> for Letter {
         // commands of the author's choice.
         let body = body.replace("\r\n", "\n").replace('\r', "\n");
         if body.contains(|char: char| char.is_control() && !matches!(char, '\n' | '\t')) {
-            return Err("`body` is text: no control characters but tabs and line breaks".to_owned());
+            return Err(
+                "`body` is text: no control characters but tabs and line breaks".to_owned(),
+            );
         }
         Ok(Letter { subject, body })
     }
@@ -61,14 +63,20 @@ impl TryFrom<Draft> for Letter {
 
 impl Letter {
     /// Addresses the letter; the error is a bad address.
-    pub(crate) fn to(&self, subscriber: &Subscriber) -> Result<Message, Box<dyn Error + Send + Sync>> {
+    pub(crate) fn to(
+        &self,
+        subscriber: &Subscriber,
+    ) -> Result<Message, Box<dyn Error + Send + Sync>> {
         let from: Mailbox = FROM.parse()?;
         let address: Address = subscriber.email.parse()?;
         let name = one_line(&subscriber.name);
         let dear = name.as_deref().unwrap_or(NAMELESS);
         let message = Message::builder()
             // Not read from the headers again, where a name may change what an address is.
-            .envelope(Envelope::new(Some(from.email.clone()), vec![address.clone()])?)
+            .envelope(Envelope::new(
+                Some(from.email.clone()),
+                vec![address.clone()],
+            )?)
             .from(from)
             .to(Mailbox::new(name.clone(), address))
             .subject(&self.subject)
@@ -81,7 +89,10 @@ impl Letter {
 /// A name as it can stand in a header, whatever is in the database; `None` if there is none.
 fn one_line(name: &str) -> Option<String> {
     let words = name.split(|char: char| char.is_whitespace() || char.is_control());
-    let name = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    let name = words
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
     let name: String = name.chars().take(LONGEST_NAME).collect();
     (!name.is_empty()).then_some(name)
 }

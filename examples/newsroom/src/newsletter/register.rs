@@ -44,14 +44,28 @@ impl Newsletter {
 
     /// How many certainly did not get it and may still.
     pub(crate) fn left(&self) -> u64 {
-        self.total.saturating_sub(self.sent + self.failed + self.in_doubt)
+        self.total
+            .saturating_sub(self.sent + self.failed + self.in_doubt)
     }
 
     /// As in `interrupted: 3 sent, 1 in doubt, 8 left`.
     pub(crate) fn summary(&self) -> String {
-        let Newsletter { state, sent, failed, in_doubt, .. } = self;
-        let failed = if *failed > 0 { format!(", {failed} failed") } else { String::new() };
-        format!("{state}: {sent} sent, {in_doubt} in doubt, {} left{failed}", self.left())
+        let Newsletter {
+            state,
+            sent,
+            failed,
+            in_doubt,
+            ..
+        } = self;
+        let failed = if *failed > 0 {
+            format!(", {failed} failed")
+        } else {
+            String::new()
+        };
+        format!(
+            "{state}: {sent} sent, {in_doubt} in doubt, {} left{failed}",
+            self.left()
+        )
     }
 }
 
@@ -110,7 +124,10 @@ pub(crate) struct Register {
 
 impl Register {
     pub(crate) fn new(db: Sqlite) -> Self {
-        Register { db, unwritten: Arc::default() }
+        Register {
+            db,
+            unwritten: Arc::default(),
+        }
     }
 
     /// Stores a newsletter; returns its id, and how many shall get it.
@@ -118,7 +135,9 @@ impl Register {
         let entered = self.db.write(move |db| {
             let insert = "INSERT INTO newsletters (subject, body, total)
                           SELECT ?1, ?2, count(*) FROM subscribers RETURNING id, total";
-            db.query_row(insert, (letter.subject, letter.body), |row| Ok((row.get(0)?, row.get(1)?)))
+            db.query_row(insert, (letter.subject, letter.body), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
         });
         entered.await
     }
@@ -142,8 +161,11 @@ impl Register {
         let interrupted = self.db.write(|db| {
             let mut found = Vec::new();
             let ids: Vec<u64> = {
-                let mut sending = db.prepare("SELECT id FROM newsletters WHERE state = 'sending'")?;
-                sending.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?
+                let mut sending =
+                    db.prepare("SELECT id FROM newsletters WHERE state = 'sending'")?;
+                sending
+                    .query_map([], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?
             };
             for id in ids {
                 close(db, id, Ended::Interrupted)?;
@@ -165,24 +187,32 @@ impl Register {
 
     async fn list(&self, which: &'static str) -> Result<Vec<Newsletter>, SqliteError> {
         let list = self.db.read(move |db| {
-            let query =
-                format!("SELECT {COLUMNS} FROM newsletters WHERE {which} ORDER BY id DESC LIMIT {LISTED}");
-            db.prepare_cached(&query)?.query_map([], Newsletter::of)?.collect()
+            let query = format!(
+                "SELECT {COLUMNS} FROM newsletters WHERE {which} ORDER BY id DESC LIMIT {LISTED}"
+            );
+            db.prepare_cached(&query)?
+                .query_map([], Newsletter::of)?
+                .collect()
         });
         let mut list: Vec<Newsletter> = list.await?;
         let unwritten = self.unwritten();
         for newsletter in &mut list {
             if let Some((ended, counts)) = unwritten.get(&newsletter.id) {
                 newsletter.state = ended.state().to_owned();
-                Counts { sent: newsletter.sent, failed: newsletter.failed, in_doubt: newsletter.in_doubt } =
-                    *counts;
+                Counts {
+                    sent: newsletter.sent,
+                    failed: newsletter.failed,
+                    in_doubt: newsletter.in_doubt,
+                } = *counts;
             }
         }
         Ok(list)
     }
 
     fn unwritten(&self) -> MutexGuard<'_, HashMap<u64, (Ended, Counts)>> {
-        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unwritten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -46,9 +46,19 @@ impl Sending<'_> {
             self.pass(attempt).await?;
         }
         self.postman.leave().await;
-        let Tally { total, sent, failed, in_doubt, .. } = *self.tally;
+        let Tally {
+            total,
+            sent,
+            failed,
+            in_doubt,
+            ..
+        } = *self.tally;
         if sent == 0 && total > 0 {
-            return Err(SendError::ReachedNobody { failed, in_doubt, last_reason: self.last_reason });
+            return Err(SendError::ReachedNobody {
+                failed,
+                in_doubt,
+                last_reason: self.last_reason,
+            });
         }
         Ok(())
     }
@@ -59,9 +69,15 @@ impl Sending<'_> {
         loop {
             let page = match attempt {
                 1 => self.deliveries.subscribers_after(last, PAGE).await?,
-                _ => self.deliveries.deferred_after(self.tally.newsletter, last, PAGE).await?,
+                _ => {
+                    self.deliveries
+                        .deferred_after(self.tally.newsletter, last, PAGE)
+                        .await?
+                }
             };
-            let Some(end) = page.last() else { return Ok(()) };
+            let Some(end) = page.last() else {
+                return Ok(());
+            };
             last = end.id;
             for subscriber in page {
                 if attempt > 1 {
@@ -79,7 +95,9 @@ impl Sending<'_> {
             if self.task.is_cancelled() {
                 return Err(SendError::Stopped);
             }
-            let Some(server) = self.deliver(subscriber, attempt).await? else { break };
+            let Some(server) = self.deliver(subscriber, attempt).await? else {
+                break;
+            };
             let error = one_line(&server.to_string());
             tracing::warn!(newsletter = self.tally.newsletter, contact, %error, "no mail server");
             if contact == ATTEMPTS {
@@ -153,7 +171,11 @@ impl Sending<'_> {
 pub(crate) enum SendError {
     Stopped,
     NoMailServer(NoServer),
-    ReachedNobody { failed: u64, in_doubt: u64, last_reason: String },
+    ReachedNobody {
+        failed: u64,
+        in_doubt: u64,
+        last_reason: String,
+    },
     Sqlite(#[expect(dead_code, reason = "read in the log, by Debug")] SqliteError),
 }
 
@@ -169,7 +191,11 @@ impl fmt::Display for SendError {
         match self {
             SendError::Stopped => f.write_str("the newsletter was stopped"),
             SendError::NoMailServer(server) => f.write_str(&server.in_short()),
-            SendError::ReachedNobody { failed, in_doubt, last_reason } => {
+            SendError::ReachedNobody {
+                failed,
+                in_doubt,
+                last_reason,
+            } => {
                 write!(f, "nobody is known to have got it: {failed} failed")?;
                 if *in_doubt > 0 {
                     write!(f, ", {in_doubt} in doubt")?;

@@ -69,16 +69,22 @@ impl Tally {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        Counts { sent: self.sent, failed: self.failed, in_doubt: self.in_doubt }
+        Counts {
+            sent: self.sent,
+            failed: self.failed,
+            in_doubt: self.in_doubt,
+        }
     }
 
     /// How many certainly did not get it and may still.
     pub(crate) fn left(&self) -> u64 {
-        self.total.saturating_sub(self.sent + self.failed + self.in_doubt)
+        self.total
+            .saturating_sub(self.sent + self.failed + self.in_doubt)
     }
 
     fn tell(&self) {
-        self.task.progress(self.sent + self.failed + self.in_doubt, self.total);
+        self.task
+            .progress(self.sent + self.failed + self.in_doubt, self.total);
         self.task.message(self.to_string());
     }
 }
@@ -87,7 +93,13 @@ impl Drop for Tally {
     /// A newsletter that is cut off has no other moment to say how far it came.
     fn drop(&mut self) {
         if !self.ended {
-            let Tally { newsletter, sent, failed, in_doubt, .. } = *self;
+            let Tally {
+                newsletter,
+                sent,
+                failed,
+                in_doubt,
+                ..
+            } = *self;
             in_a_destructor(|| {
                 tracing::error!(tally = %self, newsletter, sent, failed, in_doubt, "newsletter cut off");
             });
@@ -98,8 +110,14 @@ impl Drop for Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} sent, {} failed", self.sent, self.failed)?;
-        let others = [(self.in_doubt, "in doubt"), (self.deferred, "to be tried again")];
-        for (count, what) in others.into_iter().chain([(u64::from(self.on_its_way), "on its way")]) {
+        let others = [
+            (self.in_doubt, "in doubt"),
+            (self.deferred, "to be tried again"),
+        ];
+        for (count, what) in others
+            .into_iter()
+            .chain([(u64::from(self.on_its_way), "on its way")])
+        {
             if count > 0 {
                 write!(f, ", {count} {what}")?;
             }

@@ -37,8 +37,13 @@ pub(crate) async fn daily(
         origin.must_be_ours()?;
     }
     let daily = analytics.daily(refresh).await.map_err(problem)?;
-    let body = daily.of(page.as_deref()).ok_or_else(|| Problem::not_found("There is no such page."))?;
-    let headers = [(CONTENT_TYPE, "application/json".into()), (AGE, daily.age().as_secs().to_string())];
+    let body = daily
+        .of(page.as_deref())
+        .ok_or_else(|| Problem::not_found("There is no such page."))?;
+    let headers = [
+        (CONTENT_TYPE, "application/json".into()),
+        (AGE, daily.age().as_secs().to_string()),
+    ];
     Ok((headers, body).into_response())
 }
 
@@ -54,10 +59,11 @@ impl Newsroom {
     /// there.
     pub fn refresh_analytics_daily(&self) {
         let analytics = self.analytics.clone();
-        let schedule = Background::global().cron("refresh analytics at midnight", END_OF_DAY, move |_| {
-            let analytics = analytics.clone();
-            async move { analytics.refresh_what_is_there().await }
-        });
+        let schedule =
+            Background::global().cron("refresh analytics at midnight", END_OF_DAY, move |_| {
+                let analytics = analytics.clone();
+                async move { analytics.refresh_what_is_there().await }
+            });
         if let Err(refused) = schedule {
             tracing::error!(%refused, "analytics will not be refreshed");
         }

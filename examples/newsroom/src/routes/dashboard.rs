@@ -34,17 +34,28 @@ pub(crate) struct Dashboard {
 
 pub(crate) async fn dashboard(
     State(Newsroom { upstream, .. }): State<Newsroom>,
-    OrProblem(Query(Params { user_id, delay_ms, status })): OrProblem<Query<Params>>,
+    OrProblem(Query(Params {
+        user_id,
+        delay_ms,
+        status,
+    })): OrProblem<Query<Params>>,
 ) -> Result<Json<Dashboard>, Problem> {
     let trial = Trial { delay_ms, status };
     // Otherwise the upstream would be blamed for it.
     trial.check().map_err(Problem::bad_request)?;
-    let group = TaskGroup::builder().name("dashboard").timeout(PATIENCE).build();
+    let group = TaskGroup::builder()
+        .name("dashboard")
+        .timeout(PATIENCE)
+        .build();
     let dashboard = group.run(async {
         let user = group.spawn_named("user", upstream.user(user_id, trial));
         let posts = group.spawn_named("posts", upstream.posts(user_id, trial));
         let statistics = group.spawn_named("statistics", upstream.statistics(user_id, trial));
-        Ok(Dashboard { user: user.await?, recent_posts: posts.await?, statistics: statistics.await? })
+        Ok(Dashboard {
+            user: user.await?,
+            recent_posts: posts.await?,
+            statistics: statistics.await?,
+        })
     });
     Ok(Json(dashboard.await?))
 }

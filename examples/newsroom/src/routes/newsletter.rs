@@ -25,11 +25,20 @@ pub(crate) async fn send_newsletter(
     State(Newsroom { newsletters, .. }): State<Newsroom>,
     OrProblem(Json(letter)): OrProblem<Json<Letter>>,
 ) -> Result<(StatusCode, Json<Started>), Problem> {
-    let busy = || Problem::unavailable("Other newsletters are being sent, as many as can be.", COME_AGAIN);
+    let busy = || {
+        Problem::unavailable(
+            "Other newsletters are being sent, as many as can be.",
+            COME_AGAIN,
+        )
+    };
     let turn = newsletters.turn().ok_or_else(busy)?;
-    let task = Background::global()
-        .spawn_fallible("send newsletter", |task| newsletters.send(letter, turn, task))?;
-    let started = Started { status: "Newsletter sending started", task_id: task.id().0 };
+    let task = Background::global().spawn_fallible("send newsletter", |task| {
+        newsletters.send(letter, turn, task)
+    })?;
+    let started = Started {
+        status: "Newsletter sending started",
+        task_id: task.id().0,
+    };
     Ok((StatusCode::ACCEPTED, Json(started)))
 }
 
@@ -42,5 +51,7 @@ pub(crate) struct List {
 pub(crate) async fn newsletters(
     State(Newsroom { newsletters, .. }): State<Newsroom>,
 ) -> Result<Json<List>, Problem> {
-    Ok(Json(List { newsletters: newsletters.list().await? }))
+    Ok(Json(List {
+        newsletters: newsletters.list().await?,
+    }))
 }

@@ -34,19 +34,27 @@ pub(crate) async fn protected_operation(
     // It does something, so it is not for pages of other sites, though it is a GET.
     origin.must_be_ours()?;
     protected.started();
-    let group = TaskGroup::builder().name("protected operation").timeout(LIMIT).build();
+    let group = TaskGroup::builder()
+        .name("protected operation")
+        .timeout(LIMIT)
+        .build();
     // When the request is given up it runs elsewhere, and its lines shall carry the request's id there too.
     group.defer(protected.clone().clean_up().in_current_span());
     let edition = group.run(async {
         let front_page = group.spawn_named("reserve front page", reserve_front_page(mode));
         let copies = group.spawn_named("start press", start_press(mode));
-        Ok(Edition { front_page: front_page.await?, copies: copies.await? })
+        Ok(Edition {
+            front_page: front_page.await?,
+            copies: copies.await?,
+        })
     });
     let edition = edition.await;
     // The group hears of it from the request, which goes on until the cleanup has ended.
     if matches!(
         edition,
-        Err(RiskyError::Interrupted(Interrupted::Cancelled(CancelReason::ClientDisconnected)))
+        Err(RiskyError::Interrupted(Interrupted::Cancelled(
+            CancelReason::ClientDisconnected
+        )))
     ) {
         protected.client_went_away();
     }

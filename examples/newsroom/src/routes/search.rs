@@ -54,7 +54,8 @@ pub(crate) async fn search(
             articles.search_primary(query.clone()).await
         };
         // Relaxed: it is read by the same task.
-        hits.await.inspect_err(|_| failed.store(true, Ordering::Relaxed))
+        hits.await
+            .inspect_err(|_| failed.store(true, Ordering::Relaxed))
     };
     // Those two help a primary that is slow. When it is our own threads that are, they would be more of the same,
     // unless the primary has failed.
@@ -79,11 +80,21 @@ pub(crate) async fn search(
         // Together with the replica: a primary that is well spares the service the scan.
         Candidate::new(Source::Scan.name(), scan).timeout(SCAN_LIMIT),
     ]);
-    let outcome = race.fatal(SearchError::is_our_own).timeout(LIMIT).winner().await;
-    let source = outcome.as_ref().ok().map(|winner| Source::ALL[winner.index]);
+    let outcome = race
+        .fatal(SearchError::is_our_own)
+        .timeout(LIMIT)
+        .winner()
+        .await;
+    let source = outcome
+        .as_ref()
+        .ok()
+        .map(|winner| Source::ALL[winner.index]);
     articles.wins().count(source);
     let winner = outcome?;
-    Ok(Json(Found { results: winner.value, served_by: Source::ALL[winner.index].name() }))
+    Ok(Json(Found {
+        results: winner.value,
+        served_by: Source::ALL[winner.index].name(),
+    }))
 }
 
 /// How a source shall behave.

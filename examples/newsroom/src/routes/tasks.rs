@@ -7,7 +7,14 @@ use nexios_axum::TaskRoutes;
 use crate::Newsroom;
 
 pub(crate) fn tasks(newsroom: &Newsroom) -> Router<Newsroom> {
-    let Newsroom { protected, darkroom, analytics, articles, newsletters, .. } = newsroom.clone();
+    let Newsroom {
+        protected,
+        darkroom,
+        analytics,
+        articles,
+        newsletters,
+        ..
+    } = newsroom.clone();
     TaskRoutes::new(Background::global().clone())
         .field("protected_operation", move || protected.snapshot())
         .field("thumbnails", move || darkroom.snapshot())

@@ -24,7 +24,9 @@ pub(crate) async fn upload(
     let upload = upload.map_err(|error| error.problem(newsroom.darkroom.come_again()))?;
     let jpeg = newsroom.darkroom.develop(upload).await?;
     let name = newsroom.gallery.store(jpeg).await?;
-    Ok(Json(Uploaded { thumbnail_url: format!("/thumbnails/{name}") }))
+    Ok(Json(Uploaded {
+        thumbnail_url: format!("/thumbnails/{name}"),
+    }))
 }
 
 pub(crate) async fn thumbnail(

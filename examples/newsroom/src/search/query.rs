@@ -24,7 +24,10 @@ impl SearchQuery {
         let mut parts = 0;
         for word in words {
             // The index takes `rock'n'roll` apart, so it is as dear as three words.
-            parts += word.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()).count();
+            parts += word
+                .split(|c: char| !c.is_alphanumeric())
+                .filter(|part| !part.is_empty())
+                .count();
             if word.contains(char::is_alphanumeric) && !terms.iter().any(|term| term == word) {
                 terms.push(word.to_owned());
             }
@@ -40,14 +43,20 @@ impl SearchQuery {
 
     /// Every word as a quoted FTS5 string: in one, nothing but the quote itself means anything.
     pub(crate) fn full_text(&self) -> String {
-        let quoted = self.terms.iter().map(|term| format!("\"{}\"", term.replace('"', "\"\"")));
+        let quoted = self
+            .terms
+            .iter()
+            .map(|term| format!("\"{}\"", term.replace('"', "\"\"")));
         quoted.collect::<Vec<_>>().join(" ")
     }
 
     /// Every word as a `LIKE` pattern that matches it anywhere, with `\` as the escape.
     pub(crate) fn like_patterns(&self) -> Vec<String> {
         let escaped = |term: &String| {
-            let term = term.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+            let term = term
+                .replace('\\', r"\\")
+                .replace('%', r"\%")
+                .replace('_', r"\_");
             format!("%{term}%")
         };
         self.terms.iter().map(escaped).collect()
@@ -65,7 +74,9 @@ pub(crate) enum QueryError {
 impl fmt::Display for QueryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            QueryError::Empty => f.write_str("`q` is what to search for: at least one letter or digit."),
+            QueryError::Empty => {
+                f.write_str("`q` is what to search for: at least one letter or digit.")
+            }
             QueryError::TooLong => write!(f, "`q` has at most {LONGEST} characters."),
             QueryError::TooManyWords => write!(f, "`q` has at most {MOST_WORDS} words."),
         }

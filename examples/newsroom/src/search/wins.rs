@@ -41,9 +41,14 @@ impl Wins {
 
     pub(crate) fn snapshot(&self) -> Value {
         let of = |source: Source| self.of[source as usize].load(Ordering::Relaxed);
-        let mut wins: serde_json::Map<String, Value> =
-            Source::ALL.into_iter().map(|source| (source.name().to_owned(), json!(of(source)))).collect();
-        wins.insert("nobody".to_owned(), json!(self.nobody.load(Ordering::Relaxed)));
+        let mut wins: serde_json::Map<String, Value> = Source::ALL
+            .into_iter()
+            .map(|source| (source.name().to_owned(), json!(of(source))))
+            .collect();
+        wins.insert(
+            "nobody".to_owned(),
+            json!(self.nobody.load(Ordering::Relaxed)),
+        );
         wins.into()
     }
 }

@@ -49,21 +49,35 @@ impl Header {
             ImageFormat::WebP => webp(picture),
             _ => return Err(PictureError::NotAPicture),
         };
-        let Claim { width, height, quarter_bytes_of_a_pixel, beside } = claim.ok_or(PictureError::Damaged)?;
+        let Claim {
+            width,
+            height,
+            quarter_bytes_of_a_pixel,
+            beside,
+        } = claim.ok_or(PictureError::Damaged)?;
         let pixels = u64::from(width) * u64::from(height);
         if width.max(height) > LONGEST_SIDE || pixels > MOST_PIXELS {
             return Err(PictureError::TooManyPixels { width, height });
         }
         let decoded = pixels * quarter_bytes_of_a_pixel / 4;
         if decoded > MOST_DECODED {
-            return Err(PictureError::TooManyBytes { width, height, decoded });
+            return Err(PictureError::TooManyBytes {
+                width,
+                height,
+                decoded,
+            });
         }
         let memory = decoded + beside + BESIDE_THE_PIXELS;
         if memory > MOST_MEMORY {
             let most = (MOST_MEMORY - BESIDE_THE_PIXELS - decoded) / TABLES_OF_A_LOSSLESS_BYTE;
             return Err(PictureError::TooManyLosslessBytes { most });
         }
-        Ok(Header { format, width, height, memory })
+        Ok(Header {
+            format,
+            width,
+            height,
+            memory,
+        })
     }
 
     /// How many bytes decoding the picture takes at its peak.
@@ -120,13 +134,19 @@ fn webp(picture: &[u8]) -> Option<Claim> {
         _ => return None,
     };
     let beside = lossless_bytes(picture) * TABLES_OF_A_LOSSLESS_BYTE;
-    Some(Claim { width, height, quarter_bytes_of_a_pixel, beside })
+    Some(Claim {
+        width,
+        height,
+        quarter_bytes_of_a_pixel,
+        beside,
+    })
 }
 
 /// How many bytes of a WebP are compressed without loss, which includes the transparency of a lossy one.
 fn lossless_bytes(picture: &[u8]) -> u64 {
     let mut lossless = 0;
-    for (index, (name, size, content)) in chunks(picture.get(12..).unwrap_or_default()).enumerate() {
+    for (index, (name, size, content)) in chunks(picture.get(12..).unwrap_or_default()).enumerate()
+    {
         match name {
             // Whatever is behind so many may be anything.
             _ if index == MOST_CHUNKS => return lossless + content.len() as u64,
@@ -149,7 +169,10 @@ fn chunks(mut rest: &[u8]) -> impl Iterator<Item = (&[u8; 4], u64, &[u8])> {
         let (name, after) = rest.split_first_chunk::<4>()?;
         let (size, content) = after.split_first_chunk::<4>()?;
         let size = u64::from(u32::from_le_bytes(*size));
-        rest = usize::try_from(size + size % 2).ok().and_then(|size| content.get(size..)).unwrap_or_default();
+        rest = usize::try_from(size + size % 2)
+            .ok()
+            .and_then(|size| content.get(size..))
+            .unwrap_or_default();
         Some((name, size, content))
     };
     std::iter::from_fn(next)

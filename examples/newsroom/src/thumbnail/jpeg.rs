@@ -31,7 +31,10 @@ pub(super) fn claim(jpeg: &[u8]) -> Option<Claim> {
             END_OF_IMAGE => return None,
             START_OF_SCAN => return frame?.claim(*after.get(2)?, jpeg.len()),
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
-                frame = Some(Frame { progressive: marker == PROGRESSIVE, segment: after });
+                frame = Some(Frame {
+                    progressive: marker == PROGRESSIVE,
+                    segment: after,
+                });
                 skip_segment(after)?
             }
             _ => skip(marker, after)?,
@@ -54,7 +57,9 @@ impl Frame<'_> {
         let (all, most) = components
             .chunks_exact(3)
             .map(samples)
-            .fold((0, 1), |(all, most), samples| (all + samples, samples.max(most)));
+            .fold((0, 1), |(all, most), samples| {
+                (all + samples, samples.max(most))
+            });
         let mut quarters = if count == 1 { 4 } else { 12 };
         // What comes in several scans is kept as coefficients of two bytes until the last one.
         if self.progressive || components_of_first_scan != count {

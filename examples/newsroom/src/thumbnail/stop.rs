@@ -22,7 +22,10 @@ pub(crate) struct Stop {
 impl Stop {
     /// Ends the work when the token fires, or when it has taken so long.
     pub(crate) fn new(token: &CancelToken, limit: Duration) -> Self {
-        Stop { token: token.clone(), at: Instant::now() + limit }
+        Stop {
+            token: token.clone(),
+            at: Instant::now() + limit,
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), PictureError> {
@@ -49,7 +52,9 @@ pub(super) struct Reader<'a> {
 
 impl BufRead for Reader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.stop.check().map_err(|reason| io::Error::other(Stopped(reason)))?;
+        self.stop
+            .check()
+            .map_err(|reason| io::Error::other(Stopped(reason)))?;
         let rest = self.bytes.fill_buf()?;
         Ok(rest.get(..PIECE).unwrap_or(rest))
     }

@@ -62,25 +62,34 @@ impl std::error::Error for Cut {}
 
 impl Arrival {
     pub(super) fn new(memory: Arc<Semaphore>) -> Self {
-        Arrival { memory, received: AtomicUsize::new(0), progress: Mutex::default() }
+        Arrival {
+            memory,
+            received: AtomicUsize::new(0),
+            progress: Mutex::default(),
+        }
     }
 
     /// Returns a body that gives what `body` gives, as long as it stays within the limits.
     pub(super) fn bounded(self: Arc<Self>, body: Body) -> Body {
         let body = body.into_data_stream();
-        Body::from_stream(stream::try_unfold((self, body), |(arrival, mut body)| async move {
-            match arrival.next(&mut body).await {
-                Ok(chunk) => Ok(chunk.map(|chunk| (chunk, (arrival, body)))),
-                Err(refusal) => {
-                    arrival.progress().refusal = Some(refusal);
-                    Err(Cut)
+        Body::from_stream(stream::try_unfold(
+            (self, body),
+            |(arrival, mut body)| async move {
+                match arrival.next(&mut body).await {
+                    Ok(chunk) => Ok(chunk.map(|chunk| (chunk, (arrival, body)))),
+                    Err(refusal) => {
+                        arrival.progress().refusal = Some(refusal);
+                        Err(Cut)
+                    }
                 }
-            }
-        }))
+            },
+        ))
     }
 
     async fn next(&self, body: &mut BodyDataStream) -> Result<Option<Bytes>, UploadError> {
-        let Some(chunk) = body.next().await else { return Ok(None) };
+        let Some(chunk) = body.next().await else {
+            return Ok(None);
+        };
         let chunk = chunk.map_err(|_| UploadError::Broken)?;
         // Relaxed, here and below: a count; what is counted is handed on by other means.
         let before = self.received.fetch_add(chunk.len(), Ordering::Relaxed);
@@ -91,7 +100,11 @@ impl Arrival {
             return Err(UploadError::TooLarge);
         }
         // What came with this chunk may be the content already.
-        if self.progress().head_from.is_some_and(|from| before - from > MOST_BYTES_OF_A_HEAD) {
+        if self
+            .progress()
+            .head_from
+            .is_some_and(|from| before - from > MOST_BYTES_OF_A_HEAD)
+        {
             return Err(UploadError::NoField);
         }
         self.pay_for(received).await?;
@@ -110,13 +123,20 @@ impl Arrival {
 
     /// Takes as much memory as so many bytes need.
     async fn pay_for(&self, received: usize) -> Result<(), UploadError> {
-        let held = self.progress().held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let missing = u32::try_from(received.div_ceil(UNIT).saturating_sub(held)).unwrap_or(u32::MAX);
+        let held = self
+            .progress()
+            .held
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing =
+            u32::try_from(received.div_ceil(UNIT).saturating_sub(held)).unwrap_or(u32::MAX);
         if missing == 0 {
             return Ok(());
         }
         let more = timeout(PATIENCE, self.memory.clone().acquire_many_owned(missing)).await;
-        let Ok(Ok(more)) = more else { return Err(UploadError::NoMemory) };
+        let Ok(Ok(more)) = more else {
+            return Err(UploadError::NoMemory);
+        };
         match &mut self.progress().held {
             Some(held) => held.merge(more),
             held => *held = Some(more),

@@ -23,7 +23,10 @@ const LONGEST: Duration = Duration::from_secs(120);
 pub(super) struct TooSlow;
 
 /// Waits for what reads a body, for as long as the body makes progress: one that stalls is given up.
-pub(super) async fn keep<T>(received: &AtomicUsize, reading: impl Future<Output = T>) -> Result<T, TooSlow> {
+pub(super) async fn keep<T>(
+    received: &AtomicUsize,
+    reading: impl Future<Output = T>,
+) -> Result<T, TooSlow> {
     let mut reading = pin!(reading);
     let end = Instant::now() + LONGEST;
     loop {

@@ -32,7 +32,10 @@ impl UpstreamClient {
             // The API has no reason to send us elsewhere, least of all to a place that only we can reach.
             .redirect(Policy::none())
             .build();
-        UpstreamClient { http: http.expect("a client without TLS has nothing to load"), base }
+        UpstreamClient {
+            http: http.expect("a client without TLS has nothing to load"),
+            base,
+        }
     }
 
     pub(crate) async fn user(&self, id: u64, trial: Trial) -> Result<User, UpstreamError> {
@@ -43,14 +46,27 @@ impl UpstreamClient {
         self.get("posts", id, trial).await
     }
 
-    pub(crate) async fn statistics(&self, id: u64, trial: Trial) -> Result<Statistics, UpstreamError> {
+    pub(crate) async fn statistics(
+        &self,
+        id: u64,
+        trial: Trial,
+    ) -> Result<Statistics, UpstreamError> {
         self.get("stats", id, trial).await
     }
 
-    async fn get<T: DeserializeOwned>(&self, what: &str, id: u64, trial: Trial) -> Result<T, UpstreamError> {
+    async fn get<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        id: u64,
+        trial: Trial,
+    ) -> Result<T, UpstreamError> {
         let base = self.base.as_ref().ok_or(UpstreamError::NotConfigured)?;
         let url = format!("{}/{what}/{id}", base.as_str().trim_end_matches('/'));
-        let call = self.http.get(url).query(&trial).with_deadline(DeadlineHeader::EnvoyExpectedTimeoutMs)?;
+        let call = self
+            .http
+            .get(url)
+            .query(&trial)
+            .with_deadline(DeadlineHeader::EnvoyExpectedTimeoutMs)?;
         let response = call.send().await?;
         match response.status() {
             StatusCode::NOT_FOUND => Err(UpstreamError::UnknownUser),

@@ -22,14 +22,21 @@ const RECENT_POSTS: u32 = 3;
 /// Makes the upstream API: `/users/{id}`, `/posts/{id}` and `/stats/{id}`, each with `?delay_ms=` and
 /// `?status=` to try what callers do when it is slow or fails.
 pub fn upstream(config: &Config) -> Router {
-    let threads = ThreadPool::builder().name("upstream").threads(4).queue(256).build();
+    let threads = ThreadPool::builder()
+        .name("upstream")
+        .threads(4)
+        .queue(256)
+        .build();
     Router::new()
         .route("/users/{id}", get(user))
         .route("/posts/{id}", get(posts))
         .route("/stats/{id}", get(statistics))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Sqlite::read_only(Place::new(&config.data).primary(), threads))
+        .with_state(Sqlite::read_only(
+            Place::new(&config.data).primary(),
+            threads,
+        ))
 }
 
 async fn user(
@@ -39,9 +46,15 @@ async fn user(
 ) -> Result<Json<User>, Problem> {
     trial.play().await?;
     let user = db.read(move |db| {
-        let mut query = db.prepare_cached("SELECT id, name, email, joined FROM users WHERE id = ?1")?;
+        let mut query =
+            db.prepare_cached("SELECT id, name, email, joined FROM users WHERE id = ?1")?;
         let row = query.query_row([known(id)], |row| {
-            Ok(User { id: row.get(0)?, name: row.get(1)?, email: row.get(2)?, joined: row.get(3)? })
+            Ok(User {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                email: row.get(2)?,
+                joined: row.get(3)?,
+            })
         });
         row.optional()
     });
@@ -76,7 +89,11 @@ async fn statistics(
         let mut query =
             db.prepare_cached("SELECT posts, views, followers FROM statistics WHERE user_id = ?1")?;
         let row = query.query_row([known(id)], |row| {
-            Ok(Statistics { posts: row.get(0)?, views: row.get(1)?, followers: row.get(2)? })
+            Ok(Statistics {
+                posts: row.get(0)?,
+                views: row.get(1)?,
+                followers: row.get(2)?,
+            })
         });
         row.optional()
     });
@@ -84,7 +101,9 @@ async fn statistics(
 }
 
 fn found<T: Serialize>(value: Option<T>) -> Result<Json<T>, Problem> {
-    value.map(Json).ok_or_else(|| Problem::not_found("There is no such user."))
+    value
+        .map(Json)
+        .ok_or_else(|| Problem::not_found("There is no such user."))
 }
 
 /// SQLite counts to `i64::MAX`; nobody has an id beyond it, and nobody has id 0.

@@ -19,7 +19,10 @@ use crate::{
 };
 
 async fn days(service: &Service) -> Vec<Value> {
-    service.get("/analytics/daily").await.ok(200)["days"].as_array().unwrap().clone()
+    service.get("/analytics/daily").await.ok(200)["days"]
+        .as_array()
+        .unwrap()
+        .clone()
 }
 
 /// What the status page says of both.
@@ -45,7 +48,11 @@ fn until_midnight() -> Duration {
 async fn the_sums_are_those_of_the_file() {
     let service = Service::new();
     let mut sums = BTreeMap::<String, [u64; 3]>::new();
-    for line in fs::read_to_string(service.path("large_dataset.csv")).unwrap().lines().skip(1) {
+    for line in fs::read_to_string(service.path("large_dataset.csv"))
+        .unwrap()
+        .lines()
+        .skip(1)
+    {
         let fields: Vec<_> = line.split(',').collect();
         let day = sums.entry(fields[0].to_owned()).or_default();
         for (sum, field) in day.iter_mut().zip(&fields[2..]) {
@@ -87,24 +94,36 @@ async fn they_are_computed_anew_after_midnight_before_anybody_asks() {
     let app = router(newsroom.clone());
     let get = async |uri: &str| {
         let request = Request::get(uri).body(Body::empty()).unwrap();
-        Answer::read(app.clone().oneshot(request).await.unwrap()).await.ok(200)
+        Answer::read(app.clone().oneshot(request).await.unwrap())
+            .await
+            .ok(200)
     };
-    let computations = async || get("/tasks/status").await["analytics"]["site"]["computations"].as_u64();
+    let computations =
+        async || get("/tasks/status").await["analytics"]["site"]["computations"].as_u64();
     get("/analytics/daily").await;
     let one_day = "date,page,views,clicks,conversions\n2026-01-01,/,3,2,1\n";
     fs::write(service.path("large_dataset.csv"), one_day).unwrap();
 
     tokio::time::pause();
     newsroom.refresh_analytics_daily();
-    let schedule =
-        Background::global().list().into_iter().find(|task| task.name.contains("midnight")).unwrap();
+    let schedule = Background::global()
+        .list()
+        .into_iter()
+        .find(|task| task.name.contains("midnight"))
+        .unwrap();
     let midnight = until_midnight();
     tokio::time::sleep(midnight.saturating_sub(A_MOMENT)).await;
-    assert!(computations().await == Some(1) || midnight < A_MOMENT, "not before midnight");
+    assert!(
+        computations().await == Some(1) || midnight < A_MOMENT,
+        "not before midnight"
+    );
     tokio::time::sleep(2 * A_MOMENT).await;
     tokio::time::resume();
     eventually(async || (computations().await == Some(2)).then_some(())).await;
-    eventually(async || (get("/analytics/daily").await["days"].as_array()?.len() == 1).then_some(())).await;
+    eventually(async || {
+        (get("/analytics/daily").await["days"].as_array()?.len() == 1).then_some(())
+    })
+    .await;
     assert_eq!(computations().await, Some(2));
     assert!(Background::global().cancel(schedule.id));
 }
@@ -154,13 +173,19 @@ async fn a_refresh_computes_anew_and_says_so() {
     assert_eq!(refreshed.header("content-type"), Some("application/json"));
     assert_eq!(days(&service).await.len(), 1);
     assert_eq!(counters(&service).await["site"]["computations"], 2);
-    service.get("/analytics/daily?refresh=yes").await.problem(400);
+    service
+        .get("/analytics/daily?refresh=yes")
+        .await
+        .problem(400);
 }
 
 #[tokio::test]
 async fn the_body_is_encoded_once_for_all_requests() {
     let service = Service::new();
-    let (one, two) = (service.get("/analytics/daily").await, service.get("/analytics/daily").await);
+    let (one, two) = (
+        service.get("/analytics/daily").await,
+        service.get("/analytics/daily").await,
+    );
     assert_eq!(one.body, two.body);
     // The same bytes in memory, not equal ones.
     assert_eq!(one.body.as_ptr(), two.body.as_ptr());
@@ -179,7 +204,16 @@ async fn sixty_four_connections_on_a_cold_cell_compute_once() {
                 let client = reqwest::Client::builder().no_proxy().build().unwrap();
                 start.wait().await;
                 let url = format!("http://{address}/analytics/daily");
-                client.get(url).send().await.unwrap().error_for_status().unwrap().bytes().await.unwrap()
+                client
+                    .get(url)
+                    .send()
+                    .await
+                    .unwrap()
+                    .error_for_status()
+                    .unwrap()
+                    .bytes()
+                    .await
+                    .unwrap()
             })
         })
         .collect();
@@ -187,12 +221,23 @@ async fn sixty_four_connections_on_a_cold_cell_compute_once() {
     for client in clients {
         bodies.push(client.await.unwrap());
     }
-    assert!(bodies.iter().all(|body| *body == bodies[0] && body.len() > 1_000));
+    assert!(
+        bodies
+            .iter()
+            .all(|body| *body == bodies[0] && body.len() > 1_000)
+    );
     let site = counters(&service).await["site"].clone();
     let count = |name: &str| site[name].as_u64().unwrap();
-    assert_eq!((count("computations"), count("misses"), count("failures")), (1, 1, 0), "{site}");
+    assert_eq!(
+        (count("computations"), count("misses"), count("failures")),
+        (1, 1, 0),
+        "{site}"
+    );
     assert_eq!(count("hits") + count("waits"), 63, "{site}");
-    assert!(site["last_ms"].is_u64() && site["age_ms"].is_u64(), "{site}");
+    assert!(
+        site["last_ms"].is_u64() && site["age_ms"].is_u64(),
+        "{site}"
+    );
 }
 
 /// Every page is taken from the one reading that gives them all.
@@ -201,18 +246,41 @@ async fn a_page_has_sums_of_its_own() {
     let service = Service::new();
     let rows = "date,page,views,clicks,conversions\n2026-01-02,/,1,1,1\n2026-01-01,/,3,2,1\n2026-01-01,/jobs,4,0,0\n";
     fs::write(service.path("large_dataset.csv"), rows).unwrap();
-    let page = async |page: &str| service.get(&format!("/analytics/daily{page}")).await.ok(200);
+    let page = async |page: &str| {
+        service
+            .get(&format!("/analytics/daily{page}"))
+            .await
+            .ok(200)
+    };
     let day = json!({ "date": "2026-01-01", "views": 4, "clicks": 0, "conversions": 0 });
-    assert_eq!(page("?page=/jobs").await, json!({ "page": "/jobs", "days": [day] }));
+    assert_eq!(
+        page("?page=/jobs").await,
+        json!({ "page": "/jobs", "days": [day] })
+    );
     let home = page("?page=/").await;
-    assert_eq!((&home["days"][0]["views"], &home["days"][1]["date"]), (&json!(3), &json!("2026-01-02")));
+    assert_eq!(
+        (&home["days"][0]["views"], &home["days"][1]["date"]),
+        (&json!(3), &json!("2026-01-02"))
+    );
     assert_eq!(page("").await["days"][0]["views"], 7);
-    assert_eq!(counters(&service).await["site"]["computations"], 1, "one reading for all of them");
+    assert_eq!(
+        counters(&service).await["site"]["computations"],
+        1,
+        "one reading for all of them"
+    );
 
-    fs::write(service.path("large_dataset.csv"), rows.replace("jobs,4", "jobs,5")).unwrap();
+    fs::write(
+        service.path("large_dataset.csv"),
+        rows.replace("jobs,4", "jobs,5"),
+    )
+    .unwrap();
     assert_eq!(page("?page=/jobs").await["days"][0]["views"], 4, "kept");
     assert_eq!(page("?page=/jobs&refresh=1").await["days"][0]["views"], 5);
-    assert_eq!(page("").await["days"][0]["views"], 8, "a refresh is one of all");
+    assert_eq!(
+        page("").await["days"][0]["views"],
+        8,
+        "a refresh is one of all"
+    );
     assert_eq!(counters(&service).await["site"]["computations"], 2);
 }
 
@@ -220,7 +288,10 @@ async fn a_page_has_sums_of_its_own() {
 async fn an_unknown_page_is_404_and_costs_no_computation() {
     let service = Service::new();
     for page in 0..200 {
-        service.get(&format!("/analytics/daily?page=/nowhere-{page}")).await.problem(404);
+        service
+            .get(&format!("/analytics/daily?page=/nowhere-{page}"))
+            .await
+            .problem(404);
     }
     service.get("/analytics/daily?page=").await.problem(404);
     assert_eq!(counters(&service).await["site"]["computations"], 1);
@@ -232,14 +303,23 @@ async fn a_dataset_without_good_sums_is_500_and_the_log_names_the_row() {
     let service = Service::new();
     let header = "date,page,views,clicks,conversions\n";
     let most = u64::MAX;
-    let many: String =
-        (0..100_001).map(|page| format!("2026-01-01,/{page},1,1,1\n{page},/,1,1,1\n")).collect();
+    let many: String = (0..100_001)
+        .map(|page| format!("2026-01-01,/{page},1,1,1\n{page},/,1,1,1\n"))
+        .collect();
     for (rows, wrong) in [
         ("".to_owned(), "has no rows"),
         (header.to_owned(), "has no rows"),
-        (format!("{header}2026-01-01,/,{most},0,0\n2026-01-01,/,1,0,0\n"), "line 3"),
+        (
+            format!("{header}2026-01-01,/,{most},0,0\n2026-01-01,/,1,0,0\n"),
+            "line 3",
+        ),
         // No page has too many clicks, but the site has.
-        (format!("{header}2026-01-01,/,0,{most},0\n2026-01-02,/,0,0,0\n2026-01-01,/jobs,0,1,0\n"), "line 4"),
+        (
+            format!(
+                "{header}2026-01-01,/,0,{most},0\n2026-01-02,/,0,0,0\n2026-01-01,/jobs,0,1,0\n"
+            ),
+            "line 4",
+        ),
         (format!("{header}2026-01-01,/,0,0,{most}0\n"), "line: 2"),
         (format!("{header}2026-01-01,/,-1,0,0\n"), "line: 2"),
         (format!("{header}{many}"), "more than 200000 sums"),
@@ -247,7 +327,10 @@ async fn a_dataset_without_good_sums_is_500_and_the_log_names_the_row() {
         fs::write(service.path("large_dataset.csv"), rows).unwrap();
         let problem = service.get("/analytics/daily").await.problem(500);
         let lines = log::lines_with(problem["id"].as_str().unwrap());
-        assert!(lines[0]["cause"].as_str().unwrap().contains(wrong), "{wrong}: {lines:?}");
+        assert!(
+            lines[0]["cause"].as_str().unwrap().contains(wrong),
+            "{wrong}: {lines:?}"
+        );
     }
 }
 
@@ -274,8 +357,13 @@ async fn resets_are_refused_while_a_reading_waits_for_another() {
     for read in reads {
         assert_eq!(read.await.unwrap()[0]["views"], 400_000);
     }
-    let computations = counters(&service).await["site"]["computations"].as_u64().unwrap();
-    assert!(refused >= 5 && computations <= 15, "{refused} refused, {computations} computations");
+    let computations = counters(&service).await["site"]["computations"]
+        .as_u64()
+        .unwrap();
+    assert!(
+        refused >= 5 && computations <= 15,
+        "{refused} refused, {computations} computations"
+    );
     reset(&service).await;
 }
 
@@ -285,7 +373,13 @@ async fn a_reading_that_nobody_waits_for_stops() {
     let service = Service::new();
     let fifo = service.path("large_dataset.csv");
     fs::remove_file(&fifo).unwrap();
-    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
     // A reading that has no end of its own.
     let (ends, ended) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
@@ -296,7 +390,10 @@ async fn a_reading_that_nobody_waits_for_stops() {
     });
     let asked = tokio::time::timeout(Duration::from_millis(300), service.get("/analytics/daily"));
     assert!(asked.await.is_err());
-    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it goes on").unwrap();
+    tokio::time::timeout(Duration::from_secs(20), ended)
+        .await
+        .expect("it goes on")
+        .unwrap();
 }
 
 #[tokio::test]
@@ -304,7 +401,11 @@ async fn a_dataset_that_cannot_be_read_is_500_and_tried_again() {
     let service = Service::new();
     let dataset = service.path("large_dataset.csv");
     let good = fs::read(&dataset).unwrap();
-    fs::write(&dataset, "date,page,views,clicks,conversions\n2026-01-01,/,many,2,1\n").unwrap();
+    fs::write(
+        &dataset,
+        "date,page,views,clicks,conversions\n2026-01-01,/,many,2,1\n",
+    )
+    .unwrap();
     service.get("/analytics/daily").await.problem(500);
     fs::remove_file(&dataset).unwrap();
     let problem = service.get("/analytics/daily").await.problem(500);

@@ -19,7 +19,11 @@ impl Answer {
     pub(crate) async fn read(response: Response) -> Self {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
     #[track_caller]
@@ -46,12 +50,30 @@ impl Answer {
     #[track_caller]
     pub(crate) fn problem(&self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.text());
-        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json")
+        );
         let problem = self.json();
         assert_eq!(problem["status"], status);
-        assert!(problem["title"].is_string() && problem["type"].is_string(), "{problem}");
-        for internal in ["127.0.0.1", "sqlite", "SQL", "reqwest", ".rs", "newsroom.db", "/tmp", "panicked"] {
-            assert!(!self.text().contains(internal), "{internal:?} leaked: {problem}");
+        assert!(
+            problem["title"].is_string() && problem["type"].is_string(),
+            "{problem}"
+        );
+        for internal in [
+            "127.0.0.1",
+            "sqlite",
+            "SQL",
+            "reqwest",
+            ".rs",
+            "newsroom.db",
+            "/tmp",
+            "panicked",
+        ] {
+            assert!(
+                !self.text().contains(internal),
+                "{internal:?} leaked: {problem}"
+            );
         }
         problem
     }

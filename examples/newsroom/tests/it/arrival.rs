@@ -34,9 +34,15 @@ const KILOBYTE: usize = 1024;
 const HEAD: &[u8] = b"--frontier\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n";
 
 /// Begins an upload whose body comes as it comes.
-fn begin(service: &Service, body: impl Stream<Item = Bytes> + Send + 'static) -> JoinHandle<Answer> {
+fn begin(
+    service: &Service,
+    body: impl Stream<Item = Bytes> + Send + 'static,
+) -> JoinHandle<Answer> {
     let body = Body::from_stream(body.map(Ok::<_, Infallible>));
-    let request = Request::post("/upload").header("content-type", FORM).body(body).unwrap();
+    let request = Request::post("/upload")
+        .header("content-type", FORM)
+        .body(body)
+        .unwrap();
     let app = service.app.clone();
     tokio::spawn(async move { Answer::read(app.oneshot(request).await.unwrap()).await })
 }
@@ -59,9 +65,15 @@ fn steady(bytes: usize, pause: Duration) -> impl Stream<Item = Bytes> + Send {
 #[tokio::test(start_paused = true)]
 async fn an_upload_that_stalls_is_408_after_ten_seconds() {
     let service = Service::new();
-    for begun_with in [&b""[..], HEAD, &form("image", &vec![0; 30 * KILOBYTE])[..20 * KILOBYTE]] {
+    for begun_with in [
+        &b""[..],
+        HEAD,
+        &form("image", &vec![0; 30 * KILOBYTE])[..20 * KILOBYTE],
+    ] {
         let begun = Instant::now();
-        let answer = begin(&service, stalling(begun_with.to_vec())).await.unwrap();
+        let answer = begin(&service, stalling(begun_with.to_vec()))
+            .await
+            .unwrap();
         answer.problem(408);
         assert_eq!(answer.header("connection"), Some("close"));
         assert_eq!(begun.elapsed().as_secs(), 10);
@@ -73,7 +85,10 @@ async fn an_upload_that_stalls_is_408_after_ten_seconds() {
 async fn an_upload_that_drips_is_408_after_ten_seconds() {
     let service = Service::new();
     let begun = Instant::now();
-    begin(&service, steady(1, Duration::from_millis(100))).await.unwrap().problem(408);
+    begin(&service, steady(1, Duration::from_millis(100)))
+        .await
+        .unwrap()
+        .problem(408);
     assert_eq!(begun.elapsed().as_secs(), 10);
 }
 
@@ -81,7 +96,10 @@ async fn an_upload_that_drips_is_408_after_ten_seconds() {
 async fn an_upload_that_does_not_arrive_in_two_minutes_is_408() {
     let service = Service::new();
     let begun = Instant::now();
-    begin(&service, steady(70 * KILOBYTE, Duration::from_secs(9))).await.unwrap().problem(408);
+    begin(&service, steady(70 * KILOBYTE, Duration::from_secs(9)))
+        .await
+        .unwrap()
+        .problem(408);
     assert_eq!(begun.elapsed().as_secs(), 120);
 }
 
@@ -90,19 +108,27 @@ async fn an_upload_that_is_slow_but_steady_arrives() {
     let service = Service::new();
     let whole = form("image", &encode(&colourful(500, 400), ImageFormat::Png));
     assert!(whole.len() > 400 * KILOBYTE);
-    let pieces: Vec<_> = whole.chunks(70 * KILOBYTE).map(Bytes::copy_from_slice).collect();
+    let pieces: Vec<_> = whole
+        .chunks(70 * KILOBYTE)
+        .map(Bytes::copy_from_slice)
+        .collect();
     let last = pieces.len() - 1;
-    let body = stream::iter(pieces.into_iter().enumerate()).then(move |(index, piece)| async move {
-        sleep(Duration::from_secs(8)).await;
-        if index == last {
-            // Threads work next, and a paused clock would run ahead of them.
-            tokio::time::resume();
-        }
-        piece
-    });
+    let body =
+        stream::iter(pieces.into_iter().enumerate()).then(move |(index, piece)| async move {
+            sleep(Duration::from_secs(8)).await;
+            if index == last {
+                // Threads work next, and a paused clock would run ahead of them.
+                tokio::time::resume();
+            }
+            piece
+        });
     let begun = Instant::now();
     begin(&service, body).await.unwrap().ok(200);
-    assert!(begun.elapsed() > Duration::from_secs(40), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() > Duration::from_secs(40),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 /// On real sockets: a client that sends nothing takes nothing away from others, however many of them there are.
@@ -116,20 +142,28 @@ async fn idle_uploads_hold_up_nobody() {
     let mut idle = Vec::new();
     for _ in 0..100 {
         let mut socket = TcpStream::connect(address).await.unwrap();
-        socket.write_all(&[head.as_bytes(), HEAD].concat()).await.unwrap();
+        socket
+            .write_all(&[head.as_bytes(), HEAD].concat())
+            .await
+            .unwrap();
         idle.push(socket);
     }
     sleep(Duration::from_millis(200)).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let picture = form("image", &encode(&red_and_blue(300, 300), ImageFormat::Png));
     for _ in 0..5 {
-        let request = client.post(format!("http://{address}/upload")).header("content-type", FORM);
+        let request = client
+            .post(format!("http://{address}/upload"))
+            .header("content-type", FORM);
         let answer = request.body(picture.clone()).send().await.unwrap();
         assert_eq!(answer.status(), 200, "beside idle ones");
     }
     let mut answer = String::new();
     let reading = idle[0].read_to_string(&mut answer);
-    tokio::time::timeout(Duration::from_secs(40), reading).await.expect("it is cut off").unwrap();
+    tokio::time::timeout(Duration::from_secs(40), reading)
+        .await
+        .expect("it is cut off")
+        .unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
 
@@ -139,9 +173,13 @@ async fn uploads_that_are_too_much_together_are_503_and_the_others_go_on() {
     let service = Service::new();
     tokio::time::pause();
     let large = Bytes::from(form("image", &vec![0; 19_000 * KILOBYTE])).slice(..19_000 * KILOBYTE);
-    let mut uploads: Vec<_> = (0..7).map(|_| begin(&service, stalling(large.clone()))).collect();
+    let mut uploads: Vec<_> = (0..7)
+        .map(|_| begin(&service, stalling(large.clone())))
+        .collect();
     sleep(Duration::from_millis(1_500)).await;
-    let refused: Vec<_> = uploads.extract_if(.., |upload| upload.is_finished()).collect();
+    let refused: Vec<_> = uploads
+        .extract_if(.., |upload| upload.is_finished())
+        .collect();
     assert_eq!((refused.len(), uploads.len()), (1, 6));
     for upload in refused {
         let answer = upload.await.unwrap();
@@ -150,14 +188,18 @@ async fn uploads_that_are_too_much_together_are_503_and_the_others_go_on() {
         assert_eq!(answer.header("connection"), Some("close"));
     }
     tokio::time::resume();
-    upload(&service, &encode(&red_and_blue(300, 300), ImageFormat::Png)).await.ok(200);
+    upload(&service, &encode(&red_and_blue(300, 300), ImageFormat::Png))
+        .await
+        .ok(200);
 
     // The memory of a client that goes away is free at once.
     uploads.iter().for_each(JoinHandle::abort);
     for upload in uploads {
         assert!(upload.await.unwrap_err().is_cancelled());
     }
-    crate::upload::upload(&service, &vec![0; 19_000 * KILOBYTE]).await.problem(415);
+    crate::upload::upload(&service, &vec![0; 19_000 * KILOBYTE])
+        .await
+        .problem(415);
 }
 
 /// The head of a field is looked for from the start as often as bytes arrive.
@@ -172,7 +214,10 @@ async fn a_form_in_which_no_field_begins_is_400_and_read_no_further() {
             Bytes::from_static(&[b'x'; KILOBYTE])
         });
         let begun = stream::once(async { Bytes::from_static(begun_with) });
-        begin(&service, begun.chain(pieces)).await.unwrap().problem(400);
+        begin(&service, begun.chain(pieces))
+            .await
+            .unwrap()
+            .problem(400);
         let read = read.load(Ordering::Relaxed);
         assert!(read < 2_000, "{read} kB");
     }
@@ -182,8 +227,14 @@ async fn a_form_in_which_no_field_begins_is_400_and_read_no_further() {
 #[tokio::test]
 async fn a_body_that_breaks_off_is_400() {
     let service = Service::new();
-    let pieces = [Ok(Bytes::from_static(HEAD)), Err(std::io::Error::other("gone"))];
+    let pieces = [
+        Ok(Bytes::from_static(HEAD)),
+        Err(std::io::Error::other("gone")),
+    ];
     let body = Body::from_stream(stream::iter(pieces));
-    let request = Request::post("/upload").header("content-type", FORM).body(body).unwrap();
+    let request = Request::post("/upload")
+        .header("content-type", FORM)
+        .body(body)
+        .unwrap();
     service.send(request).await.problem(400);
 }

@@ -45,15 +45,30 @@ pub(crate) fn start_in(folder: TempDir, log: Stdio, arguments: &[&str]) -> Runni
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let url = line.trim().strip_prefix("listening on ").expect(&line).parse().unwrap();
-    Running { process, url, folder }
+    BufReader::new(process.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let url = line
+        .trim()
+        .strip_prefix("listening on ")
+        .expect(&line)
+        .parse()
+        .unwrap();
+    Running {
+        process,
+        url,
+        folder,
+    }
 }
 
 /// The service on a port of the system's choice.
 pub(crate) fn command(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_newsroom"));
-    command.env("NEWSROOM_LISTEN", "127.0.0.1:0").env("NEWSROOM_ACCEPTING", "0").arg("--data").arg(data);
+    command
+        .env("NEWSROOM_LISTEN", "127.0.0.1:0")
+        .env("NEWSROOM_ACCEPTING", "0")
+        .arg("--data")
+        .arg(data);
     command
 }
 
@@ -61,7 +76,10 @@ pub(crate) fn command(data: &Path) -> Command {
 pub(crate) fn refused(mut command: Command) -> (Option<i32>, String) {
     let output = command.output().unwrap();
     assert_eq!(output.stdout, b"", "it does not say that it listens");
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
 }
 
 impl Running {
@@ -79,8 +97,10 @@ impl Running {
     }
 
     pub(crate) fn signal(&self, signal: &str) {
-        let kill =
-            Command::new("kill").args(["-s", signal, &self.process.id().to_string()]).status().unwrap();
+        let kill = Command::new("kill")
+            .args(["-s", signal, &self.process.id().to_string()])
+            .status()
+            .unwrap();
         assert!(kill.success());
     }
 
@@ -99,7 +119,12 @@ impl Running {
                 stderr.read_to_string(&mut log).unwrap();
             }
             let code = self.process.wait().unwrap().code();
-            End { code, took: begun.elapsed(), log, folder: self.folder }
+            End {
+                code,
+                took: begun.elapsed(),
+                log,
+                folder: self.folder,
+            }
         };
         tokio::task::spawn_blocking(waiting).await.unwrap()
     }
@@ -117,14 +142,21 @@ async fn port_0_prints_the_real_address_and_the_service_brings_its_own_upstream(
     assert_eq!(get(&running.url, "/").await.status(), 200);
     let dashboard = get(&running.url, "/dashboard?user_id=7").await;
     assert_eq!(dashboard.status(), 200);
-    assert_eq!(dashboard.json::<serde_json::Value>().await.unwrap()["user"]["id"], 7);
+    assert_eq!(
+        dashboard.json::<serde_json::Value>().await.unwrap()["user"]["id"],
+        7
+    );
     running.stop("TERM").await;
 }
 
 #[tokio::test]
 async fn the_daily_reset_is_a_background_task_that_the_status_shows() {
     let running = start(&[]);
-    let status: serde_json::Value = get(&running.url, "/tasks/status").await.json().await.unwrap();
+    let status: serde_json::Value = get(&running.url, "/tasks/status")
+        .await
+        .json()
+        .await
+        .unwrap();
     assert_eq!(status["active_tasks"], 1, "{status}");
     assert_eq!(status["tasks"][0]["name"], "refresh analytics at midnight");
     assert_eq!(status["tasks"][0]["state"], "running");
@@ -135,11 +167,17 @@ async fn the_daily_reset_is_a_background_task_that_the_status_shows() {
 async fn ctrl_c_and_sigterm_stop_it_cleanly() {
     for (signal, name) in [("INT", "SIGINT"), ("TERM", "SIGTERM")] {
         let running = start(&[]);
-        assert_eq!(get(&running.url, "/readyz").await.text().await.unwrap(), "ready");
+        assert_eq!(
+            get(&running.url, "/readyz").await.text().await.unwrap(),
+            "ready"
+        );
         assert_eq!(get(&running.url, "/tasks/status").await.status(), 200);
         let end = running.stop(signal).await;
         assert_eq!(end.code, Some(0), "{end:?}");
-        assert!(end.log.contains("stopped") && end.log.contains(name), "{end:?}");
+        assert!(
+            end.log.contains("stopped") && end.log.contains(name),
+            "{end:?}"
+        );
         // The schedule heard of it and ended by itself.
         assert!(end.log.contains("refresh analytics at midnight"), "{end:?}");
     }
@@ -151,18 +189,26 @@ async fn a_json_log_is_json_in_every_line_with_numbers_as_numbers() {
     get(&running.url, "/search?q=rust").await;
     post_letter(&running).await;
     let log = running.stop("TERM").await.log;
-    let lines: Vec<serde_json::Value> =
-        log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let lines: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect();
     for line in &lines {
         for field in ["timestamp", "level", "target", "message"] {
             assert!(line[field].is_string(), "{field}: {line}");
         }
     }
-    let line = |message: &str| lines.iter().find(|line| line["message"] == message).expect(&log);
+    let line = |message: &str| {
+        lines
+            .iter()
+            .find(|line| line["message"] == message)
+            .expect(&log)
+    };
     assert_eq!(line("answered")["status"], 200);
     assert_eq!(line("answered")["span"]["path"], "/search");
     let sent = line("newsletter sent");
-    let counts = ["sent", "failed", "in_doubt", "left"].map(|count| sent[count].as_u64().expect(&log));
+    let counts =
+        ["sent", "failed", "in_doubt", "left"].map(|count| sent[count].as_u64().expect(&log));
     assert_eq!(counts, [12, 0, 0, 0], "{log}");
 }
 
@@ -196,15 +242,43 @@ fn a_setting_that_cannot_be_used_is_refused_with_what_would_be_right() {
         ("upstream", "ftp://localhost", "http://host:port"),
         ("upstream", "https://localhost", "http://host:port"),
         ("upstream", "localhost:9000", "http://host:port"),
-        ("upstream", "http://ada:letmein@localhost", "without a login"),
-        ("upstream", "http://localhost?key=letmein", "http://host:port"),
+        (
+            "upstream",
+            "http://ada:letmein@localhost",
+            "without a login",
+        ),
+        (
+            "upstream",
+            "http://localhost?key=letmein",
+            "http://host:port",
+        ),
         ("upstream", "http://", "http://host:port"),
-        ("smtp-url", "smtp://ada@localhost", "smtp://user:password@host:port"),
-        ("smtp-url", "smtp://:letmein@localhost", "smtp://user:password@host:port"),
+        (
+            "smtp-url",
+            "smtp://ada@localhost",
+            "smtp://user:password@host:port",
+        ),
+        (
+            "smtp-url",
+            "smtp://:letmein@localhost",
+            "smtp://user:password@host:port",
+        ),
         ("smtp-url", "smtps://ada:letmein@localhost", "no TLS"),
-        ("smtp-url", "http://ada:letmein@localhost", "smtp://host:port"),
-        ("smtp-url", "smtp://ada:letmein@localhost:99999", "smtp://host:port"),
-        ("smtp-url", "smtp://ada:letmein@localhost?tls=required", "smtp://host:port"),
+        (
+            "smtp-url",
+            "http://ada:letmein@localhost",
+            "smtp://host:port",
+        ),
+        (
+            "smtp-url",
+            "smtp://ada:letmein@localhost:99999",
+            "smtp://host:port",
+        ),
+        (
+            "smtp-url",
+            "smtp://ada:letmein@localhost?tls=required",
+            "smtp://host:port",
+        ),
         ("smtp-limit", "0", "no time"),
         ("smtp-limit", "soon", "such as 2"),
         ("smtp-retry-after", "-1", "such as 2"),
@@ -216,16 +290,30 @@ fn a_setting_that_cannot_be_used_is_refused_with_what_would_be_right() {
     ] {
         let (mut by_flag, mut by_variable) = (command(data.path()), command(data.path()));
         by_flag.arg(format!("--{setting}={value}"));
-        by_variable.env(format!("NEWSROOM_{}", setting.to_uppercase().replace('-', "_")), value);
+        by_variable.env(
+            format!("NEWSROOM_{}", setting.to_uppercase().replace('-', "_")),
+            value,
+        );
         for command in [by_flag, by_variable] {
             let (code, said) = refused(command);
             assert_eq!(code, Some(2), "{setting}={value}: {said}");
-            assert!(said.contains(right) && said.contains(setting), "{setting}={value}: {said}");
-            assert_eq!(said.matches("error: ").count(), 1, "{setting}={value}: {said}");
+            assert!(
+                said.contains(right) && said.contains(setting),
+                "{setting}={value}: {said}"
+            );
+            assert_eq!(
+                said.matches("error: ").count(),
+                1,
+                "{setting}={value}: {said}"
+            );
             assert!(!said.contains("letmein"), "{setting}={value}: {said}");
         }
     }
-    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0, "nothing was begun");
+    assert_eq!(
+        std::fs::read_dir(data.path()).unwrap().count(),
+        0,
+        "nothing was begun"
+    );
 }
 
 #[tokio::test]
@@ -243,7 +331,10 @@ fn a_log_filter_that_cannot_be_read_is_refused() {
     command.env("RUST_LOG", "info,newsroom=loud");
     let (code, said) = refused(command);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("RUST_LOG") && said.contains("info,nexios=debug"), "{said}");
+    assert!(
+        said.contains("RUST_LOG") && said.contains("info,nexios=debug"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -253,5 +344,9 @@ fn a_port_in_use_is_an_error_that_names_it_once() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_newsroom"));
     command.args(["--listen", &address]);
     let (code, said) = refused(command);
-    assert_eq!((code, said.matches(&address).count()), (Some(1), 1), "{said}");
+    assert_eq!(
+        (code, said.matches(&address).count()),
+        (Some(1), 1),
+        "{said}"
+    );
 }

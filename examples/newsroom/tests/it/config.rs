@@ -19,10 +19,27 @@ fn the_defaults_need_no_flag() {
     assert_eq!(config.listen, "127.0.0.1:8080");
     assert_eq!(config.data.to_str(), Some("newsroom-data"));
     assert_eq!(config.log, LogFormat::Text);
-    assert_eq!((config.accepting.as_secs(), config.shutdown_limit.as_secs()), (2, 30));
-    assert_eq!((config.smtp_limit.as_secs(), config.smtp_retry_after.as_secs()), (10, 2));
+    assert_eq!(
+        (config.accepting.as_secs(), config.shutdown_limit.as_secs()),
+        (2, 30)
+    );
+    assert_eq!(
+        (
+            config.smtp_limit.as_secs(),
+            config.smtp_retry_after.as_secs()
+        ),
+        (10, 2)
+    );
     assert!(config.upstream.is_none() && config.smtp_url.is_none());
-    assert_eq!(config.sizes, Sizes { rows: 1_000_000, users: 100, articles: 10_000, subscribers: 10_000 });
+    assert_eq!(
+        config.sizes,
+        Sizes {
+            rows: 1_000_000,
+            users: 100,
+            articles: 10_000,
+            subscribers: 10_000
+        }
+    );
 }
 
 #[test]
@@ -31,7 +48,10 @@ fn every_setting_is_a_flag_with_a_variable_of_the_environment_and_a_help() {
     for name in SETTINGS {
         let variable = format!("NEWSROOM_{}", name.to_uppercase().replace('-', "_"));
         assert!(help.contains(&format!("--{name}")), "{help}");
-        assert!(help.contains(&format!("[env: {variable}")), "{variable} is missing: {help}");
+        assert!(
+            help.contains(&format!("[env: {variable}")),
+            "{variable} is missing: {help}"
+        );
     }
     for argument in Config::command().get_arguments() {
         assert!(argument.get_help().is_some(), "{argument} has no help");
@@ -59,7 +79,13 @@ fn addresses_that_can_be_used_are_taken() {
 #[test]
 fn times_are_seconds_with_or_without_a_fraction() {
     let config = Config::parse_from(["newsroom", "--accepting", "0.5", "--shutdown-limit", "12"]);
-    assert_eq!((config.accepting.as_millis(), config.shutdown_limit.as_millis()), (500, 12_000));
+    assert_eq!(
+        (
+            config.accepting.as_millis(),
+            config.shutdown_limit.as_millis()
+        ),
+        (500, 12_000)
+    );
     for bad in ["soon", "-1", "1e30", "NaN"] {
         assert!(
             Config::try_parse_from(["newsroom".to_owned(), format!("--accepting={bad}")]).is_err(),

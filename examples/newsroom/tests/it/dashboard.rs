@@ -29,7 +29,13 @@ async fn three_calls_become_one_answer() {
     let service = Service::with_upstream().await;
     let page = service.get("/dashboard?user_id=7").await.ok(200);
     assert_eq!(page["user"]["id"], 7);
-    assert!(page["user"]["email"].as_str().unwrap().ends_with(".7@example.org"), "{page}");
+    assert!(
+        page["user"]["email"]
+            .as_str()
+            .unwrap()
+            .ends_with(".7@example.org"),
+        "{page}"
+    );
     assert_eq!(page["recent_posts"].as_array().unwrap().len(), 3);
     assert!(page["recent_posts"][0]["title"].is_string());
     assert_eq!(page["statistics"]["posts"], 5);
@@ -39,7 +45,12 @@ async fn three_calls_become_one_answer() {
 #[tokio::test]
 async fn no_id_or_a_bad_one_is_400() {
     let service = Service::with_upstream().await;
-    for uri in ["/dashboard", "/dashboard?user_id=", "/dashboard?user_id=seven", "/dashboard?user_id=-1"] {
+    for uri in [
+        "/dashboard",
+        "/dashboard?user_id=",
+        "/dashboard?user_id=seven",
+        "/dashboard?user_id=-1",
+    ] {
         service.get(uri).await.problem(400);
     }
 }
@@ -47,9 +58,15 @@ async fn no_id_or_a_bad_one_is_400() {
 #[tokio::test]
 async fn a_bad_trial_is_400() {
     let service = Service::with_upstream().await;
-    service.get("/dashboard?user_id=7&delay_ms=soon").await.problem(400);
+    service
+        .get("/dashboard?user_id=7&delay_ms=soon")
+        .await
+        .problem(400);
     for status in ["teapot", "0", "200", "399", "600", "65535"] {
-        service.get(&format!("/dashboard?user_id=7&status={status}")).await.problem(400);
+        service
+            .get(&format!("/dashboard?user_id=7&status={status}"))
+            .await
+            .problem(400);
     }
 }
 
@@ -57,7 +74,10 @@ async fn a_bad_trial_is_400() {
 async fn an_unknown_user_is_404() {
     let service = Service::with_upstream().await;
     for id in ["0", "11", "18446744073709551615"] {
-        service.get(&format!("/dashboard?user_id={id}")).await.problem(404);
+        service
+            .get(&format!("/dashboard?user_id={id}"))
+            .await
+            .problem(404);
     }
 }
 
@@ -65,7 +85,10 @@ async fn an_unknown_user_is_404() {
 async fn an_upstream_that_fails_is_502() {
     let service = Service::with_upstream().await;
     for status in [500, 503, 429] {
-        service.get(&format!("/dashboard?user_id=7&status={status}")).await.problem(502);
+        service
+            .get(&format!("/dashboard?user_id=7&status={status}"))
+            .await
+            .problem(502);
     }
 }
 
@@ -80,7 +103,10 @@ async fn an_upstream_that_is_down_is_502() {
 
 #[tokio::test]
 async fn an_upstream_that_nobody_named_is_502() {
-    Service::new().get("/dashboard?user_id=7").await.problem(502);
+    Service::new()
+        .get("/dashboard?user_id=7")
+        .await
+        .problem(502);
 }
 
 #[tokio::test]
@@ -93,14 +119,20 @@ async fn an_upstream_that_talks_nonsense_is_502() {
 
 #[tokio::test]
 async fn an_upstream_that_talks_nonsense_at_length_is_logged_in_short() {
-    let nonsense =
-        Router::new().fallback(get(async || format!("\"nonsense-at-length {}\"", "A".repeat(60_000))));
+    let nonsense = Router::new().fallback(get(async || {
+        format!("\"nonsense-at-length {}\"", "A".repeat(60_000))
+    }));
     let address = serve(nonsense).await;
     let service = Service::with(|config| config.upstream = Some(url(address)));
     service.get("/dashboard?user_id=7").await.problem(502);
     let lines = log::lines_with("nonsense-at-length");
     assert!(!lines.is_empty());
-    assert!(lines.iter().all(|line| line["error"].as_str().unwrap().len() < 1_000), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["error"].as_str().unwrap().len() < 1_000),
+        "{lines:?}"
+    );
 }
 
 /// Less what a call keeps back of its group's time, for the way of the answer.
@@ -111,9 +143,15 @@ const TWO_SECONDS: Duration = Duration::from_millis(2_000 - 5 - 1);
 async fn an_upstream_that_is_too_slow_is_504_after_two_seconds() {
     let service = Service::with_upstream().await;
     let begun = Instant::now();
-    service.get("/dashboard?user_id=7&delay_ms=30000").await.problem(504);
+    service
+        .get("/dashboard?user_id=7&delay_ms=30000")
+        .await
+        .problem(504);
     let took = begun.elapsed();
-    assert!(took >= TWO_SECONDS && took < Duration::from_secs(10), "{took:?}");
+    assert!(
+        took >= TWO_SECONDS && took < Duration::from_secs(10),
+        "{took:?}"
+    );
 }
 
 #[tokio::test]
@@ -121,8 +159,11 @@ async fn a_client_with_less_patience_gets_its_504_earlier_and_the_upstream_is_to
     let told = Arc::new(Mutex::new(Vec::new()));
     let telling = told.clone();
     let upstream = Router::new().fallback(get(async move |headers: HeaderMap| {
-        let milliseconds =
-            headers["x-envoy-expected-rq-timeout-ms"].to_str().unwrap().parse::<u64>().unwrap();
+        let milliseconds = headers["x-envoy-expected-rq-timeout-ms"]
+            .to_str()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap();
         telling.lock().unwrap().push(milliseconds);
         tokio::time::sleep(Duration::from_secs(60)).await;
     }));
@@ -130,28 +171,48 @@ async fn a_client_with_less_patience_gets_its_504_earlier_and_the_upstream_is_to
     let service = Service::with(|config| config.upstream = Some(url(address)));
     let request = Request::get("/dashboard?user_id=7").header("connect-timeout-ms", "500");
     let begun = Instant::now();
-    service.send(request.body(Body::empty()).unwrap()).await.problem(504);
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    service
+        .send(request.body(Body::empty()).unwrap())
+        .await
+        .problem(504);
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
     let told = told.lock().unwrap();
-    assert!(told.len() == 3 && told.iter().all(|milliseconds| *milliseconds < 500), "{told:?}");
+    assert!(
+        told.len() == 3 && told.iter().all(|milliseconds| *milliseconds < 500),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]
 async fn the_first_failure_does_not_wait_for_the_slow_calls() {
     let slow = get(async || tokio::time::sleep(Duration::from_secs(60)).await);
     let broken = get(async || axum::http::StatusCode::INTERNAL_SERVER_ERROR);
-    let upstream =
-        Router::new().route("/users/7", slow.clone()).route("/posts/7", slow).route("/stats/7", broken);
+    let upstream = Router::new()
+        .route("/users/7", slow.clone())
+        .route("/posts/7", slow)
+        .route("/stats/7", broken);
     let address = serve(upstream).await;
     let service = Service::with(|config| config.upstream = Some(url(address)));
     let begun = Instant::now();
     service.get("/dashboard?user_id=7").await.problem(502);
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 /// A server that answers each request with `head`, and then with `piece` again and again for as long as somebody
 /// reads; it counts how many bytes were taken.
-async fn endless(head: &'static str, piece: Vec<u8>, pause: Duration) -> (SocketAddr, Arc<AtomicUsize>) {
+async fn endless(
+    head: &'static str,
+    piece: Vec<u8>,
+    pause: Duration,
+) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let taken = Arc::new(AtomicUsize::new(0));
@@ -189,7 +250,8 @@ async fn an_upstream_whose_answer_has_no_end_is_502_and_read_no_further() {
 
 #[tokio::test]
 async fn an_upstream_that_says_how_much_too_much_it_sends_is_502() {
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99999999999\r\n\r\n";
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99999999999\r\n\r\n";
     let (address, _) = endless(head, vec![b' '; 1_024], Duration::ZERO).await;
     let service = Service::with(|config| config.upstream = Some(url(address)));
     service.get("/dashboard?user_id=7").await.problem(502);
@@ -202,13 +264,17 @@ async fn an_upstream_that_drips_is_504_after_two_seconds() {
     let begun = Instant::now();
     service.get("/dashboard?user_id=7").await.problem(504);
     let took = begun.elapsed();
-    assert!(took >= TWO_SECONDS && took < Duration::from_secs(10), "{took:?}");
+    assert!(
+        took >= TWO_SECONDS && took < Duration::from_secs(10),
+        "{took:?}"
+    );
 }
 
 #[tokio::test]
 async fn an_upstream_whose_headers_have_no_end_is_502() {
     let header = format!("x-more: {}\r\n", "m".repeat(16 * 1024));
-    let (address, taken) = endless("HTTP/1.1 200 OK\r\n", header.into_bytes(), Duration::ZERO).await;
+    let (address, taken) =
+        endless("HTTP/1.1 200 OK\r\n", header.into_bytes(), Duration::ZERO).await;
     let service = Service::with(|config| config.upstream = Some(url(address)));
     service.get("/dashboard?user_id=7").await.problem(502);
     let taken = taken.load(Ordering::Relaxed);
@@ -219,8 +285,9 @@ async fn an_upstream_whose_headers_have_no_end_is_502() {
 #[tokio::test]
 async fn an_upstream_that_sends_us_elsewhere_is_502_and_not_followed() {
     let (elsewhere, taken) = endless(JSON, vec![b' '; 1_024], Duration::ZERO).await;
-    let upstream =
-        Router::new().fallback(get(async move || Redirect::temporary(&format!("http://{elsewhere}/"))));
+    let upstream = Router::new().fallback(get(async move || {
+        Redirect::temporary(&format!("http://{elsewhere}/"))
+    }));
     let address = serve(upstream).await;
     let service = Service::with(|config| config.upstream = Some(url(address)));
     service.get("/dashboard?user_id=7").await.problem(502);

@@ -10,8 +10,14 @@ fn the_first_start_creates_the_data_and_says_so_and_the_second_does_nothing() {
     let (config, _folder) = empty();
     let made = prepare(&config).unwrap();
     assert_eq!(made.len(), 3, "{made:?}");
-    assert!(made[0].starts_with("created large_dataset.csv: 3650 rows in"), "{made:?}");
-    assert!(made[1].contains("10 users, 200 articles and 12 subscribers"), "{made:?}");
+    assert!(
+        made[0].starts_with("created large_dataset.csv: 3650 rows in"),
+        "{made:?}"
+    );
+    assert!(
+        made[1].contains("10 users, 200 articles and 12 subscribers"),
+        "{made:?}"
+    );
     assert!(prepare(&config).unwrap().is_empty());
 }
 
@@ -22,10 +28,16 @@ fn the_dataset_has_every_row_on_365_days() {
     let csv = fs::read_to_string(config.data.join("large_dataset.csv")).unwrap();
     let mut lines = csv.lines();
     assert_eq!(lines.next(), Some("date,page,views,clicks,conversions"));
-    let dates: BTreeSet<_> = lines.clone().map(|line| line.split(',').next().unwrap()).collect();
+    let dates: BTreeSet<_> = lines
+        .clone()
+        .map(|line| line.split(',').next().unwrap())
+        .collect();
     assert_eq!(lines.count(), 3_650);
     assert_eq!(dates.len(), 365);
-    assert_eq!((dates.first(), dates.last()), (Some(&"2025-01-01"), Some(&"2025-12-31")));
+    assert_eq!(
+        (dates.first(), dates.last()),
+        (Some(&"2025-01-01"), Some(&"2025-12-31"))
+    );
 }
 
 #[test]
@@ -34,12 +46,25 @@ fn the_data_is_the_same_on_every_machine() {
         let (config, _folder) = empty();
         prepare(&config).unwrap();
         let db = Connection::open(config.data.join("newsroom.db")).unwrap();
-        let articles: String =
-            db.query_row("SELECT group_concat(title || body) FROM articles", [], |row| row.get(0)).unwrap();
-        let people: String = db
-            .query_row("SELECT group_concat(name || email) FROM subscribers", [], |row| row.get(0))
+        let articles: String = db
+            .query_row(
+                "SELECT group_concat(title || body) FROM articles",
+                [],
+                |row| row.get(0),
+            )
             .unwrap();
-        (fs::read(config.data.join("large_dataset.csv")).unwrap(), articles, people)
+        let people: String = db
+            .query_row(
+                "SELECT group_concat(name || email) FROM subscribers",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        (
+            fs::read(config.data.join("large_dataset.csv")).unwrap(),
+            articles,
+            people,
+        )
     };
     assert_eq!(read(), read());
 }
@@ -57,11 +82,16 @@ fn a_first_start_that_was_interrupted_is_done_again() {
         fs::write(config.data.join(partial), "half of it").unwrap();
     }
     assert_eq!(prepare(&config).unwrap().len(), 3);
-    let rows = fs::read_to_string(config.data.join("large_dataset.csv")).unwrap().lines().count();
+    let rows = fs::read_to_string(config.data.join("large_dataset.csv"))
+        .unwrap()
+        .lines()
+        .count();
     assert_eq!(rows, 3_651);
     for db in ["newsroom.db", "replica.db"] {
         let db = Connection::open(config.data.join(db)).unwrap();
-        let articles: u64 = db.query_row("SELECT count(*) FROM articles", [], |row| row.get(0)).unwrap();
+        let articles: u64 = db
+            .query_row("SELECT count(*) FROM articles", [], |row| row.get(0))
+            .unwrap();
         assert_eq!(articles, 200);
     }
     let leftovers = fs::read_dir(&config.data).unwrap().filter_map(Result::ok);
@@ -92,7 +122,11 @@ fn a_folder_that_cannot_be_made_is_an_error_that_names_it() {
 fn spoil(path: &Path, how: &str) {
     match how {
         "garbage" => {
-            fs::write(path, "no such thing, but long enough for a header of any kind".repeat(100)).unwrap();
+            fs::write(
+                path,
+                "no such thing, but long enough for a header of any kind".repeat(100),
+            )
+            .unwrap();
         }
         "empty" => fs::write(path, "").unwrap(),
         "half of it" => {
@@ -112,7 +146,10 @@ fn spoil(path: &Path, how: &str) {
         }
         "another database" => {
             fs::remove_file(path).unwrap();
-            Connection::open(path).unwrap().execute_batch("CREATE TABLE cats (name TEXT)").unwrap();
+            Connection::open(path)
+                .unwrap()
+                .execute_batch("CREATE TABLE cats (name TEXT)")
+                .unwrap();
         }
         _ => unreachable!("{how}"),
     }
@@ -120,7 +157,14 @@ fn spoil(path: &Path, how: &str) {
 
 #[test]
 fn a_file_that_cannot_be_used_is_refused_with_its_name_and_what_to_do_and_left_as_it_is() {
-    let kinds = ["garbage", "empty", "half of it", "a hole", "a folder", "another database"];
+    let kinds = [
+        "garbage",
+        "empty",
+        "half of it",
+        "a hole",
+        "a folder",
+        "another database",
+    ];
     for file in ["newsroom.db", "replica.db", "large_dataset.csv"] {
         for how in kinds {
             let (config, _folder) = empty();
@@ -128,10 +172,20 @@ fn a_file_that_cannot_be_used_is_refused_with_its_name_and_what_to_do_and_left_a
             let path = config.data.join(file);
             spoil(&path, how);
             let before = path.is_file().then(|| fs::read(&path).unwrap());
-            let error = format!("{:#}", prepare(&config).expect_err(&format!("{file}: {how}")));
-            assert!(error.contains(path.to_str().unwrap()), "{file}, {how}: {error}");
+            let error = format!(
+                "{:#}",
+                prepare(&config).expect_err(&format!("{file}: {how}"))
+            );
+            assert!(
+                error.contains(path.to_str().unwrap()),
+                "{file}, {how}: {error}"
+            );
             assert!(error.contains("move it away"), "{file}, {how}: {error}");
-            assert_eq!(path.is_file().then(|| fs::read(&path).unwrap()), before, "{file}, {how}");
+            assert_eq!(
+                path.is_file().then(|| fs::read(&path).unwrap()),
+                before,
+                "{file}, {how}"
+            );
             // As the error says.
             fs::rename(&path, path.with_extension("bad")).unwrap();
             assert_eq!(prepare(&config).unwrap().len(), 1, "{file}, {how}");
@@ -144,15 +198,25 @@ fn a_file_that_cannot_be_used_is_refused_with_its_name_and_what_to_do_and_left_a
 fn a_dataset_with_a_bad_row_is_refused_with_the_line_and_the_column() {
     let head = "date,page,views,clicks,conversions";
     for (rows, cause) in [
-        ("2025-01-01,/,1,1,1\n2025-01-01,/,many,1,1\n", "line 3: views is no number"),
+        (
+            "2025-01-01,/,1,1,1\n2025-01-01,/,many,1,1\n",
+            "line 3: views is no number",
+        ),
         ("2025-01-01,/,1,1,-1\n", "line 2: conversions is no number"),
-        ("2025-01-01,/,1,1,18446744073709551616\n", "line 2: conversions is no number"),
+        (
+            "2025-01-01,/,1,1,18446744073709551616\n",
+            "line 2: conversions is no number",
+        ),
         ("2025-01-01,/,1\n", "line: 2"),
         ("", "no rows"),
     ] {
         let (config, _folder) = empty();
         prepare(&config).unwrap();
-        fs::write(config.data.join("large_dataset.csv"), format!("{head}\n{rows}")).unwrap();
+        fs::write(
+            config.data.join("large_dataset.csv"),
+            format!("{head}\n{rows}"),
+        )
+        .unwrap();
         let error = format!("{:#}", prepare(&config).unwrap_err());
         assert!(error.contains(cause), "{rows:?}: {error}");
     }
@@ -172,7 +236,9 @@ fn a_database_made_anew_has_nothing_of_the_old_ones_journals() {
     fs::write(config.data.join("newsroom.db-wal"), journal).unwrap();
     assert_eq!(prepare(&config).unwrap().len(), 1);
     let db = Connection::open(&path).unwrap();
-    let subscribers: u64 = db.query_row("SELECT count(*) FROM subscribers", [], |row| row.get(0)).unwrap();
+    let subscribers: u64 = db
+        .query_row("SELECT count(*) FROM subscribers", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(subscribers, 12);
 }
 
@@ -181,7 +247,8 @@ fn an_older_database_is_brought_up_to_date_and_keeps_what_it_has() {
     let (config, _folder) = empty();
     fs::create_dir_all(&config.data).unwrap();
     let db = Connection::open(config.data.join("newsroom.db")).unwrap();
-    db.execute_batch(include_str!("../../src/data/schema/1_first.sql")).unwrap();
+    db.execute_batch(include_str!("../../src/data/schema/1_first.sql"))
+        .unwrap();
     db.execute_batch(
         "INSERT INTO subscribers VALUES (1, 'Ada', 'ada@example.org'), (2, 'Bob', 'bob@example.org');
          INSERT INTO newsletters (subject, body) VALUES ('whole', 'x'), ('half', 'x');
@@ -200,7 +267,9 @@ fn an_older_database_is_brought_up_to_date_and_keeps_what_it_has() {
         )
         .unwrap();
     assert_eq!(newsletters, "whole completed 2 1 1 0; half sending 2 1 0 0");
-    let deliveries: u64 = db.query_row("SELECT count(*) FROM deliveries", [], |row| row.get(0)).unwrap();
+    let deliveries: u64 = db
+        .query_row("SELECT count(*) FROM deliveries", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(deliveries, 4);
     db.pragma_update(None, "user_version", 3).unwrap();
     let error = format!("{:#}", prepare(&config).unwrap_err());

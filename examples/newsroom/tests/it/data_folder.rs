@@ -23,7 +23,13 @@ async fn of_two_first_starts_on_one_folder_one_serves_and_the_other_names_its_pr
     prepare(&config).unwrap();
     fs::remove_file(config.data.join("newsroom.db")).unwrap();
     fs::remove_file(config.data.join("replica.db")).unwrap();
-    let start = || command(&config.data).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = || {
+        command(&config.data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
     let both = [start(), start()];
     let ids = [both[0].id(), both[1].id()];
 
@@ -38,14 +44,22 @@ async fn of_two_first_starts_on_one_folder_one_serves_and_the_other_names_its_pr
     let said = both[loser].take().unwrap().wait_with_output().unwrap();
     let text = String::from_utf8(said.stderr).unwrap();
     assert_eq!(said.status.code(), Some(1), "{text}");
-    assert!(text.contains(&format!("in use by process {}", ids[1 - loser])), "{ids:?} {text}");
+    assert!(
+        text.contains(&format!("in use by process {}", ids[1 - loser])),
+        "{ids:?} {text}"
+    );
     assert!(text.contains("--data"), "{text}");
 
     let mut winner = both[1 - loser].take().unwrap();
     let mut line = String::new();
     let stdout = std::io::BufReader::new(winner.stdout.take().unwrap());
     std::io::BufRead::read_line(&mut { stdout }, &mut line).unwrap();
-    let url = line.trim().strip_prefix("listening on ").expect(&line).parse().unwrap();
+    let url = line
+        .trim()
+        .strip_prefix("listening on ")
+        .expect(&line)
+        .parse()
+        .unwrap();
     let found: serde_json::Value = get(&url, "/search?q=rust").await.json().await.unwrap();
     assert!(!found["results"].as_array().unwrap().is_empty(), "{found}");
     winner.kill().unwrap();
@@ -55,13 +69,22 @@ async fn of_two_first_starts_on_one_folder_one_serves_and_the_other_names_its_pr
 #[tokio::test]
 async fn a_folder_is_free_again_however_its_service_ended() {
     let running = start(&[]);
-    let taken = OwnFolder::take(&running.folder().join("data")).unwrap_err().to_string();
-    assert!(taken.contains(&format!("process {}", running.id())), "{taken}");
+    let taken = OwnFolder::take(&running.folder().join("data"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        taken.contains(&format!("process {}", running.id())),
+        "{taken}"
+    );
     let killed = running.stop("KILL").await;
     assert_eq!(killed.code, None, "{killed:?}");
-    let again = start_in(killed.folder, Stdio::piped(), &[]).stop("TERM").await;
+    let again = start_in(killed.folder, Stdio::piped(), &[])
+        .stop("TERM")
+        .await;
     assert_eq!(again.code, Some(0), "{again:?}");
-    start_in(again.folder, Stdio::piped(), &[]).stop("TERM").await;
+    start_in(again.folder, Stdio::piped(), &[])
+        .stop("TERM")
+        .await;
 }
 
 #[test]
@@ -71,10 +94,20 @@ fn a_start_on_data_that_cannot_be_used_ends_with_one_line_that_says_what_to_do()
     fs::write(config.data.join("newsroom.db"), "garbage ".repeat(1_000)).unwrap();
     let (code, said) = refused(command(&config.data));
     assert_eq!(code, Some(1), "{said}");
-    let errors: Vec<_> = said.lines().filter(|line| line.contains("newsroom.db")).collect();
+    let errors: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("newsroom.db"))
+        .collect();
     assert_eq!(errors.len(), 1, "{said}");
-    assert!(errors[0].starts_with("error: ") && errors[0].contains("move it away"), "{said}");
-    assert_eq!(errors[0].matches("file is not a database").count(), 1, "{said}");
+    assert!(
+        errors[0].starts_with("error: ") && errors[0].contains("move it away"),
+        "{said}"
+    );
+    assert_eq!(
+        errors[0].matches("file is not a database").count(),
+        1,
+        "{said}"
+    );
     assert_eq!(errors[0].matches("newsroom.db").count(), 1, "{said}");
 }
 
@@ -85,18 +118,29 @@ fn a_first_start_that_finds_no_room_leaves_nothing_half_made() {
     let data = folder.path().join("data");
     // A limit for every file, and an error instead of a signal where it is reached.
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" --data \"$1\" --listen 127.0.0.1:0"]);
+    command.args([
+        "-c",
+        "trap '' XFSZ; ulimit -f 200; exec \"$0\" --data \"$1\" --listen 127.0.0.1:0",
+    ]);
     command.arg(env!("CARGO_BIN_EXE_newsroom")).arg(&data);
     let (code, said) = refused(command);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("creating large_dataset.csv"), "{said}");
-    let files = fs::read_dir(&data).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
-    assert!(files.into_iter().all(|file| !file.contains("partial")), "{said}");
+    let files = fs::read_dir(&data)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert!(
+        files.into_iter().all(|file| !file.contains("partial")),
+        "{said}"
+    );
 }
 
 #[tokio::test]
 async fn a_folder_may_have_any_name() {
-    for name in [OsStr::new("file:data?mode=memory"), OsStr::from_bytes(b"d\xff%41#")] {
+    for name in [
+        OsStr::new("file:data?mode=memory"),
+        OsStr::from_bytes(b"d\xff%41#"),
+    ] {
         let (mut config, folder) = empty();
         prepare(&config).unwrap();
         let data = folder.path().join(name);
@@ -104,8 +148,14 @@ async fn a_folder_may_have_any_name() {
         // Made anew from the database.
         fs::remove_file(data.join("replica.db")).unwrap();
         let mut start = command(Path::new(name));
-        let end = start.current_dir(folder.path()).env("NEWSROOM_SHUTDOWN_LIMIT", "5");
-        let mut process = end.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let end = start
+            .current_dir(folder.path())
+            .env("NEWSROOM_SHUTDOWN_LIMIT", "5");
+        let mut process = end
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         let stdout = std::io::BufReader::new(process.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut { stdout }, &mut line).unwrap();
@@ -124,9 +174,18 @@ fn a_pipe_in_place_of_a_file_is_refused_at_once() {
     prepare(&config).unwrap();
     let path = config.data.join("newsroom.db");
     fs::remove_file(&path).unwrap();
-    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&path)
+            .status()
+            .unwrap()
+            .success()
+    );
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || tell.send(prepare(&config).unwrap_err().to_string()));
     let error = told.recv_timeout(Duration::from_secs(20)).unwrap();
-    assert!(error.contains("newsroom.db cannot be used: it is no file"), "{error}");
+    assert!(
+        error.contains("newsroom.db cannot be used: it is no file"),
+        "{error}"
+    );
 }

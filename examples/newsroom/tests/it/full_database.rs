@@ -40,9 +40,16 @@ async fn a_newsletter_that_is_not_in_the_database_is_not_sent() {
     let (server, service) = service().await;
     refuse(&service, "INSERT ON newsletters");
     let task = sent(&service, "unknown").await;
-    assert_eq!((&task["error"], &task["message"]), (&json!("the database failed"), &json!(null)), "{task}");
+    assert_eq!(
+        (&task["error"], &task["message"]),
+        (&json!("the database failed"), &json!(null)),
+        "{task}"
+    );
     assert_eq!(server.mails().len(), 0);
-    assert_eq!(service.get("/newsletters").await.ok(200)["newsletters"], json!([]));
+    assert_eq!(
+        service.get("/newsletters").await.ok(200)["newsletters"],
+        json!([])
+    );
 }
 
 #[tokio::test]
@@ -53,5 +60,8 @@ async fn a_newsletter_whose_end_is_not_in_the_database_is_listed_as_it_ended() {
     assert_eq!(task["message"], "12 sent, 0 failed", "{task}");
     assert_eq!(server.mails().len(), 12);
     let list = service.get("/newsletters").await.ok(200);
-    assert_eq!(list["newsletters"][0]["summary"], "completed: 12 sent, 0 in doubt, 0 left", "{list}");
+    assert_eq!(
+        list["newsletters"][0]["summary"], "completed: 12 sent, 0 in doubt, 0 left",
+        "{list}"
+    );
 }

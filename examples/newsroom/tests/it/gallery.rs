@@ -18,7 +18,9 @@ use crate::{
 
 fn names(folder: &Path) -> Vec<String> {
     let files = fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -28,7 +30,8 @@ fn stored(folder: &Path, number: u64, bytes: u64) {
     let file = File::create(folder.join(format!("{number:032x}.jpg"))).unwrap();
     // It takes no room on the disk.
     file.set_len(bytes).unwrap();
-    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(number)).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(number))
+        .unwrap();
 }
 
 #[tokio::test]
@@ -36,7 +39,9 @@ async fn the_oldest_thumbnails_make_room_for_new_ones() {
     let service = Service::new();
     let folder = service.path("thumbnails");
     (0..10_000).for_each(|number| stored(&folder, number, 10));
-    let answer = upload(&service, &encode(&red_and_blue(300, 300), ImageFormat::Png)).await.ok(200);
+    let answer = upload(&service, &encode(&red_and_blue(300, 300), ImageFormat::Png))
+        .await
+        .ok(200);
     service.get(answer["thumbnail_url"].as_str().unwrap()).await;
     let now = names(&folder);
     assert_eq!(now.len(), 10_000);
@@ -48,7 +53,9 @@ async fn the_folder_is_bounded_in_bytes_as_well() {
     let service = Service::new();
     let folder = service.path("thumbnails");
     (0..3).for_each(|number| stored(&folder, number, 90_000_000));
-    upload(&service, &encode(&red_and_blue(300, 300), ImageFormat::Png)).await.ok(200);
+    upload(&service, &encode(&red_and_blue(300, 300), ImageFormat::Png))
+        .await
+        .ok(200);
     let now = names(&folder);
     assert_eq!(now.len(), 3, "{now:?}");
     assert_eq!(now[0], format!("{:032x}.jpg", 1), "the oldest is gone");
@@ -97,7 +104,8 @@ async fn a_full_disk_is_507_and_leaves_no_half_file() {
     newsroom::prepare(&config).unwrap();
     let thumbnails = config.data.join("thumbnails");
     // A file tells when the folder is mounted; it is in the way of every thumbnail.
-    let script = r#"mount -t tmpfs -o size=4k tmpfs "$0" && head -c 4096 /dev/zero >"$0/full" && exec "$@""#;
+    let script =
+        r#"mount -t tmpfs -o size=4k tmpfs "$0" && head -c 4096 /dev/zero >"$0/full" && exec "$@""#;
     let unshare = |program: &str| {
         let mut command = Command::new("unshare");
         command
@@ -106,24 +114,39 @@ async fn a_full_disk_is_507_and_leaves_no_half_file() {
             .arg(program);
         command
     };
-    if !unshare("true").output().is_ok_and(|output| output.status.success()) {
+    if !unshare("true")
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
         println!("no mounts of one's own here");
         return;
     }
     let mut process = unshare(env!("CARGO_BIN_EXE_newsroom"))
-        .args(["--listen", "127.0.0.1:0", "--accepting", "0", "--data", config.data.to_str().unwrap()])
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--accepting",
+            "0",
+            "--data",
+            config.data.to_str().unwrap(),
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(process.stdout.as_mut().unwrap()), &mut line)
-        .unwrap();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(process.stdout.as_mut().unwrap()),
+        &mut line,
+    )
+    .unwrap();
     let url = line.trim().strip_prefix("listening on ").unwrap();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let picture = form("image", &encode(&red_and_blue(300, 300), ImageFormat::Png));
     for _ in 0..3 {
-        let request = client.post(format!("{url}/upload")).header("content-type", FORM);
+        let request = client
+            .post(format!("{url}/upload"))
+            .header("content-type", FORM);
         let answer = request.body(picture.clone()).send().await.unwrap();
         assert_eq!(answer.status(), 507);
         assert_eq!(answer.headers()["content-type"], "application/problem+json");

@@ -37,11 +37,23 @@ async fn a_name_that_is_no_line_of_text_stops_no_mail_and_adds_no_header() {
     );
     let mails = server.mails();
     for mail in &mails {
-        assert!(!mail.text.lines().any(|line| line.starts_with("Bcc:")), "{}", mail.text);
-        assert!(mail.text.lines().all(|line| line.len() < 998), "{}", mail.text);
+        assert!(
+            !mail.text.lines().any(|line| line.starts_with("Bcc:")),
+            "{}",
+            mail.text
+        );
+        assert!(
+            mail.text.lines().all(|line| line.len() < 998),
+            "{}",
+            mail.text
+        );
         assert!(!mail.text.contains(['\0', '\u{1b}']), "{}", mail.text);
     }
-    assert!(mails[0].text.contains("Dear Ada Bcc: evil@example.org,"), "{}", mails[0].text);
+    assert!(
+        mails[0].text.contains("Dear Ada Bcc: evil@example.org,"),
+        "{}",
+        mails[0].text
+    );
     assert!(mails[3].text.contains("Dear reader,"), "{}", mails[3].text);
 }
 
@@ -52,24 +64,45 @@ async fn a_mail_goes_to_the_address_and_to_no_part_of_a_name() {
     let db = service.database();
     set(&db, 1, "email", r#""quo ted"@example.org"#);
     set(&db, 2, "email", "ada@[127.0.0.1]");
-    set(&db, 3, "name", r#""Ada" <other@example.org>, another@example.org"#);
+    set(
+        &db,
+        3,
+        "name",
+        r#""Ada" <other@example.org>, another@example.org"#,
+    );
     set(&db, 3, "email", "ada@example.org");
     let task = sent(&service, "addresses").await;
     assert_eq!(task["message"], "12 sent, 0 failed", "{task}");
-    let to: Vec<_> = server.mails().into_iter().map(|mail| mail.to).take(3).collect();
-    assert_eq!(to, [r#""quo ted"@example.org"#, "ada@[127.0.0.1]", "ada@example.org"]);
+    let to: Vec<_> = server
+        .mails()
+        .into_iter()
+        .map(|mail| mail.to)
+        .take(3)
+        .collect();
+    assert_eq!(
+        to,
+        [
+            r#""quo ted"@example.org"#,
+            "ada@[127.0.0.1]",
+            "ada@example.org"
+        ]
+    );
 }
 
 /// Mail servers differ in what they take for the end of a line, and so for the end of a mail.
 #[tokio::test]
 async fn every_line_of_a_mail_ends_in_cr_lf_whatever_its_author_wrote() {
     let service = Service::new();
-    let letter = json!({ "subject": "dots", "body": "a\r.\rMAIL FROM:<x>\n.\n\r\nb\r" }).to_string();
+    let letter =
+        json!({ "subject": "dots", "body": "a\r.\rMAIL FROM:<x>\n.\n\r\nb\r" }).to_string();
     let task = service.post("/send-newsletter", JSON, letter).await.ok(202);
     service.ended(task["task_id"].as_u64().unwrap()).await;
     let mail = std::fs::read_to_string(service.path("outbox/newsletter-1/1.eml")).unwrap();
     assert!(!mail.replace("\r\n", "").contains(['\r', '\n']), "{mail:?}");
-    assert!(mail.contains("\r\na\r\n.\r\nMAIL FROM:<x>\r\n.\r\n\r\nb\r\n"), "{mail:?}");
+    assert!(
+        mail.contains("\r\na\r\n.\r\nMAIL FROM:<x>\r\n.\r\n\r\nb\r\n"),
+        "{mail:?}"
+    );
 }
 
 #[tokio::test]
@@ -77,8 +110,17 @@ async fn a_body_with_control_characters_is_refused() {
     let service = Service::new();
     for control in ["\0", "\u{1b}", "\u{8}", "\u{7f}", "\u{85}"] {
         let letter = json!({ "subject": "a", "body": format!("b{control}c") }).to_string();
-        let problem = service.post("/send-newsletter", JSON, letter).await.problem(422);
-        assert!(problem["detail"].as_str().unwrap().contains("`body` is text"), "{problem}");
+        let problem = service
+            .post("/send-newsletter", JSON, letter)
+            .await
+            .problem(422);
+        assert!(
+            problem["detail"]
+                .as_str()
+                .unwrap()
+                .contains("`body` is text"),
+            "{problem}"
+        );
     }
     send(&service, "tabs and line breaks are text").await;
 }

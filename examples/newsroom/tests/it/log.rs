@@ -35,5 +35,8 @@ pub(crate) fn start() {
 /// Returns the lines that contain a text.
 pub(crate) fn lines_with(text: &str) -> Vec<Value> {
     let log = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
-    log.lines().filter(|line| line.contains(text)).map(|line| serde_json::from_str(line).unwrap()).collect()
+    log.lines()
+        .filter(|line| line.contains(text))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }

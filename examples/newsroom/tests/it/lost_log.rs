@@ -41,16 +41,30 @@ async fn requests_are_served_a_newsletter_completes_and_the_end_is_in_order() {
             });
             let mail_server = mail_server.await;
             let running = start(&["--log", format, "--smtp-url", &mail_server.url()]);
-            for path in ["/", "/search?q=rust", "/dashboard?user_id=7", "/analytics/daily", "/tasks/status"] {
+            for path in [
+                "/",
+                "/search?q=rust",
+                "/dashboard?user_id=7",
+                "/analytics/daily",
+                "/tasks/status",
+            ] {
                 assert_eq!(get(&running.url, path).await.status(), 200, "{path}");
             }
-            assert_eq!(get(&running.url, "/protected-operation?mode=fail").await.status(), 500);
+            assert_eq!(
+                get(&running.url, "/protected-operation?mode=fail")
+                    .await
+                    .status(),
+                500
+            );
             assert_eq!(get(&running.url, "/nowhere").await.status(), 404);
             post_letter(&running).await;
             eventually(async || (!mail_server.mails().is_empty()).then_some(())).await;
             let end = running.stop("TERM").await;
             assert_eq!(end.code, Some(0), "{end:?}");
-            assert_eq!((mail_server.mails().len(), end.deliveries("sent")), (12, 12));
+            assert_eq!(
+                (mail_server.mails().len(), end.deliveries("sent")),
+                (12, 12)
+            );
         }
     }
 }
@@ -60,7 +74,14 @@ async fn requests_are_served_a_newsletter_completes_and_the_end_is_in_order() {
 async fn a_newsletter_that_is_cut_off_does_not_abort_the_process() {
     let mail_server = shutdown::silent_at_the_third().await;
     let url = mail_server.url();
-    let running = with_full_disk(&["--smtp-url", &url, "--smtp-limit", "600", "--shutdown-limit", "0.2"]);
+    let running = with_full_disk(&[
+        "--smtp-url",
+        &url,
+        "--smtp-limit",
+        "600",
+        "--shutdown-limit",
+        "0.2",
+    ]);
     post_letter(&running).await;
     eventually(async || {
         (newsletter(&running).await["message"] == "2 sent, 0 failed, 1 on its way").then_some(())
@@ -79,8 +100,24 @@ fn a_start_without_a_log_has_the_exit_code_it_would_have_with_one() {
     prepare(&config).unwrap();
     std::fs::write(config.data.join("newsroom.db"), "garbage").unwrap();
     let mut refused = crate::binary::command(&config.data);
-    assert_eq!(refused.stdout(full()).stderr(full()).status().unwrap().code(), Some(1));
+    assert_eq!(
+        refused
+            .stdout(full())
+            .stderr(full())
+            .status()
+            .unwrap()
+            .code(),
+        Some(1)
+    );
     let mut nonsense = crate::binary::command(&config.data);
     nonsense.arg("--smtp-limit=soon");
-    assert_eq!(nonsense.stdout(full()).stderr(full()).status().unwrap().code(), Some(2));
+    assert_eq!(
+        nonsense
+            .stdout(full())
+            .stderr(full())
+            .status()
+            .unwrap()
+            .code(),
+        Some(2)
+    );
 }

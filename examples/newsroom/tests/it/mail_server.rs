@@ -31,10 +31,21 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    pub(crate) const BEFORE_THE_TEXT: [Stage; 5] =
-        [Stage::Connected, Stage::Hello, Stage::From, Stage::To, Stage::Data];
-    pub(crate) const ALL: [Stage; 6] =
-        [Stage::Connected, Stage::Hello, Stage::From, Stage::To, Stage::Data, Stage::Text];
+    pub(crate) const BEFORE_THE_TEXT: [Stage; 5] = [
+        Stage::Connected,
+        Stage::Hello,
+        Stage::From,
+        Stage::To,
+        Stage::Data,
+    ];
+    pub(crate) const ALL: [Stage; 6] = [
+        Stage::Connected,
+        Stage::Hello,
+        Stage::From,
+        Stage::To,
+        Stage::Data,
+        Stage::Text,
+    ];
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +86,9 @@ impl MailServer {
     }
 
     /// Starts a server that answers as it is told; from `MAIL` on the address is known.
-    pub(crate) async fn that(answers: impl Fn(Stage, &str) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn that(
+        answers: impl Fn(Stage, &str) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = MailServer {
             address: listener.local_addr().unwrap(),
@@ -106,7 +119,12 @@ impl MailServer {
 
     /// How often it came to this stage.
     pub(crate) fn asked(&self, stage: Stage) -> usize {
-        self.asked.lock().unwrap().iter().filter(|(asked, _)| *asked == stage).count()
+        self.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|(asked, _)| *asked == stage)
+            .count()
     }
 }
 
@@ -121,9 +139,20 @@ async fn talk(client: TcpStream, server: MailServer, answers: Answers) -> std::i
     };
     say(&mut writer, answer(Stage::Connected, ""), "220 test ready").await?;
     while let Some(line) = lines.next_line().await? {
-        let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
+        let verb = line
+            .split([' ', ':'])
+            .next()
+            .unwrap_or_default()
+            .to_ascii_uppercase();
         match verb.as_str() {
-            "EHLO" => say(&mut writer, answer(Stage::Hello, ""), "250-test\r\n250 8BITMIME").await?,
+            "EHLO" => {
+                say(
+                    &mut writer,
+                    answer(Stage::Hello, ""),
+                    "250-test\r\n250 8BITMIME",
+                )
+                .await?
+            }
             "HELO" | "NOOP" | "RSET" => say(&mut writer, Reply::Fine, "250 fine").await?,
             "MAIL" => {
                 from = address(&line);
@@ -150,7 +179,11 @@ async fn talk(client: TcpStream, server: MailServer, answers: Answers) -> std::i
                         }
                     }
                 }
-                let mail = Mail { from: from.clone(), to: to.clone(), text };
+                let mail = Mail {
+                    from: from.clone(),
+                    to: to.clone(),
+                    text,
+                };
                 server.mails.lock().unwrap().push(mail);
                 say(&mut writer, answer(Stage::Text, &to), "250 stored").await?;
             }
@@ -187,6 +220,10 @@ async fn say(writer: &mut OwnedWriteHalf, reply: Reply, fine: &str) -> std::io::
 }
 
 fn address(line: &str) -> String {
-    let address = line.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
-    address.map(|(address, _)| address.to_owned()).unwrap_or_default()
+    let address = line
+        .split_once('<')
+        .and_then(|(_, rest)| rest.split_once('>'));
+    address
+        .map(|(address, _)| address.to_owned())
+        .unwrap_or_default()
 }

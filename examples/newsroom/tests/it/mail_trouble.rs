@@ -36,13 +36,21 @@ fn service(server: &MailServer, change: impl FnOnce(&mut Config)) -> Service {
 fn states(service: &Service) -> Value {
     let db = service.database();
     let counts = |state| deliveries(&db, state);
-    let own = db.query_row("SELECT state, sent, failed, in_doubt FROM newsletters", [], |row| {
-        let (state, counts): (String, [u64; 3]) = (row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?]);
-        Ok((state, counts))
-    });
+    let own = db.query_row(
+        "SELECT state, sent, failed, in_doubt FROM newsletters",
+        [],
+        |row| {
+            let (state, counts): (String, [u64; 3]) =
+                (row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?]);
+            Ok((state, counts))
+        },
+    );
     let (state, own) = own.unwrap();
     let rows = [counts("sent"), counts("failed"), counts("in doubt")];
-    assert_eq!(rows, own, "the newsletter's own counts are those of its deliveries");
+    assert_eq!(
+        rows, own,
+        "the newsletter's own counts are those of its deliveries"
+    );
     assert_eq!(counts("sending"), 0);
     json!({ "state": state, "sent": own[0], "failed": own[1], "in_doubt": own[2] })
 }
@@ -54,11 +62,21 @@ async fn a_server_that_stops_answering_before_the_text_fails_the_newsletter_at_t
         let service = service(&server, |config| config.smtp_limit = SHORT);
         let task = sent(&service, "silence").await;
         assert_eq!(task["state"], "failed", "{stage:?} {task}");
-        assert_eq!(task["error"], "the mail server does not answer", "{stage:?} {task}");
-        assert_eq!(task["message"], "failed: 0 sent, 0 failed, 12 left", "{stage:?} {task}");
+        assert_eq!(
+            task["error"], "the mail server does not answer",
+            "{stage:?} {task}"
+        );
+        assert_eq!(
+            task["message"], "failed: 0 sent, 0 failed, 12 left",
+            "{stage:?} {task}"
+        );
         let none = json!({ "state": "failed", "sent": 0, "failed": 0, "in_doubt": 0 });
         assert_eq!(states(&service), none, "{stage:?}");
-        assert_eq!(server.asked(stage), 3, "{stage:?}: it may come back, so it is tried again");
+        assert_eq!(
+            server.asked(stage),
+            3,
+            "{stage:?}: it may come back, so it is tried again"
+        );
     });
     join_all(tried).await;
 }
@@ -68,11 +86,21 @@ async fn a_mail_whose_text_is_never_answered_is_in_doubt_at_the_time_limit_and_n
     let server = MailServer::but(Stage::Text, Reply::Nothing).await;
     let service = service(&server, |config| config.smtp_limit = SHORT);
     let task = sent(&service, "no word").await;
-    assert_eq!((&task["state"], &task["done"]), (&json!("failed"), &json!(12)), "{task}");
-    assert_eq!(task["message"], "failed: 0 sent, 0 failed, 12 in doubt, 0 left");
+    assert_eq!(
+        (&task["state"], &task["done"]),
+        (&json!("failed"), &json!(12)),
+        "{task}"
+    );
+    assert_eq!(
+        task["message"],
+        "failed: 0 sent, 0 failed, 12 in doubt, 0 left"
+    );
     let error = "nobody is known to have got it: 0 failed, 12 in doubt, the last is in doubt";
     assert_eq!(task["error"], error);
-    assert_eq!(states(&service), json!({ "state": "failed", "sent": 0, "failed": 0, "in_doubt": 12 }));
+    assert_eq!(
+        states(&service),
+        json!({ "state": "failed", "sent": 0, "failed": 0, "in_doubt": 12 })
+    );
     assert_eq!(server.mails().len(), 12);
 }
 
@@ -81,16 +109,33 @@ async fn a_cancelled_newsletter_does_not_wait_for_a_silent_server() {
     let tried = Stage::ALL.map(async |stage| {
         let server = MailServer::but(stage, Reply::Nothing).await;
         let service = service(&server, |config| config.smtp_limit = FOR_EVER);
-        let id = send(&service, "cancelled").await["task_id"].as_u64().unwrap();
+        let id = send(&service, "cancelled").await["task_id"]
+            .as_u64()
+            .unwrap();
         eventually(async || (server.asked(stage) > 0).then_some(())).await;
         let begun = Instant::now();
-        service.post(&format!("/tasks/{id}/cancel"), "text/plain", "").await.ok(202);
+        service
+            .post(&format!("/tasks/{id}/cancel"), "text/plain", "")
+            .await
+            .ok(202);
         let task = service.ended(id).await;
-        assert!(begun.elapsed() < A_WHILE, "{stage:?}: {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < A_WHILE,
+            "{stage:?}: {:?}",
+            begun.elapsed()
+        );
         assert_eq!(task["state"], "cancelled", "{stage:?} {task}");
         let in_doubt = u64::from(stage == Stage::Text);
-        let said = if in_doubt == 1 { "0 failed, 1 in doubt, 11 left" } else { "0 failed, 12 left" };
-        assert_eq!(task["message"], format!("stopped: 0 sent, {said}"), "{stage:?}");
+        let said = if in_doubt == 1 {
+            "0 failed, 1 in doubt, 11 left"
+        } else {
+            "0 failed, 12 left"
+        };
+        assert_eq!(
+            task["message"],
+            format!("stopped: 0 sent, {said}"),
+            "{stage:?}"
+        );
         let stopped = json!({ "state": "stopped", "sent": 0, "failed": 0, "in_doubt": in_doubt });
         assert_eq!(states(&service), stopped, "{stage:?}");
     });
@@ -110,11 +155,16 @@ async fn the_shutdown_does_not_wait_for_a_silent_server_and_gives_nothing_up() {
         assert_eq!(end.sent("newsletter stopped"), 0, "{stage:?} {end:?}");
         let in_doubt = u64::from(stage == Stage::Text);
         assert!(
-            end.log.contains(&format!("in_doubt={in_doubt} left={}", 12 - in_doubt)),
+            end.log
+                .contains(&format!("in_doubt={in_doubt} left={}", 12 - in_doubt)),
             "{stage:?} {end:?}"
         );
         assert_eq!(
-            (end.deliveries("in doubt"), end.deliveries("sending"), end.deliveries("sent")),
+            (
+                end.deliveries("in doubt"),
+                end.deliveries("sending"),
+                end.deliveries("sent")
+            ),
             (in_doubt, 0, 0),
             "{stage:?}"
         );
@@ -162,13 +212,18 @@ async fn a_mail_refused_for_now_is_tried_again_and_then_failed() {
 async fn a_greylisting_server_gets_every_mail_at_the_second_attempt() {
     let known = Mutex::new(HashSet::new());
     let server = MailServer::that(move |stage, address| match stage {
-        Stage::To if known.lock().unwrap().insert(address.to_owned()) => Reply::Say("450 greylisted"),
+        Stage::To if known.lock().unwrap().insert(address.to_owned()) => {
+            Reply::Say("450 greylisted")
+        }
         _ => Reply::Fine,
     });
     let server = server.await;
     let service = service(&server, |_| {});
     let task = sent(&service, "greylisted").await;
-    assert_eq!((&task["state"], &task["message"]), (&json!("completed"), &json!("12 sent, 0 failed")));
+    assert_eq!(
+        (&task["state"], &task["message"]),
+        (&json!("completed"), &json!("12 sent, 0 failed"))
+    );
     assert_eq!((server.mails().len(), server.asked(Stage::To)), (12, 24));
 }
 
@@ -186,14 +241,24 @@ async fn a_mail_refused_for_good_is_tried_once_and_a_newsletter_refused_by_all_h
 #[tokio::test]
 async fn a_server_that_turns_everybody_away_says_nothing_about_the_subscribers() {
     for (greeting, error) in [
-        ("554 not you", "the mail server turned the service away with 554"),
-        ("421 not now", "the mail server turned the service away with 421"),
+        (
+            "554 not you",
+            "the mail server turned the service away with 554",
+        ),
+        (
+            "421 not now",
+            "the mail server turned the service away with 421",
+        ),
         ("hello?", "the conversation with the mail server broke off"),
     ] {
         let server = MailServer::but(Stage::Connected, Reply::Say(greeting)).await;
         let service = service(&server, |_| {});
         let task = sent(&service, "turned away").await;
-        assert_eq!((&task["state"], &task["error"]), (&json!("failed"), &json!(error)), "{greeting}");
+        assert_eq!(
+            (&task["state"], &task["error"]),
+            (&json!("failed"), &json!(error)),
+            "{greeting}"
+        );
         let none = json!({ "state": "failed", "sent": 0, "failed": 0, "in_doubt": 0 });
         assert_eq!(states(&service), none, "{greeting}");
     }
@@ -226,7 +291,10 @@ async fn a_server_that_babbles_costs_no_memory_and_no_time() {
         let service = service(&server, |config| config.smtp_limit = FOR_EVER);
         let begun = Instant::now();
         let task = sent(&service, "babble").await;
-        assert_eq!(task["error"], "the conversation with the mail server broke off", "{task}");
+        assert_eq!(
+            task["error"], "the conversation with the mail server broke off",
+            "{task}"
+        );
         assert!(begun.elapsed() < A_WHILE);
     }
 }
@@ -235,17 +303,24 @@ async fn a_server_that_babbles_costs_no_memory_and_no_time() {
 async fn a_cancelled_newsletter_does_not_wait_for_the_next_attempt() {
     let refusing = MailServer::but(Stage::To, Reply::Say("451 come back later")).await;
     let absent = MailServer::but(Stage::Connected, Reply::HangUp).await;
-    for (server, asked, left) in
-        [(&refusing, (Stage::To, 12), "12 to be tried again"), (&absent, (Stage::Connected, 1), "")]
-    {
+    for (server, asked, left) in [
+        (&refusing, (Stage::To, 12), "12 to be tried again"),
+        (&absent, (Stage::Connected, 1), ""),
+    ] {
         let service = service(server, |config| config.smtp_retry_after = FOR_EVER);
         let id = send(&service, "later").await["task_id"].as_u64().unwrap();
         eventually(async || (server.asked(asked.0) == asked.1).then_some(())).await;
-        service.post(&format!("/tasks/{id}/cancel"), "text/plain", "").await.ok(202);
+        service
+            .post(&format!("/tasks/{id}/cancel"), "text/plain", "")
+            .await
+            .ok(202);
         let task = service.ended(id).await;
         assert_eq!(task["state"], "cancelled", "{task}");
         let message = task["message"].as_str().unwrap();
-        assert!(message.contains(left) && message.ends_with("12 left"), "{task}");
+        assert!(
+            message.contains(left) && message.ends_with("12 left"),
+            "{task}"
+        );
     }
 }
 
@@ -254,7 +329,10 @@ async fn a_cancelled_newsletter_does_not_wait_for_the_next_attempt() {
 async fn a_refusal_that_is_no_plain_text_fails_one_mail_and_not_the_newsletter() {
     let long: &'static str =
         Box::leak(format!("{}550 end", "550-E\u{1b}[31mE \r\n".repeat(500)).into_boxed_str());
-    for reply in [Reply::Bytes(b"550 utilisateur inconnu, d\xe9sol\xe9"), Reply::Say(long)] {
+    for reply in [
+        Reply::Bytes(b"550 utilisateur inconnu, d\xe9sol\xe9"),
+        Reply::Say(long),
+    ] {
         let server = MailServer::that(move |stage, address| match stage {
             Stage::To if address.contains(".3@") => reply,
             _ => Reply::Fine,
@@ -265,9 +343,16 @@ async fn a_refusal_that_is_no_plain_text_fails_one_mail_and_not_the_newsletter()
         assert_eq!(task["message"], "11 sent, 1 failed", "{reply:?} {task}");
         let error: String = service
             .database()
-            .query_row("SELECT error FROM deliveries WHERE state = 'failed'", [], |row| row.get(0))
+            .query_row(
+                "SELECT error FROM deliveries WHERE state = 'failed'",
+                [],
+                |row| row.get(0),
+            )
             .unwrap();
-        assert!(error.contains("550") && error.chars().count() <= 501, "{error:?}");
+        assert!(
+            error.contains("550") && error.chars().count() <= 501,
+            "{error:?}"
+        );
         assert!(!error.contains(char::is_control), "{error:?}");
     }
 }
@@ -277,7 +362,10 @@ async fn a_refusal_that_is_no_plain_text_fails_one_mail_and_not_the_newsletter()
 async fn neither_an_address_nor_a_mail_server_writes_lines_of_its_own_into_the_log() {
     let service = Service::new();
     let forged = "nobody\n2026-01-01T00:00:00Z ERROR forged-by-an-address";
-    service.database().execute("UPDATE subscribers SET email = ?1 WHERE id = 3", [forged]).unwrap();
+    service
+        .database()
+        .execute("UPDATE subscribers SET email = ?1 WHERE id = 3", [forged])
+        .unwrap();
     sent(&service, "forged").await;
     let lines = log::lines_with("forged-by-an-address");
     assert!(!lines.is_empty());
@@ -303,7 +391,11 @@ async fn a_server_that_is_closing_or_knows_no_such_sender_says_nothing_about_the
         );
         let none = json!({ "state": "failed", "sent": 0, "failed": 0, "in_doubt": 0 });
         assert_eq!(states(&service), none, "{stage:?}");
-        assert_eq!(server.asked(stage), 3, "{stage:?}: it may come back, so it is tried again");
+        assert_eq!(
+            server.asked(stage),
+            3,
+            "{stage:?}: it may come back, so it is tried again"
+        );
     }
 }
 
@@ -312,13 +404,22 @@ async fn a_good_answer_at_the_wrong_place_is_no_answer() {
     let server = MailServer::but(Stage::Data, Reply::Say("250 fine")).await;
     let before = service(&server, |_| {});
     let task = sent(&before, "no 354").await;
-    assert_eq!(task["error"], "the mail server does not keep to the conversation", "{task}");
-    assert_eq!(states(&before), json!({ "state": "failed", "sent": 0, "failed": 0, "in_doubt": 0 }));
+    assert_eq!(
+        task["error"], "the mail server does not keep to the conversation",
+        "{task}"
+    );
+    assert_eq!(
+        states(&before),
+        json!({ "state": "failed", "sent": 0, "failed": 0, "in_doubt": 0 })
+    );
 
     let server = MailServer::but(Stage::Text, Reply::Say("354 go on")).await;
     let after = service(&server, |_| {});
     sent(&after, "no 250").await;
-    assert_eq!(states(&after), json!({ "state": "failed", "sent": 0, "failed": 0, "in_doubt": 12 }));
+    assert_eq!(
+        states(&after),
+        json!({ "state": "failed", "sent": 0, "failed": 0, "in_doubt": 12 })
+    );
 }
 
 /// Sixty mails, each of them with several writes that nobody acknowledges at once: 40 ms each if one waits for that.
@@ -328,7 +429,14 @@ async fn a_mail_does_not_wait_for_acknowledgements_of_its_pieces() {
     let service = service(&server, |_| {});
     let begun = Instant::now();
     for _ in 0..5 {
-        assert_eq!(sent(&service, "quick").await["message"], "12 sent, 0 failed");
+        assert_eq!(
+            sent(&service, "quick").await["message"],
+            "12 sent, 0 failed"
+        );
     }
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
 }

@@ -21,11 +21,20 @@ pub(crate) async fn sent(service: &Service, subject: &str) -> Value {
 }
 
 fn break_address(db: &Connection, id: u64) {
-    db.execute("UPDATE subscribers SET email = 'not an address' WHERE id = ?1", [id]).unwrap();
+    db.execute(
+        "UPDATE subscribers SET email = 'not an address' WHERE id = ?1",
+        [id],
+    )
+    .unwrap();
 }
 
 pub(crate) fn deliveries(db: &Connection, state: &str) -> u64 {
-    db.query_row("SELECT count(*) FROM deliveries WHERE state = ?1", [state], |row| row.get(0)).unwrap()
+    db.query_row(
+        "SELECT count(*) FROM deliveries WHERE state = ?1",
+        [state],
+        |row| row.get(0),
+    )
+    .unwrap()
 }
 
 #[tokio::test]
@@ -61,12 +70,25 @@ async fn a_bad_address_is_logged_and_the_next_ones_get_their_mail() {
     assert_eq!(task["state"], "completed");
     assert_eq!(task["message"], "11 sent, 1 failed");
     let db = service.database();
-    assert_eq!((deliveries(&db, "sent"), deliveries(&db, "failed")), (11, 1));
-    let error: String =
-        db.query_row("SELECT error FROM deliveries WHERE subscriber_id = 3", [], |row| row.get(0)).unwrap();
+    assert_eq!(
+        (deliveries(&db, "sent"), deliveries(&db, "failed")),
+        (11, 1)
+    );
+    let error: String = db
+        .query_row(
+            "SELECT error FROM deliveries WHERE subscriber_id = 3",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
     assert!(!error.is_empty());
     let lines = log::lines_with("not an address");
-    assert!(lines.iter().any(|line| line["subscriber"] == 3 && line["level"] == "WARN"), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["subscriber"] == 3 && line["level"] == "WARN"),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]
@@ -75,16 +97,20 @@ async fn two_newsletters_are_two_mails_each() {
     sent(&service, "first").await;
     sent(&service, "second").await;
     assert_eq!(deliveries(&service.database(), "sent"), 24);
-    assert_eq!(std::fs::read_dir(service.path("outbox")).unwrap().count(), 2);
+    assert_eq!(
+        std::fs::read_dir(service.path("outbox")).unwrap().count(),
+        2
+    );
 }
 
 #[tokio::test]
 async fn a_delivery_cannot_be_claimed_twice() {
     let service = Service::new();
     sent(&service, "once").await;
-    let again = service
-        .database()
-        .execute("INSERT INTO deliveries (newsletter_id, subscriber_id, state) VALUES (1, 1, 'sending')", []);
+    let again = service.database().execute(
+        "INSERT INTO deliveries (newsletter_id, subscriber_id, state) VALUES (1, 1, 'sending')",
+        [],
+    );
     assert!(again.is_err());
 }
 
@@ -99,15 +125,27 @@ async fn a_cancelled_newsletter_stops_between_two_subscribers() {
     let service = Service::with(|config| config.smtp_url = Some(server.url().parse().unwrap()));
     let id = send(&service, "stopped").await["task_id"].as_u64().unwrap();
     eventually(async || (!server.mails().is_empty()).then_some(())).await;
-    service.post(&format!("/tasks/{id}/cancel"), JSON, "").await.ok(202);
+    service
+        .post(&format!("/tasks/{id}/cancel"), JSON, "")
+        .await
+        .ok(202);
     let task = service.ended(id).await;
     let done = task["done"].as_u64().unwrap();
     assert!((1..12).contains(&done), "{task}");
-    assert_eq!((&task["state"], &task["error"]), (&json!("cancelled"), &json!(null)));
-    assert!(task["message"].as_str().unwrap().starts_with("stopped"), "{task}");
+    assert_eq!(
+        (&task["state"], &task["error"]),
+        (&json!("cancelled"), &json!(null))
+    );
+    assert!(
+        task["message"].as_str().unwrap().starts_with("stopped"),
+        "{task}"
+    );
     // Nobody is left in the middle: what was begun was finished.
     let db = service.database();
-    assert_eq!((deliveries(&db, "sending"), deliveries(&db, "sent")), (0, done));
+    assert_eq!(
+        (deliveries(&db, "sending"), deliveries(&db, "sent")),
+        (0, done)
+    );
     assert_eq!(server.mails().len() as u64, done);
 }
 
@@ -125,11 +163,22 @@ async fn a_mail_server_gets_every_mail_once() {
     recipients.dedup();
     assert_eq!(recipients.len(), 12);
     assert_eq!(mails[0].from, "newsletter@newsroom.example");
-    assert!(mails[0].text.contains("Subject: by SMTP"), "{}", mails[0].text);
+    assert!(
+        mails[0].text.contains("Subject: by SMTP"),
+        "{}",
+        mails[0].text
+    );
     // A line with nothing but a dot ends a mail in SMTP; this one is in the middle.
-    assert!(mails[0].text.contains("A dot stood alone."), "{}", mails[0].text);
+    assert!(
+        mails[0].text.contains("A dot stood alone."),
+        "{}",
+        mails[0].text
+    );
     // Nothing goes to the outbox then.
-    assert_eq!(std::fs::read_dir(service.path("outbox")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(service.path("outbox")).unwrap().count(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -141,7 +190,11 @@ async fn an_address_that_the_mail_server_refuses_is_failed_and_the_rest_go_out()
     assert_eq!(server.mails().len(), 11);
     let error: String = service
         .database()
-        .query_row("SELECT error FROM deliveries WHERE subscriber_id = 4", [], |row| row.get(0))
+        .query_row(
+            "SELECT error FROM deliveries WHERE subscriber_id = 4",
+            [],
+            |row| row.get(0),
+        )
         .unwrap();
     assert!(error.contains("no such mailbox"), "{error}");
 }
@@ -159,8 +212,10 @@ async fn a_mail_server_that_is_down_fails_the_task_after_three_tries_and_no_addr
     assert_eq!(task["state"], "failed", "{task}");
     assert_eq!(task["error"], "the mail server cannot be reached");
     assert_eq!(task["message"], "failed: 0 sent, 0 failed, 12 left");
-    let rows: u64 =
-        service.database().query_row("SELECT count(*) FROM deliveries", [], |row| row.get(0)).unwrap();
+    let rows: u64 = service
+        .database()
+        .query_row("SELECT count(*) FROM deliveries", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(rows, 0);
 }
 
@@ -171,7 +226,8 @@ async fn an_outbox_that_cannot_be_written_fails_the_task_with_the_reason() {
     std::fs::write(service.path("outbox"), "no folder").unwrap();
     let task = sent(&service, "no outbox").await;
     assert_eq!(task["state"], "failed", "{task}");
-    let error = "nobody is known to have got it: 12 failed, the last could not be written to the outbox";
+    let error =
+        "nobody is known to have got it: 12 failed, the last could not be written to the outbox";
     assert_eq!(task["error"], error);
 }
 
@@ -179,13 +235,24 @@ async fn an_outbox_that_cannot_be_written_fails_the_task_with_the_reason() {
 async fn the_list_of_newsletters_tells_how_each_ended() {
     let service = Service::new();
     sent(&service, "all good").await;
-    service.database().execute("UPDATE subscribers SET email = 'none ' || id", []).unwrap();
+    service
+        .database()
+        .execute("UPDATE subscribers SET email = 'none ' || id", [])
+        .unwrap();
     sent(&service, "all bad").await;
     let list = service.get("/newsletters").await.ok(200);
-    let ends: Vec<_> = list["newsletters"].as_array().unwrap().iter().map(|one| &one["summary"]).collect();
+    let ends: Vec<_> = list["newsletters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["summary"])
+        .collect();
     assert_eq!(
         ends,
-        ["failed: 0 sent, 0 in doubt, 0 left, 12 failed", "completed: 12 sent, 0 in doubt, 0 left"]
+        [
+            "failed: 0 sent, 0 in doubt, 0 left, 12 failed",
+            "completed: 12 sent, 0 in doubt, 0 left"
+        ]
     );
     assert_eq!(list["newsletters"][1]["subject"], "all good");
 }
@@ -194,8 +261,15 @@ async fn the_list_of_newsletters_tells_how_each_ended() {
 async fn a_body_of_another_kind_is_told_what_a_letter_is_in_words_of_the_client() {
     let service = Service::new();
     for body in [r#""hello""#, "7", "null"] {
-        let problem = service.post("/send-newsletter", JSON, body).await.problem(422).to_string();
-        assert!(problem.contains("an object with `subject` and `body`"), "{problem}");
+        let problem = service
+            .post("/send-newsletter", JSON, body)
+            .await
+            .problem(422)
+            .to_string();
+        assert!(
+            problem.contains("an object with `subject` and `body`"),
+            "{problem}"
+        );
         assert!(!problem.contains("struct"), "{problem}");
     }
 }
@@ -205,22 +279,43 @@ async fn a_body_that_is_no_letter_is_refused() {
     let service = Service::new();
     let long = "x".repeat(201);
     for (status, content_type, body) in [
-        (415, "text/plain", r#"{"subject":"a","body":"b"}"#.to_owned()),
+        (
+            415,
+            "text/plain",
+            r#"{"subject":"a","body":"b"}"#.to_owned(),
+        ),
         (400, JSON, "{".to_owned()),
         (400, JSON, String::new()),
         (422, JSON, r#"{"subject":"a"}"#.to_owned()),
         (422, JSON, r#"{"subject":7,"body":"b"}"#.to_owned()),
         (422, JSON, r#"{"subject":" ","body":"b"}"#.to_owned()),
         (422, JSON, r#"{"subject":"a","body":""}"#.to_owned()),
-        (422, JSON, r#"{"subject":"a\r\nBcc: everybody@example.org","body":"b"}"#.to_owned()),
+        (
+            422,
+            JSON,
+            r#"{"subject":"a\r\nBcc: everybody@example.org","body":"b"}"#.to_owned(),
+        ),
         (422, JSON, format!(r#"{{"subject":"{long}","body":"b"}}"#)),
-        (422, JSON, format!(r#"{{"subject":"a","body":"{}"}}"#, "x".repeat(100_001))),
-        (413, JSON, format!(r#"{{"subject":"a","body":"{}"}}"#, "x".repeat(3_000_000))),
+        (
+            422,
+            JSON,
+            format!(r#"{{"subject":"a","body":"{}"}}"#, "x".repeat(100_001)),
+        ),
+        (
+            413,
+            JSON,
+            format!(r#"{{"subject":"a","body":"{}"}}"#, "x".repeat(3_000_000)),
+        ),
     ] {
-        service.post("/send-newsletter", content_type, body).await.problem(status);
+        service
+            .post("/send-newsletter", content_type, body)
+            .await
+            .problem(status);
     }
-    let newsletters: u64 =
-        service.database().query_row("SELECT count(*) FROM newsletters", [], |row| row.get(0)).unwrap();
+    let newsletters: u64 = service
+        .database()
+        .query_row("SELECT count(*) FROM newsletters", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(newsletters, 0);
 }
 
@@ -231,18 +326,30 @@ async fn eight_newsletters_are_under_way_at_most_and_the_next_is_told_to_come_ag
     let service = Service::with(|config| config.smtp_url = Some(server.url().parse().unwrap()));
     let mut tasks = Vec::new();
     for _ in 0..8 {
-        tasks.push(send(&service, "one of eight").await["task_id"].as_u64().unwrap());
+        tasks.push(
+            send(&service, "one of eight").await["task_id"]
+                .as_u64()
+                .unwrap(),
+        );
     }
     let letter = json!({ "subject": "the ninth", "body": "b" }).to_string();
     let answer = service.post("/send-newsletter", JSON, letter.clone()).await;
     answer.problem(503);
     assert_eq!(answer.header("retry-after"), Some("10"));
     for task in tasks {
-        service.post(&format!("/tasks/{task}/cancel"), JSON, "").await.ok(202);
+        service
+            .post(&format!("/tasks/{task}/cancel"), JSON, "")
+            .await
+            .ok(202);
         service.ended(task).await;
     }
-    let ninth = service.post("/send-newsletter", JSON, letter).await.ok(202)["task_id"].as_u64().unwrap();
-    service.post(&format!("/tasks/{ninth}/cancel"), JSON, "").await.ok(202);
+    let ninth = service.post("/send-newsletter", JSON, letter).await.ok(202)["task_id"]
+        .as_u64()
+        .unwrap();
+    service
+        .post(&format!("/tasks/{ninth}/cancel"), JSON, "")
+        .await
+        .ok(202);
 }
 
 #[tokio::test]
@@ -252,8 +359,16 @@ async fn a_mail_that_cannot_be_written_leaves_no_half_of_it() {
     std::fs::create_dir_all(service.path("outbox/newsletter-1/3.eml/in the way")).unwrap();
     let task = sent(&service, "in the way").await;
     assert_eq!(task["message"], "11 sent, 1 failed", "{task}");
-    assert_eq!(std::fs::read_dir(service.path("outbox/newsletter-1")).unwrap().count(), 12);
-    assert_eq!(std::fs::read_dir(service.path("outbox")).unwrap().count(), 1);
+    assert_eq!(
+        std::fs::read_dir(service.path("outbox/newsletter-1"))
+            .unwrap()
+            .count(),
+        12
+    );
+    assert_eq!(
+        std::fs::read_dir(service.path("outbox")).unwrap().count(),
+        1
+    );
 }
 
 /// Subscribers are read some hundred at a time, and may go before their turn.
@@ -265,9 +380,14 @@ async fn who_unsubscribes_meanwhile_gets_no_mail_and_all_others_do() {
     })
     .await;
     let service = Service::with(|config| config.smtp_url = Some(server.url().parse().unwrap()));
-    let id = send(&service, "unsubscribed").await["task_id"].as_u64().unwrap();
+    let id = send(&service, "unsubscribed").await["task_id"]
+        .as_u64()
+        .unwrap();
     eventually(async || (!server.mails().is_empty()).then_some(())).await;
-    service.database().execute("DELETE FROM subscribers WHERE id = 12", []).unwrap();
+    service
+        .database()
+        .execute("DELETE FROM subscribers WHERE id = 12", [])
+        .unwrap();
     let task = service.ended(id).await;
     assert_eq!(
         (&task["state"], &task["message"]),
@@ -276,7 +396,10 @@ async fn who_unsubscribes_meanwhile_gets_no_mail_and_all_others_do() {
     );
     assert_eq!((&task["done"], &task["total"]), (&json!(11), &json!(11)));
     let list = service.get("/newsletters").await.ok(200);
-    assert_eq!(list["newsletters"][0]["summary"], "completed: 11 sent, 0 in doubt, 0 left");
+    assert_eq!(
+        list["newsletters"][0]["summary"],
+        "completed: 11 sent, 0 in doubt, 0 left"
+    );
 }
 
 #[tokio::test]

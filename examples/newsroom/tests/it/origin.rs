@@ -30,14 +30,24 @@ async fn send(service: &Service, request: Builder) -> Answer {
 async fn a_page_of_another_site_changes_nothing_and_costs_nothing() {
     let service = Service::new();
     for (method, uri) in DEAR {
-        let request = || Request::builder().method(method.clone()).uri(uri).header("host", "localhost:8080");
+        let request = || {
+            Request::builder()
+                .method(method.clone())
+                .uri(uri)
+                .header("host", "localhost:8080")
+        };
         for site in ["cross-site", "same-site"] {
             let answer = send(&service, request().header("sec-fetch-site", site)).await;
             let problem = answer.problem(403);
-            assert!(problem["detail"].as_str().unwrap().contains("other sites"), "{problem}");
+            assert!(
+                problem["detail"].as_str().unwrap().contains("other sites"),
+                "{problem}"
+            );
         }
         for origin in ["https://elsewhere.example", "null", "http://localhost:8081"] {
-            send(&service, request().header("origin", origin)).await.problem(403);
+            send(&service, request().header("origin", origin))
+                .await
+                .problem(403);
         }
     }
     let status = service.get("/tasks/status").await.ok(200);
@@ -49,10 +59,17 @@ async fn a_page_of_another_site_changes_nothing_and_costs_nothing() {
 async fn our_own_page_and_programs_are_served() {
     let service = Service::new();
     for (method, uri) in DEAR {
-        let request = || Request::builder().method(method.clone()).uri(uri).header("host", "localhost:8080");
+        let request = || {
+            Request::builder()
+                .method(method.clone())
+                .uri(uri)
+                .header("host", "localhost:8080")
+        };
         for request in [
             request(),
-            request().header("sec-fetch-site", "same-origin").header("origin", "http://localhost:8080"),
+            request()
+                .header("sec-fetch-site", "same-origin")
+                .header("origin", "http://localhost:8080"),
             request().header("origin", "http://localhost:8080"),
         ] {
             let answer = send(&service, request).await;
@@ -81,16 +98,27 @@ async fn on_a_loopback_address_only_local_names_are_served() {
     let address = serve(service.app.clone()).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let ask = async |host: &str| {
-        let request = client.get(format!("http://{address}/tasks/status")).header("host", host);
+        let request = client
+            .get(format!("http://{address}/tasks/status"))
+            .header("host", host);
         request.send().await.unwrap().status()
     };
-    for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080", "news.localhost", "newsroom"]
-    {
+    for host in [
+        "localhost",
+        "LOCALHOST:8080",
+        "127.0.0.1:8080",
+        "[::1]:8080",
+        "news.localhost",
+        "newsroom",
+    ] {
         assert_eq!(ask(host).await, 200, "{host}");
     }
-    for host in
-        ["rebound.example", "rebound.example:8080", "127.0.0.1.rebound.example", "localhost.rebound.example."]
-    {
+    for host in [
+        "rebound.example",
+        "rebound.example:8080",
+        "127.0.0.1.rebound.example",
+        "localhost.rebound.example.",
+    ] {
         assert_eq!(ask(host).await, 421, "{host}");
     }
 }
@@ -116,16 +144,26 @@ async fn no_answer_may_be_framed() {
 #[tokio::test]
 async fn the_id_and_the_path_of_a_request_do_not_flood_the_log() {
     let service = Service::new();
-    let (id, path) = ("i".repeat(5_000), format!("/{}", "flooding-path".repeat(500)));
+    let (id, path) = (
+        "i".repeat(5_000),
+        format!("/{}", "flooding-path".repeat(500)),
+    );
     let answer = send(&service, Request::get(&path).header("x-request-id", &id)).await;
     let ours = answer.header("x-request-id").unwrap();
     assert_eq!(ours.len(), 36, "one of ours: {ours}");
     let lines = crate::log::lines_with(ours);
     assert!(!lines.is_empty());
     for line in lines {
-        assert!(line["span"]["path"].as_str().unwrap().len() <= 200, "{line}");
+        assert!(
+            line["span"]["path"].as_str().unwrap().len() <= 200,
+            "{line}"
+        );
     }
-    let kept = send(&service, Request::get("/nowhere").header("x-request-id", "short-enough")).await;
+    let kept = send(
+        &service,
+        Request::get("/nowhere").header("x-request-id", "short-enough"),
+    )
+    .await;
     assert_eq!(kept.header("x-request-id"), Some("short-enough"));
     assert_eq!(kept.problem(404)["status"], json!(404));
 }
@@ -137,9 +175,18 @@ async fn a_loopback_address_is_one_however_it_is_written() {
         let running = start(&["--listen", listen]);
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let search = client.get(running.url.join("/search?q=rust").unwrap());
-        let foreign = search.try_clone().unwrap().header("host", "evil.example").send().await.unwrap();
+        let foreign = search
+            .try_clone()
+            .unwrap()
+            .header("host", "evil.example")
+            .send()
+            .await
+            .unwrap();
         assert_eq!(
-            (foreign.status().as_u16(), search.send().await.unwrap().status().as_u16()),
+            (
+                foreign.status().as_u16(),
+                search.send().await.unwrap().status().as_u16()
+            ),
             (421, 200),
             "{listen}"
         );

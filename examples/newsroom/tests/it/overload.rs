@@ -28,14 +28,20 @@ struct Uploaded {
 
 async fn upload(client: &Client, service: &reqwest::Url, body: Vec<u8>) -> Uploaded {
     let begun = Instant::now();
-    let request = client.post(service.join("upload").unwrap()).header("content-type", FORM);
+    let request = client
+        .post(service.join("upload").unwrap())
+        .header("content-type", FORM);
     let answer = request.body(body).send().await.unwrap();
     let (status, headers) = (answer.status(), answer.headers().clone());
-    let is_problem = headers.get("content-type").is_some_and(|kind| kind == "application/problem+json");
+    let is_problem = headers
+        .get("content-type")
+        .is_some_and(|kind| kind == "application/problem+json");
     let body = answer.json().await.unwrap();
     Uploaded {
         status,
-        retry_after: headers.get(RETRY_AFTER).map(|value| value.to_str().unwrap().parse().unwrap()),
+        retry_after: headers
+            .get(RETRY_AFTER)
+            .map(|value| value.to_str().unwrap().parse().unwrap()),
         problem: is_problem.then_some(body),
         took: begun.elapsed(),
     }
@@ -57,7 +63,10 @@ async fn under_overload_accepted_uploads_stay_fast_and_the_rest_is_refused_quick
     // Small to send, and enough to decode that sixteen of them are more than a second's work for the threads.
     let (mut body, mut took, mut unloaded) = (Vec::new(), Duration::ZERO, 0);
     for side in [1_000, 1_400, 2_000, 2_800, 4_000, 5_600] {
-        body = form("image", &encode(&red_and_blue(side, side), ImageFormat::Png));
+        body = form(
+            "image",
+            &encode(&red_and_blue(side, side), ImageFormat::Png),
+        );
         let uploaded = upload(&client, &address, body.clone()).await;
         assert_eq!(uploaded.status, 200, "unloaded");
         (took, unloaded) = (uploaded.took, unloaded + 1);
@@ -65,32 +74,54 @@ async fn under_overload_accepted_uploads_stay_fast_and_the_rest_is_refused_quick
             break;
         }
     }
-    let pictures = ((WORK * threads).as_secs_f64() / took.as_secs_f64()).clamp(30.0, 1_000.0) as usize;
+    let pictures =
+        ((WORK * threads).as_secs_f64() / took.as_secs_f64()).clamp(30.0, 1_000.0) as usize;
 
     let uploads = (0..pictures).map(|_| upload(&client, &address, body.clone()));
-    let (accepted, refused): (Vec<_>, Vec<_>) =
-        join_all(uploads).await.into_iter().partition(|uploaded| uploaded.status == 200);
+    let (accepted, refused): (Vec<_>, Vec<_>) = join_all(uploads)
+        .await
+        .into_iter()
+        .partition(|uploaded| uploaded.status == 200);
 
-    assert!(!accepted.is_empty() && !refused.is_empty(), "{} and {}", accepted.len(), refused.len());
+    assert!(
+        !accepted.is_empty() && !refused.is_empty(),
+        "{} and {}",
+        accepted.len(),
+        refused.len()
+    );
     for uploaded in &refused {
         assert_eq!(uploaded.status, 503);
-        assert!(uploaded.retry_after.is_some_and(|seconds| seconds >= 1), "{:?}", uploaded.retry_after);
+        assert!(
+            uploaded.retry_after.is_some_and(|seconds| seconds >= 1),
+            "{:?}",
+            uploaded.retry_after
+        );
         assert_eq!(uploaded.problem.as_ref().unwrap()["status"], 503);
     }
     // What is in memory takes longer than a second, and somebody was told so.
-    let longest = refused.iter().filter_map(|uploaded| uploaded.retry_after).max();
+    let longest = refused
+        .iter()
+        .filter_map(|uploaded| uploaded.retry_after)
+        .max();
     assert!(longest.is_some_and(|seconds| seconds >= 2), "{longest:?}");
 
     let loaded = thumbnails().await;
     assert_eq!(loaded["completed"], unloaded + accepted.len());
     assert!(loaded["shed"].as_u64().unwrap() <= refused.len() as u64);
     // A percentile is reported at most an eighth too high.
-    assert!(milliseconds(&loaded, "wait_p95_ms") <= LIMIT * 9 / 8, "{loaded}");
+    assert!(
+        milliseconds(&loaded, "wait_p95_ms") <= LIMIT * 9 / 8,
+        "{loaded}"
+    );
     // The bounds are on the waits; how long the rest takes is the machine's business, with much room for it.
     for (uploads, what) in [(&accepted, "accepted"), (&refused, "refused")] {
         let mut took: Vec<_> = uploads.iter().map(|uploaded| uploaded.took).collect();
         took.sort();
-        assert!(took[took.len() / 2] < WORK * 3 / 4, "half of the {what} took {:?}", took[took.len() / 2]);
+        assert!(
+            took[took.len() / 2] < WORK * 3 / 4,
+            "half of the {what} took {:?}",
+            took[took.len() / 2]
+        );
     }
 
     // Nothing is left behind: the next one is served at once.
@@ -99,5 +130,9 @@ async fn under_overload_accepted_uploads_stay_fast_and_the_rest_is_refused_quick
         (now["running"] == 0 && now["queued"] == 0).then_some(())
     })
     .await;
-    assert_eq!(upload(&client, &address, body).await.status, 200, "afterwards");
+    assert_eq!(
+        upload(&client, &address, body).await.status,
+        200,
+        "afterwards"
+    );
 }

@@ -15,19 +15,30 @@ pub(crate) fn red_and_blue(width: u32, height: u32) -> DynamicImage {
 /// A picture whose left half is red and whose right half is transparent black.
 pub(crate) fn red_and_nothing(width: u32, height: u32) -> DynamicImage {
     let [red, green, blue] = RED.0;
-    let color = |x| if x < width / 2 { Rgba([red, green, blue, 255]) } else { Rgba([0, 0, 0, 0]) };
+    let color = |x| {
+        if x < width / 2 {
+            Rgba([red, green, blue, 255])
+        } else {
+            Rgba([0, 0, 0, 0])
+        }
+    };
     RgbaImage::from_fn(width, height, |x, _| color(x)).into()
 }
 
 /// A picture that does not compress well: every part of its file has some of its pixels.
 pub(crate) fn colourful(width: u32, height: u32) -> DynamicImage {
     let mut random = fastrand::Rng::with_seed(7);
-    RgbImage::from_fn(width, height, |_, _| Rgb(random.u32(..).to_be_bytes()[..3].try_into().unwrap())).into()
+    RgbImage::from_fn(width, height, |_, _| {
+        Rgb(random.u32(..).to_be_bytes()[..3].try_into().unwrap())
+    })
+    .into()
 }
 
 pub(crate) fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Vec::new();
-    image.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
+    image
+        .write_to(&mut Cursor::new(&mut bytes), format)
+        .unwrap();
     bytes
 }
 
@@ -41,7 +52,11 @@ pub(crate) fn jpeg_turned(image: &DynamicImage, orientation: u8) -> Vec<u8> {
         &b"\x00\x00\x00\x00"[..], // no next directory
     ]
     .concat();
-    with_segment(&encode(image, ImageFormat::Jpeg), 0xe1, &[b"Exif\0\0", &tiff[..]].concat())
+    with_segment(
+        &encode(image, ImageFormat::Jpeg),
+        0xe1,
+        &[b"Exif\0\0", &tiff[..]].concat(),
+    )
 }
 
 /// A JPEG with a smaller JPEG in one of its segments, as cameras make them.
@@ -61,6 +76,10 @@ fn with_segment(jpeg: &[u8], marker: u8, content: &[u8]) -> Vec<u8> {
 #[track_caller]
 pub(crate) fn assert_color(image: &RgbImage, (x, y): (u32, u32), color: Rgb<u8>) {
     let pixel = image.get_pixel(x, y);
-    let near = pixel.0.iter().zip(color.0).all(|(is, wanted)| is.abs_diff(wanted) < 30);
+    let near = pixel
+        .0
+        .iter()
+        .zip(color.0)
+        .all(|(is, wanted)| is.abs_diff(wanted) < 30);
     assert!(near, "{pixel:?} at {x},{y} is not {color:?}");
 }

@@ -12,13 +12,25 @@ async fn the_primary_answers_with_ranked_hits() {
     assert_eq!(found["served_by"], "primary");
     let results = found["results"].as_array().unwrap();
     assert!(!results.is_empty() && results.len() <= 20);
-    assert!(results[0]["title"].is_string() && results[0]["excerpt"].is_string(), "{found}");
+    assert!(
+        results[0]["title"].is_string() && results[0]["excerpt"].is_string(),
+        "{found}"
+    );
     let rank: Vec<f64> = {
         let db = service.database();
         let mut ranks = db
-            .prepare("SELECT rank FROM articles_text WHERE articles_text MATCH 'rust' AND rowid = ?1")
+            .prepare(
+                "SELECT rank FROM articles_text WHERE articles_text MATCH 'rust' AND rowid = ?1",
+            )
             .unwrap();
-        results.iter().map(|hit| ranks.query_row([hit["id"].as_u64()], |row| row.get(0)).unwrap()).collect()
+        results
+            .iter()
+            .map(|hit| {
+                ranks
+                    .query_row([hit["id"].as_u64()], |row| row.get(0))
+                    .unwrap()
+            })
+            .collect()
     };
     assert!(rank.is_sorted(), "{rank:?}");
 }
@@ -49,9 +61,14 @@ async fn a_word_that_nobody_wrote_finds_nothing_and_is_no_error() {
 #[tokio::test]
 async fn an_empty_query_is_400() {
     let service = Service::new();
-    for uri in
-        ["/search", "/search?q=", "/search?q=%20%09", "/search?q=***", "/search?q=%22%22", "/search?q=%00"]
-    {
+    for uri in [
+        "/search",
+        "/search?q=",
+        "/search?q=%20%09",
+        "/search?q=***",
+        "/search?q=%22%22",
+        "/search?q=%00",
+    ] {
         service.get(uri).await.problem(400);
     }
 }
@@ -59,8 +76,14 @@ async fn an_empty_query_is_400() {
 #[tokio::test]
 async fn a_query_that_is_too_long_or_no_text_is_400() {
     let service = Service::new();
-    service.get(&format!("/search?q={}", "a".repeat(201))).await.problem(400);
-    service.get("/search?q=rust&primary=sideways").await.problem(400);
+    service
+        .get(&format!("/search?q={}", "a".repeat(201)))
+        .await
+        .problem(400);
+    service
+        .get("/search?q=rust&primary=sideways")
+        .await
+        .problem(400);
 }
 
 /// Each word is one more pass over the articles, whether a blank or something else is between them.
@@ -69,9 +92,18 @@ async fn a_query_of_more_than_ten_words_is_400() {
     let service = Service::new();
     for between in ["%20", ",", "-"] {
         let words = |count: usize| vec!["a"; count].join(between);
-        let problem = service.get(&format!("/search?q={}", words(11))).await.problem(400);
-        assert!(problem["detail"].as_str().unwrap().contains("10 words"), "{problem}");
-        service.get(&format!("/search?q={}", words(10))).await.ok(200);
+        let problem = service
+            .get(&format!("/search?q={}", words(11)))
+            .await
+            .problem(400);
+        assert!(
+            problem["detail"].as_str().unwrap().contains("10 words"),
+            "{problem}"
+        );
+        service
+            .get(&format!("/search?q={}", words(10)))
+            .await
+            .ok(200);
     }
 }
 
@@ -97,17 +129,26 @@ async fn a_query_is_data_and_never_syntax() {
     ];
     for source in ["", "&primary=fail", "&primary=fail&replica=fail"] {
         for q in syntax {
-            service.get(&format!("/search?q={}{source}", q.replace(' ', "%20"))).await.ok(200);
+            service
+                .get(&format!("/search?q={}{source}", q.replace(' ', "%20")))
+                .await
+                .ok(200);
         }
     }
     // As words these are in no article, whatever they would mean as syntax.
-    assert_eq!(service.get("/search?q=rust%20NEAR").await.ok(200)["results"], serde_json::json!([]));
+    assert_eq!(
+        service.get("/search?q=rust%20NEAR").await.ok(200)["results"],
+        serde_json::json!([])
+    );
     assert_eq!(
         service.get("/search?q=rust%20OR%20xylophone").await.ok(200)["results"],
         serde_json::json!([])
     );
     for wildcard in ["r_st", "ru%25t"] {
-        let scanned = service.get(&format!("/search?q={wildcard}&primary=fail&replica=fail")).await.ok(200);
+        let scanned = service
+            .get(&format!("/search?q={wildcard}&primary=fail&replica=fail"))
+            .await
+            .ok(200);
         assert_eq!(scanned["results"], serde_json::json!([]), "{wildcard}");
     }
 }
@@ -117,7 +158,10 @@ async fn the_replica_answers_when_the_primary_is_slow_or_fails() {
     let service = Service::new();
     let usual = service.get("/search?q=rust").await.ok(200);
     for primary in ["slow", "fail"] {
-        let found = service.get(&format!("/search?q=rust&primary={primary}&scan=slow")).await.ok(200);
+        let found = service
+            .get(&format!("/search?q=rust&primary={primary}&scan=slow"))
+            .await
+            .ok(200);
         assert_eq!(found["served_by"], "replica", "{primary}");
         assert_eq!(found["results"], usual["results"]);
     }
@@ -126,7 +170,10 @@ async fn the_replica_answers_when_the_primary_is_slow_or_fails() {
 #[tokio::test]
 async fn the_scan_answers_when_both_indexes_fail() {
     let service = Service::new();
-    let found = service.get("/search?q=rust&primary=fail&replica=fail").await.ok(200);
+    let found = service
+        .get("/search?q=rust&primary=fail&replica=fail")
+        .await
+        .ok(200);
     assert_eq!(found["served_by"], "scan");
     assert!(!found["results"].as_array().unwrap().is_empty());
 }
@@ -135,8 +182,14 @@ async fn the_scan_answers_when_both_indexes_fail() {
 async fn a_replica_that_is_gone_hurts_nobody() {
     let service = Service::new();
     std::fs::remove_file(service.path("replica.db")).unwrap();
-    assert_eq!(service.get("/search?q=rust").await.ok(200)["served_by"], "primary");
-    assert_eq!(service.get("/search?q=rust&primary=fail").await.ok(200)["served_by"], "scan");
+    assert_eq!(
+        service.get("/search?q=rust").await.ok(200)["served_by"],
+        "primary"
+    );
+    assert_eq!(
+        service.get("/search?q=rust&primary=fail").await.ok(200)["served_by"],
+        "scan"
+    );
 }
 
 /// The trial only sleeps, so the paused clock drives it.
@@ -144,13 +197,18 @@ async fn a_replica_that_is_gone_hurts_nobody() {
 async fn all_too_slow_is_504() {
     let service = Service::new();
     let begun = tokio::time::Instant::now();
-    service.get("/search?q=rust&primary=slow&replica=slow&scan=slow").await.problem(504);
+    service
+        .get("/search?q=rust&primary=slow&replica=slow&scan=slow")
+        .await
+        .problem(504);
     assert_eq!(begun.elapsed().as_secs(), 3);
 }
 
 #[tokio::test]
 async fn all_failed_is_503_and_tells_no_cause() {
-    let answer = Service::new().get("/search?q=rust&primary=fail&replica=fail&scan=fail").await;
+    let answer = Service::new()
+        .get("/search?q=rust&primary=fail&replica=fail&scan=fail")
+        .await;
     answer.problem(503);
     assert!(answer.header("retry-after").is_some());
 }
@@ -177,11 +235,17 @@ async fn the_status_shows_who_won() {
     ] {
         service.get(&format!("/search?q=rust{trial}")).await.ok(200);
     }
-    service.get("/search?q=rust&primary=fail&replica=fail&scan=fail").await.problem(503);
+    service
+        .get("/search?q=rust&primary=fail&replica=fail&scan=fail")
+        .await
+        .problem(503);
     // A query that is refused is no search.
     service.get("/search?q=").await.problem(400);
     let wins = &service.get("/tasks/status").await.ok(200)["search"]["wins"];
-    assert_eq!(*wins, serde_json::json!({ "primary": 1, "replica": 1, "scan": 2, "nobody": 1 }));
+    assert_eq!(
+        *wins,
+        serde_json::json!({ "primary": 1, "replica": 1, "scan": 2, "nobody": 1 })
+    );
 }
 
 /// Over a real socket, as a person sees it: the primary is slow, the replica answers, the status tells.
@@ -199,7 +263,10 @@ async fn a_person_sees_the_replica_win() {
     assert_eq!(found["served_by"], "replica");
     assert!(!found["results"].as_array().unwrap().is_empty());
     let took = begun.elapsed();
-    assert!(took >= std::time::Duration::from_millis(50), "the primary has a head start: {took:?}");
+    assert!(
+        took >= std::time::Duration::from_millis(50),
+        "the primary has a head start: {took:?}"
+    );
     assert_eq!(get("tasks/status").await["search"]["wins"]["replica"], 1);
 }
 
@@ -207,7 +274,10 @@ async fn a_person_sees_the_replica_win() {
 #[tokio::test]
 async fn a_stuttering_replica_is_read_again() {
     let service = Service::new();
-    let found = service.get("/search?q=rust&primary=slow&replica=stutter&scan=slow").await.ok(200);
+    let found = service
+        .get("/search?q=rust&primary=slow&replica=stutter&scan=slow")
+        .await
+        .ok(200);
     assert_eq!(found["served_by"], "replica");
     let reads = service.get("/tasks/status").await.ok(200)["search"]["replica_reads"].clone();
     assert_eq!(
@@ -223,7 +293,10 @@ async fn a_stuttering_replica_is_read_again() {
 async fn second_attempts_at_a_slow_replica_stay_within_their_budget() {
     let service = Service::new();
     for _ in 0..12 {
-        service.get("/search?q=rust&primary=slow&replica=slow&scan=slow").await.problem(504);
+        service
+            .get("/search?q=rust&primary=slow&replica=slow&scan=slow")
+            .await
+            .problem(504);
     }
     let reads = service.get("/tasks/status").await.ok(200)["search"]["replica_reads"].clone();
     assert_eq!(
@@ -247,7 +320,10 @@ async fn forty_searches(service: &Service, trial: &str) -> (Vec<StatusCode>, Val
     let uri = format!("/search?q=rust{trial}");
     let answers = join_all((0..40).map(|_| service.get(&uri))).await;
     let status = service.get("/tasks/status").await.ok(200);
-    (answers.into_iter().map(|answer| answer.status).collect(), status["search"]["replica_reads"].clone())
+    (
+        answers.into_iter().map(|answer| answer.status).collect(),
+        status["search"]["replica_reads"].clone(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -257,9 +333,20 @@ async fn a_search_that_our_own_threads_turn_away_is_503_and_tried_nowhere_else()
     let (answers, reads) = forty_searches(&service, "").await;
     drop(lock);
     // Eight wait for the database, and are too slow; the others are told after a second that they cannot wait.
-    assert!(answers.iter().filter(|status| **status == 503).count() >= 32, "{answers:?}");
-    assert_eq!((&reads["calls"], &reads["hedges_started"]), (&0.into(), &0.into()), "{reads}");
-    assert_eq!(service.get("/search?q=rust").await.ok(200)["served_by"], "primary", "afterwards");
+    assert!(
+        answers.iter().filter(|status| **status == 503).count() >= 32,
+        "{answers:?}"
+    );
+    assert_eq!(
+        (&reads["calls"], &reads["hedges_started"]),
+        (&0.into(), &0.into()),
+        "{reads}"
+    );
+    assert_eq!(
+        service.get("/search?q=rust").await.ok(200)["served_by"],
+        "primary",
+        "afterwards"
+    );
 }
 
 /// A budget of second attempts that is used up stays used up when the first ones are turned away.
@@ -269,7 +356,13 @@ async fn a_read_of_the_replica_that_our_own_threads_turn_away_is_not_attempted_a
     let lock = lock(&service, "replica.db");
     let (answers, reads) = forty_searches(&service, "&primary=fail&scan=fail").await;
     drop(lock);
-    assert!(answers.iter().filter(|status| **status == 503).count() >= 32, "{answers:?}");
+    assert!(
+        answers.iter().filter(|status| **status == 503).count() >= 32,
+        "{answers:?}"
+    );
     assert_eq!(reads["calls"], 40);
-    assert!(reads["hedges_started"].as_u64().unwrap() <= 12, "ten at first, then one in twenty: {reads}");
+    assert!(
+        reads["hedges_started"].as_u64().unwrap() <= 12,
+        "ten at first, then one in twenty: {reads}"
+    );
 }

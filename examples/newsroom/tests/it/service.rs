@@ -17,7 +17,12 @@ use tower::ServiceExt;
 
 use crate::answer::Answer;
 
-pub(crate) const SMALL: Sizes = Sizes { rows: 3_650, users: 10, articles: 200, subscribers: 12 };
+pub(crate) const SMALL: Sizes = Sizes {
+    rows: 3_650,
+    users: 10,
+    articles: 200,
+    subscribers: 12,
+};
 
 pub(crate) struct Service {
     pub(crate) config: Config,
@@ -44,7 +49,11 @@ impl Service {
         let (mut config, folder) = empty();
         prepare(&config).unwrap();
         change(&mut config);
-        Service { app: app(&config), config, _folder: folder }
+        Service {
+            app: app(&config),
+            config,
+            _folder: folder,
+        }
     }
 
     /// Serves the upstream of the service on a real port.
@@ -61,11 +70,20 @@ impl Service {
     }
 
     pub(crate) async fn get(&self, uri: &str) -> Answer {
-        self.send(Request::get(uri).body(Body::empty()).unwrap()).await
+        self.send(Request::get(uri).body(Body::empty()).unwrap())
+            .await
     }
 
-    pub(crate) async fn post(&self, uri: &str, content_type: &str, body: impl Into<Body>) -> Answer {
-        let request = Request::post(uri).header(CONTENT_TYPE, content_type).body(body.into()).unwrap();
+    pub(crate) async fn post(
+        &self,
+        uri: &str,
+        content_type: &str,
+        body: impl Into<Body>,
+    ) -> Answer {
+        let request = Request::post(uri)
+            .header(CONTENT_TYPE, content_type)
+            .body(body.into())
+            .unwrap();
         self.send(request).await
     }
 
@@ -107,5 +125,7 @@ pub(crate) async fn eventually<T>(look: impl AsyncFn() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), looking).await.expect("it never happened")
+    tokio::time::timeout(Duration::from_secs(20), looking)
+        .await
+        .expect("it never happened")
 }

@@ -20,7 +20,8 @@ fn slowly(_: &str) -> bool {
 /// Starts a newsletter to twelve subscribers.
 pub(crate) async fn start(mail_server: &MailServer, limit: &str, arguments: &[&str]) -> Running {
     let url = mail_server.url();
-    let running = binary::start(&[&["--smtp-url", &url, "--shutdown-limit", limit], arguments].concat());
+    let running =
+        binary::start(&[&["--smtp-url", &url, "--shutdown-limit", limit], arguments].concat());
     post_letter(&running).await;
     running
 }
@@ -28,7 +29,10 @@ pub(crate) async fn start(mail_server: &MailServer, limit: &str, arguments: &[&s
 pub(crate) async fn post_letter(running: &Running) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let letter = json!({ "subject": "stop press", "body": "twelve mails" });
-    let answer = client.post(running.url.join("send-newsletter").unwrap()).json(&letter).send();
+    let answer = client
+        .post(running.url.join("send-newsletter").unwrap())
+        .json(&letter)
+        .send();
     assert_eq!(answer.await.unwrap().status(), 202);
 }
 
@@ -42,13 +46,22 @@ async fn send(mail_server: &MailServer, limit: &str) -> Running {
 impl End {
     pub(crate) fn deliveries(&self, state: &str) -> u64 {
         let db = Connection::open(self.folder.path().join("data/newsroom.db")).unwrap();
-        db.query_row("SELECT count(*) FROM deliveries WHERE state = ?1", [state], |row| row.get(0)).unwrap()
+        db.query_row(
+            "SELECT count(*) FROM deliveries WHERE state = ?1",
+            [state],
+            |row| row.get(0),
+        )
+        .unwrap()
     }
 
     /// The names in one of the lists of the last line.
     #[track_caller]
     pub(crate) fn list(&self, list: &str) -> &str {
-        let line = self.log.lines().find(|line| line.contains(": stopped ")).expect(&self.log);
+        let line = self
+            .log
+            .lines()
+            .find(|line| line.contains(": stopped "))
+            .expect(&self.log);
         let (_, names) = line.split_once(&format!("{list}=[")).expect(line);
         names.split(']').next().unwrap()
     }
@@ -56,7 +69,11 @@ impl End {
     /// The number in the log line that begins with `what`, as in `newsletter sent tally=12 sent, 0 failed`.
     #[track_caller]
     pub(crate) fn sent(&self, what: &str) -> u64 {
-        let line = self.log.lines().find(|line| line.contains(what)).expect(&self.log);
+        let line = self
+            .log
+            .lines()
+            .find(|line| line.contains(what))
+            .expect(&self.log);
         let (_, tally) = line.split_once("tally=").expect(line);
         tally.split(' ').next().unwrap().parse().unwrap()
     }
@@ -65,16 +82,34 @@ impl End {
 /// Nobody got it twice, and nobody was left out: so many mails are those to the first so many subscribers.
 #[track_caller]
 fn assert_the_first(mail_server: &MailServer, sent: u64) {
-    let number = |address: String| address.rsplit(['.', '@']).nth(2).map(str::to_owned).expect(&address);
-    let numbers: Vec<String> = mail_server.mails().into_iter().map(|mail| number(mail.to)).collect();
+    let number = |address: String| {
+        address
+            .rsplit(['.', '@'])
+            .nth(2)
+            .map(str::to_owned)
+            .expect(&address)
+    };
+    let numbers: Vec<String> = mail_server
+        .mails()
+        .into_iter()
+        .map(|mail| number(mail.to))
+        .collect();
     let first: Vec<String> = (1..=sent).map(|number| number.to_string()).collect();
     assert_eq!(numbers, first);
 }
 
 pub(crate) async fn newsletter(running: &Running) -> Value {
-    let status: Value = get(&running.url, "/tasks/status").await.json().await.unwrap();
+    let status: Value = get(&running.url, "/tasks/status")
+        .await
+        .json()
+        .await
+        .unwrap();
     let tasks = status["tasks"].as_array().unwrap().iter();
-    tasks.clone().find(|task| task["name"] == "send newsletter").unwrap().clone()
+    tasks
+        .clone()
+        .find(|task| task["name"] == "send newsletter")
+        .unwrap()
+        .clone()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,10 +117,16 @@ async fn with_time_enough_it_is_finished_before_the_process_ends() {
     let mail_server = MailServer::start(slowly).await;
     let end = send(&mail_server, "30").await.stop("TERM").await;
     assert_eq!(end.code, Some(0), "{end:?}");
-    assert_eq!((end.sent("newsletter sent"), end.deliveries("sent")), (12, 12));
+    assert_eq!(
+        (end.sent("newsletter sent"), end.deliveries("sent")),
+        (12, 12)
+    );
     assert_the_first(&mail_server, 12);
     assert!(end.list("completed").contains("send newsletter"), "{end:?}");
-    assert!(end.took < Duration::from_secs(10), "it is not waited for longer than it takes: {end:?}");
+    assert!(
+        end.took < Duration::from_secs(10),
+        "it is not waited for longer than it takes: {end:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,10 +138,16 @@ async fn without_it_stops_between_two_mails_and_says_exactly_how_many_were_sent(
     let end = running.stop("TERM").await;
     assert_eq!(end.code, Some(0), "{end:?}");
     let sent = end.sent("newsletter stopped");
-    assert!((seen["done"].as_u64().unwrap()..12).contains(&sent), "{seen} {end:?}");
+    assert!(
+        (seen["done"].as_u64().unwrap()..12).contains(&sent),
+        "{seen} {end:?}"
+    );
     assert_the_first(&mail_server, sent);
     // The first ones of the list have it; the others are known by having no delivery.
-    assert_eq!((end.deliveries("sent"), end.deliveries("sending")), (sent, 0));
+    assert_eq!(
+        (end.deliveries("sent"), end.deliveries("sending")),
+        (sent, 0)
+    );
     assert!(end.list("cancelled").contains("send newsletter"), "{end:?}");
 }
 
@@ -115,7 +162,10 @@ async fn a_second_signal_stops_it_at_once_and_loses_no_count() {
     let sent = end.sent("newsletter stopped");
     assert!(sent < 12, "{end:?}");
     assert_the_first(&mail_server, sent);
-    assert_eq!((end.deliveries("sent"), end.deliveries("sending")), (sent, 0));
+    assert_eq!(
+        (end.deliveries("sent"), end.deliveries("sending")),
+        (sent, 0)
+    );
 }
 
 /// A browser that watches holds up nothing.
@@ -148,7 +198,10 @@ async fn cut_off_in_a_mail_it_says_that_one_is_on_its_way_and_the_exit_code_is_7
     assert_eq!(end.code, Some(70), "{end:?}");
     assert!(end.took < Duration::from_secs(5), "{end:?}");
     assert_eq!(end.sent("newsletter cut off"), 2);
-    assert!(end.log.contains("tally=2 sent, 0 failed, 1 on its way"), "{end:?}");
+    assert!(
+        end.log.contains("tally=2 sent, 0 failed, 1 on its way"),
+        "{end:?}"
+    );
     assert!(end.log.contains("task send newsletter"), "{end:?}");
     assert_eq!((end.deliveries("sent"), end.deliveries("sending")), (2, 1));
     assert_the_first(&mail_server, 3);

@@ -78,7 +78,11 @@ async fn what_is_transparent_becomes_white() {
 
 #[tokio::test]
 async fn a_picture_that_is_small_already_keeps_its_size() {
-    let small = thumbnail(&Service::new(), &encode(&red_and_blue(40, 30), ImageFormat::Png)).await;
+    let small = thumbnail(
+        &Service::new(),
+        &encode(&red_and_blue(40, 30), ImageFormat::Png),
+    )
+    .await;
     assert_eq!(small.dimensions(), (40, 30));
 }
 
@@ -88,10 +92,16 @@ async fn the_name_is_made_from_the_content_and_never_the_clients() {
     let picture = encode(&red_and_blue(300, 300), ImageFormat::Png);
     let first = upload(&service, &picture).await.ok(200);
     let again = upload(&service, &picture).await.ok(200);
-    let other = upload(&service, &encode(&red_and_blue(301, 200), ImageFormat::Png)).await.ok(200);
+    let other = upload(&service, &encode(&red_and_blue(301, 200), ImageFormat::Png))
+        .await
+        .ok(200);
     assert_eq!(first, again);
     assert_ne!(first, other);
-    let name = first["thumbnail_url"].as_str().unwrap().strip_prefix("/thumbnails/").unwrap();
+    let name = first["thumbnail_url"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("/thumbnails/")
+        .unwrap();
     assert!(name.ends_with(".jpg") && !name.contains("evil"), "{name}");
     let files: Vec<_> = std::fs::read_dir(service.path("thumbnails"))
         .unwrap()
@@ -104,10 +114,18 @@ async fn the_name_is_made_from_the_content_and_never_the_clients() {
 #[tokio::test]
 async fn a_thumbnail_is_served_as_a_jpeg_that_never_changes() {
     let service = Service::new();
-    let answer = upload(&service, &encode(&red_and_blue(300, 300), ImageFormat::Jpeg)).await.ok(200);
+    let answer = upload(
+        &service,
+        &encode(&red_and_blue(300, 300), ImageFormat::Jpeg),
+    )
+    .await
+    .ok(200);
     let jpeg = service.get(answer["thumbnail_url"].as_str().unwrap()).await;
     assert_eq!(jpeg.header("content-type"), Some("image/jpeg"));
-    assert_eq!(jpeg.header("cache-control"), Some("public, max-age=31536000, immutable"));
+    assert_eq!(
+        jpeg.header("cache-control"),
+        Some("public, max-age=31536000, immutable")
+    );
     assert_eq!(jpeg.header("x-content-type-options"), Some("nosniff"));
 }
 
@@ -124,7 +142,10 @@ async fn no_name_leads_out_of_the_folder_of_thumbnails() {
         "0123456789ABCDEF0123456789ABCDEF.jpg",
         "%00.jpg",
     ] {
-        service.get(&format!("/thumbnails/{name}")).await.problem(404);
+        service
+            .get(&format!("/thumbnails/{name}"))
+            .await
+            .problem(404);
     }
     service.get("/thumbnails/%ff").await.problem(400);
 }
@@ -144,7 +165,9 @@ async fn a_body_of_more_than_20_mb_is_413() {
 #[tokio::test]
 async fn a_body_of_less_than_20_mb_is_read() {
     // It is no picture, so it was read and looked at.
-    upload(&Service::new(), &vec![0; 19 * MEGABYTE]).await.problem(415);
+    upload(&Service::new(), &vec![0; 19 * MEGABYTE])
+        .await
+        .problem(415);
 }
 
 /// A client that is still sending must see the answer and not a broken connection.
@@ -153,28 +176,48 @@ async fn a_client_on_a_real_socket_sees_the_413() {
     let service = Service::new();
     let address = serve(service.app.clone()).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let request = client.post(url(address).join("upload").unwrap()).header("content-type", FORM);
-    let answer = request.body(form("image", &vec![0; 40 * MEGABYTE])).send().await.unwrap();
+    let request = client
+        .post(url(address).join("upload").unwrap())
+        .header("content-type", FORM);
+    let answer = request
+        .body(form("image", &vec![0; 40 * MEGABYTE]))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 413);
 }
 
 #[tokio::test]
 async fn more_than_50_megapixels_are_422_and_never_decoded() {
     let service = Service::new();
-    let large = encode(&DynamicImage::ImageLuma8(GrayImage::new(10_000, 5_001)), ImageFormat::Png);
+    let large = encode(
+        &DynamicImage::ImageLuma8(GrayImage::new(10_000, 5_001)),
+        ImageFormat::Png,
+    );
     let problem = upload(&service, &large).await.problem(422);
-    assert!(problem["detail"].as_str().unwrap().contains("10000x5001"), "{problem}");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("10000x5001"),
+        "{problem}"
+    );
     // The header alone decides: the rest of the picture is not even there.
     let header_only = &large[..large.len() / 2];
-    assert_eq!(upload(&service, header_only).await.problem(422)["detail"], problem["detail"]);
+    assert_eq!(
+        upload(&service, header_only).await.problem(422)["detail"],
+        problem["detail"]
+    );
 }
 
 #[tokio::test]
 async fn what_is_not_a_picture_is_415() {
     let service = Service::new();
     let gif = b"GIF89a\x01\x00\x01\x00\x80\x00\x00";
-    for content in [&b"just a text"[..], b"", gif, b"%PDF-1.7", b"<svg xmlns='http://www.w3.org/2000/svg'/>"]
-    {
+    for content in [
+        &b"just a text"[..],
+        b"",
+        gif,
+        b"%PDF-1.7",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    ] {
         upload(&service, content).await.problem(415);
     }
 }
@@ -201,32 +244,53 @@ async fn a_jpeg_that_is_cut_off_behind_its_preview_is_422() {
     let service = Service::new();
     let whole = jpeg_with_preview(&colourful(300, 300));
     upload(&service, &whole).await.ok(200);
-    upload(&service, &whole[..whole.len() / 2]).await.problem(422);
-    upload(&service, &whole[..whole.len() - 2]).await.problem(422);
+    upload(&service, &whole[..whole.len() / 2])
+        .await
+        .problem(422);
+    upload(&service, &whole[..whole.len() - 2])
+        .await
+        .problem(422);
 }
 
 #[tokio::test]
 async fn what_a_camera_appends_behind_a_jpeg_does_no_harm() {
     let service = Service::new();
     let jpeg = encode(&colourful(300, 300), ImageFormat::Jpeg);
-    upload(&service, &[&jpeg[..], b"and a film"].concat()).await.ok(200);
+    upload(&service, &[&jpeg[..], b"and a film"].concat())
+        .await
+        .ok(200);
 }
 
 #[tokio::test]
 async fn a_form_without_the_field_is_400() {
     let service = Service::new();
     let picture = encode(&red_and_blue(30, 30), ImageFormat::Png);
-    service.post("/upload", FORM, form("picture", &picture)).await.problem(400);
-    service.post("/upload", FORM, "--frontier--\r\n").await.problem(400);
+    service
+        .post("/upload", FORM, form("picture", &picture))
+        .await
+        .problem(400);
+    service
+        .post("/upload", FORM, "--frontier--\r\n")
+        .await
+        .problem(400);
 }
 
 #[tokio::test]
 async fn a_broken_form_or_none_is_400() {
     let service = Service::new();
     let whole = form("image", b"cut off");
-    service.post("/upload", FORM, whole[..whole.len() - 10].to_vec()).await.problem(400);
-    service.post("/upload", "application/json", "{}").await.problem(400);
-    service.post("/upload", "multipart/form-data", "x").await.problem(400);
+    service
+        .post("/upload", FORM, whole[..whole.len() - 10].to_vec())
+        .await
+        .problem(400);
+    service
+        .post("/upload", "application/json", "{}")
+        .await
+        .problem(400);
+    service
+        .post("/upload", "multipart/form-data", "x")
+        .await
+        .problem(400);
 }
 
 #[tokio::test]
@@ -253,5 +317,8 @@ async fn a_form_without_a_file_says_so() {
     let problem = service.post("/upload", FORM, form).await.problem(400);
     assert_eq!(problem["detail"], "No picture was chosen.");
     // A file that has nothing in it is another thing.
-    assert_eq!(upload(&service, b"").await.problem(415)["detail"], "The file is empty.");
+    assert_eq!(
+        upload(&service, b"").await.problem(415)["detail"],
+        "The file is empty."
+    );
 }

@@ -29,16 +29,25 @@ async fn tasks_finish_side_by_side_with_requests_and_are_reported_by_name() {
     let mut client = running.client().await;
     client.begin("/").await;
     tokio::time::sleep(ms(30)).await;
-    let mails = background.spawn("mails", |_| tokio::time::sleep(ms(400))).unwrap();
+    let mails = background
+        .spawn("mails", |_| tokio::time::sleep(ms(400)))
+        .unwrap();
     let import = background.spawn_fallible("import", |_| async {
         tokio::time::sleep(ms(100)).await;
         Err::<(), _>("bad file")
     });
     let report = running.stop().await;
     assert!(report.is_clean(), "{report:?}");
-    assert_eq!((report.completed, report.failed), (vec!["mails".into()], vec!["import".into()]));
+    assert_eq!(
+        (report.completed, report.failed),
+        (vec!["mails".into()], vec!["import".into()])
+    );
     // One after the other would take 800 ms.
-    assert!((ms(350)..ms(700)).contains(&report.elapsed), "{:?}", report.elapsed);
+    assert!(
+        (ms(350)..ms(700)).contains(&report.elapsed),
+        "{:?}",
+        report.elapsed
+    );
     assert_eq!(client.reply().await.status, 200);
     assert!(mails.await.is_ok() && import.unwrap().await.unwrap().is_err());
 }
@@ -47,13 +56,20 @@ async fn tasks_finish_side_by_side_with_requests_and_are_reported_by_name() {
 async fn a_task_is_cancelled_then_given_up_by_name_and_a_stuck_one_too() {
     let background = Background::new();
     let running = start(with(Router::new(), &background)).await;
-    let polite = background.spawn("polite", |task| async move { task.cancelled().await }).unwrap();
-    let stubborn = background.spawn("stubborn", |_| std::future::pending::<()>()).unwrap();
+    let polite = background
+        .spawn("polite", |task| async move { task.cancelled().await })
+        .unwrap();
+    let stubborn = background
+        .spawn("stubborn", |_| std::future::pending::<()>())
+        .unwrap();
     let id = stubborn.id();
     tokio::task::yield_now().await;
     let report = running.stop().await;
     assert_eq!(report.abandoned, ["task stubborn"]);
-    assert!((ms(1_800)..ms(2_200)).contains(&report.elapsed), "{report:?}");
+    assert!(
+        (ms(1_800)..ms(2_200)).contains(&report.elapsed),
+        "{report:?}"
+    );
     assert_eq!(background.get(id).unwrap().state, TaskState::Abandoned);
     // It ended by itself in the time for that, with a value.
     assert_eq!(report.completed, ["polite"]);

@@ -56,7 +56,9 @@ async fn a_busy_shutdown_hook_is_given_up_at_the_limit_by_name() {
 
 #[tokio::test]
 async fn a_further_stop_is_heard_beside_a_busy_shutdown_hook() {
-    let app = app(Router::new()).shutdown_limit(ms(60_000)).on_shutdown("flush", async || busy().await);
+    let app = app(Router::new())
+        .shutdown_limit(ms(60_000))
+        .on_shutdown("flush", async || busy().await);
     let handle = app.handle();
     let running = start(app).await;
     let begun = Instant::now();
@@ -94,7 +96,11 @@ async fn a_turn() {
     let mut taken = false;
     poll_fn(|cx| {
         cx.waker().wake_by_ref();
-        if std::mem::replace(&mut taken, true) { Poll::Ready(()) } else { Poll::Pending }
+        if std::mem::replace(&mut taken, true) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     })
     .await;
 }
@@ -146,8 +152,12 @@ async fn busy_handlers_and_sockets_are_given_up_at_the_limit() {
         tokio::spawn(join(busy(), life.track("feed").run(|_| pending())));
         "started"
     };
-    let router = Router::new().route("/busy", get(async || busy().await)).route("/socket", get(work));
-    let app = app(router).shutdown_limit(ms(800)).requests(RequestLayer::new().grace(ms(100)));
+    let router = Router::new()
+        .route("/busy", get(async || busy().await))
+        .route("/socket", get(work));
+    let app = app(router)
+        .shutdown_limit(ms(800))
+        .requests(RequestLayer::new().grace(ms(100)));
     let running = start(app).await;
     let handle = running.handle.clone();
     let (mut socket, mut client) = (running.client().await, running.client().await);
@@ -157,7 +167,10 @@ async fn busy_handlers_and_sockets_are_given_up_at_the_limit() {
     let begun = Instant::now();
     let report = running.stop().await;
     assert!(begun.elapsed() < ms(3_000), "{report:?}");
-    assert!(report.abandoned.contains(&"socket feed".to_owned()), "{report:?}");
+    assert!(
+        report.abandoned.contains(&"socket feed".to_owned()),
+        "{report:?}"
+    );
     assert_eq!(handle.sockets(), 0, "its work is dropped");
 }
 
@@ -168,7 +181,11 @@ struct Rush(Arc<AtomicUsize>);
 struct Gone;
 
 impl AsyncRead for Gone {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 }
@@ -206,7 +223,8 @@ async fn a_rush_at_the_door_keeps_neither_the_stop_nor_the_limits_from_their_tur
     let come = Arc::new(AtomicUsize::new(0));
     let flushed = Arc::new(AtomicBool::new(false));
     let done = flushed.clone();
-    let app = app(Router::new()).on_shutdown("flush", async move || done.store(true, Ordering::Relaxed));
+    let app =
+        app(Router::new()).on_shutdown("flush", async move || done.store(true, Ordering::Relaxed));
     let handle = app.handle();
     let service = tokio::spawn(app.serve(Rush(come.clone())));
     soon(handle.ready()).await;
@@ -215,5 +233,8 @@ async fn a_rush_at_the_door_keeps_neither_the_stop_nor_the_limits_from_their_tur
     handle.stop();
     let report = soon(service).await.unwrap().unwrap();
     assert!(begun.elapsed() < ms(5_000), "{report:?}");
-    assert!(flushed.load(Ordering::Relaxed) && report.is_clean(), "{report:?}");
+    assert!(
+        flushed.load(Ordering::Relaxed) && report.is_clean(),
+        "{report:?}"
+    );
 }

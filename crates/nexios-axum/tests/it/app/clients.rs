@@ -53,7 +53,10 @@ async fn a_stream_with_the_life_of_the_service_ends_in_order_when_it_closes() {
     assert!(report.elapsed < ms(1_000), "{report:?}");
     let rest = String::from_utf8(client.rest().await).unwrap();
     assert!(rest.contains("data: goodbye"), "{rest}");
-    assert!(rest.ends_with("\r\n0\r\n\r\n"), "the body has its end: {rest}");
+    assert!(
+        rest.ends_with("\r\n0\r\n\r\n"),
+        "the body has its end: {rest}"
+    );
 }
 
 #[tokio::test]
@@ -65,7 +68,10 @@ async fn the_life_of_the_service_is_in_the_extensions_of_every_request() {
     let report = running.stop().await;
     assert!(report.is_clean() && report.cut_off.is_empty(), "{report:?}");
     assert!(report.elapsed < ms(1_000), "{report:?}");
-    assert!(client.rest().await.ends_with(b"\r\n0\r\n\r\n"), "the body has its end");
+    assert!(
+        client.rest().await.ends_with(b"\r\n0\r\n\r\n"),
+        "the body has its end"
+    );
 }
 
 #[tokio::test]
@@ -77,11 +83,17 @@ async fn a_stream_without_it_is_cut_off_within_the_bound_named_and_no_failure_un
         client.begin("/endless").await;
         client.until(b"data: 3").await;
         let report = running.stop().await;
-        assert_eq!((&report.cut_off, report.abandoned.len()), (&vec!["stream GET /endless".to_owned()], 0));
+        assert_eq!(
+            (&report.cut_off, report.abandoned.len()),
+            (&vec!["stream GET /endless".to_owned()], 0)
+        );
         assert_eq!(report.is_clean(), !strict);
         assert!(report.elapsed < ms(2_200), "{report:?}");
         let rest = String::from_utf8(client.rest().await).unwrap();
-        assert!(!rest.ends_with("\r\n0\r\n\r\n"), "a body that was cut off must not look complete: {rest}");
+        assert!(
+            !rest.ends_with("\r\n0\r\n\r\n"),
+            "a body that was cut off must not look complete: {rest}"
+        );
     }
 }
 
@@ -89,7 +101,9 @@ async fn a_stream_without_it_is_cut_off_within_the_bound_named_and_no_failure_un
 async fn outside_an_app_a_stream_has_no_end_of_its_own_but_any_token_can_give_it_one() {
     use axum::{extract::FromRequestParts, http::Request};
     let (mut parts, ()) = Request::new(()).into_parts();
-    let life = ServiceLife::from_request_parts(&mut parts, &()).await.unwrap();
+    let life = ServiceLife::from_request_parts(&mut parts, &())
+        .await
+        .unwrap();
     assert!(!life.closing().is_cancelled());
     let token = CancelToken::new();
     let mut numbers = Box::pin(until_cancelled(&token, stream::iter(1..)));
@@ -110,14 +124,19 @@ async fn polite(socket: &mut WebSocket, closing: CancelToken) {
             }
         }
     }
-    let frame = CloseFrame { code: 1001, reason: "shutdown".into() };
+    let frame = CloseFrame {
+        code: 1001,
+        reason: "shutdown".into(),
+    };
     let _ = socket.send(Message::Close(Some(frame))).await;
 }
 
 fn sockets() -> Router {
     let polite = async |upgrade: WebSocketUpgrade, life: ServiceLife| {
         let tracked = life.track("chat");
-        upgrade.on_upgrade(|mut socket| tracked.run(async move |closing| polite(&mut socket, closing).await))
+        upgrade.on_upgrade(|mut socket| {
+            tracked.run(async move |closing| polite(&mut socket, closing).await)
+        })
     };
     let stubborn = async |upgrade: WebSocketUpgrade, life: ServiceLife| {
         let tracked = life.track("feed");
@@ -180,7 +199,8 @@ async fn a_websocket_keeps_the_place_of_its_connection() {
     eventually(async || (running.handle.connections() == 0).then_some(())).await;
     assert_eq!(running.client().await.get("/nothing").await.status, 503);
     drop(socket);
-    eventually(async || (running.client().await.get("/nothing").await.status == 404).then_some(())).await;
+    eventually(async || (running.client().await.get("/nothing").await.status == 404).then_some(()))
+        .await;
     running.stop().await;
 }
 
@@ -192,7 +212,10 @@ async fn a_websocket_that_does_not_listen_is_dropped_within_the_bound_and_named(
     upgrade(&mut scoped, "/scoped").await;
     let report = running.stop().await;
     assert_eq!(report.abandoned, ["socket feed"]);
-    assert!((ms(1_800)..ms(2_200)).contains(&report.elapsed), "{report:?}");
+    assert!(
+        (ms(1_800)..ms(2_200)).contains(&report.elapsed),
+        "{report:?}"
+    );
     assert!(stubborn.rest().await.is_empty());
     assert!(scoped.rest().await.is_empty());
 }

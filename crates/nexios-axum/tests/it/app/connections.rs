@@ -14,7 +14,10 @@ async fn beyond_the_limit_clients_wait_until_a_connection_ends() {
     let running = start(app(hello()).connections(2)).await;
     let mut first = running.client().await;
     let mut second = running.client().await;
-    assert_eq!((first.get("/").await.status, second.get("/").await.status), (200, 200));
+    assert_eq!(
+        (first.get("/").await.status, second.get("/").await.status),
+        (200, 200)
+    );
     let mut third = running.client().await;
     third.begin("/").await;
     tokio::time::sleep(ms(50)).await;
@@ -99,7 +102,10 @@ async fn tcp_keeps_an_eye_on_silent_peers() {
     let running = start(app(hello())).await;
     let mut client = running.client().await;
     assert_eq!(client.get("/").await.status, 200);
-    let (server, peer) = (running.address.port(), client.stream.local_addr().unwrap().port());
+    let (server, peer) = (
+        running.address.port(),
+        client.stream.local_addr().unwrap().port(),
+    );
     let timer = async || {
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
         let line = table.lines().find(|line| {
@@ -107,7 +113,8 @@ async fn tcp_keeps_an_eye_on_silent_peers() {
             let ends = (fields.next().unwrap(), fields.next().unwrap());
             ends.0.ends_with(&format!(":{server:04X}")) && ends.1.ends_with(&format!(":{peer:04X}"))
         });
-        line.is_some_and(|line| line.split_whitespace().nth(5).unwrap().starts_with("02:")).then_some(())
+        line.is_some_and(|line| line.split_whitespace().nth(5).unwrap().starts_with("02:"))
+            .then_some(())
     };
     eventually(timer).await;
     running.stop().await;

@@ -13,7 +13,9 @@ use super::{Client, Running, app, eventually, ms, soon, start};
 
 /// `/stuck` never answers.
 fn router() -> Router {
-    Router::new().route("/", get(async || "hello")).route("/stuck", get(std::future::pending::<&str>))
+    Router::new()
+        .route("/", get(async || "hello"))
+        .route("/stuck", get(std::future::pending::<&str>))
 }
 
 /// Handlers that lose their client are dropped at once.
@@ -26,7 +28,10 @@ impl Client {
     async fn from(own: [u8; 4], address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((own, 0).into()).unwrap();
-        Client { stream: soon(socket.connect(address)).await.unwrap(), read: Vec::new() }
+        Client {
+            stream: soon(socket.connect(address)).await.unwrap(),
+            read: Vec::new(),
+        }
     }
 
     /// Goes without a goodbye.
@@ -105,12 +110,21 @@ async fn when_all_places_are_busy_health_is_answered_and_everything_else_is_told
     for path in ["/livez", "/readyz"] {
         let mut probe = running.client().await;
         let answer = probe.get(path).await;
-        assert_eq!((answer.status, answer.says_close()), (200, true), "{}", answer.head);
+        assert_eq!(
+            (answer.status, answer.says_close()),
+            (200, true),
+            "{}",
+            answer.head
+        );
         assert!(probe.rest().await.is_empty());
     }
     let refused = running.client().await.get("/").await;
     assert_eq!((refused.status, refused.says_close()), (503, true));
-    assert!(refused.head.to_lowercase().contains("retry-after: 1"), "{}", refused.head);
+    assert!(
+        refused.head.to_lowercase().contains("retry-after: 1"),
+        "{}",
+        refused.head
+    );
     assert!(running.handle.connections() <= 2 + 64);
     drop((silent, first));
     assert_eq!(
@@ -142,8 +156,22 @@ async fn one_peer_has_its_share_and_others_have_theirs() {
     tokio::time::sleep(ms(50)).await;
     let mut beyond = Client::from([127, 0, 0, 1], running.address).await;
     assert_eq!(beyond.get("/").await.status, 503);
-    assert_eq!(Client::from([127, 0, 0, 1], running.address).await.get("/livez").await.status, 200);
-    assert_eq!(Client::from([127, 0, 0, 3], running.address).await.get("/").await.status, 200);
+    assert_eq!(
+        Client::from([127, 0, 0, 1], running.address)
+            .await
+            .get("/livez")
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        Client::from([127, 0, 0, 3], running.address)
+            .await
+            .get("/")
+            .await
+            .status,
+        200
+    );
     drop((busy, next));
     assert!(running.stop().await.is_clean());
 }
@@ -161,7 +189,14 @@ async fn who_has_its_share_takes_no_idle_connection_of_others() {
     }
     assert_eq!(idle.get("/").await.status, 200);
     // That nothing of the one is idle is no reason not to look for the other.
-    assert_eq!(Client::from([127, 0, 0, 3], running.address).await.get("/").await.status, 200);
+    assert_eq!(
+        Client::from([127, 0, 0, 3], running.address)
+            .await
+            .get("/")
+            .await
+            .status,
+        200
+    );
     drop(busy);
     assert!(running.stop().await.is_clean());
 }

@@ -19,13 +19,20 @@ struct Http2 {
 
 async fn connect(running: &Running) -> Http2 {
     let stream = TokioIo::new(TcpStream::connect(running.address).await.unwrap());
-    let (requests, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
-    Http2 { requests, connection: tokio::spawn(connection) }
+    let (requests, connection) = http2::handshake(TokioExecutor::new(), stream)
+        .await
+        .unwrap();
+    Http2 {
+        requests,
+        connection: tokio::spawn(connection),
+    }
 }
 
 impl Http2 {
     fn get(&mut self, path: &str) -> impl Future<Output = hyper::Result<String>> + use<> {
-        let request = Request::get(format!("http://test{path}")).body(Body::empty()).unwrap();
+        let request = Request::get(format!("http://test{path}"))
+            .body(Body::empty())
+            .unwrap();
         let answer = self.requests.send_request(request);
         async {
             let answer = answer.await?;
@@ -65,7 +72,10 @@ async fn while_draining_a_connection_ends_after_its_requests_and_a_new_one_is_le
     running.handle.stop();
     soon(running.handle.reached(Phase::Draining)).await;
     assert_eq!(soon(slow).await.unwrap().unwrap(), "200 slow");
-    assert!(soon(old.connection).await.unwrap().is_ok(), "told to go elsewhere");
+    assert!(
+        soon(old.connection).await.unwrap().is_ok(),
+        "told to go elsewhere"
+    );
     assert_eq!(running.handle.phase(), Phase::Draining);
     let mut new = connect(&running).await;
     assert_eq!(soon(new.get("/")).await.unwrap(), "200 hello");
@@ -96,7 +106,10 @@ async fn an_idle_connection_holds_up_nothing() {
     let silent = connect(&running).await;
     eventually(async || (running.handle.connections() == 2).then_some(())).await;
     let report = running.stop().await;
-    assert!(report.is_clean() && report.elapsed < ms(1_000), "{report:?}");
+    assert!(
+        report.is_clean() && report.elapsed < ms(1_000),
+        "{report:?}"
+    );
     assert!(soon(idle.connection).await.unwrap().is_ok());
     let _ = soon(silent.connection).await.unwrap();
 }
@@ -109,7 +122,10 @@ async fn a_stream_hears_of_the_close() {
     tokio::time::sleep(ms(50)).await;
     assert!(!stream.is_finished());
     let report = running.stop().await;
-    assert!(report.is_clean() && report.elapsed < ms(1_000), "{report:?}");
+    assert!(
+        report.is_clean() && report.elapsed < ms(1_000),
+        "{report:?}"
+    );
     assert_eq!(soon(stream).await.unwrap().unwrap(), "200 first");
 }
 
@@ -126,9 +142,9 @@ async fn a_connection_that_has_asked_once_may_be_idle() {
 #[tokio::test]
 async fn an_answer_that_panics_takes_no_other_of_its_connection_along() {
     let panics = async || {
-        Body::from_stream(stream::poll_fn(|_| -> std::task::Poll<Option<Result<&str, Infallible>>> {
-            panic!("row 7")
-        }))
+        Body::from_stream(stream::poll_fn(
+            |_| -> std::task::Poll<Option<Result<&str, Infallible>>> { panic!("row 7") },
+        ))
     };
     let running = start(app(router().route("/panics", get(panics)))).await;
     let mut client = connect(&running).await;

@@ -54,7 +54,9 @@ fn router() -> Router {
         });
         Body::empty()
     };
-    Router::new().route("/tracked", any(tracked)).route("/unknown", any(unknown))
+    Router::new()
+        .route("/tracked", any(tracked))
+        .route("/unknown", any(unknown))
 }
 
 struct Socket {
@@ -68,19 +70,39 @@ async fn connect(running: &Running, path: &str) -> Socket {
     let (requests, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
     let mut requests = soon(requests.ready()).await.unwrap();
-    eventually(async || requests.is_extended_connect_protocol_enabled().then_some(())).await;
-    let request = Request::builder().method(Method::CONNECT).uri(format!("http://test{path}"));
-    let request = request.version(Version::HTTP_2).extension(Protocol::from_static("websocket"));
-    let (answer, send) = requests.send_request(request.body(()).unwrap(), false).unwrap();
+    eventually(async || {
+        requests
+            .is_extended_connect_protocol_enabled()
+            .then_some(())
+    })
+    .await;
+    let request = Request::builder()
+        .method(Method::CONNECT)
+        .uri(format!("http://test{path}"));
+    let request = request
+        .version(Version::HTTP_2)
+        .extension(Protocol::from_static("websocket"));
+    let (answer, send) = requests
+        .send_request(request.body(()).unwrap(), false)
+        .unwrap();
     let answer = soon(answer).await.unwrap();
     assert_eq!(answer.status(), 200);
-    Socket { send, receive: answer.into_body(), _requests: requests }
+    Socket {
+        send,
+        receive: answer.into_body(),
+        _requests: requests,
+    }
 }
 
 impl Socket {
     async fn says_it_again(&mut self, text: &'static str) {
-        self.send.send_data(Bytes::from_static(text.as_bytes()), false).unwrap();
-        let again = soon(self.receive.data()).await.expect("it has ended").unwrap();
+        self.send
+            .send_data(Bytes::from_static(text.as_bytes()), false)
+            .unwrap();
+        let again = soon(self.receive.data())
+            .await
+            .expect("it has ended")
+            .unwrap();
         assert_eq!(again, text);
     }
 

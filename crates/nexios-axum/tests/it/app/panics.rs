@@ -32,7 +32,10 @@ async fn a_shutdown_hook_that_is_cut_off_takes_no_other_along_whatever_its_destr
         .on_shutdown("throws", throws)
         .on_shutdown("last", async move || diary.write("last"));
     let report = start(app.shutdown_limit(ms(600))).await.stop().await;
-    assert_eq!(report.abandoned, ["shutdown hook hangs", "shutdown hook throws"]);
+    assert_eq!(
+        report.abandoned,
+        ["shutdown hook hangs", "shutdown hook throws"]
+    );
     assert_eq!(reader.written(), ["last"]);
 }
 
@@ -46,14 +49,22 @@ async fn a_startup_hook_that_is_cut_off_or_panics_ends_in_order_whatever_its_des
     assert!(soon(service).await.unwrap().unwrap().is_clean());
     let throwing = app(Router::new()).on_startup("throws", throws);
     let error = soon(throwing.serve("127.0.0.1:0")).await.unwrap_err();
-    assert_eq!(error.to_string(), "startup hook \"throws\" failed: panicked: a value that is no text");
+    assert_eq!(
+        error.to_string(),
+        "startup hook \"throws\" failed: panicked: a value that is no text"
+    );
 }
 
 #[tokio::test]
 async fn a_panic_whose_value_panics_is_one_panic() {
-    let app = app(Router::new()).on_listening(|_| panic_any(PanicsInDrop)).stop_on(throws());
+    let app = app(Router::new())
+        .on_listening(|_| panic_any(PanicsInDrop))
+        .stop_on(throws());
     let report = soon(app.serve("127.0.0.1:0")).await.unwrap();
-    assert_eq!((report.cause, report.is_clean()), ("a future of `stop_on` ended", true));
+    assert_eq!(
+        (report.cause, report.is_clean()),
+        ("a future of `stop_on` ended", true)
+    );
 }
 
 /// `hooks_limit` and the others take whatever a configuration says.

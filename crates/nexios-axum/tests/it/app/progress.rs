@@ -16,7 +16,11 @@ async fn event(client: &mut Client) -> Value {
 #[tokio::test]
 async fn each_change_of_a_task_is_an_event_until_the_service_closes() {
     let background = Background::new();
-    background.spawn("over", |_| async {}).unwrap().await.unwrap();
+    background
+        .spawn("over", |_| async {})
+        .unwrap()
+        .await
+        .unwrap();
     let (step, mut steps) = tokio::sync::mpsc::channel(1);
     let task = background
         .spawn("letters", |task| async move {
@@ -34,7 +38,11 @@ async fn each_change_of_a_task_is_an_event_until_the_service_closes() {
     assert!(head.contains("text/event-stream"), "{head}");
 
     let first = event(&mut client).await;
-    assert_eq!((&first["name"], &first["done"]), (&"letters".into(), &1.into()), "what had ended is no news");
+    assert_eq!(
+        (&first["name"], &first["done"]),
+        (&"letters".into(), &1.into()),
+        "what had ended is no news"
+    );
     step.send(2).await.unwrap();
     let second = event(&mut client).await;
     assert_eq!(
@@ -43,11 +51,20 @@ async fn each_change_of_a_task_is_an_event_until_the_service_closes() {
     );
     drop(step);
     let last = event(&mut client).await;
-    assert_eq!((&last["id"], &last["state"]), (&first["id"], &"completed".into()));
+    assert_eq!(
+        (&last["id"], &last["state"]),
+        (&first["id"], &"completed".into())
+    );
     assert!(task.await.is_ok());
 
     let report = running.stop().await;
-    assert!(report.is_clean() && report.elapsed < ms(1_000), "{report:?}");
+    assert!(
+        report.is_clean() && report.elapsed < ms(1_000),
+        "{report:?}"
+    );
     let rest = String::from_utf8(client.rest().await).unwrap();
-    assert!(rest.ends_with("0\r\n\r\n") && !rest.contains("event"), "{rest}");
+    assert!(
+        rest.ends_with("0\r\n\r\n") && !rest.contains("event"),
+        "{rest}"
+    );
 }

@@ -59,19 +59,25 @@ async fn everything_is_served_that_answers_requests() {
     says_hello((async || "hello").into_service(), "/anywhere").await;
     says_hello((async || "hello").into_make_service(), "/anywhere").await;
     says_hello(NormalizePath::trim_trailing_slash(hello()), "/hello/").await;
-    let normal = ServiceExt::<Request>::into_make_service(NormalizePath::trim_trailing_slash(hello()));
+    let normal =
+        ServiceExt::<Request>::into_make_service(NormalizePath::trim_trailing_slash(hello()));
     says_hello(normal, "/hello/").await;
     // Not to be shared between threads, as `axum::serve` does not ask for that either.
     let boxed: BoxCloneService<Request, Response, std::convert::Infallible> =
         ServiceBuilder::new().boxed_clone().service(hello());
     says_hello(boxed, "/hello").await;
-    says_hello(tower::service_fn(async |_: Request| Ok(Response::new("hello".to_owned()))), "/").await;
+    says_hello(
+        tower::service_fn(async |_: Request| Ok(Response::new("hello".to_owned()))),
+        "/",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn requests_of_any_service_are_cancelled_waited_for_and_named() {
     let stuck = Router::new().route("/stuck", get(std::future::pending::<&str>));
-    let running = start(serving(NormalizePath::trim_trailing_slash(stuck)).cancelling(ms(300))).await;
+    let running =
+        start(serving(NormalizePath::trim_trailing_slash(stuck)).cancelling(ms(300))).await;
     let mut client = running.client().await;
     client.begin("/stuck/").await;
     tokio::time::sleep(ms(50)).await;
@@ -96,7 +102,11 @@ impl AsyncRead for Wrapped {
 }
 
 impl AsyncWrite for Wrapped {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 
@@ -146,7 +156,11 @@ async fn start_at<Kind: 'static>(
     let handle = app.handle();
     let service = tokio::spawn(app.serve(listen));
     soon(handle.ready()).await.unwrap();
-    Running { handle, address, service }
+    Running {
+        handle,
+        address,
+        service,
+    }
 }
 
 #[tokio::test]
@@ -154,11 +168,21 @@ async fn a_listener_of_ones_own_is_served_with_its_addresses_and_survives_its_pa
     let who = get(async |ConnectInfo(Caller(caller)): ConnectInfo<Caller>| caller);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let running =
-        start_at(app(Router::new().route("/", who)), address, Wrapping { listener, panics: 2 }).await;
+    let running = start_at(
+        app(Router::new().route("/", who)),
+        address,
+        Wrapping {
+            listener,
+            panics: 2,
+        },
+    )
+    .await;
     assert_eq!(
         soon(running.handle.ready()).await,
-        Some(ListenAddress::Other(format!("Caller({:?})", address.to_string())))
+        Some(ListenAddress::Other(format!(
+            "Caller({:?})",
+            address.to_string()
+        )))
     );
     let (mut lost, mut lost_too) = (running.client().await, running.client().await);
     assert!(lost.rest().await.is_empty() && lost_too.rest().await.is_empty());
@@ -166,7 +190,10 @@ async fn a_listener_of_ones_own_is_served_with_its_addresses_and_survives_its_pa
     assert_eq!(client.get("/").await.body, "caller 127.0.0.1");
     // Its limits and orders hold as for TCP.
     let report = running.stop().await;
-    assert!(report.is_clean() && report.elapsed < ms(1_500), "{report:?}");
+    assert!(
+        report.is_clean() && report.elapsed < ms(1_500),
+        "{report:?}"
+    );
     assert!(client.rest().await.is_empty());
 }
 
@@ -181,12 +208,20 @@ async fn a_listener_that_taps_its_streams_is_one_of_tcp() {
         stream.set_nodelay(true).unwrap();
     });
     let who = get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string());
-    let router = Router::new().route("/", who).route("/stuck", get(std::future::pending::<&str>));
+    let router = Router::new()
+        .route("/", who)
+        .route("/stuck", get(std::future::pending::<&str>));
     let running = start_at(app(router), address, listener).await;
-    assert_eq!(soon(running.handle.ready()).await, Some(ListenAddress::Tcp(address)));
+    assert_eq!(
+        soon(running.handle.ready()).await,
+        Some(ListenAddress::Tcp(address))
+    );
     let mut client = running.client().await;
     let own = client.stream.local_addr().unwrap().to_string();
-    assert_eq!((client.get("/").await.body, taps.load(Ordering::Relaxed)), (own, 1));
+    assert_eq!(
+        (client.get("/").await.body, taps.load(Ordering::Relaxed)),
+        (own, 1)
+    );
     // Its peers are looked after as well.
     client.begin("/stuck").await;
     client.begin("/stuck").await;
@@ -205,7 +240,10 @@ async fn every_form_of_an_address_is_listened_on() {
         let handle = app.handle();
         let service = tokio::spawn(app.serve(listen));
         let address = soon(handle.ready()).await.unwrap().tcp().unwrap();
-        assert_eq!(Client::connect(address).await.get("/hello").await.body, "hello");
+        assert_eq!(
+            Client::connect(address).await.get("/hello").await.body,
+            "hello"
+        );
         handle.stop();
         soon(service).await.unwrap().unwrap();
     }

@@ -8,13 +8,16 @@ use super::{Client, app, eventually, ms, soon, start};
 
 /// `/slow` takes 300 ms, `/stuck` for ever.
 fn router() -> Router {
-    Router::new().route("/", get(async || "hello")).route("/stuck", get(std::future::pending::<&str>)).route(
-        "/slow",
-        get(async || {
-            tokio::time::sleep(ms(300)).await;
-            "slow"
-        }),
-    )
+    Router::new()
+        .route("/", get(async || "hello"))
+        .route("/stuck", get(std::future::pending::<&str>))
+        .route(
+            "/slow",
+            get(async || {
+                tokio::time::sleep(ms(300)).await;
+                "slow"
+            }),
+        )
 }
 
 #[tokio::test]
@@ -32,8 +35,16 @@ async fn while_draining_clients_are_let_in_readiness_fails_and_connections_close
 
     let ready = running.client().await.get("/readyz").await;
     assert_eq!(ready.status, 503);
-    assert!(ready.body.contains("\"phase\":\"draining\""), "{}", ready.body);
-    assert!(ready.head.to_lowercase().contains("retry-after: 1"), "{}", ready.head);
+    assert!(
+        ready.body.contains("\"phase\":\"draining\""),
+        "{}",
+        ready.body
+    );
+    assert!(
+        ready.head.to_lowercase().contains("retry-after: 1"),
+        "{}",
+        ready.head
+    );
     assert_eq!(running.client().await.get("/livez").await.status, 200);
     assert_eq!(running.handle.phase(), Phase::Draining);
 
@@ -59,10 +70,16 @@ async fn a_request_under_way_is_answered_and_idle_connections_hold_up_nothing() 
     let begun = Instant::now();
     let stopping = tokio::spawn(running.stop());
     assert!(idle.rest().await.is_empty());
-    assert!(begun.elapsed() < ms(200), "an idle connection closes at once");
+    assert!(
+        begun.elapsed() < ms(200),
+        "an idle connection closes at once"
+    );
     let reply = busy.reply().await;
     assert_eq!((reply.status, reply.body.as_str()), (200, "slow"));
-    assert!(busy.rest().await.is_empty(), "and the connection is closed after it");
+    assert!(
+        busy.rest().await.is_empty(),
+        "and the connection is closed after it"
+    );
     let report = soon(stopping).await.unwrap();
     assert!(report.is_clean(), "{report:?}");
     assert!(report.elapsed < ms(1_000), "{report:?}");
@@ -96,7 +113,9 @@ async fn a_client_in_the_systems_queue_is_let_in_at_the_close() {
     for _ in 0..20 {
         let running = start(app(router())).await;
         let mut client = std::net::TcpStream::connect(running.address).unwrap();
-        client.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n")
+            .unwrap();
         assert!(running.stop().await.is_clean());
         let mut reply = String::new();
         client.read_to_string(&mut reply).unwrap();
@@ -107,8 +126,12 @@ async fn a_client_in_the_systems_queue_is_let_in_at_the_close() {
 #[tokio::test]
 async fn a_further_stop_skips_to_cancelling_and_one_more_to_the_end() {
     // Limits that no test waits for.
-    let patient =
-        |router| app(router).accepting(ms(60_000)).shutdown_limit(ms(300_000)).cancelling(ms(60_000));
+    let patient = |router| {
+        app(router)
+            .accepting(ms(60_000))
+            .shutdown_limit(ms(300_000))
+            .cancelling(ms(60_000))
+    };
     let running = start(patient(router())).await;
     let begun = Instant::now();
     running.handle.stop();
@@ -182,7 +205,14 @@ async fn a_shutdown_hook_that_fails_panics_or_hangs_is_named_and_the_next_one_ru
             *last.lock().unwrap() = true;
         });
     let report = start(app).await.stop().await;
-    assert_eq!(report.abandoned, ["shutdown hook flush", "shutdown hook explode", "shutdown hook hang"]);
+    assert_eq!(
+        report.abandoned,
+        [
+            "shutdown hook flush",
+            "shutdown hook explode",
+            "shutdown hook hang"
+        ]
+    );
     assert!(*done.lock().unwrap());
     // Half of what was left when it began: the last one had the other half.
     assert!((ms(300)..ms(900)).contains(&report.elapsed), "{report:?}");

@@ -15,7 +15,11 @@ fn hello() -> Router {
 
 #[tokio::test]
 async fn startup_hooks_run_in_order_before_the_address_is_listened_on() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (first, second) = (seen.clone(), seen.clone());
     let app = app(hello())
@@ -45,7 +49,10 @@ async fn clients_of_a_bound_listener_wait_for_the_startup_hooks() {
     let address = listener.local_addr().unwrap();
     let warm = Arc::new(AtomicBool::new(false));
     let (hook, handler) = (warm.clone(), warm.clone());
-    let router = Router::new().route("/", get(async move || handler.load(Ordering::Relaxed).to_string()));
+    let router = Router::new().route(
+        "/",
+        get(async move || handler.load(Ordering::Relaxed).to_string()),
+    );
     let mut early = Client::connect(address).await;
     early.begin("/").await;
     let app = app(router).on_startup("warm", async move || {
@@ -64,8 +71,14 @@ async fn a_startup_hook_that_fails_or_panics_ends_the_service_with_its_name() {
     let fails = async || Err::<(), _>("the database is away");
     let panics = async || -> () { panic!("no key {}", 7) };
     for (app, cause) in [
-        (app(hello()).on_startup("open database", fails), "the database is away"),
-        (app(hello()).on_startup("open database", panics), "panicked: no key 7"),
+        (
+            app(hello()).on_startup("open database", fails),
+            "the database is away",
+        ),
+        (
+            app(hello()).on_startup("open database", panics),
+            "panicked: no key 7",
+        ),
     ] {
         let later = Arc::new(AtomicBool::new(false));
         let (next, hook) = (later.clone(), later.clone());
@@ -77,11 +90,17 @@ async fn a_startup_hook_that_fails_or_panics_ends_the_service_with_its_name() {
         let address = listener.local_addr().unwrap();
         let error = soon(app.serve(listener)).await.unwrap_err();
         assert!(matches!(&error, ServeError::Startup { hook, .. } if hook == "open database"));
-        assert_eq!(error.to_string(), format!("startup hook \"open database\" failed: {cause}"));
+        assert_eq!(
+            error.to_string(),
+            format!("startup hook \"open database\" failed: {cause}")
+        );
         assert_eq!(handle.ready().await, None);
         assert_eq!(handle.phase(), Phase::Stopped);
         assert!(TcpStream::connect(address).await.is_err());
-        assert!(!later.load(Ordering::Relaxed), "no hook runs after the one that failed");
+        assert!(
+            !later.load(Ordering::Relaxed),
+            "no hook runs after the one that failed"
+        );
     }
 }
 
@@ -105,7 +124,10 @@ async fn background_tasks_of_startup_hooks_hear_of_a_failed_start() {
     let begun = std::time::Instant::now();
     assert!(soon(app.serve("127.0.0.1:0")).await.is_err());
     assert!(cleaned.load(Ordering::Relaxed));
-    assert!(begun.elapsed() < ms(2_000), "nothing is waited for undisturbed");
+    assert!(
+        begun.elapsed() < ms(2_000),
+        "nothing is waited for undisturbed"
+    );
 }
 
 #[tokio::test]
@@ -124,7 +146,11 @@ async fn told_to_stop_before_it_is_ready_a_service_never_listens() {
 
 #[tokio::test]
 async fn an_address_in_use_is_an_error_that_names_it() {
-    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let taken = TcpListener::bind(taken).await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let error = soon(app(hello()).serve(address.clone())).await.unwrap_err();
@@ -134,9 +160,11 @@ async fn an_address_in_use_is_an_error_that_names_it() {
 
 #[tokio::test]
 async fn health_routes_are_outside_the_layers_of_the_router_and_can_be_named() {
-    let closed = hello().layer(from_fn(|_: axum::extract::Request, _: axum::middleware::Next| {
-        std::future::ready(axum::http::StatusCode::UNAUTHORIZED)
-    }));
+    let closed = hello().layer(from_fn(
+        |_: axum::extract::Request, _: axum::middleware::Next| {
+            std::future::ready(axum::http::StatusCode::UNAUTHORIZED)
+        },
+    ));
     let running = start(app(closed.clone())).await;
     let mut client = running.client().await;
     assert_eq!(client.get("/").await.status, 401);
@@ -148,7 +176,12 @@ async fn health_routes_are_outside_the_layers_of_the_router_and_can_be_named() {
 
     let running = start(app(closed.clone()).readiness("/up").liveness("/alive")).await;
     let mut client = running.client().await;
-    for (path, status) in [("/up", 200), ("/alive", 200), ("/readyz", 401), ("/livez", 401)] {
+    for (path, status) in [
+        ("/up", 200),
+        ("/alive", 200),
+        ("/readyz", 401),
+        ("/livez", 401),
+    ] {
         assert_eq!(client.get(path).await.status, status, "{path}");
     }
     running.stop().await;
@@ -176,11 +209,18 @@ async fn a_wrong_method_on_a_health_route_is_a_405_problem_that_tells_the_right_
     let running = start(app(hello())).await;
     for path in ["/livez", "/readyz"] {
         let mut client = running.client().await;
-        client.send(&format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n")).await;
+        client
+            .send(&format!(
+                "POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n"
+            ))
+            .await;
         let reply = client.reply().await;
         assert_eq!(reply.status, 405, "{}", reply.head);
         let head = reply.head.to_ascii_lowercase();
-        assert!(head.contains("application/problem+json") && head.contains("allow: get,head"), "{head}");
+        assert!(
+            head.contains("application/problem+json") && head.contains("allow: get,head"),
+            "{head}"
+        );
     }
     running.stop().await;
 }

@@ -24,10 +24,17 @@ async fn a_stuck_handler_is_answered_503_cancelled_and_given_up_by_its_route() {
     let reply = client.reply().await;
     assert_eq!(reply.status, 503);
     assert!(reply.says_close(), "{}", reply.head);
-    assert!((ms(1_400)..ms(1_900)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert!(
+        (ms(1_400)..ms(1_900)).contains(&begun.elapsed()),
+        "{:?}",
+        begun.elapsed()
+    );
     let report = stopping.await.unwrap();
     assert_eq!(report.abandoned.len(), 1, "{report:?}");
-    assert!(report.abandoned[0].starts_with("request GET /stuck/"), "{report:?}");
+    assert!(
+        report.abandoned[0].starts_with("request GET /stuck/"),
+        "{report:?}"
+    );
     assert!(!report.abandoned[0].contains("secret"), "{report:?}");
     assert!(report.elapsed < ms(2_000), "{report:?}");
 }
@@ -61,7 +68,9 @@ async fn a_task_group_in_a_handler_is_cancelled_with_the_reason_shutdown() {
     let reason = seen.clone();
     let handler = async move || {
         let group = TaskGroup::<nexios::Interrupted>::new();
-        let end = group.run(async { group.spawn(std::future::pending::<Result<(), _>>()).await }).await;
+        let end = group
+            .run(async { group.spawn(std::future::pending::<Result<(), _>>()).await })
+            .await;
         *reason.lock().unwrap() = Some(end);
     };
     let running = start(app(Router::new().route("/", get(handler)))).await;
@@ -77,7 +86,9 @@ async fn a_task_group_in_a_handler_is_cancelled_with_the_reason_shutdown() {
 #[tokio::test]
 async fn a_layer_that_the_router_has_already_is_told_and_waited_for() {
     let layer = RequestLayer::new().shutdown(CancelToken::new());
-    let router = Router::new().route("/", get(std::future::pending::<&str>)).layer(layer.clone());
+    let router = Router::new()
+        .route("/", get(std::future::pending::<&str>))
+        .layer(layer.clone());
     let running = start(app(router).requests_of(&layer)).await;
     let mut client = running.client().await;
     client.begin("/").await;
@@ -90,7 +101,10 @@ async fn a_layer_that_the_router_has_already_is_told_and_waited_for() {
     assert_eq!(report.abandoned, ["request GET /"]);
     assert!(report.elapsed < ms(2_200), "{report:?}");
     let stats = layer.requests().stats();
-    assert_eq!((stats.live, stats.rescued, stats.started, stats.cut_off), (0, 0, 1, 1));
+    assert_eq!(
+        (stats.live, stats.rescued, stats.started, stats.cut_off),
+        (0, 0, 1, 1)
+    );
 }
 
 #[test]

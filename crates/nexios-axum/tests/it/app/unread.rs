@@ -16,7 +16,11 @@ async fn connect(
 ) -> (SendRequest<bytes::Bytes>, JoinHandle<Result<(), h2::Error>>) {
     let stream = TcpStream::connect(running.address).await.unwrap();
     let mut client = h2::client::Builder::new();
-    let (requests, connection) = client.initial_window_size(window).handshake(stream).await.unwrap();
+    let (requests, connection) = client
+        .initial_window_size(window)
+        .handshake(stream)
+        .await
+        .unwrap();
     (requests, tokio::spawn(connection))
 }
 
@@ -53,7 +57,11 @@ async fn an_idle_connection_of_http2_is_told_goodbye_and_ends() {
     drop(body);
     // With its request handle still there: it is the server that ends it, in order.
     soon(connection).await.unwrap().unwrap();
-    assert!((ms(900)..ms(5_000)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert!(
+        (ms(900)..ms(5_000)).contains(&begun.elapsed()),
+        "{:?}",
+        begun.elapsed()
+    );
     assert!(soon(requests.ready()).await.is_err());
     eventually(async || (running.handle.connections() == 0).then_some(())).await;
     running.stop().await;
@@ -71,7 +79,11 @@ async fn a_connection_whose_answers_nobody_reads_ends() {
         }
         let begun = Instant::now();
         eventually(async || (running.handle.connections() == 0).then_some(())).await;
-        assert!((ms(300)..ms(8_000)).contains(&begun.elapsed()), "window {window}: {:?}", begun.elapsed());
+        assert!(
+            (ms(300)..ms(8_000)).contains(&begun.elapsed()),
+            "window {window}: {:?}",
+            begun.elapsed()
+        );
         drop((unread, requests));
         let _ = soon(connection).await.unwrap();
         assert!(running.stop().await.is_clean());
@@ -91,8 +103,17 @@ async fn one_answer_that_nobody_reads_takes_none_of_the_others_along() {
     assert_eq!(soon(large.data()).await.unwrap().unwrap().len(), 10);
     let end = soon(large.data()).await.unwrap().unwrap_err();
     assert_eq!(end.reason(), Some(h2::Reason::CANCEL));
-    assert_eq!(soon(slow).await.unwrap().status(), 200, "it took twice as long");
-    assert!(tokio::time::timeout(ms(1_000), events.data()).await.is_err(), "it may have something to say");
+    assert_eq!(
+        soon(slow).await.unwrap().status(),
+        200,
+        "it took twice as long"
+    );
+    assert!(
+        tokio::time::timeout(ms(1_000), events.data())
+            .await
+            .is_err(),
+        "it may have something to say"
+    );
     assert!(!connection.is_finished());
     drop((large, events, requests));
     soon(connection).await.unwrap().unwrap();
@@ -122,7 +143,10 @@ async fn an_answer_that_is_read_slowly_and_a_stream_that_has_nothing_to_say_stay
     assert!(begun.elapsed() > ms(1_200), "{:?}", begun.elapsed());
     let (answer, _) = requests.send_request(request("/"), true).unwrap();
     assert_eq!(soon(answer).await.unwrap().status(), 200);
-    assert!(tokio::time::timeout(ms(50), events.data()).await.is_err(), "it still may have something to say");
+    assert!(
+        tokio::time::timeout(ms(50), events.data()).await.is_err(),
+        "it still may have something to say"
+    );
     drop((events, requests));
     soon(connection).await.unwrap().unwrap();
     running.stop().await;
@@ -139,13 +163,31 @@ async fn nobody_who_does_not_read_takes_the_whole_time_of_a_shutdown() {
     }
     // Of HTTP/1: the system takes the first megabytes, and no more.
     let mut deaf = running.client().await;
-    deaf.send(&"GET /large HTTP/1.1\r\nhost: test\r\n\r\n".repeat(40)).await;
+    deaf.send(&"GET /large HTTP/1.1\r\nhost: test\r\n\r\n".repeat(40))
+        .await;
     tokio::time::sleep(ms(100)).await;
     let report = running.stop().await;
     assert!(report.elapsed < Duration::from_secs(10), "{report:?}");
-    assert!(report.is_clean(), "nothing of ours was given up: {report:?}");
-    assert_eq!(report.cut_off.iter().filter(|name| *name == "response to GET /").count(), 100, "{report:?}");
-    assert!(report.cut_off.iter().any(|name| name.ends_with("that it does not read")), "{report:?}");
+    assert!(
+        report.is_clean(),
+        "nothing of ours was given up: {report:?}"
+    );
+    assert_eq!(
+        report
+            .cut_off
+            .iter()
+            .filter(|name| *name == "response to GET /")
+            .count(),
+        100,
+        "{report:?}"
+    );
+    assert!(
+        report
+            .cut_off
+            .iter()
+            .any(|name| name.ends_with("that it does not read")),
+        "{report:?}"
+    );
     drop((unread, requests, deaf));
     let _ = soon(connection).await.unwrap();
 }
@@ -157,7 +199,10 @@ async fn idle_connections_of_http2_close_at_once_when_the_service_does() {
     let (answer, _) = requests.send_request(request("/"), true).unwrap();
     drop(soon(answer).await.unwrap());
     let report = running.stop().await;
-    assert!(report.is_clean() && report.elapsed < ms(2_000), "{report:?}");
+    assert!(
+        report.is_clean() && report.elapsed < ms(2_000),
+        "{report:?}"
+    );
     soon(connection).await.unwrap().unwrap();
     drop(requests);
 }
@@ -166,7 +211,8 @@ async fn idle_connections_of_http2_close_at_once_when_the_service_does() {
 async fn an_answer_of_http1_that_nobody_reads_is_cut_off() {
     let running = start(app(router()).dead_peer_limit(ms(500))).await;
     let mut deaf = running.client().await;
-    deaf.send(&"GET /large HTTP/1.1\r\nhost: test\r\n\r\n".repeat(40)).await;
+    deaf.send(&"GET /large HTTP/1.1\r\nhost: test\r\n\r\n".repeat(40))
+        .await;
     let begun = Instant::now();
     eventually(async || (running.handle.connections() == 0).then_some(())).await;
     assert!(begun.elapsed() < ms(8_000), "{:?}", begun.elapsed());

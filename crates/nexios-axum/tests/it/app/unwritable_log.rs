@@ -62,7 +62,10 @@ impl Subscriber for Unwritable {
 /// For what this thread does until the guard is dropped: the runtimes of these tests have no other.
 fn unwritable() -> (Arc<AtomicUsize>, tracing::subscriber::DefaultGuard) {
     let panics = Arc::new(AtomicUsize::new(0));
-    (panics.clone(), tracing::subscriber::set_default(Unwritable(panics)))
+    (
+        panics.clone(),
+        tracing::subscriber::set_default(Unwritable(panics)),
+    )
 }
 
 #[tokio::test]
@@ -104,7 +107,10 @@ async fn requests_are_answered_and_the_end_comes_in_order_without_a_log() {
     soon(handle.reached(Phase::Closing)).await;
     closing.cancel(CancelReason::Requested);
     let report = soon(service).await.unwrap().unwrap();
-    assert_eq!(report.abandoned, ["shutdown hook flush", "shutdown hook hang"]);
+    assert_eq!(
+        report.abandoned,
+        ["shutdown hook flush", "shutdown hook hang"]
+    );
     assert_eq!(report.completed, ["import"]);
     assert!(panics.load(Ordering::Relaxed) >= 6, "{panics:?}");
 }
@@ -125,7 +131,13 @@ async fn no_connection_is_lost_with_its_line() {
         );
     let running = start(app(router).connections(2)).await;
     let mut client = running.client().await;
-    for (path, status) in [("/", 200), ("/broken", 500), ("/", 200), ("/socket", 200), ("/nowhere", 404)] {
+    for (path, status) in [
+        ("/", 200),
+        ("/broken", 500),
+        ("/", 200),
+        ("/socket", 200),
+        ("/nowhere", 404),
+    ] {
         assert_eq!(client.get(path).await.status, status, "{path}");
     }
     // Clients that leave, with a request under way, and one beyond the limit.
@@ -140,14 +152,21 @@ async fn no_connection_is_lost_with_its_line() {
     let stopping = tokio::spawn(running.stop());
     assert_eq!(client.reply().await.status, 503);
     let report = stopping.await.unwrap();
-    assert!(report.abandoned.contains(&"socket feed".to_owned()), "{report:?}");
+    assert!(
+        report.abandoned.contains(&"socket feed".to_owned()),
+        "{report:?}"
+    );
     assert!(panics.load(Ordering::Relaxed) >= 10, "{panics:?}");
 }
 
 #[tokio::test]
 async fn a_start_that_fails_says_so_without_a_log() {
     let (_, _log) = unwritable();
-    let error =
-        soon(app(Router::new()).on_startup("open", async || Err::<(), _>("away")).serve("127.0.0.1:0")).await;
+    let error = soon(
+        app(Router::new())
+            .on_startup("open", async || Err::<(), _>("away"))
+            .serve("127.0.0.1:0"),
+    )
+    .await;
     assert!(matches!(error.unwrap_err(), ServeError::Startup { .. }));
 }

@@ -23,7 +23,11 @@ async fn line_of(layer: RequestLayer, path: &str, peer: Option<&str>, forwarded:
     if let Some(peer) = peer {
         request = request.extension(ConnectInfo::<SocketAddr>(peer.parse().unwrap()));
     }
-    drop(app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap());
+    drop(
+        app.oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap(),
+    );
     let mut lines = log::access_of_path(path);
     assert_eq!(lines.len(), 1, "{lines:?}");
     lines.remove(0)
@@ -31,7 +35,13 @@ async fn line_of(layer: RequestLayer, path: &str, peer: Option<&str>, forwarded:
 
 #[tokio::test]
 async fn a_line_has_method_path_route_status_time_and_client_in_fields_of_their_own() {
-    let line = line_of(RequestLayer::new(), "/access/fields/1", Some("192.0.2.7:4711"), &[]).await;
+    let line = line_of(
+        RequestLayer::new(),
+        "/access/fields/1",
+        Some("192.0.2.7:4711"),
+        &[],
+    )
+    .await;
     for (field, value) in [
         ("method", json!("GET")),
         ("path", json!("/access/fields/1")),
@@ -42,7 +52,10 @@ async fn a_line_has_method_path_route_status_time_and_client_in_fields_of_their_
         assert_eq!(line[field], value, "{line}");
     }
     assert!(line["duration_ms"].is_u64(), "{line}");
-    assert!(!line.to_string().contains("secret"), "a query is never written down: {line}");
+    assert!(
+        !line.to_string().contains("secret"),
+        "a query is never written down: {line}"
+    );
     for absent in ["aborted", "grpc_status", "elapsed_ms"] {
         assert_eq!(line.get(absent), None, "{line}");
     }
@@ -51,7 +64,11 @@ async fn a_line_has_method_path_route_status_time_and_client_in_fields_of_their_
 #[tokio::test]
 async fn only_a_route_that_matched_is_a_route() {
     let line = line_of(RequestLayer::new(), "/nowhere/access", None, &[]).await;
-    assert_eq!((line.get("route"), line.get("client")), (None, None), "{line}");
+    assert_eq!(
+        (line.get("route"), line.get("client")),
+        (None, None),
+        "{line}"
+    );
     assert_eq!(line["path"], "/nowhere/access");
 }
 
@@ -59,30 +76,117 @@ async fn only_a_route_that_matched_is_a_route() {
 async fn nobody_is_believed_who_names_a_client_unless_it_is_a_trusted_proxy() {
     let by_address = || TrustedProxies::matching(|address| address.to_string().starts_with("10."));
     // Who is trusted, the peer, what it forwards, the client.
-    type Case<'a> = (TrustedProxies, Option<&'a str>, &'a [&'a str], Option<&'a str>);
+    type Case<'a> = (
+        TrustedProxies,
+        Option<&'a str>,
+        &'a [&'a str],
+        Option<&'a str>,
+    );
     let cases: &[Case<'_>] = &[
-        (TrustedProxies::none(), Some("10.0.0.1:1"), &["192.0.2.1"], Some("10.0.0.1")),
+        (
+            TrustedProxies::none(),
+            Some("10.0.0.1:1"),
+            &["192.0.2.1"],
+            Some("10.0.0.1"),
+        ),
         // The last one was added by the nearest proxy; what stands before it may be made up.
-        (TrustedProxies::hops(1), Some("10.0.0.1:1"), &["6.6.6.6, 192.0.2.1"], Some("192.0.2.1")),
-        (TrustedProxies::hops(1), Some("10.0.0.1:1"), &["6.6.6.6", "192.0.2.1"], Some("192.0.2.1")),
-        (TrustedProxies::hops(2), Some("10.0.0.1:1"), &["6.6.6.6, 192.0.2.1, 10.0.0.2"], Some("192.0.2.1")),
-        (TrustedProxies::hops(5), Some("10.0.0.1:1"), &["192.0.2.1, 10.0.0.2"], Some("192.0.2.1")),
-        (TrustedProxies::hops(1), Some("10.0.0.1:1"), &[], Some("10.0.0.1")),
-        (TrustedProxies::hops(1), None, &["192.0.2.1"], Some("192.0.2.1")),
-        (by_address(), Some("10.0.0.1:1"), &["6.6.6.6, 192.0.2.1, 10.0.0.2"], Some("192.0.2.1")),
-        (by_address(), Some("192.0.2.9:1"), &["192.0.2.1"], Some("192.0.2.9")),
+        (
+            TrustedProxies::hops(1),
+            Some("10.0.0.1:1"),
+            &["6.6.6.6, 192.0.2.1"],
+            Some("192.0.2.1"),
+        ),
+        (
+            TrustedProxies::hops(1),
+            Some("10.0.0.1:1"),
+            &["6.6.6.6", "192.0.2.1"],
+            Some("192.0.2.1"),
+        ),
+        (
+            TrustedProxies::hops(2),
+            Some("10.0.0.1:1"),
+            &["6.6.6.6, 192.0.2.1, 10.0.0.2"],
+            Some("192.0.2.1"),
+        ),
+        (
+            TrustedProxies::hops(5),
+            Some("10.0.0.1:1"),
+            &["192.0.2.1, 10.0.0.2"],
+            Some("192.0.2.1"),
+        ),
+        (
+            TrustedProxies::hops(1),
+            Some("10.0.0.1:1"),
+            &[],
+            Some("10.0.0.1"),
+        ),
+        (
+            TrustedProxies::hops(1),
+            None,
+            &["192.0.2.1"],
+            Some("192.0.2.1"),
+        ),
+        (
+            by_address(),
+            Some("10.0.0.1:1"),
+            &["6.6.6.6, 192.0.2.1, 10.0.0.2"],
+            Some("192.0.2.1"),
+        ),
+        (
+            by_address(),
+            Some("192.0.2.9:1"),
+            &["192.0.2.1"],
+            Some("192.0.2.9"),
+        ),
         (by_address(), None, &["192.0.2.1"], None),
         // Who cannot be read is nobody, and the proxy that said so is what is known.
-        (TrustedProxies::hops(2), Some("10.0.0.1:1"), &["192.0.2.1, unknown"], Some("10.0.0.1")),
-        (TrustedProxies::hops(1), Some("10.0.0.1:1"), &["192.0.2.1:4711"], Some("192.0.2.1")),
-        (TrustedProxies::hops(1), Some("10.0.0.1:1"), &["[2001:db8::1]:4711"], Some("2001:db8::1")),
-        (TrustedProxies::hops(1), Some("10.0.0.1:1"), &["[2001:db8::1]"], Some("2001:db8::1")),
-        (TrustedProxies::none(), Some("[::ffff:192.0.2.1]:1"), &[], Some("192.0.2.1")),
+        (
+            TrustedProxies::hops(2),
+            Some("10.0.0.1:1"),
+            &["192.0.2.1, unknown"],
+            Some("10.0.0.1"),
+        ),
+        (
+            TrustedProxies::hops(1),
+            Some("10.0.0.1:1"),
+            &["192.0.2.1:4711"],
+            Some("192.0.2.1"),
+        ),
+        (
+            TrustedProxies::hops(1),
+            Some("10.0.0.1:1"),
+            &["[2001:db8::1]:4711"],
+            Some("2001:db8::1"),
+        ),
+        (
+            TrustedProxies::hops(1),
+            Some("10.0.0.1:1"),
+            &["[2001:db8::1]"],
+            Some("2001:db8::1"),
+        ),
+        (
+            TrustedProxies::none(),
+            Some("[::ffff:192.0.2.1]:1"),
+            &[],
+            Some("192.0.2.1"),
+        ),
     ];
     for (number, (trusted, peer, forwarded, client)) in cases.iter().enumerate() {
         let layer = RequestLayer::new().trusted_proxies(trusted.clone());
-        let line = line_of(layer, &format!("/access/proxies/{number}"), *peer, forwarded).await;
-        let found = line.get("client").map(|client| client.as_str().unwrap().parse::<IpAddr>().unwrap());
-        assert_eq!(found, client.map(|client| client.parse().unwrap()), "{trusted:?} {peer:?} {forwarded:?}");
+        let line = line_of(
+            layer,
+            &format!("/access/proxies/{number}"),
+            *peer,
+            forwarded,
+        )
+        .await;
+        let found = line
+            .get("client")
+            .map(|client| client.as_str().unwrap().parse::<IpAddr>().unwrap());
+        assert_eq!(
+            found,
+            client.map(|client| client.parse().unwrap()),
+            "{trusted:?} {peer:?} {forwarded:?}"
+        );
     }
 }

@@ -55,7 +55,14 @@ async fn endless(diary: Diary, RequestToken(token): RequestToken) -> Body {
 }
 
 async fn first_frame(response: &mut Response) -> Bytes {
-    response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap()
+    response
+        .body_mut()
+        .frame()
+        .await
+        .unwrap()
+        .unwrap()
+        .into_data()
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,7 +70,9 @@ async fn a_request_lives_until_the_last_byte_and_the_deadline_does_not_cut_its_b
     log::start();
     let layer = RequestLayer::new().deadline(Duration::from_millis(10));
     let requests = layer.requests();
-    let app = Router::new().route("/body/stream", on_get(two_chunks)).layer(layer);
+    let app = Router::new()
+        .route("/body/stream", on_get(two_chunks))
+        .layer(layer);
     let mut response = app.oneshot(get("/body/stream")).await.unwrap();
     assert_eq!(first_frame(&mut response).await, "one ");
     assert_eq!((requests.live(), log::access("/body/stream").len()), (1, 0));
@@ -71,7 +80,11 @@ async fn a_request_lives_until_the_last_byte_and_the_deadline_does_not_cut_its_b
     assert!(response.body_mut().frame().await.is_none());
     assert_eq!(requests.live(), 0);
     let lines = log::access("/body/stream");
-    assert_eq!((lines.len(), &lines[0]["duration_ms"]), (1, &1_000.into()), "{lines:?}");
+    assert_eq!(
+        (lines.len(), &lines[0]["duration_ms"]),
+        (1, &1_000.into()),
+        "{lines:?}"
+    );
     assert_eq!((requests.stats().aborted, requests.stats().expired), (0, 0));
 }
 
@@ -81,14 +94,26 @@ async fn a_body_dropped_half_way_is_aborted_and_fires_the_token() {
     let (diary, mut reader) = diary();
     let layer = RequestLayer::new();
     let requests = layer.requests();
-    let app = Router::new().route("/body/dropped", on_get(move |token| endless(diary, token))).layer(layer);
+    let app = Router::new()
+        .route("/body/dropped", on_get(move |token| endless(diary, token)))
+        .layer(layer);
     let mut response = app.oneshot(get("/body/dropped")).await.unwrap();
     first_frame(&mut response).await;
     drop(response);
-    assert_eq!((requests.live(), requests.stats().aborted, requests.stats().disconnected), (0, 1, 0));
+    assert_eq!(
+        (
+            requests.live(),
+            requests.stats().aborted,
+            requests.stats().disconnected
+        ),
+        (0, 1, 0)
+    );
     assert_eq!(reader.next().await, "ClientDisconnected");
     let lines = log::access("/body/dropped");
-    assert_eq!((&lines[0]["status"], &lines[0]["aborted"]), (&200.into(), &true.into()));
+    assert_eq!(
+        (&lines[0]["status"], &lines[0]["aborted"]),
+        (&200.into(), &true.into())
+    );
 }
 
 #[tokio::test]
@@ -96,7 +121,9 @@ async fn a_client_that_leaves_a_stream_is_200_and_aborted_in_the_log() {
     let (diary, mut reader) = diary();
     let layer = RequestLayer::new();
     let requests = layer.requests();
-    let app = Router::new().route("/body/left", on_get(move |token| endless(diary, token))).layer(layer);
+    let app = Router::new()
+        .route("/body/left", on_get(move |token| endless(diary, token)))
+        .layer(layer);
     let address = serve(app).await;
     let mut client = send_get(address, "/body/left").await;
     read_until(&mut client, "one ").await;
@@ -106,7 +133,10 @@ async fn a_client_that_leaves_a_stream_is_200_and_aborted_in_the_log() {
     assert_eq!(reader.next().await, "ClientDisconnected");
     let lines = log::access("/body/left");
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert_eq!((&lines[0]["status"], &lines[0]["aborted"]), (&200.into(), &true.into()));
+    assert_eq!(
+        (&lines[0]["status"], &lines[0]["aborted"]),
+        (&200.into(), &true.into())
+    );
 }
 
 #[tokio::test]
@@ -121,7 +151,10 @@ async fn answers_that_arrive_whole_are_not_aborted() {
             on_get(async || Body::from_stream(stream::iter([chunk("one "), chunk("two")]))),
         )
         // A server that has sent as much as was promised looks no further.
-        .route("/body/promised", on_get(async || ([(CONTENT_LENGTH, "4")], endless_body())))
+        .route(
+            "/body/promised",
+            on_get(async || ([(CONTENT_LENGTH, "4")], endless_body())),
+        )
         .layer(layer);
     let address = serve(app).await;
     for (path, end) in [
@@ -135,7 +168,11 @@ async fn answers_that_arrive_whole_are_not_aborted() {
         requests.idle().await;
         assert_eq!(requests.stats().aborted, 0, "{path}");
         let lines = log::access(path);
-        assert_eq!((lines.len(), lines[0].get("aborted")), (1, None), "{lines:?}");
+        assert_eq!(
+            (lines.len(), lines[0].get("aborted")),
+            (1, None),
+            "{lines:?}"
+        );
     }
 }
 
@@ -170,7 +207,11 @@ impl HttpBody for Counted {
 }
 
 fn counted(left: usize, counts_down: bool, trailers: bool) -> Response {
-    Response::new(Body::new(Counted { left, counts_down, trailers }))
+    Response::new(Body::new(Counted {
+        left,
+        counts_down,
+        trailers,
+    }))
 }
 
 /// The size may be known by the body alone, in all the ways a body may tell it.
@@ -185,7 +226,9 @@ async fn a_body_that_was_sent_whole_by_its_size_is_not_aborted() {
         .route("/size/empty", on_get(async || counted(0, true, false)))
         .layer(layer)
         // An outer layer that wraps the body as it is.
-        .layer(map_response(async |response: Response| response.map(Body::new)));
+        .layer(map_response(async |response: Response| {
+            response.map(Body::new)
+        }));
     let address = serve(app).await;
     for (path, end) in [
         ("/size/down", "0123456789"),
@@ -193,15 +236,22 @@ async fn a_body_that_was_sent_whole_by_its_size_is_not_aborted() {
         ("/size/trailers", "0123456789"),
         ("/size/empty", "\r\n\r\n"),
     ] {
-        let mut client =
-            send(address, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await;
+        let mut client = send(
+            address,
+            &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
+        )
+        .await;
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
         assert!(answer.ends_with(end), "{answer}");
         requests.idle().await;
         assert_eq!(requests.stats().aborted, 0, "{path}");
         let lines = log::access(path);
-        assert_eq!((lines.len(), lines[0].get("aborted")), (1, None), "{lines:?}");
+        assert_eq!(
+            (lines.len(), lines[0].get("aborted")),
+            (1, None),
+            "{lines:?}"
+        );
     }
 }
 
@@ -209,7 +259,9 @@ async fn a_body_that_was_sent_whole_by_its_size_is_not_aborted() {
 async fn a_body_of_a_known_size_dropped_before_its_end_is_aborted() {
     let layer = RequestLayer::new();
     let requests = layer.requests();
-    let app = Router::new().route("/size/cut", on_get(async || counted(3, true, false))).layer(layer);
+    let app = Router::new()
+        .route("/size/cut", on_get(async || counted(3, true, false)))
+        .layer(layer);
     let mut response = app.oneshot(get("/size/cut")).await.unwrap();
     first_frame(&mut response).await;
     drop(response);
@@ -222,14 +274,23 @@ async fn trailers_behind_a_body_of_a_known_size_tell_how_the_call_ended() {
     for (path, bytes) in [("/size/nothing", ""), ("/size/something", "something")] {
         log::start();
         let handler = on_get(async move || {
-            let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "5".parse().unwrap())]);
+            let trailers =
+                HeaderMap::from_iter([("grpc-status".parse().unwrap(), "5".parse().unwrap())]);
             let trailers = std::future::ready(Some(Ok::<_, Infallible>(trailers)));
-            Response::new(Body::new(Full::new(Bytes::from(bytes)).with_trailers(trailers)))
+            Response::new(Body::new(
+                Full::new(Bytes::from(bytes)).with_trailers(trailers),
+            ))
         });
         let layer = RequestLayer::new();
         let requests = layer.requests();
         let app = Router::new().route(path, handler).layer(layer);
-        app.oneshot(get(path)).await.unwrap().into_body().collect().await.unwrap();
+        app.oneshot(get(path))
+            .await
+            .unwrap()
+            .into_body()
+            .collect()
+            .await
+            .unwrap();
         assert_eq!((requests.live(), requests.stats().aborted), (0, 0));
         assert_eq!(log::access(path)[0]["grpc_status"], 5);
     }
@@ -240,12 +301,22 @@ async fn trailers_behind_a_body_of_a_known_size_tell_how_the_call_ended() {
 async fn a_body_that_ends_with_trailers_has_ended_with_them() {
     let layer = RequestLayer::new();
     let requests = layer.requests();
-    let frames =
-        || stream::iter([Ok::<_, Infallible>(Frame::trailers(HeaderMap::new()))]).chain(stream::pending());
+    let frames = || {
+        stream::iter([Ok::<_, Infallible>(Frame::trailers(HeaderMap::new()))])
+            .chain(stream::pending())
+    };
     let handler = on_get(async move || Response::new(Body::new(StreamBody::new(frames()))));
     let app = Router::new().route("/size/last", handler).layer(layer);
     let mut response = app.oneshot(get("/size/last")).await.unwrap();
-    assert!(response.body_mut().frame().await.unwrap().unwrap().is_trailers());
+    assert!(
+        response
+            .body_mut()
+            .frame()
+            .await
+            .unwrap()
+            .unwrap()
+            .is_trailers()
+    );
     drop(response);
     assert_eq!((requests.live(), requests.stats().aborted), (0, 0));
 }
@@ -262,13 +333,24 @@ async fn bodies_that_are_not_sent_are_not_aborted() {
     let requests = layer.requests();
     let app = Router::new()
         .route("/body/head", on_get(async || endless_body()))
-        .route("/body/204", on_get(async || (StatusCode::NO_CONTENT, endless_body())))
-        .route("/body/304", on_get(async || (StatusCode::NOT_MODIFIED, endless_body())))
+        .route(
+            "/body/204",
+            on_get(async || (StatusCode::NO_CONTENT, endless_body())),
+        )
+        .route(
+            "/body/304",
+            on_get(async || (StatusCode::NOT_MODIFIED, endless_body())),
+        )
         .layer(layer.clone())
-        .route("/body/replaced", on_get(async || endless_body()).layer(layer))
-        .layer(map_response(async |response: Response| match response.status() {
-            StatusCode::OK => ([(LOCATION, "/")], "another body").into_response(),
-            _ => response,
+        .route(
+            "/body/replaced",
+            on_get(async || endless_body()).layer(layer),
+        )
+        .layer(map_response(async |response: Response| {
+            match response.status() {
+                StatusCode::OK => ([(LOCATION, "/")], "another body").into_response(),
+                _ => response,
+            }
         }));
     for (method, path) in [
         (Method::HEAD, "/body/head"),
@@ -276,9 +358,17 @@ async fn bodies_that_are_not_sent_are_not_aborted() {
         (Method::GET, "/body/304"),
         (Method::GET, "/body/replaced"),
     ] {
-        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Body::empty())
+            .unwrap();
         drop(app.clone().oneshot(request).await.unwrap());
-        assert_eq!((requests.live(), requests.stats().aborted), (0, 0), "{path}");
+        assert_eq!(
+            (requests.live(), requests.stats().aborted),
+            (0, 0),
+            "{path}"
+        );
         assert_eq!(log::access(path)[0].get("aborted"), None);
     }
 }
@@ -288,7 +378,12 @@ async fn a_request_whose_body_is_not_sent_has_finished_with_its_head() {
     let (diary, mut reader) = diary();
     let app = Router::new().route("/body/unsent", on_get(move |token| endless(diary, token)));
     let request = Request::head("/body/unsent").body(Body::empty()).unwrap();
-    drop(app.layer(RequestLayer::new()).oneshot(request).await.unwrap());
+    drop(
+        app.layer(RequestLayer::new())
+            .oneshot(request)
+            .await
+            .unwrap(),
+    );
     assert_eq!(reader.next().await, "Finished");
 }
 
@@ -297,7 +392,9 @@ async fn the_token_hears_of_the_shutdown_while_the_body_is_sent() {
     let (diary, mut reader) = diary();
     let shutdown = CancelToken::new();
     let layer = RequestLayer::new().shutdown(shutdown.clone());
-    let app = Router::new().route("/body/shutdown", on_get(move |token| endless(diary, token))).layer(layer);
+    let app = Router::new()
+        .route("/body/shutdown", on_get(move |token| endless(diary, token)))
+        .layer(layer);
     let mut response = app.oneshot(get("/body/shutdown")).await.unwrap();
     first_frame(&mut response).await;
     shutdown.cancel(CancelReason::Shutdown);
@@ -330,7 +427,12 @@ async fn an_upgrade_ends_the_request_at_its_head() {
             pending::<()>().await;
         })
     };
-    let address = serve(Router::new().route("/body/socket", any(handler)).layer(layer)).await;
+    let address = serve(
+        Router::new()
+            .route("/body/socket", any(handler))
+            .layer(layer),
+    )
+    .await;
     let request = "GET /body/socket HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
                    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let mut client = send(address, request).await;
@@ -347,15 +449,22 @@ async fn trailers_and_hints_pass_through() {
         let mut trailers = axum::http::HeaderMap::new();
         trailers.insert("checksum", "7".parse().unwrap());
         let body = http_body_util::Full::new(Bytes::from_static(b"text"));
-        Ok::<_, Infallible>(Response::new(body.with_trailers(async move { Some(Ok(trailers)) })))
+        Ok::<_, Infallible>(Response::new(
+            body.with_trailers(async move { Some(Ok(trailers)) }),
+        ))
     });
     let layer = RequestLayer::new();
     let requests = layer.requests();
-    let response = tower::Layer::layer(&layer, service).oneshot(get("/body/trailers")).await.unwrap();
+    let response = tower::Layer::layer(&layer, service)
+        .oneshot(get("/body/trailers"))
+        .await
+        .unwrap();
     let collected = response.into_body().collect().await.unwrap();
     assert_eq!(collected.trailers().unwrap()["checksum"], "7");
     assert_eq!((requests.live(), requests.stats().aborted), (0, 0));
-    let app = Router::new().route("/body/hint", on_get(async || "text")).layer(RequestLayer::new());
+    let app = Router::new()
+        .route("/body/hint", on_get(async || "text"))
+        .layer(RequestLayer::new());
     let answer = Answer::from(&app, get("/body/hint")).await;
     assert_eq!(answer.header("content-length"), Some("4"));
 }

@@ -30,7 +30,10 @@ async fn busy() {
 fn on_both_runtimes<F: Future<Output = ()>>(test: impl Fn() -> F) {
     let mut two = tokio::runtime::Builder::new_multi_thread();
     let two = two.worker_threads(2).enable_all().build().unwrap();
-    let one = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let one = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     for runtime in [two, one] {
         runtime.block_on(test());
         runtime.shutdown_background();
@@ -58,7 +61,12 @@ fn a_deadline_ends_a_busy_handler() {
 fn the_deadline_of_a_route_ends_a_busy_handler() {
     on_both_runtimes(async || {
         let route = on_get(busy).layer(RouteDeadline::of(LIMIT));
-        let address = serve(Router::new().route("/busy", route).layer(RequestLayer::new())).await;
+        let address = serve(
+            Router::new()
+                .route("/busy", route)
+                .layer(RequestLayer::new()),
+        )
+        .await;
         expect_answer(address, "504").await;
     });
 }
@@ -86,7 +94,9 @@ async fn busy_later() {
 /// Leaves a request alone, and expects that its handler is dropped in time.
 async fn expect_cut_off(layer: RequestLayer, policy: OnDisconnect, end: impl AsyncFn()) {
     let requests = layer.requests();
-    let app = Router::new().route("/busy", on_get(busy_later).layer(policy)).layer(layer);
+    let app = Router::new()
+        .route("/busy", on_get(busy_later).layer(policy))
+        .layer(layer);
     let address = serve(app).await;
     let client = send_get(address, "/busy").await;
     eventually(async || (requests.live() == 1).then_some(())).await;
@@ -102,7 +112,9 @@ async fn expect_cut_off(layer: RequestLayer, policy: OnDisconnect, end: impl Asy
 #[test]
 fn the_grace_ends_a_busy_handler() {
     on_both_runtimes(async || {
-        let policy = OnDisconnect::Cooperative { grace: Duration::from_millis(300) };
+        let policy = OnDisconnect::Cooperative {
+            grace: Duration::from_millis(300),
+        };
         expect_cut_off(RequestLayer::new(), policy, async || {}).await;
     });
 }
@@ -110,7 +122,9 @@ fn the_grace_ends_a_busy_handler() {
 #[test]
 fn the_deadline_and_the_grace_end_a_busy_detached_handler() {
     on_both_runtimes(async || {
-        let layer = RequestLayer::new().deadline(Duration::from_millis(300)).grace(LIMIT);
+        let layer = RequestLayer::new()
+            .deadline(Duration::from_millis(300))
+            .grace(LIMIT);
         expect_cut_off(layer, OnDisconnect::Detached, async || {}).await;
     });
 }
@@ -120,7 +134,9 @@ fn the_last_step_of_a_shutdown_ends_a_busy_rescued_handler() {
     on_both_runtimes(async || {
         let layer = RequestLayer::new().grace(Duration::from_secs(60));
         let requests = layer.requests();
-        let policy = OnDisconnect::Cooperative { grace: Duration::from_secs(60) };
+        let policy = OnDisconnect::Cooperative {
+            grace: Duration::from_secs(60),
+        };
         expect_cut_off(layer, policy, async || {
             sleep(Duration::from_millis(200)).await;
             requests.abort_rescued();

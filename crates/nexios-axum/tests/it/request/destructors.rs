@@ -52,7 +52,10 @@ impl HttpBody for Sore {
 }
 
 fn sore(frames: usize) -> Body {
-    Body::new(Sore { frames, _panics: PanicsInDrop })
+    Body::new(Sore {
+        frames,
+        _panics: PanicsInDrop,
+    })
 }
 
 async fn never() {
@@ -63,16 +66,27 @@ async fn never() {
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_is_dropped_at_its_deadline_is_answered_for_whatever_its_destructors_do() {
     log::start();
-    let cooperative = OnDisconnect::Cooperative { grace: Duration::from_secs(1) };
-    for (path, policy) in
-        [("/destructor/immediate", OnDisconnect::Immediate), ("/destructor/unrescued", cooperative)]
-    {
-        let layer = RequestLayer::new().deadline(Duration::from_secs(1)).rescue_limit(0);
-        let app = Router::new().route(path, on_get(never).layer(policy)).layer(layer);
+    let cooperative = OnDisconnect::Cooperative {
+        grace: Duration::from_secs(1),
+    };
+    for (path, policy) in [
+        ("/destructor/immediate", OnDisconnect::Immediate),
+        ("/destructor/unrescued", cooperative),
+    ] {
+        let layer = RequestLayer::new()
+            .deadline(Duration::from_secs(1))
+            .rescue_limit(0);
+        let app = Router::new()
+            .route(path, on_get(never).layer(policy))
+            .layer(layer);
         Answer::from(&app, get(path)).await.problem(504);
         let mut lines = log::access(path);
         lines.retain(|line| line["message"] == "answered");
-        assert_eq!((lines.len(), &lines[0]["status"]), (1, &504.into()), "{lines:?}");
+        assert_eq!(
+            (lines.len(), &lines[0]["status"]),
+            (1, &504.into()),
+            "{lines:?}"
+        );
     }
 }
 
@@ -88,14 +102,21 @@ async fn a_rescued_handler_leaves_its_line_whatever_its_destructors_do() {
         .route("/destructor/cut", on_get(never))
         .route("/destructor/answer", on_get(answers))
         .layer(layer);
-    for (path, ending) in [("/destructor/cut", "cut off"), ("/destructor/answer", "finished")] {
+    for (path, ending) in [
+        ("/destructor/cut", "cut off"),
+        ("/destructor/answer", "finished"),
+    ] {
         drop(ask(&app, get(path)).await);
         requests.idle().await;
         assert_eq!(log::access(path)[1]["cleanup"], ending);
     }
     let stats = requests.stats();
     assert_eq!((stats.rescues, stats.cut_off, stats.panicked), (2, 1, 0));
-    assert!(log::lines_with("mop and bucket").iter().any(|line| line["level"] == "ERROR"));
+    assert!(
+        log::lines_with("mop and bucket")
+            .iter()
+            .any(|line| line["level"] == "ERROR")
+    );
 }
 
 #[tokio::test]
@@ -106,8 +127,15 @@ async fn an_answer_comes_whole_whatever_the_destructor_of_its_body_does() {
     for _ in 0..2 {
         client.begin("/destructor/body").await;
         let answer = client.until(b"\r\n0\r\n\r\n").await;
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("frame"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains("frame"),
+            "{answer}"
+        );
     }
     assert!(running.stop().await.is_clean());
-    assert!(log::access("/destructor/body").iter().all(|line| line.get("aborted").is_none()));
+    assert!(
+        log::access("/destructor/body")
+            .iter()
+            .all(|line| line.get("aborted").is_none())
+    );
 }

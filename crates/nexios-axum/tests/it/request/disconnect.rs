@@ -44,7 +44,10 @@ async fn service(layer: RequestLayer) -> (SocketAddr, Requests, Reader) {
         drop(request);
     };
     let app = Router::new()
-        .route("/gone/get", on_get(async move |token: RequestToken| careful(&get_diary, token).await))
+        .route(
+            "/gone/get",
+            on_get(async move |token: RequestToken| careful(&get_diary, token).await),
+        )
         .route("/gone/body", on_post(on_body))
         .route("/gone/unread", on_post(on_unread))
         .layer(layer);
@@ -55,7 +58,10 @@ async fn expect_cleanup(mut reader: Reader, requests: &Requests) {
     assert_eq!(reader.next().await, "ClientDisconnected");
     assert_eq!(reader.next().await, "cleaned up");
     requests.idle().await;
-    assert_eq!((requests.stats().disconnected, requests.stats().rescues), (1, 1));
+    assert_eq!(
+        (requests.stats().disconnected, requests.stats().rescues),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
@@ -63,12 +69,24 @@ async fn http1_close_fires_the_token_and_is_499_in_the_log() {
     let (address, requests, mut reader) = service(RequestLayer::new()).await;
     let client = send_get(address, "/gone/get").await;
     assert_eq!(reader.next().await, "began");
-    assert!(log::access("/gone/get").iter().all(|line| line["status"] != 499));
+    assert!(
+        log::access("/gone/get")
+            .iter()
+            .all(|line| line["status"] != 499)
+    );
     drop(client);
     expect_cleanup(reader, &requests).await;
     let lines = log::access("/gone/get");
-    assert!(lines.iter().any(|line| line["status"] == 499 && line["method"] == "GET"), "{lines:?}");
-    assert!(lines.iter().any(|line| line["cleanup"] == "finished"), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["status"] == 499 && line["method"] == "GET"),
+        "{lines:?}"
+    );
+    assert!(
+        lines.iter().any(|line| line["cleanup"] == "finished"),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]
@@ -89,7 +107,11 @@ async fn http1_half_close_is_a_disconnect() {
     assert_eq!(reader.next().await, "began");
     client.shutdown().await.unwrap();
     expect_cleanup(reader, &requests).await;
-    assert_eq!(client.read(&mut [0; 16]).await.unwrap(), 0, "no answer comes");
+    assert_eq!(
+        client.read(&mut [0; 16]).await.unwrap(),
+        0,
+        "no answer comes"
+    );
 }
 
 #[tokio::test]
@@ -97,9 +119,15 @@ async fn http2_reset_of_one_stream_ends_that_request_alone() {
     let (address, requests, mut reader) = service(RequestLayer::new()).await;
     let socket = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let (mut client, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), socket).await.unwrap();
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), socket)
+            .await
+            .unwrap();
     tokio::spawn(connection);
-    let ask = || Request::get(format!("http://{address}/gone/get")).body(Body::empty()).unwrap();
+    let ask = || {
+        Request::get(format!("http://{address}/gone/get"))
+            .body(Body::empty())
+            .unwrap()
+    };
     let first = tokio::spawn(client.send_request(ask()));
     assert_eq!(reader.next().await, "began");
     let second = tokio::spawn(client.send_request(ask()));
@@ -124,7 +152,10 @@ async fn unseen_but_for_the_deadline(request: &str) {
     assert_eq!(reader.next().await, "Deadline");
     assert_eq!(reader.next().await, "cleaned up");
     eventually(async || (requests.rescued() == 0).then_some(())).await;
-    assert_eq!((requests.stats().expired, requests.stats().disconnected), (1, 0));
+    assert_eq!(
+        (requests.stats().expired, requests.stats().disconnected),
+        (1, 0)
+    );
 }
 
 #[tokio::test]
@@ -137,7 +168,8 @@ async fn http1_cannot_see_a_close_while_a_body_is_unread_and_the_deadline_ends_t
 
 #[tokio::test]
 async fn http1_cannot_see_a_close_behind_a_pipelined_request_and_the_deadline_ends_the_first() {
-    let pipelined = "GET /gone/get HTTP/1.1\r\nhost: x\r\n\r\nGET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n";
+    let pipelined =
+        "GET /gone/get HTTP/1.1\r\nhost: x\r\n\r\nGET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n";
     unseen_but_for_the_deadline(pipelined).await;
 }
 
@@ -150,15 +182,24 @@ async fn http1_cannot_see_a_close_behind_a_stray_line_end_and_the_deadline_ends_
 async fn a_panic_is_an_answer_and_the_connection_goes_on() {
     let layer = RequestLayer::new();
     let app = Router::new()
-        .route("/gone/panic", on_get(async || -> String { panic!("row 7 of secrets") }))
+        .route(
+            "/gone/panic",
+            on_get(async || -> String { panic!("row 7 of secrets") }),
+        )
         .route("/gone/well", on_get(async || "well"))
         .layer(layer);
     let address = serve(app).await;
     let mut client = send_get(address, "/gone/panic").await;
     let answer = read_until(&mut client, "}").await;
     assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
-    assert!(answer.contains("application/problem+json") && !answer.contains("secrets"), "{answer}");
-    client.write_all(b"GET /gone/well HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(
+        answer.contains("application/problem+json") && !answer.contains("secrets"),
+        "{answer}"
+    );
+    client
+        .write_all(b"GET /gone/well HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
     read_until(&mut client, "well").await;
 }
 
@@ -168,12 +209,18 @@ async fn a_group_in_the_handler_is_cancelled_by_a_real_disconnect() {
     let handler = async move || {
         diary.write("began");
         let group = TaskGroup::new();
-        let outcome: Result<(), Interrupted> = group.run(async { group.spawn(pending()).await }).await;
+        let outcome: Result<(), Interrupted> =
+            group.run(async { group.spawn(pending()).await }).await;
         diary.write(outcome);
     };
     let layer = RequestLayer::new();
     let requests = layer.requests();
-    let address = serve(Router::new().route("/gone/group", on_get(handler)).layer(layer)).await;
+    let address = serve(
+        Router::new()
+            .route("/gone/group", on_get(handler))
+            .layer(layer),
+    )
+    .await;
     let client = send_get(address, "/gone/group").await;
     assert_eq!(reader.next().await, "began");
     drop(client);
@@ -194,13 +241,17 @@ async fn a_detached_request_whose_client_closes_at_once_runs_or_leaves_a_line() 
     let requests = layer.requests();
     let route = on_post(handler).layer(OnDisconnect::Detached);
     let app = NexiosApp::new(Router::new().route("/at-once/{number}", route)).requests(layer);
-    let app = app.background(Background::new()).without_signals().accepting(Duration::ZERO);
+    let app = app
+        .background(Background::new())
+        .without_signals()
+        .accepting(Duration::ZERO);
     let handle = app.handle();
     let service = tokio::spawn(app.serve("127.0.0.1:0"));
     let address = handle.ready().await.unwrap().to_string();
     let address: SocketAddr = address.strip_prefix("http://").unwrap().parse().unwrap();
     for number in 0..200 {
-        let head = format!("POST /at-once/{number} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n");
+        let head =
+            format!("POST /at-once/{number} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n");
         drop(send(address, &head).await);
     }
     eventually(async || {
@@ -211,8 +262,14 @@ async fn a_detached_request_whose_client_closes_at_once_runs_or_leaves_a_line() 
     requests.idle().await;
     for number in 0..200 {
         let lines = log::access_of_path(&format!("/at-once/{number}"));
-        let answers = lines.iter().filter(|line| line.get("status").is_some()).count();
-        assert_eq!(answers, 1, "one line for the request, run or not: {lines:?}");
+        let answers = lines
+            .iter()
+            .filter(|line| line.get("status").is_some())
+            .count();
+        assert_eq!(
+            answers, 1,
+            "one line for the request, run or not: {lines:?}"
+        );
     }
     assert!(!reader.written().is_empty(), "most of them run");
     handle.stop();

@@ -26,7 +26,9 @@ async fn a_group_is_cancelled_when_the_client_goes_away() {
     let (diary, mut reader) = diary();
     let layer = RequestLayer::new();
     let requests = layer.requests();
-    let app = Router::new().route("/scope/gone", on_get(move || group_of_one(diary))).layer(layer);
+    let app = Router::new()
+        .route("/scope/gone", on_get(move || group_of_one(diary)))
+        .layer(layer);
     drop(ask(&app, get("/scope/gone")).await);
     requests.idle().await;
     assert_eq!(reader.written(), ["Err(Cancelled(ClientDisconnected))"]);
@@ -37,7 +39,9 @@ async fn a_group_is_cancelled_at_the_deadline_and_the_handler_may_still_answer()
     let (diary, mut reader) = diary();
     let layer = RequestLayer::new().deadline(Duration::from_secs(3));
     let requests = layer.requests();
-    let app = Router::new().route("/scope/late", on_get(move || group_of_one(diary))).layer(layer);
+    let app = Router::new()
+        .route("/scope/late", on_get(move || group_of_one(diary)))
+        .layer(layer);
     let begun = Instant::now();
     Answer::from(&app, get("/scope/late")).await.problem(504);
     assert_eq!(begun.elapsed(), Duration::from_secs(3));
@@ -50,7 +54,9 @@ async fn a_group_is_cancelled_by_the_shutdown_and_the_handler_may_still_answer()
     let (diary, mut reader) = diary();
     let shutdown = CancelToken::new();
     let layer = RequestLayer::new().shutdown(shutdown.clone());
-    let app = Router::new().route("/scope/shutdown", on_get(move || group_of_one(diary))).layer(layer);
+    let app = Router::new()
+        .route("/scope/shutdown", on_get(move || group_of_one(diary)))
+        .layer(layer);
     let asking = ask(&app, get("/scope/shutdown")).await;
     shutdown.cancel(CancelReason::Shutdown);
     let answer = asking.answer().await;
@@ -77,7 +83,9 @@ async fn the_closure_of_a_pool_hears_of_the_disconnect() {
         });
         let _ = waiting.await;
     };
-    let app = Router::new().route("/scope/pool", on_get(handler)).layer(layer);
+    let app = Router::new()
+        .route("/scope/pool", on_get(handler))
+        .layer(layer);
     let asking = ask(&app, get("/scope/pool")).await;
     assert_eq!(reader.next().await, "running");
     drop(asking);
@@ -96,7 +104,9 @@ async fn the_extracted_token_is_the_one_of_the_scope_and_fires_at_the_end() {
             diary.write(both);
         });
     };
-    let app = Router::new().route("/scope/token", on_get(handler)).layer(RequestLayer::new());
+    let app = Router::new()
+        .route("/scope/token", on_get(handler))
+        .layer(RequestLayer::new());
     Answer::from(&app, get("/scope/token")).await;
     assert_eq!(reader.next().await, "(false, false)");
     assert_eq!(reader.next().await, "(Finished, Finished)");
@@ -114,7 +124,9 @@ async fn the_extracted_group_is_named_after_the_route_and_dropped_with_the_handl
         }));
         diary.write("answering");
     };
-    let app = Router::new().route("/scope/{kind}", on_get(handler)).layer(RequestLayer::new());
+    let app = Router::new()
+        .route("/scope/{kind}", on_get(handler))
+        .layer(RequestLayer::new());
     Answer::from(&app, get("/scope/group")).await;
     assert_eq!(reader.written(), ["true", "answering", "child dropped"]);
 }
@@ -122,10 +134,16 @@ async fn the_extracted_group_is_named_after_the_route_and_dropped_with_the_handl
 #[tokio::test(start_paused = true)]
 async fn the_extracted_group_ends_at_the_deadline() {
     let handler = async move |RequestGroup(group): RequestGroup<Problem>| {
-        group.run(async { group.spawn(pending::<Result<(), Problem>>()).await }).await
+        group
+            .run(async { group.spawn(pending::<Result<(), Problem>>()).await })
+            .await
     };
-    let app = Router::new().route("/scope/group-late", on_get(handler)).layer(RequestLayer::new());
-    let request = Request::get("/scope/group-late").header("connect-timeout-ms", "250").body(Body::empty());
+    let app = Router::new()
+        .route("/scope/group-late", on_get(handler))
+        .layer(RequestLayer::new());
+    let request = Request::get("/scope/group-late")
+        .header("connect-timeout-ms", "250")
+        .body(Body::empty());
     let begun = Instant::now();
     Answer::from(&app, request.unwrap()).await.problem(504);
     assert_eq!(begun.elapsed(), Duration::from_millis(250));
@@ -136,15 +154,27 @@ async fn without_the_layer_extractors_are_inert_and_warn_once_each() {
     log::start();
     let handler = async |token: RequestToken, deadline: Deadline, group: RequestGroup<Problem>| {
         let nothing_left = group.run(async { Ok(group.len()) }).await.unwrap();
-        format!("{} {:?} {nothing_left}", token.is_cancelled(), deadline.remaining())
+        format!(
+            "{} {:?} {nothing_left}",
+            token.is_cancelled(),
+            deadline.remaining()
+        )
     };
     let app = Router::new().route("/scope/inert", on_get(handler));
     for _ in 0..2 {
-        assert_eq!(Answer::from(&app, get("/scope/inert")).await.body, "false None 0");
+        assert_eq!(
+            Answer::from(&app, get("/scope/inert")).await.body,
+            "false None 0"
+        );
     }
     for item in ["RequestToken", "\"Deadline\"", "RequestGroup"] {
         let mut lines = log::lines_with(item);
-        lines.retain(|line| line["message"].as_str().unwrap().contains("no RequestLayer"));
+        lines.retain(|line| {
+            line["message"]
+                .as_str()
+                .unwrap()
+                .contains("no RequestLayer")
+        });
         assert_eq!(lines.len(), 1, "{lines:?}");
     }
 }

@@ -28,7 +28,10 @@ struct Broken {
 
 impl Broken {
     fn enter_or_leave(&self) {
-        assert!(!self.in_span.load(Ordering::SeqCst), "standard error is away");
+        assert!(
+            !self.in_span.load(Ordering::SeqCst),
+            "standard error is away"
+        );
     }
 }
 
@@ -50,7 +53,10 @@ impl<S: Subscriber> Layer<S> for Broken {
 async fn everything() {
     let shutdown = CancelToken::new();
     let limit = Duration::from_secs(1);
-    let layer = RequestLayer::new().deadline(limit).shutdown(shutdown.clone()).rescue_limit(1);
+    let layer = RequestLayer::new()
+        .deadline(limit)
+        .shutdown(shutdown.clone())
+        .rescue_limit(1);
     let requests = layer.requests();
     let cleanup = async |token: RequestToken| -> String {
         token.cancelled().await;
@@ -59,10 +65,19 @@ async fn everything() {
     let app = Router::new()
         .route("/silent/well", on_get(async || "well"))
         .route("/silent/late", on_get(pending::<()>))
-        .route("/silent/panic", on_get(async || -> String { panic!("a handler") }))
-        .route("/silent/fault", on_get(async || Problem::internal(&"a fault")))
+        .route(
+            "/silent/panic",
+            on_get(async || -> String { panic!("a handler") }),
+        )
+        .route(
+            "/silent/fault",
+            on_get(async || Problem::internal(&"a fault")),
+        )
         .route("/silent/cleanup", on_get(cleanup))
-        .route("/silent/extension", on_get(async |_: OrProblem<Extension<u8>>| "there"))
+        .route(
+            "/silent/extension",
+            on_get(async |_: OrProblem<Extension<u8>>| "there"),
+        )
         .layer(layer);
     for (path, status) in [
         ("/silent/well", 200),
@@ -71,16 +86,28 @@ async fn everything() {
         ("/silent/fault", 500),
         ("/silent/extension", 500),
     ] {
-        assert_eq!(Answer::from(&app, get(path)).await.status.as_u16(), status, "{path}");
+        assert_eq!(
+            Answer::from(&app, get(path)).await.status.as_u16(),
+            status,
+            "{path}"
+        );
         requests.idle().await;
     }
     let mut malformed = get("/silent/well");
-    malformed.headers_mut().insert("grpc-timeout", "soon".parse().unwrap());
+    malformed
+        .headers_mut()
+        .insert("grpc-timeout", "soon".parse().unwrap());
     assert_eq!(Answer::from(&app, malformed).await.status, 200);
     // Two leave: one is rescued, the other is one too many.
-    drop((ask(&app, get("/silent/cleanup")).await, ask(&app, get("/silent/late")).await));
+    drop((
+        ask(&app, get("/silent/cleanup")).await,
+        ask(&app, get("/silent/late")).await,
+    ));
     requests.idle().await;
-    assert_eq!((requests.stats().disconnected, requests.stats().unrescued), (2, 1));
+    assert_eq!(
+        (requests.stats().disconnected, requests.stats().unrescued),
+        (2, 1)
+    );
     // One is dropped by a thread that unwinds: a second panic would abort the process.
     let left = ask(&app, get("/silent/late")).await;
     let unwound = catch_unwind(AssertUnwindSafe(move || {
@@ -93,16 +120,28 @@ async fn everything() {
     shutdown.cancel(CancelReason::Shutdown);
     assert_eq!(waiting.answer().await.status, 503);
     requests.idle().await;
-    let bare = Router::new().route("/silent/bare", on_get(async || "bare").layer(OnDisconnect::Immediate));
+    let bare = Router::new().route(
+        "/silent/bare",
+        on_get(async || "bare").layer(OnDisconnect::Immediate),
+    );
     assert_eq!(Answer::from(&bare, get("/silent/bare")).await.body, "bare");
 }
 
 fn run(in_span: bool) {
     let broken = Arc::new(AtomicBool::new(false));
-    let subscriber = Registry::default().with(Broken { in_span: broken.clone() });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let subscriber = Registry::default().with(Broken {
+        in_span: broken.clone(),
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build();
     tracing::subscriber::with_default(subscriber, || {
-        let span = if in_span { tracing::info_span!("request") } else { tracing::Span::none() };
+        let span = if in_span {
+            tracing::info_span!("request")
+        } else {
+            tracing::Span::none()
+        };
         let _entered = span.enter();
         broken.store(in_span, Ordering::SeqCst);
         runtime.unwrap().block_on(everything());

@@ -26,7 +26,9 @@ async fn a_panicked_handler_is_never_polled_again() {
         diary.write("polled");
         panic!("row 7 of secrets");
     };
-    let app = Router::new().route("/trap/panic", on_get(handler)).layer(layer);
+    let app = Router::new()
+        .route("/trap/panic", on_get(handler))
+        .layer(layer);
     log::start();
     let answer = Answer::from(&app, get("/trap/panic")).await;
     let id = answer.problem(500)["id"].as_str().unwrap().to_owned();
@@ -34,9 +36,18 @@ async fn a_panicked_handler_is_never_polled_again() {
     requests.idle().await;
     assert_eq!(reader.written(), ["polled", "dropped"]);
     let stats = requests.stats();
-    assert_eq!((stats.panicked, stats.rescues, stats.disconnected), (1, 0, 0));
+    assert_eq!(
+        (stats.panicked, stats.rescues, stats.disconnected),
+        (1, 0, 0)
+    );
     let lines = log::lines_with(&id);
-    assert!(lines[0]["cause"].as_str().unwrap().contains("row 7 of secrets"), "{lines:?}");
+    assert!(
+        lines[0]["cause"]
+            .as_str()
+            .unwrap()
+            .contains("row 7 of secrets"),
+        "{lines:?}"
+    );
     assert_eq!(log::access("/trap/panic")[0]["status"], 500);
 }
 
@@ -47,7 +58,9 @@ async fn a_request_dropped_by_a_panic_outside_is_not_taken_for_a_disconnect() {
     let layer = RequestLayer::new();
     let requests = layer.requests();
     let handler = async move |token: RequestToken| diary.write(token.cancelled().await);
-    let app = Router::new().route("/trap/outside", on_get(handler)).layer(layer);
+    let app = Router::new()
+        .route("/trap/outside", on_get(handler))
+        .layer(layer);
     let asking = ask(&app, get("/trap/outside")).await;
     let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
         let _asking = asking;
@@ -68,12 +81,21 @@ async fn a_panic_in_the_cleanup_is_contained_and_logged() {
         token.cancelled().await;
         panic!("mop and bucket");
     };
-    let app = Router::new().route("/trap/cleanup", on_get(handler)).layer(layer);
+    let app = Router::new()
+        .route("/trap/cleanup", on_get(handler))
+        .layer(layer);
     drop(ask(&app, get("/trap/cleanup")).await);
     requests.idle().await;
-    assert_eq!((requests.stats().panicked, requests.stats().cut_off), (1, 0));
+    assert_eq!(
+        (requests.stats().panicked, requests.stats().cut_off),
+        (1, 0)
+    );
     assert_eq!(log::access("/trap/cleanup")[1]["cleanup"], "panicked");
-    assert!(log::lines_with("mop and bucket").iter().any(|line| line["level"] == "ERROR"));
+    assert!(
+        log::lines_with("mop and bucket")
+            .iter()
+            .any(|line| line["level"] == "ERROR")
+    );
 }
 
 /// Trap 2: what is task-local must go along with the handler.
@@ -88,8 +110,12 @@ async fn scope_and_span_go_along_with_a_rescued_handler() {
         let scope = CancelScope::current().expect("the scope is there");
         diary.write(scope.token().reason());
     };
-    let app = Router::new().route("/trap/scope", on_get(handler)).layer(layer);
-    let asking = ask(&app, get("/trap/scope")).instrument(info_span!("request", id = "span-7f3")).await;
+    let app = Router::new()
+        .route("/trap/scope", on_get(handler))
+        .layer(layer);
+    let asking = ask(&app, get("/trap/scope"))
+        .instrument(info_span!("request", id = "span-7f3"))
+        .await;
     drop(asking);
     requests.idle().await;
     assert_eq!(reader.written(), ["Some(ClientDisconnected)"]);
@@ -111,13 +137,25 @@ fn a_request_dropped_without_a_runtime_is_dropped_at_once() {
         token.cancelled().await;
         pending::<()>().await;
     };
-    let app = Router::new().route("/trap/no-runtime", on_get(handler)).layer(layer);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let app = Router::new()
+        .route("/trap/no-runtime", on_get(handler))
+        .layer(layer);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let asking = runtime.block_on(ask(&app, get("/trap/no-runtime")));
     drop(runtime);
     drop(asking);
     assert_eq!(reader.written(), ["dropped"]);
-    assert_eq!((requests.live(), requests.rescued(), requests.stats().unrescued), (0, 0, 1));
+    assert_eq!(
+        (
+            requests.live(),
+            requests.rescued(),
+            requests.stats().unrescued
+        ),
+        (0, 0, 1)
+    );
 }
 
 /// Trap 3: a runtime that ends drops what it runs, and what is spawned on it meanwhile.
@@ -130,8 +168,13 @@ fn the_end_of_the_runtime_cuts_rescued_handlers_off_and_leaves_no_count() {
         let _dropped = diary.at_drop("dropped");
         pending::<()>().await;
     };
-    let app = Router::new().route("/trap/end", on_get(handler)).layer(layer);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let app = Router::new()
+        .route("/trap/end", on_get(handler))
+        .layer(layer);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let asking = runtime.block_on(async {
         drop(ask(&app, get("/trap/end")).await);
         ask(&app, get("/trap/end")).await
@@ -143,9 +186,23 @@ fn the_end_of_the_runtime_cuts_rescued_handlers_off_and_leaves_no_count() {
     });
     drop(runtime);
     assert_eq!(reader.written(), ["dropped", "dropped"]);
-    assert_eq!((requests.live(), requests.rescued(), requests.stats().cut_off), (0, 0, 2));
+    assert_eq!(
+        (
+            requests.live(),
+            requests.rescued(),
+            requests.stats().cut_off
+        ),
+        (0, 0, 2)
+    );
     let lines = log::access("/trap/end");
-    assert_eq!(lines.iter().filter(|line| line["cleanup"] == "cut off").count(), 2, "{lines:?}");
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line["cleanup"] == "cut off")
+            .count(),
+        2,
+        "{lines:?}"
+    );
 }
 
 /// Trap 4: a limit outside the layer looks like a client that left; our own does not.
@@ -153,20 +210,34 @@ fn the_end_of_the_runtime_cuts_rescued_handlers_off_and_leaves_no_count() {
 async fn an_outer_time_limit_is_taken_for_a_disconnect_and_the_deadline_is_not() {
     let (diary, mut reader) = diary();
     let handler = async move |token: RequestToken| diary.write(token.cancelled().await);
-    let app = |layer| Router::new().route("/trap/limit", on_get(handler.clone())).layer(layer);
+    let app = |layer| {
+        Router::new()
+            .route("/trap/limit", on_get(handler.clone()))
+            .layer(layer)
+    };
 
     let outer = RequestLayer::new();
     let requests = outer.requests();
     let asking = ask(&app(outer), get("/trap/limit")).await;
-    assert!(timeout(Duration::from_secs(1), asking.answer()).await.is_err());
+    assert!(
+        timeout(Duration::from_secs(1), asking.answer())
+            .await
+            .is_err()
+    );
     requests.idle().await;
-    assert_eq!((requests.stats().disconnected, requests.stats().expired), (1, 0));
+    assert_eq!(
+        (requests.stats().disconnected, requests.stats().expired),
+        (1, 0)
+    );
     assert_eq!(reader.written(), ["ClientDisconnected"]);
 
     let own = RequestLayer::new().deadline(Duration::from_secs(1));
     let requests = own.requests();
     Answer::from(&app(own), get("/trap/limit")).await;
-    assert_eq!((requests.stats().disconnected, requests.stats().rescues), (0, 0));
+    assert_eq!(
+        (requests.stats().disconnected, requests.stats().rescues),
+        (0, 0)
+    );
     assert_eq!(reader.written(), ["Deadline"]);
 }
 
@@ -180,7 +251,9 @@ async fn beyond_the_limit_handlers_are_dropped_at_once() {
         let _dropped = diary.at_drop("dropped");
         pending::<()>().await;
     });
-    let app = Router::new().route("/trap/cap", handler.layer(OnDisconnect::Detached)).layer(layer);
+    let app = Router::new()
+        .route("/trap/cap", handler.layer(OnDisconnect::Detached))
+        .layer(layer);
     let mut asking = Vec::new();
     for _ in 0..5 {
         asking.push(ask(&app, get("/trap/cap")).await);
@@ -188,7 +261,15 @@ async fn beyond_the_limit_handlers_are_dropped_at_once() {
     drop(asking);
     assert_eq!(reader.written(), ["dropped"; 3]);
     let stats = requests.stats();
-    assert_eq!((stats.rescued, stats.rescues, stats.unrescued, stats.disconnected), (2, 2, 3, 5));
+    assert_eq!(
+        (
+            stats.rescued,
+            stats.rescues,
+            stats.unrescued,
+            stats.disconnected
+        ),
+        (2, 2, 3, 5)
+    );
     requests.abort_rescued();
     requests.idle().await;
     assert_eq!(reader.written(), ["dropped"; 2]);
@@ -218,12 +299,19 @@ async fn other_handlers_take_no_place_of_a_detached_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_place_among_the_rescued_is_free_again_at_the_end_of_the_rescue() {
-    let layer = RequestLayer::new().rescue_limit(1).grace(Duration::from_secs(1));
+    let layer = RequestLayer::new()
+        .rescue_limit(1)
+        .grace(Duration::from_secs(1));
     let requests = layer.requests();
-    let app = Router::new().route("/trap/place", on_get(async || pending::<()>().await)).layer(layer);
+    let app = Router::new()
+        .route("/trap/place", on_get(async || pending::<()>().await))
+        .layer(layer);
     for _ in 0..3 {
         drop(ask(&app, get("/trap/place")).await);
         requests.idle().await;
     }
-    assert_eq!((requests.stats().rescues, requests.stats().unrescued), (3, 0));
+    assert_eq!(
+        (requests.stats().rescues, requests.stats().unrescued),
+        (3, 0)
+    );
 }

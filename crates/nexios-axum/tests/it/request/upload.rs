@@ -49,9 +49,18 @@ async fn form(mut form: axum::extract::Multipart) -> Result<String, Problem> {
 
 fn routes() -> Router {
     let routes = Router::new()
-        .route("/upload/bytes", on_post(async |OrProblem(_): OrProblem<Bytes>| "read"))
-        .route("/upload/text", on_post(async |OrProblem(_): OrProblem<String>| "read"))
-        .route("/upload/json", on_post(async |OrProblem(Json(_)): OrProblem<Json<Vec<u8>>>| "read"))
+        .route(
+            "/upload/bytes",
+            on_post(async |OrProblem(_): OrProblem<Bytes>| "read"),
+        )
+        .route(
+            "/upload/text",
+            on_post(async |OrProblem(_): OrProblem<String>| "read"),
+        )
+        .route(
+            "/upload/json",
+            on_post(async |OrProblem(Json(_)): OrProblem<Json<Vec<u8>>>| "read"),
+        )
         .route("/upload/hand", on_post(by_hand));
     #[cfg(feature = "multipart")]
     let routes = routes.route("/upload/form", on_post(form));
@@ -62,17 +71,28 @@ fn routes() -> Router {
 const UPLOADS: &[(&str, &str, &str)] = &[
     ("/upload/bytes", "", "abc"),
     ("/upload/text", "", "abc"),
-    ("/upload/json", "content-type: application/json\r\n", "[1, 2"),
+    (
+        "/upload/json",
+        "content-type: application/json\r\n",
+        "[1, 2",
+    ),
     ("/upload/hand", "", "abc"),
     #[cfg(feature = "multipart")]
-    ("/upload/form", FORM, "--b\r\ncontent-disposition: form-data; name=\"f\"\r\n\r\nabc"),
+    (
+        "/upload/form",
+        FORM,
+        "--b\r\ncontent-disposition: form-data; name=\"f\"\r\n\r\nabc",
+    ),
 ];
 
 /// The routes under a prefix, by which a test finds its own lines in the log.
 async fn service(prefix: &str) -> (SocketAddr, Requests) {
     let layer = RequestLayer::new();
     let requests = layer.requests();
-    (serve(Router::new().nest(prefix, routes()).layer(layer)).await, requests)
+    (
+        serve(Router::new().nest(prefix, routes()).layer(layer)).await,
+        requests,
+    )
 }
 
 fn head(path: &str, fields: &str, framing: &str) -> String {
@@ -90,7 +110,11 @@ async fn a_client_that_leaves_in_the_middle_of_an_upload_is_499_and_no_error() {
         for (number, (path, fields, body)) in (1..).zip(UPLOADS) {
             let path = &format!("/left{path}");
             let before = log::access(path).len();
-            let body = if framing == CHUNKED { as_chunk(body) } else { (*body).to_owned() };
+            let body = if framing == CHUNKED {
+                as_chunk(body)
+            } else {
+                (*body).to_owned()
+            };
             let client = send(address, &(head(path, fields, framing) + &body)).await;
             eventually(async || (requests.live() == 1).then_some(())).await;
             sleep(Duration::from_millis(5)).await;
@@ -98,11 +122,16 @@ async fn a_client_that_leaves_in_the_middle_of_an_upload_is_499_and_no_error() {
             requests.idle().await;
             assert_eq!(requests.stats().disconnected, number, "{path} {framing}");
             let lines = log::access(path);
-            assert_eq!((lines.len(), &lines[before]["status"]), (before + 1, &499.into()), "{lines:?}");
+            assert_eq!(
+                (lines.len(), &lines[before]["status"]),
+                (before + 1, &499.into()),
+                "{lines:?}"
+            );
         }
     }
     let errors = log::lines_with("request failed");
-    let broken = |line: &&serde_json::Value| line["cause"].as_str().unwrap_or_default().contains("body");
+    let broken =
+        |line: &&serde_json::Value| line["cause"].as_str().unwrap_or_default().contains("body");
     assert!(!errors.iter().any(|line| broken(&line)), "{errors:?}");
 }
 
@@ -127,7 +156,12 @@ async fn a_broken_chunk_is_400_for_every_extractor() {
 #[tokio::test]
 async fn a_handler_that_goes_on_after_its_client_left_is_treated_as_its_policy_says() {
     for (policy, expected) in [
-        (OnDisconnect::Cooperative { grace: Duration::from_secs(5) }, vec!["ClientDisconnected", "dropped"]),
+        (
+            OnDisconnect::Cooperative {
+                grace: Duration::from_secs(5),
+            },
+            vec!["ClientDisconnected", "dropped"],
+        ),
         (OnDisconnect::Immediate, vec!["dropped"]),
         (OnDisconnect::Detached, vec!["None", "dropped"]),
     ] {
@@ -145,7 +179,9 @@ async fn a_handler_that_goes_on_after_its_client_left_is_treated_as_its_policy_s
         };
         let layer = RequestLayer::new();
         let requests = layer.requests();
-        let app = Router::new().route("/upload/on", on_post(handler).layer(policy)).layer(layer);
+        let app = Router::new()
+            .route("/upload/on", on_post(handler).layer(policy))
+            .layer(layer);
         let client = send(serve(app).await, &(head("/upload/on", "", LENGTH) + "abc")).await;
         eventually(async || (requests.live() == 1).then_some(())).await;
         sleep(Duration::from_millis(5)).await;
@@ -165,7 +201,10 @@ async fn a_client_that_closes_its_half_in_the_middle_of_an_upload_is_told() {
     client.shutdown().await.unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 400"),
+        "{answer}"
+    );
     requests.idle().await;
     assert_eq!(requests.stats().disconnected, 1);
 }
@@ -176,11 +215,17 @@ async fn an_http2_client_that_leaves_in_the_middle_of_an_upload_is_499() {
     for (number, loses_connection) in [(1, false), (2, true)] {
         let (address, requests) = service("/http2").await;
         let before = log::access("/http2/upload/hand").len();
-        let socket = TcpStream::connect(address).await.unwrap().into_std().unwrap();
+        let socket = TcpStream::connect(address)
+            .await
+            .unwrap()
+            .into_std()
+            .unwrap();
         let wire = socket.try_clone().unwrap();
         let socket = TokioIo::new(TcpStream::from_std(socket).unwrap());
         let (mut client, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), socket).await.unwrap();
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), socket)
+                .await
+                .unwrap();
         tokio::spawn(connection);
         let (leave, left) = tokio::sync::oneshot::channel::<()>();
         let end = stream::once(async {
@@ -188,8 +233,8 @@ async fn an_http2_client_that_leaves_in_the_middle_of_an_upload_is_499() {
             Err(std::io::Error::other("the client resets its stream"))
         });
         let body = stream::iter([Ok("abc")]).chain(end);
-        let request =
-            Request::post(format!("http://{address}/http2/upload/hand")).body(Body::from_stream(body));
+        let request = Request::post(format!("http://{address}/http2/upload/hand"))
+            .body(Body::from_stream(body));
         let asking = tokio::spawn(client.send_request(request.unwrap()));
         eventually(async || (requests.live() == 1).then_some(())).await;
         sleep(Duration::from_millis(20)).await;
@@ -200,10 +245,18 @@ async fn an_http2_client_that_leaves_in_the_middle_of_an_upload_is_499() {
         eventually(async || (requests.live() == 0).then_some(())).await;
         drop(asking);
         let lines = log::access("/http2/upload/hand");
-        let gone = lines[before..].iter().filter(|line| line["status"] == 499).count();
-        assert_eq!((gone, requests.stats().disconnected), (1, 1), "{number}: {lines:?}");
+        let gone = lines[before..]
+            .iter()
+            .filter(|line| line["status"] == 499)
+            .count();
+        assert_eq!(
+            (gone, requests.stats().disconnected),
+            (1, 1),
+            "{number}: {lines:?}"
+        );
     }
     let errors = log::lines_with("request failed");
-    let broken = |line: &&serde_json::Value| line["cause"].as_str().unwrap_or_default().contains("body");
+    let broken =
+        |line: &&serde_json::Value| line["cause"].as_str().unwrap_or_default().contains("body");
     assert!(!errors.iter().any(|line| broken(&line)), "{errors:?}");
 }

@@ -22,8 +22,15 @@ const HOUR: Duration = Duration::from_secs(3600);
 impl SettableClock {
     fn at_ten() -> Self {
         let day = SystemTime::UNIX_EPOCH + HOUR * 24 * 20_000 + HOUR * 10;
-        let reading = Reading { day, steady: std::time::Instant::now() };
-        Self { reading: Arc::new(Mutex::new(reading)), began: Instant::now(), runs: Arc::default() }
+        let reading = Reading {
+            day,
+            steady: std::time::Instant::now(),
+        };
+        Self {
+            reading: Arc::new(Mutex::new(reading)),
+            began: Instant::now(),
+            runs: Arc::default(),
+        }
     }
 
     fn set(&self, change: impl FnOnce(SystemTime) -> SystemTime) {
@@ -34,17 +41,25 @@ impl SettableClock {
     /// Starts a schedule whose runs take `long`.
     fn start(&self, background: &Background, schedule: &str, long: Duration) -> BackgroundTask<()> {
         let reading = self.reading.clone();
-        let clock = WallClock::reading(move || *reading.lock().unwrap_or_else(PoisonError::into_inner));
+        let clock =
+            WallClock::reading(move || *reading.lock().unwrap_or_else(PoisonError::into_inner));
         let (runs, began) = (self.runs.clone(), self.began);
         let run = move |_cx| {
-            runs.lock().unwrap_or_else(PoisonError::into_inner).push(began.elapsed().as_secs());
+            runs.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(began.elapsed().as_secs());
             tokio::time::sleep(long)
         };
-        background.cron_by(clock, "cron", schedule, run).expect("admitted")
+        background
+            .cron_by(clock, "cron", schedule, run)
+            .expect("admitted")
     }
 
     fn runs(&self) -> Vec<u64> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -56,7 +71,11 @@ async fn a_cron_runs_at_its_times_without_drift() {
     let _task = clock.start(&Background::new(), "*/15 * * * *", Duration::from_secs(100));
     sleep(HOUR * 24 * 7).await;
     let quarters: Vec<_> = (1..=4 * 24 * 7).map(|quarter| quarter * 900).collect();
-    assert_eq!(clock.runs(), quarters[..quarters.len() - 1], "the last one is due just now");
+    assert_eq!(
+        clock.runs(),
+        quarters[..quarters.len() - 1],
+        "the last one is due just now"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,7 +94,9 @@ async fn a_clock_that_is_set_forward_brings_one_run_within_a_minute() {
     sleep(HOUR / 2).await;
     clock.set(|day| day + HOUR * 2);
     sleep(HOUR * 2).await;
-    let [made_up, on_time, next] = clock.runs()[..] else { panic!("{:?}", clock.runs()) };
+    let [made_up, on_time, next] = clock.runs()[..] else {
+        panic!("{:?}", clock.runs())
+    };
     assert!((1800..=1860).contains(&made_up), "{made_up}");
     assert_eq!((on_time, next), (3600, 7200));
 }
@@ -89,7 +110,11 @@ async fn a_clock_that_is_set_back_a_little_repeats_nothing() {
     assert_eq!(clock.runs(), [3600]);
     clock.set(|day| day - Duration::from_secs(40 * 60));
     sleep(HOUR * 2).await;
-    assert_eq!(clock.runs(), [3600, 3600 * 2 + 40 * 60], "next is 12:00 by the new time");
+    assert_eq!(
+        clock.runs(),
+        [3600, 3600 * 2 + 40 * 60],
+        "next is 12:00 by the new time"
+    );
 }
 
 /// At 11:30 it turns out to be 05:50 on the day before.
@@ -126,7 +151,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 async fn a_clock_that_is_set_back_during_a_run_repeats_nothing() {
     let back = |day| day - MINUTE * 20;
     for long in [MINUTE * 12, MINUTE * 20, MINUTE * 40] {
-        assert_eq!(runs_of(HOURLY, long, HOUR * 3, back).await, [3600, 8400], "a run of {long:?}");
+        assert_eq!(
+            runs_of(HOURLY, long, HOUR * 3, back).await,
+            [3600, 8400],
+            "a run of {long:?}"
+        );
     }
     // At 13:59 it is 12:59 again: 13:00 came during the run.
     let clock = SettableClock::at_ten();
@@ -134,7 +163,11 @@ async fn a_clock_that_is_set_back_during_a_run_repeats_nothing() {
     sleep(HOUR * 3 + MINUTE * 59).await;
     clock.set(|day| day - HOUR);
     sleep(HOUR * 2).await;
-    assert_eq!(clock.runs(), [3600, 3600 * 5], "next is 14:00 by the new time");
+    assert_eq!(
+        clock.runs(),
+        [3600, 3600 * 5],
+        "next is 14:00 by the new time"
+    );
 }
 
 /// Over three hours are a correction: 11:10 was 06:40 in truth, and 07:00 comes next.
@@ -145,14 +178,21 @@ async fn a_clock_that_is_corrected_during_a_run_counts_at_once() {
     assert_eq!(runs, [3600, 3600 + 1800, 3600 * 2 + 1800]);
     let three_hours = |day| day - HOUR * 3;
     let runs = runs_of(HOURLY, MINUTE * 12, HOUR * 6, three_hours).await;
-    assert_eq!(runs, [3600, 3600 * 5], "three hours are none: next is 12:00 by the new time");
+    assert_eq!(
+        runs,
+        [3600, 3600 * 5],
+        "three hours are none: next is 12:00 by the new time"
+    );
 }
 
 /// 11:10 becomes 13:10: the run has taken up 12:00 and 13:00.
 #[tokio::test(start_paused = true)]
 async fn times_that_are_passed_over_during_a_run_are_skipped() {
     let forward = |day| day + HOUR * 2;
-    assert_eq!(runs_of(HOURLY, MINUTE * 12, HOUR * 3, forward).await, [3600, 7200]);
+    assert_eq!(
+        runs_of(HOURLY, MINUTE * 12, HOUR * 3, forward).await,
+        [3600, 7200]
+    );
 }
 
 #[tokio::test(start_paused = true)]

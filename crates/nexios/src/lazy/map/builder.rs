@@ -51,7 +51,10 @@ impl<K, T, E> AsyncLazyMapBuilder<K, T, E> {
         T: 'static,
         E: 'static,
     {
-        assert!(capacity > 0, "the capacity of a lazy map is at least 1, not {capacity}");
+        assert!(
+            capacity > 0,
+            "the capacity of a lazy map is at least 1, not {capacity}"
+        );
         Self {
             capacity,
             compute: Box::new(move |key, limit| limited(f(key), limit)),

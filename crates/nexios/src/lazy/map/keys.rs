@@ -110,7 +110,10 @@ struct Resident<T, E> {
 impl<T, E> Clone for Resident<T, E> {
     #[inline]
     fn clone(&self) -> Self {
-        Self { cell: Arc::clone(&self.cell), weight: self.weight }
+        Self {
+            cell: Arc::clone(&self.cell),
+            weight: self.weight,
+        }
     }
 }
 
@@ -155,13 +158,25 @@ where
         weigh: Option<Weigh<K, T>>,
         settings: Settings,
     ) -> Self {
-        let most = if weigh.is_some() { MOST_WEIGHTED_PARTS } else { most_parts() };
+        let most = if weigh.is_some() {
+            MOST_WEIGHTED_PARTS
+        } else {
+            most_parts()
+        };
         let wanted = (capacity / FEWEST_A_PART).clamp(1, most);
-        let parts = if wanted.is_power_of_two() { wanted } else { wanted.next_power_of_two() / 2 };
+        let parts = if wanted.is_power_of_two() {
+            wanted
+        } else {
+            wanted.next_power_of_two() / 2
+        };
         let options = OptionsBuilder::new()
             .shards(parts)
             // What it is for: how many keys to remember that were evicted.
-            .estimated_items_capacity(if weigh.is_some() { capacity.min(1_024) } else { capacity })
+            .estimated_items_capacity(if weigh.is_some() {
+                capacity.min(1_024)
+            } else {
+                capacity
+            })
             // A part's share is rounded up; this way all of them together stay inside the bound.
             .weight_capacity((capacity - capacity % parts) as u64)
             .build()
@@ -208,7 +223,11 @@ where
             let shard = self.shard(key);
             (self.find(&shard, key)?, self.generation())
         };
-        if cell.generation == generation { cell.servable() } else { None }
+        if cell.generation == generation {
+            cell.servable()
+        } else {
+            None
+        }
     }
 
     /// Forgets a key.
@@ -235,13 +254,18 @@ where
         // SeqCst, as every look at it. From here on nothing of before is seen; the rest is tidying up.
         let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
         for shard in &self.aloft {
-            let old: Vec<_> = lock(shard).extract_if(|_, cell| cell.generation < generation).collect();
+            let old: Vec<_> = lock(shard)
+                .extract_if(|_, cell| cell.generation < generation)
+                .collect();
             for (key, cell) in old {
                 self.throw_away(key, cell);
             }
         }
         for (key, _) in self.resident.iter() {
-            discard(self.resident.remove_if(&key, |resident| resident.cell.generation < generation));
+            discard(
+                self.resident
+                    .remove_if(&key, |resident| resident.cell.generation < generation),
+            );
         }
     }
 
@@ -255,7 +279,9 @@ where
         if !is_aloft || matches!(cell.rest(), Rest::Aloft) {
             return;
         }
-        let given_up = shard.remove_entry(key).map(|(key, cell)| self.settle(key, cell));
+        let given_up = shard
+            .remove_entry(key)
+            .map(|(key, cell)| self.settle(key, cell));
         drop(shard);
         discard(given_up);
     }
@@ -269,15 +295,20 @@ where
             Rest::Holding(weight) if cell.generation == generation => {
                 let own = Arc::as_ptr(&cell);
                 let resident = Resident { cell, weight };
-                self.resident.insert_with_lifecycle(key, resident, &mut given_up);
+                self.resident
+                    .insert_with_lifecycle(key, resident, &mut given_up);
                 // The cell itself is given up when it is heavier than a part, its key's former one when it is replaced.
-                let is_evicted =
-                    |old: &Arc<Cell<T, E>>| !ptr::eq(Arc::as_ptr(old), own) && old.generation == generation;
+                let is_evicted = |old: &Arc<Cell<T, E>>| {
+                    !ptr::eq(Arc::as_ptr(old), own) && old.generation == generation
+                };
                 let evicted = given_up.0.iter().filter(|(_, old)| is_evicted(old));
                 self.counters.evictions.add(evicted.count() as u64);
             }
             _ => {
-                let former = self.resident.remove(&key).map(|(key, former)| (key, former.cell));
+                let former = self
+                    .resident
+                    .remove(&key)
+                    .map(|(key, former)| (key, former.cell));
                 given_up.0.extend(former);
                 given_up.0.push((key, cell));
             }
@@ -286,7 +317,10 @@ where
     }
 
     pub(super) fn compute(&self, key: K, limit: Option<Duration>) -> Computation<T, E> {
-        let compute = self.compute.as_deref().expect("only the map's destructor takes it out");
+        let compute = self
+            .compute
+            .as_deref()
+            .expect("only the map's destructor takes it out");
         compute.compute(key, limit)
     }
 
@@ -296,13 +330,25 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let aloft = shard.get(key).filter(|cell| cell.generation == self.generation());
-        aloft.cloned().or_else(|| Some(self.resident.get(key)?.cell))
+        let aloft = shard
+            .get(key)
+            .filter(|cell| cell.generation == self.generation());
+        aloft
+            .cloned()
+            .or_else(|| Some(self.resident.get(key)?.cell))
     }
 
     /// Makes a cell of this map.
-    pub(super) fn make(&self, key: &K, source: Box<dyn Source<T, E>>, generation: u64) -> Cell<T, E> {
-        let identity = Identity { owner: self.id, hash: self.hasher.hash_one(key) };
+    pub(super) fn make(
+        &self,
+        key: &K,
+        source: Box<dyn Source<T, E>>,
+        generation: u64,
+    ) -> Cell<T, E> {
+        let identity = Identity {
+            owner: self.id,
+            hash: self.hasher.hash_one(key),
+        };
         let (settings, counters) = (Arc::clone(&self.settings), Arc::clone(&self.counters));
         Cell::new(source, settings, counters, identity, generation)
     }
@@ -315,12 +361,16 @@ where
 
     /// What an entry weighs, at least one.
     pub(super) fn weigh(&self, key: &K, value: &T) -> Weight {
-        let Some(weigh) = &self.weigh else { return Some(NonZeroU64::MIN) };
+        let Some(weigh) = &self.weigh else {
+            return Some(NonZeroU64::MIN);
+        };
         match caught(|| weigh(key, value)) {
             Ok(told) => Some(NonZeroU64::new(told as u64).unwrap_or(NonZeroU64::MIN)),
             Err(panic) => {
                 let lazy = self.name();
-                log::tell(panic, |panic| tracing::error!(lazy, panic, "the weigher of a lazy map panicked"));
+                log::tell(panic, |panic| {
+                    tracing::error!(lazy, panic, "the weigher of a lazy map panicked")
+                });
                 None
             }
         }

@@ -44,8 +44,14 @@ where
         let key = self.key.to_owned();
         // Declared before the lock is taken, so dropped after it is released, on a panic of the key too.
         let mut outdated = None;
-        let Locked { mut shard, cell, unused } = locked(keys, &key);
-        let is_aloft = shard.get(self.key).is_some_and(|aloft| Arc::ptr_eq(aloft, &cell));
+        let Locked {
+            mut shard,
+            cell,
+            unused,
+        } = locked(keys, &key);
+        let is_aloft = shard
+            .get(self.key)
+            .is_some_and(|aloft| Arc::ptr_eq(aloft, &cell));
         let (entrance, leftover, key) = if is_aloft {
             let (entrance, leftover) = cell.enter(visit);
             (entrance, leftover, Some(key))
@@ -57,7 +63,10 @@ where
             match shard.entry(key) {
                 Entry::Vacant(place) => {
                     let (entrance, leftover) = cell.enter(visit);
-                    if matches!(entrance, Entrance::Started(..) | Entrance::Stale(_, Some(_))) {
+                    if matches!(
+                        entrance,
+                        Entrance::Started(..) | Entrance::Stale(_, Some(_))
+                    ) {
                         // Under the same lock as the start: who comes next must find this flight, not start another.
                         place.insert(Arc::clone(&cell));
                         (entrance, leftover, None)
@@ -92,7 +101,11 @@ where
 {
     let value = Arc::new(value);
     let weight = keys.weigh(&key, &value);
-    let Locked { mut shard, cell, unused } = locked(keys, &key);
+    let Locked {
+        mut shard,
+        cell,
+        unused,
+    } = locked(keys, &key);
     // It is taken down with its flight, so what that computes cannot land on this value.
     let aloft = shard.remove_entry(&key);
     let leftover = cell.put(Arc::clone(&value), weight);
@@ -131,12 +144,19 @@ where
         };
         let found = found.or_else(|| made.take_if(|made| made.generation == generation));
         if let Some(cell) = found {
-            return Locked { shard, cell, unused: [made, outdated] };
+            return Locked {
+                shard,
+                cell,
+                unused: [made, outdated],
+            };
         }
         // A cell owns a clone of the key, so it is made without the lock; then everything is looked at again.
         drop(shard);
         discard(outdated);
-        let source = Keyed { key: key.clone(), keys: Arc::downgrade(keys) };
+        let source = Keyed {
+            key: key.clone(),
+            keys: Arc::downgrade(keys),
+        };
         made = Some(Arc::new(keys.make(key, Box::new(source), generation)));
     }
 }

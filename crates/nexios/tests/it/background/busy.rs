@@ -35,7 +35,11 @@ async fn busy() {
 fn everywhere<T: Future<Output = ()> + Send + 'static>(test: impl Fn() -> T) {
     let (alone, two) = (
         Builder::new_current_thread().enable_all().build().unwrap(),
-        Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
+        Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap(),
     );
     let in_a_task = |runtime: &Runtime| runtime.block_on(runtime.spawn(test())).unwrap();
     for (place, run) in [
@@ -45,7 +49,11 @@ fn everywhere<T: Future<Output = ()> + Send + 'static>(test: impl Fn() -> T) {
     ] {
         let began = Instant::now();
         run();
-        assert!(began.elapsed() < SOON, "{place}: it took {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < SOON,
+            "{place}: it took {:?}",
+            began.elapsed()
+        );
     }
     two.shutdown_background();
 }
@@ -54,7 +62,11 @@ fn everywhere<T: Future<Output = ()> + Send + 'static>(test: impl Fn() -> T) {
 fn the_time_limit_of_a_busy_task_holds() {
     everywhere(|| async {
         let background = Background::new();
-        let task = background.task("busy").timeout(LIMIT).spawn(|_cx| busy()).unwrap();
+        let task = background
+            .task("busy")
+            .timeout(LIMIT)
+            .spawn(|_cx| busy())
+            .unwrap();
         assert_eq!(task.await, Err(BackgroundFailure::TimedOut));
     });
 }
@@ -63,7 +75,12 @@ fn the_time_limit_of_a_busy_task_holds() {
 fn the_time_limit_of_a_busy_attempt_holds() {
     everywhere(|| async {
         let retry = Retry::exponential(LIMIT, LIMIT);
-        let task = Background::new().task("busy").retry(retry).timeout(LIMIT).spawn(|_cx| busy()).unwrap();
+        let task = Background::new()
+            .task("busy")
+            .retry(retry)
+            .timeout(LIMIT)
+            .spawn(|_cx| busy())
+            .unwrap();
         assert_eq!(task.await, Err(BackgroundFailure::TimedOut));
     });
 }
@@ -117,10 +134,14 @@ fn the_end_of_a_task_is_seen_beside_busy_code() {
     everywhere(|| async {
         let background = Background::new();
         let task = background.spawn_future("short", async { 7 });
-        let Either::Right((value, _)) = select(pin!(busy()), task).await else { panic!("not seen") };
+        let Either::Right((value, _)) = select(pin!(busy()), task).await else {
+            panic!("not seen")
+        };
         assert_eq!(value, Ok(7));
         let scoped = background.spawn_future("short", async { 8 }).scoped();
-        let Either::Right((value, _)) = select(pin!(busy()), scoped).await else { panic!("not seen") };
+        let Either::Right((value, _)) = select(pin!(busy()), scoped).await else {
+            panic!("not seen")
+        };
         assert_eq!(value, Ok(8));
     });
 }
@@ -131,7 +152,10 @@ fn a_drain_keeps_its_limits_beside_busy_code() {
     everywhere(|| async {
         let background = Background::new();
         let deaf = background.spawn("deaf", |_cx| busy()).unwrap();
-        let drain = background.drain(Drain { wait: LIMIT, cancel: LIMIT });
+        let drain = background.drain(Drain {
+            wait: LIMIT,
+            cancel: LIMIT,
+        });
         let Either::Right((report, _)) = select(pin!(busy()), pin!(drain)).await else {
             panic!("the drain was hidden")
         };
@@ -146,7 +170,10 @@ fn drains_and_handles_that_are_joined_with_busy_code_end() {
     everywhere(|| async {
         let background = Background::new();
         let task = background.spawn_future("short", tokio::time::sleep(LIMIT));
-        let drain = background.drain(Drain { wait: LONG, cancel: LONG });
+        let drain = background.drain(Drain {
+            wait: LONG,
+            cancel: LONG,
+        });
         let ((), (value, report)) = join(busy_for(LIMIT * 4), join(task, drain)).await;
         assert_eq!((value, report.completed.len()), (Ok(()), 1));
     });
@@ -158,9 +185,13 @@ fn attempts_that_fail_at_once_leave_others_their_turn() {
         let background = Background::new();
         let retry = || Retry::exponential(Duration::ZERO, Duration::ZERO).attempts(u32::MAX);
         let limited = background.task("limited").timeout(LIMIT).retry(retry());
-        let limited = limited.spawn_fallible(|_cx| async { Err::<(), _>("down") }).unwrap();
+        let limited = limited
+            .spawn_fallible(|_cx| async { Err::<(), _>("down") })
+            .unwrap();
         let endless = background.task("endless").retry(retry());
-        let endless = endless.spawn_fallible(|_cx| async { Err::<(), _>("down") }).unwrap();
+        let endless = endless
+            .spawn_fallible(|_cx| async { Err::<(), _>("down") })
+            .unwrap();
         tokio::time::sleep(LIMIT).await;
         endless.cancel();
         assert_eq!(endless.await, Err(BackgroundFailure::Cancelled));
@@ -174,7 +205,9 @@ async fn attempts_without_a_delay_leave_others_their_turn() {
     let background = Background::new();
     let retry = Retry::exponential(Duration::ZERO, Duration::ZERO).attempts(u32::MAX);
     let endless = background.task("endless").retry(retry);
-    let endless = endless.spawn_fallible(|_cx| async { Err::<(), _>("down") }).unwrap();
+    let endless = endless
+        .spawn_fallible(|_cx| async { Err::<(), _>("down") })
+        .unwrap();
     tokio::task::yield_now().await;
     endless.cancel();
     assert_eq!(endless.await, Err(BackgroundFailure::Cancelled));
@@ -184,13 +217,22 @@ async fn attempts_without_a_delay_leave_others_their_turn() {
 fn a_schedule_with_a_period_too_short_leaves_others_their_turn() {
     everywhere(|| async {
         let background = Background::new();
-        let ready = background.every("ready", Duration::from_nanos(1), |_cx| async {}).unwrap();
-        let busy = background.every("busy", Duration::from_nanos(1), |_cx| busy_for(LIMIT / 10)).unwrap();
+        let ready = background
+            .every("ready", Duration::from_nanos(1), |_cx| async {})
+            .unwrap();
+        let busy = background
+            .every("busy", Duration::from_nanos(1), |_cx| busy_for(LIMIT / 10))
+            .unwrap();
         tokio::time::sleep(LIMIT).await;
         assert_eq!(background.stats().running, 2);
         ready.cancel();
         assert_eq!(ready.await, Err(BackgroundFailure::Cancelled));
-        let report = background.drain(Drain { wait: LONG, cancel: LONG }).await;
+        let report = background
+            .drain(Drain {
+                wait: LONG,
+                cancel: LONG,
+            })
+            .await;
         assert_eq!(report.completed, ["busy"], "it ends after the run it is in");
         assert_eq!(busy.await, Ok(()));
     });
@@ -204,7 +246,12 @@ fn a_busy_run_of_a_schedule_is_cut_off_by_the_third_phase() {
         let task = background.every("busy", LIMIT / 5, |_cx| busy()).unwrap();
         let id = task.id();
         tokio::time::sleep(LIMIT).await;
-        let report = background.drain(Drain { wait: LIMIT, cancel: LIMIT }).await;
+        let report = background
+            .drain(Drain {
+                wait: LIMIT,
+                cancel: LIMIT,
+            })
+            .await;
         assert_eq!(report.abandoned, ["busy"]);
         assert_eq!(background.get(id).unwrap().state, TaskState::Abandoned);
     });
@@ -221,7 +268,15 @@ async fn a_busy_task_that_ignores_its_cancellation_is_reported() {
     tokio::task::yield_now().await;
     tokio::time::advance(Duration::from_secs(11)).await;
     tokio::task::yield_now().await;
-    assert_eq!(lines.take(), ["WARN busy: background task ignores its cancellation"]);
-    background.drain(Drain { wait: Duration::ZERO, cancel: Duration::ZERO }).await;
+    assert_eq!(
+        lines.take(),
+        ["WARN busy: background task ignores its cancellation"]
+    );
+    background
+        .drain(Drain {
+            wait: Duration::ZERO,
+            cancel: Duration::ZERO,
+        })
+        .await;
     assert_eq!(task.await, Err(BackgroundFailure::Abandoned));
 }

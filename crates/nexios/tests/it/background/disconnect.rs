@@ -29,7 +29,10 @@ async fn client_of(router: Router) -> TcpStream {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
     let mut client = TcpStream::connect(address).await.unwrap();
-    client.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+    client
+        .write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n")
+        .await
+        .unwrap();
     client
 }
 
@@ -76,8 +79,16 @@ async fn a_client_that_goes_away_takes_the_handlers_group_with_it() {
     }
     let (lines, _guard) = Lines::capture();
     let (ended, mut ends) = mpsc::unbounded_channel();
-    let (children, started) = (Children { live: Arc::default(), ended }, Arc::new(Notify::new()));
-    let router = Router::new().route("/", get(handler)).with_state((children.clone(), started.clone()));
+    let (children, started) = (
+        Children {
+            live: Arc::default(),
+            ended,
+        },
+        Arc::new(Notify::new()),
+    );
+    let router = Router::new()
+        .route("/", get(handler))
+        .with_state((children.clone(), started.clone()));
     let client = client_of(router).await;
     timeout(LONG, started.notified()).await.unwrap();
     assert_eq!(children.live.load(Ordering::SeqCst), 10);
@@ -85,7 +96,10 @@ async fn a_client_that_goes_away_takes_the_handlers_group_with_it() {
     for left in (0..10).rev() {
         assert_eq!(timeout(LONG, ends.recv()).await.unwrap(), Some(left));
     }
-    assert!(lines.take().is_empty(), "a client that leaves is nothing to log");
+    assert!(
+        lines.take().is_empty(),
+        "a client that leaves is nothing to log"
+    );
 }
 
 /// BG-006: the client has its answer and is gone; the task that was started for it completes.
@@ -95,23 +109,41 @@ async fn a_client_that_goes_away_after_the_answer_leaves_its_task_alone() {
     async fn handler(State((background, go, done)): State<Shared>) -> &'static str {
         let task = background.spawn("mail", |cx| async move {
             go.notified().await;
-            done.send(if cx.is_cancelled() { "cancelled" } else { "sent" })
+            done.send(if cx.is_cancelled() {
+                "cancelled"
+            } else {
+                "sent"
+            })
         });
         task.map_or("refused", |_| "accepted")
     }
     let (done, mut outcome) = mpsc::unbounded_channel();
     let (background, go) = (Background::new(), Arc::new(Notify::new()));
-    let router = Router::new().route("/", get(handler)).with_state((background.clone(), go.clone(), done));
+    let router =
+        Router::new()
+            .route("/", get(handler))
+            .with_state((background.clone(), go.clone(), done));
     let mut client = client_of(router).await;
     let mut answer = vec![0; 1024];
-    let read = timeout(LONG, client.read(&mut answer)).await.unwrap().unwrap();
+    let read = timeout(LONG, client.read(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
     assert!(String::from_utf8_lossy(&answer[..read]).ends_with("accepted"));
     drop(client);
     assert_eq!(background.stats().running, 1);
     go.notify_one();
     assert_eq!(timeout(LONG, outcome.recv()).await.unwrap(), Some("sent"));
-    let report = background.drain(nexios::Drain { wait: LONG, cancel: LONG }).await;
-    assert!(report.abandoned.is_empty() && report.cancelled.is_empty(), "{report:?}");
+    let report = background
+        .drain(nexios::Drain {
+            wait: LONG,
+            cancel: LONG,
+        })
+        .await;
+    assert!(
+        report.abandoned.is_empty() && report.cancelled.is_empty(),
+        "{report:?}"
+    );
     assert_eq!(background.stats().completed, 1);
     assert_idle(&background);
 }

@@ -9,21 +9,30 @@ use std::{
 };
 
 use nexios::{
-    Background, BackgroundError, BackgroundFailure, CancelReason, Drain, DrainReport, TaskContext, TaskState,
+    Background, BackgroundError, BackgroundFailure, CancelReason, Drain, DrainReport, TaskContext,
+    TaskState,
 };
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Flag, assert_idle, seconds, settle};
 
 const fn limits(wait: u64, cancel: u64) -> Drain {
-    Drain { wait: seconds(wait), cancel: seconds(cancel) }
+    Drain {
+        wait: seconds(wait),
+        cancel: seconds(cancel),
+    }
 }
 
 /// The report as one line: completed | failed | cancelled | abandoned.
 fn line(report: &DrainReport) -> String {
-    [&report.completed, &report.failed, &report.cancelled, &report.abandoned]
-        .map(|names| names.join(","))
-        .join(" | ")
+    [
+        &report.completed,
+        &report.failed,
+        &report.cancelled,
+        &report.abandoned,
+    ]
+    .map(|names| names.join(","))
+    .join(" | ")
 }
 
 async fn ignores(_cx: TaskContext) {
@@ -46,7 +55,10 @@ async fn the_report_says_how_each_task_ended() {
     });
     let began = Instant::now();
     let report = background.drain(limits(10, 3)).await;
-    assert_eq!(line(&report), "quick,cleans up | fails,panics,slow | plain | ignores");
+    assert_eq!(
+        line(&report),
+        "quick,cleans up | fails,panics,slow | plain | ignores"
+    );
     assert_eq!(began.elapsed(), seconds(13));
     assert_idle(&background);
 }
@@ -58,7 +70,10 @@ async fn a_drain_does_not_wait_out_its_limits() {
     let _task = background.spawn_future("soon", tokio::time::sleep(seconds(1)));
     let began = Instant::now();
     let report = background.drain(limits(20, 3)).await;
-    assert_eq!((line(&report).as_str(), began.elapsed()), ("soon |  |  | ", seconds(1)));
+    assert_eq!(
+        (line(&report).as_str(), began.elapsed()),
+        ("soon |  |  | ", seconds(1))
+    );
 }
 
 /// BG-022, BG-044: nothing to end.
@@ -76,11 +91,17 @@ async fn draining_nothing_and_draining_twice_is_immediate_and_silent() {
 #[tokio::test(start_paused = true)]
 async fn no_token_fires_before_the_wait_is_over() {
     let background = Background::new();
-    let task =
-        background.spawn("watches", |cx| async move { (cx.cancelled().await, Instant::now()) }).unwrap();
+    let task = background
+        .spawn("watches", |cx| async move {
+            (cx.cancelled().await, Instant::now())
+        })
+        .unwrap();
     let began = Instant::now();
     background.drain(limits(7, 3)).await;
-    assert_eq!(task.await.unwrap(), (CancelReason::Shutdown, began + seconds(7)));
+    assert_eq!(
+        task.await.unwrap(),
+        (CancelReason::Shutdown, began + seconds(7))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +115,10 @@ async fn nothing_is_admitted_once_a_drain_has_begun_and_never_again() {
     settle().await;
     let refused = background.spawn("late", |_cx| async { "never" });
     assert!(matches!(refused, Err(BackgroundError::ShuttingDown(_))));
-    assert!(matches!(background.spawn_future("late", async {}).await, Err(BackgroundFailure::Refused)));
+    assert!(matches!(
+        background.spawn_future("late", async {}).await,
+        Err(BackgroundFailure::Refused)
+    ));
     assert!(matches!(
         background.task("late").unique("k").spawn(|_cx| async {}),
         Err(BackgroundError::ShuttingDown(_))
@@ -125,7 +149,10 @@ async fn waiting_tasks_start_in_phase_one_and_are_cancelled_after_it() {
     assert_eq!(line(&report), "first |  | second,third,fourth | ");
     assert_eq!(began.elapsed(), seconds(5), "nobody is left to wait for");
     assert_eq!(polled.load(Ordering::SeqCst), 0);
-    assert!(dropped.load(std::sync::atomic::Ordering::SeqCst), "dropped before the report");
+    assert!(
+        dropped.load(std::sync::atomic::Ordering::SeqCst),
+        "dropped before the report"
+    );
     assert!(matches!(third.await, Err(BackgroundFailure::Cancelled)));
     assert!(matches!(fourth.await, Err(BackgroundFailure::Cancelled)));
     assert_idle(&background);
@@ -144,7 +171,10 @@ async fn a_task_that_ignores_its_token_is_abandoned() {
         .unwrap();
     let began = Instant::now();
     let report = background.drain(limits(2, 3)).await;
-    assert_eq!((line(&report).as_str(), began.elapsed()), (" |  |  | deaf", seconds(5)));
+    assert_eq!(
+        (line(&report).as_str(), began.elapsed()),
+        (" |  |  | deaf", seconds(5))
+    );
     assert!(dropped.load(Ordering::SeqCst));
     let id = task.id();
     assert!(matches!(task.await, Err(BackgroundFailure::Abandoned)));
@@ -158,7 +188,10 @@ async fn a_plain_future_cannot_ignore_its_cancellation() {
     let background = Background::new();
     let _task = background.spawn_future("plain", std::future::pending::<()>());
     settle().await;
-    assert_eq!(line(&background.drain(limits(0, 0)).await), " |  | plain | ");
+    assert_eq!(
+        line(&background.drain(limits(0, 0)).await),
+        " |  | plain | "
+    );
 }
 
 /// BG-015: a hanging soft stop, then a hard one: the shorter limits hold and both calls return.
@@ -202,7 +235,10 @@ async fn a_second_drain_does_not_lengthen_the_first() {
     let began = Instant::now();
     let both = futures_util::future::join(
         background.drain(limits(1, 1)),
-        background.drain(Drain { wait: Duration::MAX, cancel: Duration::MAX }),
+        background.drain(Drain {
+            wait: Duration::MAX,
+            cancel: Duration::MAX,
+        }),
     );
     let (first, second) = both.await;
     assert_eq!(began.elapsed(), seconds(2));
@@ -214,7 +250,11 @@ async fn a_second_drain_does_not_lengthen_the_first() {
 async fn a_drain_that_was_dropped_is_taken_up_by_the_next() {
     let background = Background::new();
     let _task = background.spawn("deaf", ignores);
-    assert!(tokio::time::timeout(seconds(1), background.drain(limits(2, 2))).await.is_err());
+    assert!(
+        tokio::time::timeout(seconds(1), background.drain(limits(2, 2)))
+            .await
+            .is_err()
+    );
     assert!(background.spawn("late", |_cx| async {}).is_err());
     let report = background.drain(limits(1, 1)).await;
     assert_eq!(line(&report), " |  |  | deaf");
@@ -230,7 +270,11 @@ async fn a_drain_goes_on_when_one_of_its_waiters_goes() {
         let background = background.clone();
         async move { background.drain(limits(5, 5)).await }
     });
-    assert!(tokio::time::timeout(seconds(1), background.drain(limits(2, 2))).await.is_err());
+    assert!(
+        tokio::time::timeout(seconds(1), background.drain(limits(2, 2)))
+            .await
+            .is_err()
+    );
     assert_eq!(line(&other.await.unwrap()), " |  |  | deaf");
     assert_eq!(began.elapsed(), seconds(4));
 }
@@ -276,13 +320,23 @@ async fn registries_are_drained_apart() {
     let task = other.spawn_future("other", tokio::time::sleep(seconds(1)));
     one.drain(limits(0, 0)).await;
     task.await.unwrap();
-    assert!(other.spawn("still open", |_cx| async {}).unwrap().await.is_ok());
+    assert!(
+        other
+            .spawn("still open", |_cx| async {})
+            .unwrap()
+            .await
+            .is_ok()
+    );
 }
 
 /// A task that holds its thread cannot be dropped; the drain is bounded all the same.
 #[test]
 fn a_task_that_holds_its_thread_does_not_hold_the_drain() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let background = Background::new();
     let (release, held) = std::sync::mpsc::channel::<()>();
     let (entered, inside) = oneshot::channel();
@@ -296,7 +350,10 @@ fn a_task_that_holds_its_thread_does_not_hold_the_drain() {
     });
     assert_eq!(line(&report), " |  |  | blocking");
     release.send(()).unwrap();
-    assert!(matches!(runtime.block_on(task), Err(BackgroundFailure::Abandoned)));
+    assert!(matches!(
+        runtime.block_on(task),
+        Err(BackgroundFailure::Abandoned)
+    ));
     assert_eq!(background.stats().abandoned, 1);
     assert_eq!(background.stats().completed, 0);
 }
@@ -322,10 +379,16 @@ async fn a_shutdown_during_a_retry_burns_no_attempt() {
     assert_eq!(background.get(id).unwrap().state, TaskState::Retrying);
     let began = Instant::now();
     let report = background.drain(limits(1, 10)).await;
-    assert_eq!((line(&report).as_str(), began.elapsed()), (" |  | flaky | ", seconds(1)));
+    assert_eq!(
+        (line(&report).as_str(), began.elapsed()),
+        (" |  | flaky | ", seconds(1))
+    );
     assert!(matches!(task.await, Err(BackgroundFailure::Cancelled)));
     let info = background.get(id).unwrap();
-    assert_eq!((info.state, info.attempt, calls.load(Ordering::SeqCst)), (TaskState::Cancelled, 1, 1));
+    assert_eq!(
+        (info.state, info.attempt, calls.load(Ordering::SeqCst)),
+        (TaskState::Cancelled, 1, 1)
+    );
 }
 
 /// BG-019: nor does an error that the shutdown itself brought about.
@@ -335,20 +398,27 @@ async fn an_attempt_that_a_shutdown_ends_is_not_a_failure() {
     let task = background
         .task("interrupted")
         .retry(nexios::Retry::exponential(seconds(1), seconds(1)).attempts(5))
-        .spawn_fallible(|cx| async move { Err::<(), _>(nexios::Interrupted::from(cx.cancelled().await)) })
+        .spawn_fallible(|cx| async move {
+            Err::<(), _>(nexios::Interrupted::from(cx.cancelled().await))
+        })
         .unwrap();
     let id = task.id();
     let report = background.drain(limits(1, 10)).await;
     assert_eq!(line(&report), " |  | interrupted | ");
     let info = background.get(id).unwrap();
-    assert_eq!((info.state, info.attempt, info.error), (TaskState::Cancelled, 1, None));
+    assert_eq!(
+        (info.state, info.attempt, info.error),
+        (TaskState::Cancelled, 1, None)
+    );
     assert_eq!(background.stats().failed, 0);
 }
 
 /// The task as the one that ends its own program part.
 fn restarts(background: &Background, limits: Drain) -> nexios::BackgroundTask<DrainReport> {
     let own = background.clone();
-    background.spawn("restart", move |_cx| async move { own.drain(limits).await }).unwrap()
+    background
+        .spawn("restart", move |_cx| async move { own.drain(limits).await })
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -357,7 +427,10 @@ async fn a_drain_that_a_task_awaits_does_not_wait_for_that_task() {
     let task = restarts(&background, limits(60, 5));
     let began = Instant::now();
     let id = task.id();
-    assert_eq!((line(&task.await.unwrap()).as_str(), began.elapsed()), (" |  |  | ", Duration::ZERO));
+    assert_eq!(
+        (line(&task.await.unwrap()).as_str(), began.elapsed()),
+        (" |  |  | ", Duration::ZERO)
+    );
     assert_eq!(background.get(id).unwrap().state, TaskState::Completed);
     assert_idle(&background);
 }
@@ -396,13 +469,23 @@ async fn a_drain_knows_its_task_wherever_in_it_it_is_awaited() {
     let nested = |background: Background| async move {
         let scope = nexios::CancelScope::new(nexios::CancelToken::new(), None);
         let group = nexios::TaskGroup::<nexios::Interrupted>::new();
-        let drain = scope.run(Box::pin(async move { background.drain(limits(60, 5)).await }));
+        let drain = scope.run(Box::pin(
+            async move { background.drain(limits(60, 5)).await },
+        ));
         let run = group.run(async {
-            let child = group
-                .spawn(async { Ok(futures_util::future::join(drain, tokio::task::yield_now()).await.0) });
+            let child = group.spawn(async {
+                Ok(futures_util::future::join(drain, tokio::task::yield_now())
+                    .await
+                    .0)
+            });
             child.await
         });
-        line(&tokio::time::timeout(seconds(30), run).await.unwrap().unwrap())
+        line(
+            &tokio::time::timeout(seconds(30), run)
+                .await
+                .unwrap()
+                .unwrap(),
+        )
     };
     let began = Instant::now();
     let background = Background::new();
@@ -413,10 +496,20 @@ async fn a_drain_knows_its_task_wherever_in_it_it_is_awaited() {
     let background = Background::new();
     let own = background.clone();
     let retry = nexios::Retry::exponential(Duration::ZERO, Duration::ZERO);
-    let task = background.task("retried").timeout(seconds(30)).retry(retry).spawn_fallible(move |cx| {
-        let report = (cx.attempt() == 2).then(|| nested(own.clone()));
-        async move { if let Some(report) = report { Ok(report.await) } else { Err("not yet") } }
-    });
+    let task = background
+        .task("retried")
+        .timeout(seconds(30))
+        .retry(retry)
+        .spawn_fallible(move |cx| {
+            let report = (cx.attempt() == 2).then(|| nested(own.clone()));
+            async move {
+                if let Some(report) = report {
+                    Ok(report.await)
+                } else {
+                    Err("not yet")
+                }
+            }
+        });
     assert_eq!(task.unwrap().await.unwrap().unwrap(), " |  |  | ");
 
     let background = Background::new();
@@ -440,7 +533,8 @@ async fn tasks_that_drain_at_once_do_not_wait_for_each_other() {
             let own = background.clone();
             background.spawn_future("restart", async move {
                 let (one, other) =
-                    futures_util::future::join(own.drain(limits(60, 5)), own.drain(limits(60, 5))).await;
+                    futures_util::future::join(own.drain(limits(60, 5)), own.drain(limits(60, 5)))
+                        .await;
                 assert_eq!(line(&one), line(&other));
                 line(&one)
             })
@@ -448,7 +542,11 @@ async fn tasks_that_drain_at_once_do_not_wait_for_each_other() {
         .collect();
     let own = background.clone();
     let gives_up = background.spawn_future("gives up", async move {
-        assert!(tokio::time::timeout(seconds(1), own.drain(limits(60, 5))).await.is_err());
+        assert!(
+            tokio::time::timeout(seconds(1), own.drain(limits(60, 5)))
+                .await
+                .is_err()
+        );
         tokio::time::sleep(seconds(3)).await;
     });
     let _task = background.spawn_future("short", tokio::time::sleep(seconds(2)));
@@ -474,7 +572,10 @@ async fn a_drain_from_outside_waits_for_a_task_that_drains_too() {
     settle().await;
     let began = Instant::now();
     let report = background.drain(limits(60, 5)).await;
-    assert_eq!((line(&report).as_str(), began.elapsed()), ("restart,short |  |  | ", seconds(4)));
+    assert_eq!(
+        (line(&report).as_str(), began.elapsed()),
+        ("restart,short |  |  | ", seconds(4))
+    );
     assert_eq!(task.unwrap().await.unwrap(), "short |  |  | ");
 
     // It comes while the task waits, with shorter limits; the task gets what is left of the time.
@@ -488,8 +589,14 @@ async fn a_drain_from_outside_waits_for_a_task_that_drains_too() {
     settle().await;
     let began = Instant::now();
     let report = background.drain(limits(1, 5)).await;
-    assert_eq!((line(&report).as_str(), began.elapsed()), ("restart,polite |  |  | ", seconds(1)));
-    assert_eq!(task.unwrap().await.unwrap(), ("polite |  |  | ".to_owned(), CancelReason::Shutdown));
+    assert_eq!(
+        (line(&report).as_str(), began.elapsed()),
+        ("restart,polite |  |  | ", seconds(1))
+    );
+    assert_eq!(
+        task.unwrap().await.unwrap(),
+        ("polite |  |  | ".to_owned(), CancelReason::Shutdown)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -497,7 +604,10 @@ async fn a_task_may_drain_another_registry() {
     let (one, other) = (Background::new(), Background::new());
     let _task = other.spawn_future("other", tokio::time::sleep(seconds(1)));
     let drained = other.clone();
-    let task = one.spawn_future("drains", async move { line(&drained.drain(limits(5, 5)).await) });
+    let task = one.spawn_future(
+        "drains",
+        async move { line(&drained.drain(limits(5, 5)).await) },
+    );
     assert_eq!(task.await.unwrap(), "other |  |  | ");
     assert!(one.spawn("still open", |_cx| async {}).is_ok());
 }
@@ -508,7 +618,11 @@ async fn a_drain_that_nobody_awaits_any_more_goes_on() {
     let background = Background::new();
     let deaf = background.spawn("deaf", ignores).unwrap();
     let began = Instant::now();
-    assert!(tokio::time::timeout(seconds(1), background.drain(limits(2, 2))).await.is_err());
+    assert!(
+        tokio::time::timeout(seconds(1), background.drain(limits(2, 2)))
+            .await
+            .is_err()
+    );
     assert_eq!(deaf.await, Err(BackgroundFailure::Abandoned));
     assert_eq!(began.elapsed(), seconds(4));
 }
@@ -518,13 +632,20 @@ async fn a_drain_that_nobody_awaits_any_more_goes_on() {
 fn a_drain_goes_on_when_its_runtime_ends() {
     let background = Background::new();
     let [first, second] = [(); 2].map(|()| {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
     });
     let deaf = {
         let _entered = second.enter();
         background.spawn("deaf", ignores).unwrap()
     };
-    let quick = Drain { wait: Duration::from_millis(50), cancel: Duration::from_millis(300) };
+    let quick = Drain {
+        wait: Duration::from_millis(50),
+        cancel: Duration::from_millis(300),
+    };
     let begun = background.clone();
     let (sender, receiver) = std::sync::mpsc::channel();
     first.spawn(async move {

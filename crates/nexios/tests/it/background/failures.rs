@@ -22,7 +22,9 @@ impl Drop for Bomb {
 #[tokio::test(start_paused = true)]
 async fn an_error_is_the_state_failed_and_keeps_its_text() {
     let background = Background::new();
-    let task = background.spawn_fallible("import", |_cx| async { "x".parse::<u32>() }).unwrap();
+    let task = background
+        .spawn_fallible("import", |_cx| async { "x".parse::<u32>() })
+        .unwrap();
     let id = task.id();
     assert!(task.await.unwrap().is_err());
     let info = background.get(id).unwrap();
@@ -37,10 +39,18 @@ async fn a_panic_is_contained_and_kept_with_its_text() {
     let background = Background::new();
     let other = background.spawn_future("other", tokio::time::sleep(seconds(1)));
     let plain = background.spawn_future("plain", async { panic!("row {} is bad", 7) });
-    let context = background.spawn("context", |_cx| async { std::panic::panic_any(7_u8) }).unwrap();
+    let context = background
+        .spawn("context", |_cx| async { std::panic::panic_any(7_u8) })
+        .unwrap();
     let ids = [plain.id(), context.id()];
-    assert!(matches!(plain.await, Err::<(), _>(BackgroundFailure::Panicked)));
-    assert!(matches!(context.await, Err::<(), _>(BackgroundFailure::Panicked)));
+    assert!(matches!(
+        plain.await,
+        Err::<(), _>(BackgroundFailure::Panicked)
+    ));
+    assert!(matches!(
+        context.await,
+        Err::<(), _>(BackgroundFailure::Panicked)
+    ));
     let errors = ids.map(|id| background.get(id).unwrap().error.unwrap());
     assert_eq!(errors, ["row 7 is bad", "a panic without text"]);
     other.await.unwrap();
@@ -50,10 +60,17 @@ async fn a_panic_is_contained_and_kept_with_its_text() {
 #[tokio::test(start_paused = true)]
 async fn a_closure_that_panics_before_there_is_a_future_is_contained() {
     let background = Background::new();
-    let task = background.spawn("early", |_cx| -> std::future::Ready<()> { panic!("no future") }).unwrap();
+    let task = background
+        .spawn("early", |_cx| -> std::future::Ready<()> {
+            panic!("no future")
+        })
+        .unwrap();
     let id = task.id();
     assert!(matches!(task.await, Err(BackgroundFailure::Panicked)));
-    assert_eq!(background.get(id).unwrap().error.as_deref(), Some("no future"));
+    assert_eq!(
+        background.get(id).unwrap().error.as_deref(),
+        Some("no future")
+    );
     assert_idle(&background);
 }
 
@@ -79,7 +96,10 @@ async fn a_destructor_that_panics_is_contained() {
         assert!(matches!(task.await, Err(BackgroundFailure::Panicked)));
     }
     let payload = background.spawn_future("payload", async { std::panic::panic_any(Bomb) });
-    assert!(matches!(payload.await, Err::<(), _>(BackgroundFailure::Panicked)));
+    assert!(matches!(
+        payload.await,
+        Err::<(), _>(BackgroundFailure::Panicked)
+    ));
     assert_idle(&background);
 }
 
@@ -92,7 +112,9 @@ async fn an_error_whose_text_panics_is_a_panic() {
         }
     }
     let background = Background::new();
-    let task = background.spawn_fallible("mute", |_cx| async { Err::<(), _>(Mute) }).unwrap();
+    let task = background
+        .spawn_fallible("mute", |_cx| async { Err::<(), _>(Mute) })
+        .unwrap();
     assert!(matches!(task.await, Err(BackgroundFailure::Panicked)));
 }
 
@@ -103,13 +125,26 @@ async fn the_error_hook_is_told_about_each_failure_once() {
     let background = Background::builder()
         .on_error({
             let told = told.clone();
-            move |info| told.lock().unwrap().push((info.name.to_string(), info.state, info.error.clone()))
+            move |info| {
+                told.lock()
+                    .unwrap()
+                    .push((info.name.to_string(), info.state, info.error.clone()))
+            }
         })
         .build();
-    let _ = background.spawn_fallible("fails", |_cx| async { Err::<(), _>("no") }).unwrap().await;
-    let _ = background.spawn_future("panics", async { panic!("on purpose") }).await;
-    let _ =
-        background.task("slow").timeout(seconds(1)).spawn(|_cx| std::future::pending::<()>()).unwrap().await;
+    let _ = background
+        .spawn_fallible("fails", |_cx| async { Err::<(), _>("no") })
+        .unwrap()
+        .await;
+    let _ = background
+        .spawn_future("panics", async { panic!("on purpose") })
+        .await;
+    let _ = background
+        .task("slow")
+        .timeout(seconds(1))
+        .spawn(|_cx| std::future::pending::<()>())
+        .unwrap()
+        .await;
     background.spawn_future("fine", async {}).await.unwrap();
     let cancelled = background.spawn_future("cancelled", std::future::pending::<()>());
     cancelled.cancel();
@@ -119,7 +154,11 @@ async fn the_error_hook_is_told_about_each_failure_once() {
         *told,
         [
             ("fails".to_owned(), TaskState::Failed, Some("no".to_owned())),
-            ("panics".to_owned(), TaskState::Panicked, Some("on purpose".to_owned())),
+            (
+                "panics".to_owned(),
+                TaskState::Panicked,
+                Some("on purpose".to_owned())
+            ),
             ("slow".to_owned(), TaskState::TimedOut, None),
         ]
     );
@@ -139,12 +178,19 @@ async fn a_panicking_hook_is_contained() {
         }
     });
     for _ in 0..3 {
-        let task = background.spawn_fallible("fails", |_cx| async { Err::<(), _>("no") }).unwrap();
+        let task = background
+            .spawn_fallible("fails", |_cx| async { Err::<(), _>("no") })
+            .unwrap();
         assert!(matches!(task.await, Ok(Err("no"))));
     }
     assert_eq!(calls.load(Ordering::SeqCst), 3);
     assert_eq!(background.stats().failed, 3);
-    let report = background.drain(Drain { wait: seconds(5), cancel: seconds(5) }).await;
+    let report = background
+        .drain(Drain {
+            wait: seconds(5),
+            cancel: seconds(5),
+        })
+        .await;
     assert!(report.failed.is_empty(), "{report:?}");
     background.on_error(|_| {}); // breaks the circle of the hook and its registry
 }
@@ -153,29 +199,55 @@ async fn a_panicking_hook_is_contained() {
 #[test]
 fn a_runtime_that_dies_ends_its_tasks() {
     let background = Background::builder().limit(2).build();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
     let (running, asked, queued) = runtime.block_on(async {
         let running = background.spawn_future("running", std::future::pending::<()>());
-        let asked = background.spawn("asked", |_cx| std::future::pending::<()>()).unwrap();
+        let asked = background
+            .spawn("asked", |_cx| std::future::pending::<()>())
+            .unwrap();
         let queued = background.spawn_future("queued", std::future::pending::<()>());
         settle().await;
         asked.cancel();
         (running, asked, queued)
     });
     drop(runtime);
-    let states: Vec<_> = background.list().into_iter().map(|info| (info.name, info.state)).collect();
-    assert!(states.contains(&("running".into(), TaskState::Abandoned)), "{states:?}");
-    assert!(states.contains(&("asked".into(), TaskState::Cancelled)), "{states:?}");
-    assert!(states.iter().all(|(_, state)| state.is_final()), "{states:?}");
+    let states: Vec<_> = background
+        .list()
+        .into_iter()
+        .map(|info| (info.name, info.state))
+        .collect();
+    assert!(
+        states.contains(&("running".into(), TaskState::Abandoned)),
+        "{states:?}"
+    );
+    assert!(
+        states.contains(&("asked".into(), TaskState::Cancelled)),
+        "{states:?}"
+    );
+    assert!(
+        states.iter().all(|(_, state)| state.is_final()),
+        "{states:?}"
+    );
     assert_idle(&background);
-    let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let other = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     other.block_on(async {
         assert!(matches!(running.await, Err(BackgroundFailure::Abandoned)));
         assert!(matches!(asked.await, Err(BackgroundFailure::Cancelled)));
         assert!(queued.await.is_err());
         // BG-044: nobody is left to wait for.
-        let report = background.drain(Drain { wait: seconds(60), cancel: seconds(60) }).await;
+        let report = background
+            .drain(Drain {
+                wait: seconds(60),
+                cancel: seconds(60),
+            })
+            .await;
         assert!(report.abandoned.is_empty() && report.cancelled.is_empty());
     });
 }
@@ -186,11 +258,17 @@ fn a_task_started_by_a_dying_runtime_ends() {
     struct Spawns(Background);
     impl Drop for Spawns {
         fn drop(&mut self) {
-            drop(self.0.spawn_future("too late", std::future::pending::<()>()));
+            drop(
+                self.0
+                    .spawn_future("too late", std::future::pending::<()>()),
+            );
         }
     }
     let background = Background::new();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let spawns = Spawns(background.clone());
     runtime.block_on(async {
         drop(background.spawn_future("first", async move {
@@ -209,15 +287,22 @@ fn a_task_started_by_a_dying_runtime_ends() {
 /// RS-005: plain current-thread runtimes without a clock will do.
 #[test]
 fn a_runtime_without_a_clock_runs_and_cancels_tasks() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let background = Background::new();
     runtime.block_on(async {
-        assert_eq!(background.spawn_future("plain", async { 1 }).await.unwrap(), 1);
+        assert_eq!(
+            background.spawn_future("plain", async { 1 }).await.unwrap(),
+            1
+        );
         let endless = background.spawn_future("endless", std::future::pending::<()>());
         settle().await;
         endless.cancel();
         assert!(matches!(endless.await, Err(BackgroundFailure::Cancelled)));
-        let asks = background.spawn("asks", |cx| async move { cx.cancelled().await }).unwrap();
+        let asks = background
+            .spawn("asks", |cx| async move { cx.cancelled().await })
+            .unwrap();
         settle().await;
         asks.cancel();
         assert!(asks.await.is_ok());

@@ -21,7 +21,11 @@ async fn a_task_begins_as_if_there_had_been_none_before() {
         .spawn_fallible(|cx| async move {
             cx.progress(3, 4);
             cx.message("old message");
-            if cx.attempt() < 2 { Err("old error") } else { Ok(cx.cancelled().await) }
+            if cx.attempt() < 2 {
+                Err("old error")
+            } else {
+                Ok(cx.cancelled().await)
+            }
         })
         .unwrap();
     tokio::time::sleep(seconds(5)).await;
@@ -46,13 +50,22 @@ async fn a_task_begins_as_if_there_had_been_none_before() {
     let new = new.unwrap();
     settle().await;
     let info = background.get(new.id()).unwrap();
-    assert_eq!((info.name.as_ref(), info.state, info.attempt), ("new", TaskState::Running, 1));
-    assert_eq!((info.done, info.total, info.message, info.error), (0, 0, None, None));
+    assert_eq!(
+        (info.name.as_ref(), info.state, info.attempt),
+        ("new", TaskState::Running, 1)
+    );
+    assert_eq!(
+        (info.done, info.total, info.message, info.error),
+        (0, 0, None, None)
+    );
     assert_eq!(info.elapsed, Duration::ZERO);
     // It waits, so it is not yet running.
     let waiting = background.spawn("waiting", |_cx| async {}).unwrap();
     let info = background.get(waiting.id()).unwrap();
-    assert_eq!((info.state, info.started, info.elapsed), (TaskState::Queued, None, Duration::ZERO));
+    assert_eq!(
+        (info.state, info.started, info.elapsed),
+        (TaskState::Queued, None, Duration::ZERO)
+    );
     assert_eq!(new.await.unwrap(), 1);
     waiting.await.unwrap();
     assert_idle(&background);
@@ -64,7 +77,9 @@ async fn what_is_held_of_a_forgotten_task_is_not_of_another_one() {
     let background = Background::builder().history(1).build();
     let (handle, token) = {
         let (sender, receiver) = tokio::sync::oneshot::channel::<CancelToken>();
-        let task = background.spawn("first", |cx| async move { sender.send(cx.token()).is_ok() }).unwrap();
+        let task = background
+            .spawn("first", |cx| async move { sender.send(cx.token()).is_ok() })
+            .unwrap();
         (task, receiver.await.unwrap())
     };
     settle().await;
@@ -73,14 +88,22 @@ async fn what_is_held_of_a_forgotten_task_is_not_of_another_one() {
     }
     assert!(background.get(handle.id()).is_none(), "forgotten");
     let others: Vec<_> = (0..5)
-        .map(|_| background.spawn("other", |cx| async move { cx.cancelled().await }).unwrap())
+        .map(|_| {
+            background
+                .spawn("other", |cx| async move { cx.cancelled().await })
+                .unwrap()
+        })
         .collect();
     settle().await;
     handle.cancel();
     assert_eq!(token.reason(), Some(CancelReason::Finished));
     assert!(format!("{handle:?}").contains("first"), "{handle:?}");
     settle().await;
-    assert_eq!(names(&background, TaskState::Running).len(), 5, "nobody else was cancelled");
+    assert_eq!(
+        names(&background, TaskState::Running).len(),
+        5,
+        "nobody else was cancelled"
+    );
     assert!(handle.await.unwrap());
     for other in others {
         other.cancel();
@@ -93,11 +116,16 @@ async fn what_is_held_of_a_forgotten_task_is_not_of_another_one() {
 async fn a_long_list_is_whole_and_in_order() {
     let background = Background::new();
     for number in 0..600 {
-        background.spawn_future(format!("finished {number}"), async {}).await.unwrap();
+        background
+            .spawn_future(format!("finished {number}"), async {})
+            .await
+            .unwrap();
     }
     let mut live: Vec<_> = (0..700)
         .map(|number| {
-            background.spawn_future(format!("live {number}"), std::future::pending::<()>()).scoped()
+            background
+                .spawn_future(format!("live {number}"), std::future::pending::<()>())
+                .scoped()
         })
         .collect();
     // Gaps.
@@ -107,16 +135,36 @@ async fn a_long_list_is_whole_and_in_order() {
     tokio::time::sleep(seconds(1)).await;
     let listed = background.list();
     assert_eq!(listed.len(), 1_300);
-    assert_eq!(listed.iter().filter(|task| !task.state.is_final()).count(), 695);
-    assert!(listed[..695].windows(2).all(|pair| pair[0].id < pair[1].id), "in the order of their start");
+    assert_eq!(
+        listed.iter().filter(|task| !task.state.is_final()).count(),
+        695
+    );
+    assert!(
+        listed[..695].windows(2).all(|pair| pair[0].id < pair[1].id),
+        "in the order of their start"
+    );
     assert_eq!(listed[700].name, "finished 599");
     assert_eq!(listed[1_299].name, "finished 0");
-    assert!(listed[700..].windows(2).all(|pair| pair[0].id > pair[1].id), "newest first");
-    let next = background.spawn_future("next", std::future::pending::<()>()).scoped();
-    assert_eq!(background.list()[695].id, next.id(), "in a gap, but the last to start");
+    assert!(
+        listed[700..].windows(2).all(|pair| pair[0].id > pair[1].id),
+        "newest first"
+    );
+    let next = background
+        .spawn_future("next", std::future::pending::<()>())
+        .scoped();
+    assert_eq!(
+        background.list()[695].id,
+        next.id(),
+        "in a gap, but the last to start"
+    );
     drop(live);
     drop(next);
-    background.drain(Drain { wait: seconds(1), cancel: seconds(1) }).await;
+    background
+        .drain(Drain {
+            wait: seconds(1),
+            cancel: seconds(1),
+        })
+        .await;
     assert_idle(&background);
 }
 
@@ -136,10 +184,18 @@ async fn the_time_of_the_start_is_that_of_the_slot() {
     assert!(before - blur <= began && began <= after + blur);
     let waited = second.started.unwrap().duration_since(began).unwrap();
     assert!(waited.abs_diff(seconds(60)) < blur, "{waited:?}");
-    assert!(second.elapsed.abs_diff(seconds(2)) < blur, "{:?}", second.elapsed);
+    assert!(
+        second.elapsed.abs_diff(seconds(2)) < blur,
+        "{:?}",
+        second.elapsed
+    );
     assert_eq!(first.elapsed.as_secs(), 60);
     let again = background.get(first.id).unwrap();
-    assert_eq!((again.started, again.elapsed), (first.started, first.elapsed), "it does not tremble");
+    assert_eq!(
+        (again.started, again.elapsed),
+        (first.started, first.elapsed),
+        "it does not tremble"
+    );
 }
 
 /// Listing neither waits for a task nor makes one wait: it runs none of their code.
@@ -148,7 +204,10 @@ async fn a_list_can_be_made_while_a_task_holds_its_thread() {
     let background = Background::new();
     let free = std::sync::Arc::new(AtomicBool::new(false));
     let (entered, inside) = tokio::sync::oneshot::channel();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
     let task = {
         let (free, background) = (free.clone(), background.clone());
         let _entered = runtime.enter();
@@ -170,16 +229,25 @@ async fn a_list_can_be_made_while_a_task_holds_its_thread() {
 #[tokio::test(start_paused = true)]
 async fn a_watched_task_shows_its_end_after_the_history_has_forgotten_it() {
     let background = Background::builder().history(0).build();
-    let task = background.spawn("watched", |task| async move { task.progress(3, 3) }).unwrap();
+    let task = background
+        .spawn("watched", |task| async move { task.progress(3, 3) })
+        .unwrap();
     let id = task.id();
     let watch = background.watch(id).unwrap();
     assert_eq!(watch.info().state, TaskState::Running);
     task.await.unwrap();
     for _ in 0..300 {
-        background.spawn("later", |_| async {}).unwrap().await.unwrap();
+        background
+            .spawn("later", |_| async {})
+            .unwrap()
+            .await
+            .unwrap();
     }
     let info = watch.info();
-    assert_eq!((info.id, &*info.name, info.state, info.done), (id, "watched", TaskState::Completed, 3));
+    assert_eq!(
+        (info.id, &*info.name, info.state, info.done),
+        (id, "watched", TaskState::Completed, 3)
+    );
     assert!(background.get(id).is_none() && background.watch(id).is_none());
 }
 
@@ -205,7 +273,11 @@ async fn a_task_that_has_ended_can_be_watched_and_says_nothing_more() {
             (TaskState::Completed, 1, Some("half of it"))
         );
     }
-    background.spawn("next", |_| async {}).unwrap().await.unwrap();
+    background
+        .spawn("next", |_| async {})
+        .unwrap()
+        .await
+        .unwrap();
     assert!(background.watch(id).is_none(), "forgotten");
     assert_eq!(after.info().message.as_deref(), Some("half of it"));
 }

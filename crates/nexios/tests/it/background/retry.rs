@@ -30,7 +30,11 @@ async fn moments(retry: Retry) -> Vec<Duration> {
         })
         .unwrap();
     assert!(matches!(task.await, Ok(Err("no"))));
-    assert_eq!(background.stats().failed, 1, "a task fails once, however often it was tried");
+    assert_eq!(
+        background.stats().failed,
+        1,
+        "a task fails once, however often it was tried"
+    );
     let moments = moments.lock().unwrap();
     moments.clone()
 }
@@ -42,12 +46,21 @@ async fn a_failed_task_is_tried_again_until_it_succeeds() {
     let task = background
         .task("flaky")
         .retry(retry)
-        .spawn_fallible(|cx| async move { if cx.attempt() < 3 { Err("down") } else { Ok(cx.attempt()) } })
+        .spawn_fallible(|cx| async move {
+            if cx.attempt() < 3 {
+                Err("down")
+            } else {
+                Ok(cx.attempt())
+            }
+        })
         .unwrap();
     let id = task.id();
     settle().await;
     let info = background.get(id).unwrap();
-    assert_eq!((info.state, info.attempt, info.error.as_deref()), (TaskState::Retrying, 1, Some("down")));
+    assert_eq!(
+        (info.state, info.attempt, info.error.as_deref()),
+        (TaskState::Retrying, 1, Some("down"))
+    );
     assert_eq!(background.stats().running, 1, "it keeps its slot");
     assert_eq!(task.await.unwrap(), Ok(3));
     let info = background.get(id).unwrap();
@@ -59,7 +72,10 @@ async fn a_failed_task_is_tried_again_until_it_succeeds() {
 #[tokio::test(start_paused = true)]
 async fn delays_grow_exponentially_within_their_bounds() {
     let moments = moments(Retry::exponential(seconds(1), seconds(4)).attempts(6)).await;
-    let delays: Vec<_> = moments.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+    let delays: Vec<_> = moments
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).as_secs_f64())
+        .collect();
     assert_eq!(delays.len(), 5);
     for (delay, full) in delays.iter().zip([1.0, 2.0, 4.0, 4.0, 4.0]) {
         assert!((full / 2.0..=full + 0.002).contains(delay), "{delays:?}");
@@ -82,12 +98,32 @@ async fn delays_differ_between_tasks() {
 async fn odd_delays_are_brought_into_bounds() {
     let tried = moments(Retry::exponential(seconds(10), seconds(2)).attempts(2)).await;
     assert!(tried[1] <= Duration::from_millis(2_002), "{tried:?}");
-    assert_eq!(moments(Retry::exponential(Duration::ZERO, Duration::ZERO).attempts(4)).await.len(), 4);
-    assert_eq!(moments(Retry::exponential(seconds(1), seconds(1)).attempts(1)).await.len(), 1);
-    assert_eq!(moments(Retry::exponential(seconds(1), seconds(1))).await.len(), 3, "the default");
+    assert_eq!(
+        moments(Retry::exponential(Duration::ZERO, Duration::ZERO).attempts(4))
+            .await
+            .len(),
+        4
+    );
+    assert_eq!(
+        moments(Retry::exponential(seconds(1), seconds(1)).attempts(1))
+            .await
+            .len(),
+        1
+    );
+    assert_eq!(
+        moments(Retry::exponential(seconds(1), seconds(1)))
+            .await
+            .len(),
+        3,
+        "the default"
+    );
     let background = Background::new();
     let retry = Retry::exponential(Duration::MAX, Duration::MAX).attempts(u32::MAX);
-    let task = background.task("never").retry(retry).spawn_fallible(|_cx| async { Err::<(), _>(0) }).unwrap();
+    let task = background
+        .task("never")
+        .retry(retry)
+        .spawn_fallible(|_cx| async { Err::<(), _>(0) })
+        .unwrap();
     settle().await;
     task.cancel();
     assert!(matches!(task.await, Err(BackgroundFailure::Cancelled)));
@@ -114,11 +150,21 @@ async fn a_panic_is_tried_again_like_an_error() {
     assert_eq!(task.await.unwrap(), 3);
     assert_eq!(calls.load(Ordering::SeqCst), 3);
     assert_eq!(background.stats().panicked, 0);
-    let task = background.task("always").retry(retry()).spawn(|_cx| async { panic!("again") }).unwrap();
+    let task = background
+        .task("always")
+        .retry(retry())
+        .spawn(|_cx| async { panic!("again") })
+        .unwrap();
     let id = task.id();
-    assert!(matches!(task.await, Err::<(), _>(BackgroundFailure::Panicked)));
+    assert!(matches!(
+        task.await,
+        Err::<(), _>(BackgroundFailure::Panicked)
+    ));
     let info = background.get(id).unwrap();
-    assert_eq!((info.state, info.attempt, info.error.as_deref()), (TaskState::Panicked, 3, Some("again")));
+    assert_eq!(
+        (info.state, info.attempt, info.error.as_deref()),
+        (TaskState::Panicked, 3, Some("again"))
+    );
     assert_eq!(background.stats().panicked, 1);
 }
 

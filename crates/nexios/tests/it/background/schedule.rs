@@ -53,7 +53,10 @@ async fn runs_do_not_overlap_and_missed_periods_are_skipped() {
 async fn a_period_that_begins_as_a_run_ends_is_not_lost() {
     assert_eq!(moments(seconds(10), seconds(45)).await, [10, 20, 30, 40]);
     assert_eq!(moments(seconds(20), seconds(75)).await, [10, 30, 50, 70]);
-    assert_eq!(moments(seconds(10) + Duration::from_millis(1), seconds(55)).await, [10, 30, 50]);
+    assert_eq!(
+        moments(seconds(10) + Duration::from_millis(1), seconds(55)).await,
+        [10, 30, 50]
+    );
 }
 
 /// The next period begins as the run ends, but there was an end before.
@@ -61,9 +64,16 @@ async fn a_period_that_begins_as_a_run_ends_is_not_lost() {
 async fn no_run_begins_as_one_ends_once_a_drain_has_begun() {
     let background = Background::new();
     let began = Instant::now();
-    let task = background.every("tick", seconds(10), |_cx| sleep(seconds(10))).unwrap();
+    let task = background
+        .every("tick", seconds(10), |_cx| sleep(seconds(10)))
+        .unwrap();
     sleep(seconds(15)).await;
-    let report = background.drain(Drain { wait: seconds(60), cancel: seconds(1) }).await;
+    let report = background
+        .drain(Drain {
+            wait: seconds(60),
+            cancel: seconds(1),
+        })
+        .await;
     assert_eq!((began.elapsed(), report.completed.len()), (seconds(20), 1));
     task.await.unwrap();
 }
@@ -84,7 +94,12 @@ async fn a_schedule_stops_when_a_drain_begins() {
         })
         .unwrap();
     sleep(seconds(11)).await;
-    let report = background.drain(Drain { wait: seconds(60), cancel: seconds(1) }).await;
+    let report = background
+        .drain(Drain {
+            wait: seconds(60),
+            cancel: seconds(1),
+        })
+        .await;
     assert_eq!(began.elapsed(), seconds(14), "the run it is in may finish");
     assert_eq!(report.completed, ["tick"]);
     task.await.unwrap();
@@ -95,12 +110,16 @@ async fn a_schedule_stops_when_a_drain_begins() {
 #[tokio::test(start_paused = true)]
 async fn a_schedule_shows_its_runs_and_can_be_cancelled() {
     let background = Background::new();
-    let task =
-        background.every("tick", seconds(10), |cx| async move { cx.message(format!("{}", cx.attempt())) });
+    let task = background.every("tick", seconds(10), |cx| async move {
+        cx.message(format!("{}", cx.attempt()))
+    });
     let task = task.unwrap();
     sleep(seconds(35)).await;
     let info = background.get(task.id()).unwrap();
-    assert_eq!((info.state, info.attempt, info.message.as_deref()), (TaskState::Running, 3, Some("3")));
+    assert_eq!(
+        (info.state, info.attempt, info.message.as_deref()),
+        (TaskState::Running, 3, Some("3"))
+    );
     assert!(background.cancel(task.id()));
     assert!(matches!(task.await, Err(BackgroundFailure::Cancelled)));
 }
@@ -112,7 +131,11 @@ async fn a_panicking_run_does_not_stop_the_schedule() {
     let background = Background::builder()
         .on_error({
             let told = told.clone();
-            move |info| told.lock().unwrap().push((info.state, info.attempt, info.error.clone()))
+            move |info| {
+                told.lock()
+                    .unwrap()
+                    .push((info.state, info.attempt, info.error.clone()))
+            }
         })
         .build();
     let task = background
@@ -125,7 +148,10 @@ async fn a_panicking_run_does_not_stop_the_schedule() {
     let expected = |attempt, text: &str| (TaskState::Panicked, attempt, Some(text.to_owned()));
     assert_eq!(
         *told.lock().unwrap(),
-        [expected(1, "before there is a future"), expected(2, "inside the future")]
+        [
+            expected(1, "before there is a future"),
+            expected(2, "inside the future")
+        ]
     );
     let stats = background.stats();
     assert_eq!((stats.panicked, stats.running), (2, 1));
@@ -137,8 +163,17 @@ async fn a_panicking_run_does_not_stop_the_schedule() {
 #[tokio::test(start_paused = true)]
 async fn a_schedule_is_refused_like_any_task() {
     let background = Background::new();
-    background.drain(Drain { wait: seconds(0), cancel: seconds(0) }).await;
-    assert!(background.every("tick", seconds(1), |_cx| async {}).is_err());
+    background
+        .drain(Drain {
+            wait: seconds(0),
+            cancel: seconds(0),
+        })
+        .await;
+    assert!(
+        background
+            .every("tick", seconds(1), |_cx| async {})
+            .is_err()
+    );
 }
 
 /// The system's clock tells the time of day, tokio's tells how it goes on.
@@ -160,11 +195,17 @@ async fn a_cron_runs_when_the_clock_shows_its_time() {
     let seen = moments.lock().unwrap().clone();
     assert!(seen.len() == 5 || seen.len() == 4, "{seen:?}");
     assert!(
-        seen[0] <= 60 && seen.windows(2).all(|pair| (59..=61).contains(&(pair[1] - pair[0]))),
+        seen[0] <= 60
+            && seen
+                .windows(2)
+                .all(|pair| (59..=61).contains(&(pair[1] - pair[0]))),
         "{seen:?}"
     );
     let info = background.get(task.id()).unwrap();
-    assert_eq!((info.state, info.attempt as usize), (TaskState::Running, seen.len()));
+    assert_eq!(
+        (info.state, info.attempt as usize),
+        (TaskState::Running, seen.len())
+    );
     assert_eq!(info.message, Some(seen.len().to_string()));
     task.cancel();
     assert!(matches!(task.await, Err(BackgroundFailure::Cancelled)));
@@ -175,13 +216,24 @@ async fn a_cron_runs_when_the_clock_shows_its_time() {
 #[tokio::test(start_paused = true)]
 async fn a_cron_stops_when_a_drain_begins() {
     let background = Background::new();
-    let task = background.cron("tick", "0 0 1 1 *", |_cx| async {}).unwrap();
+    let task = background
+        .cron("tick", "0 0 1 1 *", |_cx| async {})
+        .unwrap();
     sleep(seconds(5)).await;
     let began = Instant::now();
-    let report = background.drain(Drain { wait: seconds(60), cancel: seconds(1) }).await;
+    let report = background
+        .drain(Drain {
+            wait: seconds(60),
+            cancel: seconds(1),
+        })
+        .await;
     assert_eq!((report.completed.len(), began.elapsed()), (1, seconds(0)));
     task.await.unwrap();
-    assert!(background.cron("late", "* * * * *", |_cx| async {}).is_err());
+    assert!(
+        background
+            .cron("late", "* * * * *", |_cx| async {})
+            .is_err()
+    );
 }
 
 #[cfg(feature = "cron")]
@@ -191,12 +243,19 @@ async fn a_bad_cron_text_is_a_typed_error_and_hands_the_closure_back() {
 
     let background = Background::new();
     let tick = |_cx| async {};
-    let Err(error) = background.cron("tick", "0 25 * * *", tick) else { panic!("25 is no hour") };
+    let Err(error) = background.cron("tick", "0 25 * * *", tick) else {
+        panic!("25 is no hour")
+    };
     assert!(error.to_string().contains("25"), "{error}");
     assert!(format!("{error:?}").starts_with("BadSchedule"), "{error:?}");
-    let BackgroundError::BadSchedule(closure, why) = error else { panic!("{error:?}") };
+    let BackgroundError::BadSchedule(closure, why) = error else {
+        panic!("{error:?}")
+    };
     let _: &dyn std::error::Error = &why;
     assert!(background.list().is_empty());
     assert_eq!(background.stats().refused, 0, "it was not too many");
-    background.cron("tick", "0 23 * * *", closure).unwrap().cancel();
+    background
+        .cron("tick", "0 23 * * *", closure)
+        .unwrap()
+        .cancel();
 }

@@ -17,7 +17,11 @@ use super::assert_idle;
 const ROUNDS: usize = 1_000;
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 /// BG-021: every task is either refused, or ended and in the report; none is lost between the two.
@@ -49,7 +53,10 @@ fn spawn_against_drain() {
             if round % 2 == 0 {
                 thread::yield_now();
             }
-            let drain = Drain { wait: Duration::from_secs(10), cancel: Duration::from_secs(10) };
+            let drain = Drain {
+                wait: Duration::from_secs(10),
+                cancel: Duration::from_secs(10),
+            };
             let report = runtime.block_on(background.drain(drain));
             (spawner.join().unwrap(), report)
         });
@@ -57,7 +64,10 @@ fn spawn_against_drain() {
         let stats = background.stats();
         assert_eq!(stats.completed as usize, admitted.len());
         assert!(report.completed.len() <= admitted.len());
-        assert!(report.cancelled.is_empty() && report.abandoned.is_empty(), "{report:?}");
+        assert!(
+            report.cancelled.is_empty() && report.abandoned.is_empty(),
+            "{report:?}"
+        );
         for task in admitted {
             assert!(runtime.block_on(task).is_ok());
         }
@@ -80,25 +90,39 @@ fn spawn_against_an_impatient_drain() {
                 for number in 0..8 {
                     if number % 2 == 0 {
                         admitted.push(background.spawn_future("plain", tokio::task::yield_now()));
-                    } else if let Ok(task) = background.spawn("asked", |_cx| tokio::task::yield_now()) {
+                    } else if let Ok(task) =
+                        background.spawn("asked", |_cx| tokio::task::yield_now())
+                    {
                         admitted.push(task);
                     }
                 }
                 admitted
             });
             barrier.wait();
-            runtime.block_on(background.drain(Drain { wait: Duration::ZERO, cancel: Duration::ZERO }));
+            runtime.block_on(background.drain(Drain {
+                wait: Duration::ZERO,
+                cancel: Duration::ZERO,
+            }));
             spawner.join().unwrap()
         });
-        let ended: Vec<_> = admitted.into_iter().map(|task| runtime.block_on(task)).collect();
+        let ended: Vec<_> = admitted
+            .into_iter()
+            .map(|task| runtime.block_on(task))
+            .collect();
         assert_idle(&background);
         let count = |wanted: fn(&Result<(), BackgroundFailure>) -> bool| {
             ended.iter().filter(|end| wanted(end)).count()
         };
         let stats = background.stats();
         assert_eq!(stats.completed as usize, count(|end| end.is_ok()));
-        assert_eq!(stats.cancelled as usize, count(|end| matches!(end, Err(BackgroundFailure::Cancelled))));
-        assert_eq!(stats.abandoned as usize, count(|end| matches!(end, Err(BackgroundFailure::Abandoned))));
+        assert_eq!(
+            stats.cancelled as usize,
+            count(|end| matches!(end, Err(BackgroundFailure::Cancelled)))
+        );
+        assert_eq!(
+            stats.abandoned as usize,
+            count(|end| matches!(end, Err(BackgroundFailure::Abandoned)))
+        );
         assert!(background.list().iter().all(|info| info.state.is_final()));
     }
 }
@@ -136,7 +160,10 @@ fn cancel_against_finish() {
                 TaskState::Completed
             }
             Err(failure) => {
-                assert!(matches!(failure, BackgroundFailure::Cancelled), "{failure:?}");
+                assert!(
+                    matches!(failure, BackgroundFailure::Cancelled),
+                    "{failure:?}"
+                );
                 cancelled += 1;
                 TaskState::Cancelled
             }
@@ -145,7 +172,10 @@ fn cancel_against_finish() {
         assert_idle(&background);
     }
     let stats = background.stats();
-    assert_eq!((stats.cancelled, stats.completed + stats.cancelled), (cancelled, ROUNDS as u64));
+    assert_eq!(
+        (stats.cancelled, stats.completed + stats.cancelled),
+        (cancelled, ROUNDS as u64)
+    );
 }
 
 /// BG-038: cancelled waiting tasks and freed slots meet; no slot is lost and nothing is left waiting.
@@ -155,8 +185,9 @@ fn cancel_against_promote() {
     for _ in 0..ROUNDS {
         let background = Background::builder().limit(1).build();
         let _guard = runtime.enter();
-        let tasks: Vec<_> =
-            (0..6).map(|_| background.spawn_future("task", tokio::task::yield_now())).collect();
+        let tasks: Vec<_> = (0..6)
+            .map(|_| background.spawn_future("task", tokio::task::yield_now()))
+            .collect();
         thread::scope(|scope| {
             scope.spawn(|| tasks.iter().step_by(2).for_each(|task| task.cancel()));
         });

@@ -69,7 +69,10 @@ async fn a_cancelled_scope_ends_the_children_with_its_own_reason() {
             for task in tasks {
                 assert_eq!(task.await, Err(cancelled(CancelReason::ClientDisconnected)));
             }
-            assert_eq!(group.token().reason(), Some(CancelReason::ClientDisconnected));
+            assert_eq!(
+                group.token().reason(),
+                Some(CancelReason::ClientDisconnected)
+            );
         }))
         .await;
 }
@@ -100,7 +103,12 @@ async fn aborting_the_owner_drops_the_body_and_then_the_children_in_spawn_order(
     settle().await;
     owner.abort();
     assert!(bounded(owner).await.unwrap_err().is_cancelled());
-    assert_eq!(diary.pages(), ["body", "child 1", "child 2", "child 3", "child 4", "child 5"]);
+    assert_eq!(
+        diary.pages(),
+        [
+            "body", "child 1", "child 2", "child 3", "child 4", "child 5"
+        ]
+    );
 }
 
 /// TG-007
@@ -118,7 +126,11 @@ async fn a_slot_used_again_does_not_change_the_order_of_drop() {
         let _mark = diary.at_drop("third");
         pending::<Result<(), _>>().await
     });
-    assert!(tokio::time::timeout(super::probes::millis(1), group.join()).await.is_err());
+    assert!(
+        tokio::time::timeout(super::probes::millis(1), group.join())
+            .await
+            .is_err()
+    );
     assert_eq!(diary.pages(), ["second", "third"]);
 }
 
@@ -132,7 +144,11 @@ async fn the_body_of_an_empty_group_is_cleaned_up_once_when_aborted() {
         let _count = CountDrop(&dropped);
         pending::<Result<(), _>>().await
     });
-    assert!(tokio::time::timeout(super::probes::millis(5), run).await.is_err());
+    assert!(
+        tokio::time::timeout(super::probes::millis(5), run)
+            .await
+            .is_err()
+    );
     assert_eq!(count(&dropped), 1);
     assert_eq!(token.reason(), Some(CancelReason::OwnerDropped));
     drop(group);
@@ -216,7 +232,11 @@ async fn a_waker_called_after_the_group_is_gone_does_nothing() {
             kept.lock().unwrap().push(cx.waker().clone());
             Poll::<Result<(), _>>::Pending
         }));
-        assert!(tokio::time::timeout(super::probes::millis(1), group.join()).await.is_err());
+        assert!(
+            tokio::time::timeout(super::probes::millis(1), group.join())
+                .await
+                .is_err()
+        );
         for waker in kept.lock().unwrap().iter() {
             waker.wake_by_ref();
         }

@@ -122,7 +122,9 @@ async fn outside_run_the_first_awaiter_gets_the_siblings_error_itself() {
     let waiting = group.spawn(pending::<Result<(), _>>());
     let failing = group.spawn(async { Err::<(), _>(Failed::With("boom")) });
     assert_eq!(waiting.await, Err(Failed::With("boom")));
-    let told = Err(Failed::Interrupted(Interrupted::Cancelled(CancelReason::SiblingFailed)));
+    let told = Err(Failed::Interrupted(Interrupted::Cancelled(
+        CancelReason::SiblingFailed,
+    )));
     assert_eq!(failing.await, told);
 }
 
@@ -154,19 +156,31 @@ async fn dropping_run_drops_every_child_before_it_returns() {
         });
     }
     let run = group.run(pending::<Result<(), Failed>>());
-    assert!(tokio::time::timeout(Duration::from_millis(1), run).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(1), run)
+            .await
+            .is_err()
+    );
     assert_eq!(dropped.load(Ordering::SeqCst), 10);
     assert_eq!(group.token().reason(), Some(CancelReason::OwnerDropped));
 }
 
 #[tokio::test(start_paused = true)]
 async fn at_the_deadline_finished_handles_keep_their_values() {
-    let group = TaskGroup::builder().timeout(Duration::from_millis(50)).build();
+    let group = TaskGroup::builder()
+        .timeout(Duration::from_millis(50))
+        .build();
     let quick = group.spawn(async { Ok::<_, Failed>(1) });
     let slow = group.spawn(pending::<Result<(), Failed>>());
-    assert_eq!(group.join().await, Err(Failed::Interrupted(Interrupted::DeadlineExceeded)));
+    assert_eq!(
+        group.join().await,
+        Err(Failed::Interrupted(Interrupted::DeadlineExceeded))
+    );
     assert_eq!(quick.await, Ok(1));
-    assert_eq!(slow.await, Err(Failed::Interrupted(Interrupted::DeadlineExceeded)));
+    assert_eq!(
+        slow.await,
+        Err(Failed::Interrupted(Interrupted::DeadlineExceeded))
+    );
 }
 
 #[tokio::test]
@@ -241,7 +255,9 @@ async fn parallel_children_run_on_the_runtime() {
     let group = TaskGroup::<Failed>::new();
     let sum = group
         .run(async {
-            let tasks: Vec<_> = (0..8).map(|n| group.spawn_parallel(async move { Ok(n) })).collect();
+            let tasks: Vec<_> = (0..8)
+                .map(|n| group.spawn_parallel(async move { Ok(n) }))
+                .collect();
             let mut sum = 0;
             for task in tasks {
                 sum += task.await?;
@@ -255,7 +271,9 @@ async fn parallel_children_run_on_the_runtime() {
 #[tokio::test(start_paused = true)]
 async fn with_grace_children_clean_up_after_the_token_fired() {
     let cleaned = AtomicUsize::new(0);
-    let group = TaskGroup::builder().grace(Duration::from_millis(100)).build();
+    let group = TaskGroup::builder()
+        .grace(Duration::from_millis(100))
+        .build();
     let token = group.token();
     let begun = Instant::now();
     let outcome = group
@@ -300,7 +318,12 @@ async fn cancel_is_no_error() {
         .run(async {
             let task = group.spawn(pending::<Result<(), _>>());
             group.cancel();
-            assert_eq!(task.await, Err(Failed::Interrupted(Interrupted::Cancelled(CancelReason::Requested))));
+            assert_eq!(
+                task.await,
+                Err(Failed::Interrupted(Interrupted::Cancelled(
+                    CancelReason::Requested
+                )))
+            );
             Ok(7)
         })
         .await;

@@ -90,8 +90,18 @@ async fn nested(busy_body: bool) -> Result<(), Failed> {
     let inner: Group<'_> = TaskGroup::builder().detached().build();
     inner
         .run(async {
-            let child = inner.spawn(async { if busy_body { never().await } else { busy_child().await } });
-            if busy_body { busy_child().await } else { child.await }
+            let child = inner.spawn(async {
+                if busy_body {
+                    never().await
+                } else {
+                    busy_child().await
+                }
+            });
+            if busy_body {
+                busy_child().await
+            } else {
+                child.await
+            }
         })
         .await
 }
@@ -125,7 +135,11 @@ async fn end_of(group: &Group<'static>, place: Place) -> Result<(), Failed> {
             group.run(busy_child()).await
         }
         Place::HandleOutsideRun => group.spawn(busy_child()).await,
-        Place::MapItem => group.run(async { group.map(0..3, |_| busy_child()).await.map(drop) }).await,
+        Place::MapItem => {
+            group
+                .run(async { group.map(0..3, |_| busy_child()).await.map(drop) })
+                .await
+        }
         Place::MapItemOutsideRun => group.map(0..3, |_| busy_child()).await.map(drop),
         Place::StreamItem => {
             let mut results = pin!(group.map_unordered(0..3, |_| busy_child()));
@@ -158,13 +172,20 @@ async fn end_of(group: &Group<'static>, place: Place) -> Result<(), Failed> {
 type Scene = Pin<Box<dyn Future<Output = (Result<(), Failed>, Duration)> + Send>>;
 
 /// Plays the scene in `block_on`, in a task of a current-thread runtime, and on two workers.
-fn on_every_runtime(scene: impl Fn() -> Scene, check: impl Fn(&'static str, Result<(), Failed>, Duration)) {
+fn on_every_runtime(
+    scene: impl Fn() -> Scene,
+    check: impl Fn(&'static str, Result<(), Failed>, Duration),
+) {
     let current = || Builder::new_current_thread().enable_all().build().unwrap();
     let (end, took) = current().block_on(scene());
     check("in block_on", end, took);
     let (end, took) = current().block_on(async { tokio::spawn(scene()).await.unwrap() });
     check("in a task", end, took);
-    let workers = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let workers = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let (end, took) = workers.block_on(async { tokio::spawn(scene()).await.unwrap() });
     check("on two workers", end, took);
 }
@@ -218,26 +239,42 @@ fn a_time_limit_holds_wherever_the_busy_code_is() {
 
 #[test]
 fn a_scopes_deadline_holds_wherever_the_busy_code_is() {
-    let scope = || CancelScope::new(CancelToken::new(), Some(tokio::time::Instant::now() + LIMIT));
+    let scope = || {
+        CancelScope::new(
+            CancelToken::new(),
+            Some(tokio::time::Instant::now() + LIMIT),
+        )
+    };
     everywhere(&too_late(), scope, |builder| builder);
 }
 
 #[test]
 fn a_scopes_token_ends_the_group_wherever_the_busy_code_is() {
     let scope = || CancelScope::new(firing(), None);
-    everywhere(&cancelled(CancelReason::ClientDisconnected), scope, |builder| builder);
+    everywhere(
+        &cancelled(CancelReason::ClientDisconnected),
+        scope,
+        |builder| builder,
+    );
 }
 
 #[test]
 fn a_named_parent_and_the_grace_end_the_group_wherever_the_busy_code_is() {
-    everywhere(&cancelled(CancelReason::ClientDisconnected), no_scope, |builder| {
-        builder.parent(&firing()).grace(LIMIT)
-    });
+    everywhere(
+        &cancelled(CancelReason::ClientDisconnected),
+        no_scope,
+        |builder| builder.parent(&firing()).grace(LIMIT),
+    );
 }
 
 #[test]
 fn the_grace_of_a_cancelled_group_ends_beside_busy_children() {
-    for place in [Place::OtherChild, Place::Daemon, Place::ManyChildren, Place::Grandchild] {
+    for place in [
+        Place::OtherChild,
+        Place::Daemon,
+        Place::ManyChildren,
+        Place::Grandchild,
+    ] {
         let scene = || -> Scene {
             Box::pin(async move {
                 let began = Instant::now();
@@ -278,7 +315,8 @@ fn the_end_of_a_parallel_child_is_seen_beside_busy_code() {
         Box::pin(async {
             let began = Instant::now();
             let group: Group<'_> = TaskGroup::new();
-            let end = beside(group.run(async { group.spawn_parallel(async { Ok(()) }).await })).await;
+            let end =
+                beside(group.run(async { group.spawn_parallel(async { Ok(()) }).await })).await;
             (end, began.elapsed())
         })
     };
@@ -308,7 +346,11 @@ fn the_items_of_a_map_end_beside_busy_code() {
 /// The second that `run` waits for an aborted child which holds its thread.
 #[test]
 fn run_waits_no_longer_than_its_second_for_what_unwinds_beside_busy_code() {
-    let workers = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let workers = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let took = workers.block_on(async {
         let began = Instant::now();
         let group: Group<'_> = TaskGroup::builder().parent(&firing()).build();

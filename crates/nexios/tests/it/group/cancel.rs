@@ -13,7 +13,8 @@ use nexios::{CancelReason, CancelScope, CancelToken, TaskGroup};
 use tokio::time::Instant;
 
 use super::probes::{
-    CountDrop, Diary, Failed, OnDrop, after, bounded, cancelled, count, counting_polls, millis, settle,
+    CountDrop, Diary, Failed, OnDrop, after, bounded, cancelled, count, counting_polls, millis,
+    settle,
 };
 
 /// TG-016: who wants to answer the cancellation does it around `run`.
@@ -24,7 +25,9 @@ async fn an_answer_to_the_cancellation_is_given_around_run() {
         .run(bounded(async {
             let group = TaskGroup::builder().grace(millis(50)).build();
             let run = async {
-                let cut = group.run(async { group.spawn(pending::<Result<(), Failed>>()).await }).await;
+                let cut = group
+                    .run(async { group.spawn(pending::<Result<(), Failed>>()).await })
+                    .await;
                 assert_eq!(cut, Err(cancelled(CancelReason::ClientDisconnected)));
                 after(5).await;
                 Err(Failed::With("half of it was sent"))
@@ -37,7 +40,10 @@ async fn an_answer_to_the_cancellation_is_given_around_run() {
         }))
         .await;
     assert_eq!(outcome, Err(Failed::With("half of it was sent")));
-    assert!(request.is_cancelled(), "the outer cancellation stays visible in the token");
+    assert!(
+        request.is_cancelled(),
+        "the outer cancellation stays visible in the token"
+    );
 }
 
 /// TG-016: the body is cut at its await, whatever it is about to do, as at a deadline; with a grace or without.
@@ -131,7 +137,10 @@ async fn a_child_cancels_the_whole_group_itself_included() {
     });
     assert_eq!(bounded(group.join()).await, Ok(()));
     assert_eq!(diary.pages(), ["sibling", "canceller"]);
-    assert_eq!(bounded(canceller).await, Err(cancelled(CancelReason::Requested)));
+    assert_eq!(
+        bounded(canceller).await,
+        Err(cancelled(CancelReason::Requested))
+    );
 }
 
 /// TG-036
@@ -244,7 +253,10 @@ async fn cancelling_before_the_start_cancels_on_entry() {
     }))
     .await;
     assert_eq!(outcome, Ok("body"));
-    assert_eq!(bounded(early).await, Err(cancelled(CancelReason::Requested)));
+    assert_eq!(
+        bounded(early).await,
+        Err(cancelled(CancelReason::Requested))
+    );
     assert!(!polled.load(Ordering::SeqCst));
 }
 
@@ -285,7 +297,11 @@ async fn nothing_spawned_into_a_cancelled_group_is_ever_polled() {
         let _held = held;
         Ok::<(), Failed>(())
     });
-    assert_eq!(count(&dropped), 6, "refused futures are dropped before the spawn returns");
+    assert_eq!(
+        count(&dropped),
+        6,
+        "refused futures are dropped before the spawn returns"
+    );
     assert!(group.is_empty());
     for task in tasks.into_iter().chain([parallel]) {
         assert!(task.is_finished());
@@ -365,8 +381,16 @@ async fn a_cancelled_group_with_finished_children_does_not_spin() {
     });
     let mut run = pin!(counting_polls(&group_polls, run));
     assert_eq!(bounded(run.as_mut()).await, Ok(()));
-    assert!(count(&child_polls) <= 3, "{} polls of a child that waits", count(&child_polls));
-    assert!(count(&group_polls) <= 10, "{} polls of a group that waits", count(&group_polls));
+    assert!(
+        count(&child_polls) <= 3,
+        "{} polls of a child that waits",
+        count(&child_polls)
+    );
+    assert!(
+        count(&group_polls) <= 10,
+        "{} polls of a group that waits",
+        count(&group_polls)
+    );
 }
 
 trait WithGrace {
@@ -396,7 +420,11 @@ async fn a_run_dropped_within_the_grace_drops_the_children_at_once() {
         }));
         let step = std::future::poll_fn(|cx| {
             let _ = run.as_mut().poll(cx);
-            if group.token().is_cancelled() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            if group.token().is_cancelled() {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
         });
         bounded(step).await;
         settle().await;

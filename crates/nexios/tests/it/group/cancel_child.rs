@@ -47,7 +47,9 @@ async fn a_group_whose_only_children_were_cancelled_is_ok() {
     for _ in 0..3 {
         group.spawn(pending::<Result<(), _>>()).cancel();
     }
-    group.spawn_parallel(pending::<Result<(), Failed>>()).cancel();
+    group
+        .spawn_parallel(pending::<Result<(), Failed>>())
+        .cancel();
     assert_eq!(bounded(group.join()).await, Ok(()));
 }
 
@@ -89,7 +91,10 @@ async fn a_child_that_cancels_itself_and_finishes_has_ended() {
     assert_eq!(bounded(group.join()).await, Ok(()));
     let task = own.lock().unwrap().take().unwrap();
     let outcome = bounded(task).await;
-    assert!(outcome == Ok(1) || outcome == Err(cancelled(CancelReason::Requested)), "{outcome:?}");
+    assert!(
+        outcome == Ok(1) || outcome == Err(cancelled(CancelReason::Requested)),
+        "{outcome:?}"
+    );
     assert!(group.is_empty());
 }
 
@@ -163,7 +168,11 @@ async fn a_cancelled_childs_destructor_may_spawn_and_cancel() {
     }))
     .await;
     assert_eq!(outcome, Ok(()));
-    assert_eq!(count(&ran), 1, "the group is still open, so what the destructor spawned runs");
+    assert_eq!(
+        count(&ran),
+        1,
+        "the group is still open, so what the destructor spawned runs"
+    );
 }
 
 /// TG-076

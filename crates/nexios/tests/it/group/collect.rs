@@ -3,7 +3,9 @@
 use nexios::{CancelReason, OnError, TaskGroup};
 
 use super::logs::Log;
-use super::probes::{Failed, Gauge, after, fails, group, millis, never, panic_text, panics, value, within};
+use super::probes::{
+    Failed, Gauge, after, fails, group, millis, never, panic_text, panics, value, within,
+};
 
 fn collecting<'env>() -> TaskGroup<'env, Failed> {
     TaskGroup::builder().on_error(OnError::Continue).build()
@@ -25,7 +27,12 @@ async fn siblings_of_a_failed_child_go_on_and_every_error_comes_out_of_its_handl
         })
         .await
         .unwrap();
-    let expected = [Err(Failed::With("slow")), Ok(()), Err(Failed::With("quick")), Ok(())];
+    let expected = [
+        Err(Failed::With("slow")),
+        Ok(()),
+        Err(Failed::With("quick")),
+        Ok(()),
+    ];
     assert_eq!(outcome, expected);
     assert!(group.suppressed().is_empty(), "they were all handed out");
 }
@@ -59,7 +66,12 @@ async fn an_unseen_error_is_logged_once_with_the_childs_name() {
     assert!(seen.await.is_err());
     drop(kept);
     drop(group);
-    assert_eq!(log.with(&["WARN", "dropped handle"]), 1, "{:?}", log.lines());
+    assert_eq!(
+        log.with(&["WARN", "dropped handle"]),
+        1,
+        "{:?}",
+        log.lines()
+    );
     assert_eq!(log.with(&["WARN", "kept handle"]), 1, "{:?}", log.lines());
     assert_eq!(log.with(&["seen"]), 0, "{:?}", log.lines());
 }
@@ -67,11 +79,28 @@ async fn an_unseen_error_is_logged_once_with_the_childs_name() {
 /// TG-106: all handles, in spawn order, with their states at the deadline instead of one error.
 #[tokio::test(start_paused = true)]
 async fn at_the_deadline_each_handle_says_what_became_of_its_child() {
-    let group = TaskGroup::builder().on_error(OnError::Continue).timeout(millis(30)).build();
-    let tasks = [group.spawn(value(10, ())), group.spawn(fails(20, "own error")), group.spawn(never())];
-    assert_eq!(within(1000, group.join()).await, Err(super::probes::too_late()));
+    let group = TaskGroup::builder()
+        .on_error(OnError::Continue)
+        .timeout(millis(30))
+        .build();
+    let tasks = [
+        group.spawn(value(10, ())),
+        group.spawn(fails(20, "own error")),
+        group.spawn(never()),
+    ];
+    assert_eq!(
+        within(1000, group.join()).await,
+        Err(super::probes::too_late())
+    );
     let states = futures_util::future::join_all(tasks).await;
-    assert_eq!(states, [Ok(()), Err(Failed::With("own error")), Err(super::probes::too_late())]);
+    assert_eq!(
+        states,
+        [
+            Ok(()),
+            Err(Failed::With("own error")),
+            Err(super::probes::too_late())
+        ]
+    );
 }
 
 /// TG-106: a stop rule of one's own, "after two failures".

@@ -36,7 +36,12 @@ fn time_of<A: FnOnce()>(acts: Vec<A>) -> Duration {
 /// Asserts that one act with eight times the children takes about as long as eight acts; a square would make it eight
 /// times as long. Both take the same memory and the same time, so that other load meets both; and as one measurement may say
 /// anything, there are some. `between` clears up what an act has left.
-fn is_linear_clearing<A: FnOnce()>(between: impl Fn(), what: &str, few: usize, prepare: impl Fn(usize) -> A) {
+fn is_linear_clearing<A: FnOnce()>(
+    between: impl Fn(),
+    what: &str,
+    few: usize,
+    prepare: impl Fn(usize) -> A,
+) {
     let (mut small, mut large) = (Duration::MAX, Duration::MAX);
     for _ in 0..8 {
         small = small.min(time_of((0..TIMES).map(|_| prepare(few)).collect()));
@@ -47,7 +52,10 @@ fn is_linear_clearing<A: FnOnce()>(between: impl Fn(), what: &str, few: usize, p
             return;
         }
     }
-    panic!("{what}: {TIMES} times {few}: {small:?}, once {}: {large:?}", few * TIMES);
+    panic!(
+        "{what}: {TIMES} times {few}: {small:?}, once {}: {large:?}",
+        few * TIMES
+    );
 }
 
 fn is_linear<A: FnOnce()>(what: &str, few: usize, prepare: impl Fn(usize) -> A) {
@@ -93,7 +101,10 @@ fn children_are_spawned_and_end_in_linear_time() {
             let group = Group::new();
             current()
                 .block_on(group.run(async {
-                    for task in (0..n).map(|n| group.spawn(async move { Ok(n) })).collect::<Vec<_>>() {
+                    for task in (0..n)
+                        .map(|n| group.spawn(async move { Ok(n) }))
+                        .collect::<Vec<_>>()
+                    {
                         task.await?;
                     }
                     Ok(())
@@ -191,11 +202,20 @@ fn parallel_children_end_in_linear_time() {
     let group_of = |runtime: &Runtime, n: usize| {
         let _entered = runtime.enter();
         let group: Group<'static> = TaskGroup::new();
-        let tasks: Vec<_> = (0..n).map(|_| group.spawn_parallel(pending::<Result<(), Failed>>())).collect();
+        let tasks: Vec<_> = (0..n)
+            .map(|_| group.spawn_parallel(pending::<Result<(), Failed>>()))
+            .collect();
         (group, tasks)
     };
-    let workers = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    for (what, runtime) in [("on two workers", workers), ("on a current-thread runtime", current())] {
+    let workers = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    for (what, runtime) in [
+        ("on two workers", workers),
+        ("on a current-thread runtime", current()),
+    ] {
         let clear = || {
             while runtime.metrics().num_alive_tasks() > 0 {
                 runtime.block_on(tokio::task::yield_now());
@@ -280,10 +300,12 @@ fn finalizers_items_and_leftovers_take_linear_time() {
     is_linear("items of a stream inside a run", FEW, |n| {
         move || {
             let group = limited(4);
-            let count = current()
-                .block_on(group.run(async {
-                    Ok(group.map_unordered(0..n, async |n| Ok::<_, Failed>(n)).count().await)
-                }));
+            let count = current().block_on(group.run(async {
+                Ok(group
+                    .map_unordered(0..n, async |n| Ok::<_, Failed>(n))
+                    .count()
+                    .await)
+            }));
             assert_eq!(count, Ok(n));
         }
     });
@@ -300,7 +322,9 @@ fn nest(depth: usize, polls: &Arc<AtomicUsize>) -> Nest {
             return Ok(());
         }
         let group = Group::new();
-        group.run(async { group.spawn(nest(depth - 1, &inner)).await }).await
+        group
+            .run(async { group.spawn(nest(depth - 1, &inner)).await })
+            .await
     };
     let polls = polls.clone();
     Box::pin(async move { counted(&polls, level).await })
@@ -316,7 +340,10 @@ fn groups_in_groups_take_linear_time() {
             polls.load(Ordering::SeqCst)
         };
         let (few, many) = (polls_of(50), polls_of(50 * TIMES));
-        assert!(many < few * 24, "{few} polls of 50 levels, {many} of {TIMES} times as many");
+        assert!(
+            many < few * 24,
+            "{few} polls of 50 levels, {many} of {TIMES} times as many"
+        );
         is_linear("a nest that is dropped", 50, |depth| {
             let mut nest = nest(depth, &Arc::default());
             current().block_on(async { assert!(poll_once(nest.as_mut()).is_pending()) });

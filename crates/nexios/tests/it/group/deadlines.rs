@@ -37,8 +37,15 @@ async fn work_within_the_limit_is_ok_and_the_limit_leaves_no_trace() {
     assert_eq!(begun.elapsed(), millis(50));
     assert_eq!(group.token().reason(), Some(CancelReason::Finished));
     after(100).await;
-    assert_eq!(group.token().reason(), Some(CancelReason::Finished), "the limit passes after the end");
-    assert_eq!(bounded(group.join()).await, Err(cancelled(CancelReason::Finished)));
+    assert_eq!(
+        group.token().reason(),
+        Some(CancelReason::Finished),
+        "the limit passes after the end"
+    );
+    assert_eq!(
+        bounded(group.join()).await,
+        Err(cancelled(CancelReason::Finished))
+    );
 }
 
 /// TO-003: no limit, and one too far away to be an instant, are the same.
@@ -46,7 +53,10 @@ async fn work_within_the_limit_is_ok_and_the_limit_leaves_no_trace() {
 async fn without_a_limit_nothing_is_ever_too_late() {
     let begun = Instant::now();
     let year = 365 * 24 * 3_600 * 1_000;
-    for builder in [TaskGroup::builder(), TaskGroup::builder().timeout(Duration::MAX)] {
+    for builder in [
+        TaskGroup::builder(),
+        TaskGroup::builder().timeout(Duration::MAX),
+    ] {
         let group = builder.build();
         let child = group.spawn(value_after(year));
         assert_eq!(child.await, Ok(year));
@@ -71,7 +81,10 @@ async fn a_limit_that_has_passed_ends_the_first_wait() {
                 assert_eq!(bounded(at_once).await, Ok(1));
                 assert_eq!(bounded(waits).await, Err(too_late()));
                 assert_eq!(bounded(limited(0).run(async { Ok(2) })).await, Ok(2));
-                assert_eq!(bounded(limited(0).run(pending::<Result<(), _>>())).await, Err(too_late()));
+                assert_eq!(
+                    bounded(limited(0).run(pending::<Result<(), _>>())).await,
+                    Err(too_late())
+                );
             })
             .await;
     }
@@ -115,7 +128,11 @@ async fn when_the_outer_limit_comes_first_the_inner_group_is_dropped() {
         assert_eq!(outcome, Err(too_late()));
         assert_eq!(begun.elapsed(), millis(50));
         assert_eq!(diary.pages(), ["inner child"]);
-        let reason = inner_token.lock().unwrap().take().and_then(|token| token.reason());
+        let reason = inner_token
+            .lock()
+            .unwrap()
+            .take()
+            .and_then(|token| token.reason());
         if inner_limit == 80 {
             assert_eq!(reason, Some(CancelReason::OwnerDropped));
             assert_eq!(outer.token().reason(), Some(CancelReason::Deadline));
@@ -168,7 +185,11 @@ async fn an_error_of_the_work_wins_over_the_limit() {
             after(at).await;
             Err::<(), _>(Failed::With("own"))
         });
-        assert_eq!(bounded(child.join()).await, Err(Failed::With("own")), "a child at {at}");
+        assert_eq!(
+            bounded(child.join()).await,
+            Err(Failed::With("own")),
+            "a child at {at}"
+        );
         let body = limited(50);
         let outcome: Result<(), _> = bounded(body.run(async {
             after(at).await;
@@ -183,7 +204,10 @@ async fn an_error_of_the_work_wins_over_the_limit() {
 #[tokio::test(start_paused = true)]
 async fn a_value_in_the_same_instant_wins_over_the_limit() {
     for on_error in [OnError::Cancel, OnError::Continue] {
-        let group = TaskGroup::builder().timeout(millis(50)).on_error(on_error).build();
+        let group = TaskGroup::builder()
+            .timeout(millis(50))
+            .on_error(on_error)
+            .build();
         let outcome: Result<u64, Failed> = bounded(group.run(async {
             let child = group.spawn(value_after(50));
             child.await
@@ -198,7 +222,10 @@ async fn a_value_in_the_same_instant_wins_over_the_limit() {
 /// TO-007: what cleanup returns after the limit is kept, and the limit stays what `run` reports.
 #[tokio::test(start_paused = true)]
 async fn an_error_of_the_cleanup_is_kept_beside_the_limit() {
-    let group = TaskGroup::builder().timeout(millis(10)).grace(millis(100)).build();
+    let group = TaskGroup::builder()
+        .timeout(millis(10))
+        .grace(millis(100))
+        .build();
     let token = group.token();
     group.spawn(async move {
         token.cancelled().await;
@@ -241,7 +268,11 @@ async fn cleanup_after_a_cancel_may_use_limits_of_its_own() {
     let begun = Instant::now();
     let parent = CancelToken::new();
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let group = TaskGroup::builder().parent(&parent).timeout(millis(500)).grace(millis(100)).build();
+    let group = TaskGroup::builder()
+        .parent(&parent)
+        .timeout(millis(500))
+        .grace(millis(100))
+        .build();
     let (token, in_grace, in_finalizer) = (group.token(), seen.clone(), seen.clone());
     group.spawn(async move {
         token.cancelled().await;
@@ -254,7 +285,10 @@ async fn cleanup_after_a_cancel_may_use_limits_of_its_own() {
         let quick = cleanup.spawn(value_after(5));
         assert_eq!(quick.await, Ok(5));
         let outcome: Result<(), _> = cleanup.run(pending()).await;
-        in_finalizer.lock().unwrap().push(outcome == Err(too_late()));
+        in_finalizer
+            .lock()
+            .unwrap()
+            .push(outcome == Err(too_late()));
     });
     let fire = async {
         after(10).await;
@@ -289,7 +323,11 @@ async fn the_limit_begins_once_whoever_drives() {
     assert_eq!(begun.elapsed(), millis(50));
     let again: Result<(), _> = bounded(group.run(async { unreachable!() })).await;
     assert_eq!(again, Err(too_late()));
-    assert_eq!(begun.elapsed(), millis(50), "the second run has no limit to wait for");
+    assert_eq!(
+        begun.elapsed(),
+        millis(50),
+        "the second run has no limit to wait for"
+    );
 }
 
 /// TO-013: a child that ignores the limit gets the grace and no more; work that shall go on is not the group's.
@@ -316,7 +354,10 @@ async fn what_shall_outlive_the_limit_is_a_background_task() {
     }))
     .await;
     assert_eq!(outcome, Err(too_late()));
-    assert_eq!((begun.elapsed(), count(&dropped), count(&done)), (millis(10), 1, 0));
+    assert_eq!(
+        (begun.elapsed(), count(&dropped), count(&done)),
+        (millis(10), 1, 0)
+    );
     after(100).await;
     assert_eq!(count(&done), 1);
 }
@@ -330,8 +371,12 @@ async fn the_effective_limit_is_the_earliest_unless_detached() {
         .run(async {
             for (own, detached, at) in [(20, false, 20), (60, false, 40), (60, true, 100)] {
                 let builder = TaskGroup::builder().timeout(millis(own));
-                let group: TaskGroup<'_, Failed> =
-                    if detached { builder.detached() } else { builder }.build();
+                let group: TaskGroup<'_, Failed> = if detached {
+                    builder.detached()
+                } else {
+                    builder
+                }
+                .build();
                 let outcome: Result<(), _> = bounded(group.run(pending())).await;
                 assert_eq!(outcome, Err(too_late()));
                 assert_eq!(begun.elapsed(), millis(at));
@@ -356,5 +401,11 @@ async fn at_the_limit_every_kind_of_child_is_told() {
     assert_eq!(group.suppressed(), []);
     let refused = group.spawn(async { Ok::<_, Failed>(()) });
     let refused = bounded(refused).await;
-    assert!(matches!(refused, Err(Failed::Interrupted(Interrupted::DeadlineExceeded))), "{refused:?}");
+    assert!(
+        matches!(
+            refused,
+            Err(Failed::Interrupted(Interrupted::DeadlineExceeded))
+        ),
+        "{refused:?}"
+    );
 }

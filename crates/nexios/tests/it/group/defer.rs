@@ -46,15 +46,29 @@ async fn finalizers_run_one_after_another_the_last_first() {
     .await;
     assert_eq!(outcome, Ok(7));
     assert_eq!(diary.pages(), ["three", "two", "one"]);
-    assert_eq!(begun.elapsed(), millis(13), "run returns after the last of them");
-    assert_eq!(bounded(group.join()).await.unwrap_err(), super::probes::cancelled(CancelReason::Finished));
+    assert_eq!(
+        begun.elapsed(),
+        millis(13),
+        "run returns after the last of them"
+    );
+    assert_eq!(
+        bounded(group.join()).await.unwrap_err(),
+        super::probes::cancelled(CancelReason::Finished)
+    );
     assert_eq!(diary.pages().len(), 3, "once");
 }
 
 /// TG-148, TG-149: whatever ends the group, children are gone first, then finalizers run, then `run` answers.
 #[tokio::test(start_paused = true)]
 async fn finalizers_run_on_every_way_out_after_the_children_are_gone() {
-    for way in ["finished", "failed", "body failed", "late", "cancelled", "panicked"] {
+    for way in [
+        "finished",
+        "failed",
+        "body failed",
+        "late",
+        "cancelled",
+        "panicked",
+    ] {
         let diary = Arc::new(Diary::default());
         let group = TaskGroup::builder().timeout(millis(50)).build();
         group.defer(noted(&diary, "first"));
@@ -102,8 +116,12 @@ async fn finalizers_run_when_the_scope_is_cancelled() {
         after(10).await;
         token.cancel(CancelReason::ClientDisconnected);
     };
-    let (outcome, ()) = bounded(async { tokio::join!(group.run(pending::<Result<(), _>>()), fire) }).await;
-    assert_eq!(outcome, Err(super::probes::cancelled(CancelReason::ClientDisconnected)));
+    let (outcome, ()) =
+        bounded(async { tokio::join!(group.run(pending::<Result<(), _>>()), fire) }).await;
+    assert_eq!(
+        outcome,
+        Err(super::probes::cancelled(CancelReason::ClientDisconnected))
+    );
     assert_eq!(diary.pages(), ["finalizer"]);
 }
 
@@ -139,7 +157,10 @@ async fn the_group_is_closed_when_finalizers_run() {
 async fn a_finalizer_has_no_deadline_but_its_own() {
     let begun = Instant::now();
     let diary = Arc::new(Diary::default());
-    let group = TaskGroup::builder().timeout(millis(10)).grace(millis(5)).build();
+    let group = TaskGroup::builder()
+        .timeout(millis(10))
+        .grace(millis(5))
+        .build();
     let done = diary.clone();
     group.defer(async move {
         after(1_000).await;
@@ -161,7 +182,9 @@ async fn a_panicking_finalizer_does_not_stop_the_others_and_resumes() {
     group.defer(noted(&diary, "second"));
     group.defer(async { panic!("earlier") });
     group.defer(noted(&diary, "third"));
-    let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind()).await.unwrap_err();
+    let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind())
+        .await
+        .unwrap_err();
     assert_eq!(text_of(payload), "earlier");
     assert_eq!(diary.pages(), ["third", "second", "first"]);
     let logged = logs.at(Level::ERROR);
@@ -174,7 +197,9 @@ async fn a_childs_panic_comes_before_a_finalizers() {
     let group = TaskGroup::<Failed>::new();
     group.defer(async { panic!("finalizer") });
     group.spawn(async { if true { panic!("child") } else { Ok(()) } });
-    let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind()).await.unwrap_err();
+    let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind())
+        .await
+        .unwrap_err();
     assert_eq!(text_of(payload), "child");
 }
 
@@ -188,7 +213,9 @@ async fn a_panic_in_the_destructor_of_a_finalizer_does_not_stop_the_others() {
         let _bomb = &bomb;
         after(1).await;
     });
-    let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind()).await.unwrap_err();
+    let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind())
+        .await
+        .unwrap_err();
     assert_eq!(text_of(payload), "destructor");
     assert_eq!(diary.pages(), ["first"]);
 }
@@ -206,7 +233,11 @@ async fn finalizers_of_a_dropped_run_go_on_in_the_background_in_order() {
         pending::<Result<(), _>>().await
     });
     assert!(poll_immediate(pin!(group.join())).await.is_none());
-    assert_eq!(diary.pages(), ["child"], "finalizers need time of their own");
+    assert_eq!(
+        diary.pages(),
+        ["child"],
+        "finalizers need time of their own"
+    );
     after(10).await;
     assert_eq!(diary.pages(), ["child", "second", "first"]);
     drop(group);
@@ -240,7 +271,11 @@ async fn a_finalizer_cut_midway_is_continued_and_not_restarted() {
     });
     group.defer(noted(&diary, "third"));
     let begun = Instant::now();
-    assert!(tokio::time::timeout(millis(50), group.join()).await.is_err());
+    assert!(
+        tokio::time::timeout(millis(50), group.join())
+            .await
+            .is_err()
+    );
     assert_eq!(diary.pages(), ["third", "begins"]);
     settle().await;
     after(100).await;
@@ -259,7 +294,11 @@ async fn a_panic_in_a_background_finalizer_does_not_stop_the_others() {
     drop(group);
     after(10).await;
     assert_eq!(diary.pages(), ["first"]);
-    assert!(logs.at(Level::ERROR).iter().any(|event| event.text.contains("background")));
+    assert!(
+        logs.at(Level::ERROR)
+            .iter()
+            .any(|event| event.text.contains("background"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -326,7 +365,10 @@ fn without_a_runtime_dropping_does_not_panic_and_the_loss_is_logged() {
 fn a_runtime_that_shuts_down_drops_groups_with_finalizers_without_a_panic() {
     let panicked = Arc::new(AtomicBool::new(false));
     let freed = Arc::new(());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let (noticed, held) = (panicked.clone(), freed.clone());
     runtime.spawn(async move {
         let _at_end = OnDrop(move || noticed.store(std::thread::panicking(), Ordering::SeqCst));
@@ -351,7 +393,10 @@ fn in_run_finalizers_need_no_runtime() {
         counted.fetch_add(1, Ordering::SeqCst);
     });
     let mut join = pin!(group.join());
-    assert_eq!(join.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(())));
+    assert_eq!(
+        join.as_mut().poll(&mut Context::from_waker(Waker::noop())),
+        Poll::Ready(Ok(()))
+    );
     assert_eq!(count(&done), 1);
 }
 
@@ -412,7 +457,9 @@ fn groups_that_finalizers_own_may_be_dropped_in_a_chain_of_any_length() {
     let small = std::thread::Builder::new().stack_size(512 * 1024);
     let dropped = small.spawn(move || {
         drop(chain());
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         runtime.block_on(async { drop(chain()) });
     });
     dropped.unwrap().join().unwrap();

@@ -16,11 +16,16 @@ use nexios::{CancelReason, OnError, Task, TaskGroup};
 use tokio::sync::{Notify, oneshot};
 
 use super::probes::{
-    CountWakes, Failed, Gauge, after, cancelled, group, never, panic_text, panics, value, watched, within,
+    CountWakes, Failed, Gauge, after, cancelled, group, never, panic_text, panics, value, watched,
+    within,
 };
 
 fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 /// Awaiting one handle drives all children, not only its own.
@@ -113,8 +118,14 @@ fn groups_work_in_every_kind_of_executor() {
             block_on(local.run_until(async { tokio::task::spawn_local(work()).await.unwrap() })),
             Ok(16)
         );
-        let workers = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-        assert_eq!(workers.block_on(async { tokio::spawn(work()).await.unwrap() }), Ok(16));
+        let workers = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .build()
+            .unwrap();
+        assert_eq!(
+            workers.block_on(async { tokio::spawn(work()).await.unwrap() }),
+            Ok(16)
+        );
         assert_eq!(workers.block_on(work()), Ok(16));
     });
 }
@@ -146,7 +157,9 @@ async fn siblings_may_await_each_other() {
             let two = group.spawn(async move { Ok(one.await? + 1) });
             let three = group.spawn(async move {
                 let inner = super::probes::group();
-                inner.run(async { inner.spawn(async { Ok(two.await? + 1) }).await }).await
+                inner
+                    .run(async { inner.spawn(async { Ok(two.await? + 1) }).await })
+                    .await
             });
             three.await
         })
@@ -196,8 +209,16 @@ async fn the_waker_of_the_last_poll_is_the_one_that_is_called() {
         gate.notified().await;
         Ok(1)
     });
-    assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&first_waker)).is_pending());
-    assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&second_waker)).is_pending());
+    assert!(
+        Pin::new(&mut task)
+            .poll(&mut Context::from_waker(&first_waker))
+            .is_pending()
+    );
+    assert!(
+        Pin::new(&mut task)
+            .poll(&mut Context::from_waker(&second_waker))
+            .is_pending()
+    );
     gate.notify_one();
     assert_eq!((first.count(), second.count()), (0, 1));
     assert_eq!(task.now_or_never(), Some(Ok(1)));
@@ -207,7 +228,8 @@ async fn the_waker_of_the_last_poll_is_the_one_that_is_called() {
 #[tokio::test(start_paused = true)]
 async fn finished_handles_are_ready_at_the_first_poll() {
     let group = group();
-    let tasks: Vec<Task<'_, usize, Failed>> = (0..10).map(|n| group.spawn(async move { Ok(n) })).collect();
+    let tasks: Vec<Task<'_, usize, Failed>> =
+        (0..10).map(|n| group.spawn(async move { Ok(n) })).collect();
     group.join().await.unwrap();
     for (n, task) in tasks.into_iter().enumerate() {
         assert!(task.is_finished());
@@ -222,17 +244,24 @@ async fn a_group_driven_by_handles_is_still_open_for_run() {
     assert_eq!(group.spawn(value(1, 1)).await, Ok(1));
     assert!(group.is_empty());
     assert_eq!(group.token().reason(), None);
-    assert_eq!(group.run(async { group.spawn(value(1, 2)).await }).await, Ok(2));
+    assert_eq!(
+        group.run(async { group.spawn(value(1, 2)).await }).await,
+        Ok(2)
+    );
 }
 
 /// A panic outside `run` resumes in an awaiter, once, and nobody hangs.
 #[tokio::test(start_paused = true)]
 async fn outside_run_a_panic_resumes_in_an_awaiter_and_the_others_are_told() {
     let group = Arc::new(group());
-    let tasks: Vec<_> = [group.spawn(never()), group.spawn(panics(5, "boom")), group.spawn(never())]
-        .into_iter()
-        .map(tokio::spawn)
-        .collect();
+    let tasks: Vec<_> = [
+        group.spawn(never()),
+        group.spawn(panics(5, "boom")),
+        group.spawn(never()),
+    ]
+    .into_iter()
+    .map(tokio::spawn)
+    .collect();
     let outcomes = within(1000, join_all(tasks)).await;
     let told = outcomes
         .iter()
@@ -240,8 +269,10 @@ async fn outside_run_a_panic_resumes_in_an_awaiter_and_the_others_are_told() {
             |outcome| matches!(outcome, Ok(Err(error)) if *error == cancelled(CancelReason::SiblingFailed)),
         )
         .count();
-    let panicked =
-        outcomes.iter().filter(|outcome| outcome.as_ref().is_err_and(|error| error.is_panic())).count();
+    let panicked = outcomes
+        .iter()
+        .filter(|outcome| outcome.as_ref().is_err_and(|error| error.is_panic()))
+        .count();
     assert_eq!((told, panicked), (2, 1));
 }
 
@@ -280,7 +311,9 @@ async fn no_child_is_left_unpolled_while_it_holds_a_lock() {
 #[tokio::test(start_paused = true)]
 async fn awaiters_in_different_tasks_all_get_their_results() {
     let group = Arc::new(group());
-    let awaiters: Vec<_> = (0..50_u64).map(|n| tokio::spawn(group.spawn(value((n * 7) % 13, n)))).collect();
+    let awaiters: Vec<_> = (0..50_u64)
+        .map(|n| tokio::spawn(group.spawn(value((n * 7) % 13, n))))
+        .collect();
     let results = within(1000, join_all(awaiters)).await;
     for (n, result) in (0..).zip(results) {
         assert_eq!(result.unwrap(), Ok(n));
@@ -291,8 +324,9 @@ async fn awaiters_in_different_tasks_all_get_their_results() {
 #[tokio::test(start_paused = true)]
 async fn under_continue_awaiters_outside_run_get_their_own_errors() {
     let group = TaskGroup::builder().on_error(OnError::Continue).build();
-    let tasks: Vec<_> =
-        (0..10).map(|n| group.spawn(async move { Err::<(), _>(Failed::Number(n)) })).collect();
+    let tasks: Vec<_> = (0..10)
+        .map(|n| group.spawn(async move { Err::<(), _>(Failed::Number(n)) }))
+        .collect();
     for (n, task) in tasks.into_iter().enumerate().rev() {
         assert_eq!(task.await, Err(Failed::Number(n)));
     }
@@ -320,7 +354,10 @@ async fn a_handle_polled_in_a_siblings_destructor_is_only_looked_at() {
     let waker = futures_util::task::noop_waker();
     assert!(
         poll_fn(|_| Poll::Ready(
-            Box::pin(group.join()).as_mut().poll(&mut Context::from_waker(&waker)).is_pending()
+            Box::pin(group.join())
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
         ))
         .await
     );

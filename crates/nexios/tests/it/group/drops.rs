@@ -16,7 +16,8 @@ use nexios::{CancelReason, TaskGroup};
 
 use super::logs::Log;
 use super::probes::{
-    Failed, Gauge, OnDrop, Order, after, cancelled, fails, group, millis, never, poll_once, text_of, value,
+    Failed, Gauge, OnDrop, Order, after, cancelled, fails, group, millis, never, poll_once,
+    text_of, value,
 };
 
 /// T8: body first, then children in spawn order, all before `drop` returns.
@@ -65,7 +66,10 @@ async fn spawn_order_holds_when_earlier_children_have_ended() {
         });
     }
     drop(group);
-    assert_eq!(order.seen(), ["first", "second", "third", "fourth", "fifth"]);
+    assert_eq!(
+        order.seen(),
+        ["first", "second", "third", "fourth", "fifth"]
+    );
 }
 
 /// Those that wait for a place under the limit are dropped as well, unpolled.
@@ -108,7 +112,10 @@ async fn handles_outlive_their_group_and_say_that_the_owner_was_dropped() {
     drop(group);
     assert!(done.is_finished() && cut.is_finished());
     assert_eq!(done.await, Ok(1));
-    assert_eq!(tokio::spawn(cut).await.unwrap(), Err(cancelled(CancelReason::OwnerDropped)));
+    assert_eq!(
+        tokio::spawn(cut).await.unwrap(),
+        Err(cancelled(CancelReason::OwnerDropped))
+    );
     assert_eq!(token.reason(), Some(CancelReason::OwnerDropped));
 }
 
@@ -116,7 +123,9 @@ async fn handles_outlive_their_group_and_say_that_the_owner_was_dropped() {
 #[tokio::test(start_paused = true)]
 async fn a_drop_gives_no_grace() {
     let gauge = Gauge::default();
-    let group = TaskGroup::builder().grace(Duration::from_secs(3600)).build();
+    let group = TaskGroup::builder()
+        .grace(Duration::from_secs(3600))
+        .build();
     let token = group.token();
     let held = gauge.clone();
     group.spawn(async move {
@@ -133,12 +142,22 @@ async fn a_drop_gives_no_grace() {
 #[tokio::test(start_paused = true)]
 async fn a_drop_in_the_grace_cuts_it_short() {
     let gauge = Gauge::default();
-    let group = TaskGroup::builder().grace(Duration::from_secs(3600)).build();
+    let group = TaskGroup::builder()
+        .grace(Duration::from_secs(3600))
+        .build();
     group.spawn(gauge.hold(never::<()>()));
     group.spawn(fails(5, "begins the grace"));
-    assert!(tokio::time::timeout(millis(50), group.join()).await.is_err());
+    assert!(
+        tokio::time::timeout(millis(50), group.join())
+            .await
+            .is_err()
+    );
     assert_eq!(gauge.live(), 0);
-    assert_eq!(group.token().reason(), Some(CancelReason::SiblingFailed), "the first cause stays");
+    assert_eq!(
+        group.token().reason(),
+        Some(CancelReason::SiblingFailed),
+        "the first cause stays"
+    );
 }
 
 /// A destructor that panics does not stop the others; the panic resumes from `drop`.
@@ -202,7 +221,10 @@ async fn a_destructor_that_spawns_is_refused() {
             let task = spawner.spawn(held.hold(async { Ok(()) }));
             assert_eq!(held.live(), 0, "dropped before spawn returned");
             let refused = task.now_or_never();
-            assert!(matches!(refused, Some(Err(Failed::Interrupted(_)))), "{refused:?}");
+            assert!(
+                matches!(refused, Some(Err(Failed::Interrupted(_)))),
+                "{refused:?}"
+            );
             counted.fetch_add(1, Ordering::SeqCst);
         });
         never::<()>().await

@@ -53,7 +53,10 @@ fn drop_while_polled_elsewhere(ends_with: fn() -> Poll<Result<(), Failed>>) {
         wait_entered.recv().unwrap();
         let dropper = thread::spawn(move || {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(group)));
-            assert!(gone.load(Ordering::SeqCst), "the child is gone when drop returns");
+            assert!(
+                gone.load(Ordering::SeqCst),
+                "the child is gone when drop returns"
+            );
         });
         // The drop has begun: it has reached the child that nobody polls. Now it has time enough to return.
         wait_dropped.recv().unwrap();
@@ -70,7 +73,10 @@ fn drop_while_polled_elsewhere(ends_with: fn() -> Poll<Result<(), Failed>>) {
 
 /// Blocks this thread on a future, outside of any runtime.
 fn futures_util_block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 #[test]
@@ -116,7 +122,10 @@ fn cancelling_a_child_polled_elsewhere_does_not_wait() {
         release.send(()).unwrap();
         assert_eq!(driver.join().unwrap(), Ok(7));
         let task = Arc::into_inner(task).unwrap();
-        assert_eq!(futures_util_block_on(task), Err(cancelled(CancelReason::Requested)));
+        assert_eq!(
+            futures_util_block_on(task),
+            Err(cancelled(CancelReason::Requested))
+        );
         assert_eq!(gauge.live(), 0);
     });
 }
@@ -152,9 +161,13 @@ fn two_groups_dropped_crosswise_from_inside_polls_do_not_deadlock() {
             let task_b = group_b.spawn(child(a.clone()));
             *a.lock().unwrap() = Some(group_a);
             *b.lock().unwrap() = Some(group_b);
-            let threads = [task_a, task_b].map(|task| thread::spawn(move || futures_util_block_on(task)));
+            let threads =
+                [task_a, task_b].map(|task| thread::spawn(move || futures_util_block_on(task)));
             for thread in threads {
-                assert_eq!(thread.join().unwrap(), Err(cancelled(CancelReason::OwnerDropped)));
+                assert_eq!(
+                    thread.join().unwrap(),
+                    Err(cancelled(CancelReason::OwnerDropped))
+                );
             }
             assert_eq!(gauge.live(), 0);
         }

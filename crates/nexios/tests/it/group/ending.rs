@@ -16,7 +16,8 @@ use super::probes::{CountDrop, Diary, Failed, after, bounded, cancelled, count, 
 
 fn message_of(payload: &(dyn std::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied().map(String::from);
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_default()
 }
 
 /// TG-027
@@ -53,7 +54,9 @@ async fn a_group_run_inside_its_own_run_panics_instead_of_hanging() {
         let inner: Result<(), _> = group.join().await;
         inner
     });
-    let payload = bounded(AssertUnwindSafe(run).catch_unwind()).await.unwrap_err();
+    let payload = bounded(AssertUnwindSafe(run).catch_unwind())
+        .await
+        .unwrap_err();
     let message = message_of(&*payload);
     assert!(message.contains("run"), "{message}");
 }
@@ -63,11 +66,17 @@ async fn a_group_run_inside_its_own_run_panics_instead_of_hanging() {
 fn a_join_without_children_is_ok_at_the_first_poll_without_a_runtime() {
     let group = TaskGroup::<Failed>::new();
     let mut join = pin!(group.join());
-    assert_eq!(join.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(())));
+    assert_eq!(
+        join.as_mut().poll(&mut Context::from_waker(Waker::noop())),
+        Poll::Ready(Ok(()))
+    );
     assert_eq!(group.token().reason(), Some(CancelReason::Finished));
     let group = TaskGroup::<Failed>::new();
     let mut run = pin!(group.run(async { Ok("only the body") }));
-    assert_eq!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok("only the body")));
+    assert_eq!(
+        run.as_mut().poll(&mut Context::from_waker(Waker::noop())),
+        Poll::Ready(Ok("only the body"))
+    );
 }
 
 /// TG-095
@@ -76,12 +85,23 @@ async fn a_second_run_after_the_end_says_how_the_first_ended_and_polls_no_body()
     for (way, says) in [
         ("finished", Interrupted::Cancelled(CancelReason::Finished)),
         ("cancelled", Interrupted::Cancelled(CancelReason::Requested)),
-        ("failed", Interrupted::Cancelled(CancelReason::SiblingFailed)),
+        (
+            "failed",
+            Interrupted::Cancelled(CancelReason::SiblingFailed),
+        ),
         ("late", Interrupted::DeadlineExceeded),
-        ("dropped", Interrupted::Cancelled(CancelReason::OwnerDropped)),
+        (
+            "dropped",
+            Interrupted::Cancelled(CancelReason::OwnerDropped),
+        ),
     ] {
         let builder = TaskGroup::builder();
-        let group = if way == "late" { builder.timeout(millis(5)) } else { builder }.build();
+        let group = if way == "late" {
+            builder.timeout(millis(5))
+        } else {
+            builder
+        }
+        .build();
         {
             let mut run = pin!(group.run(async {
                 match way {
@@ -93,7 +113,11 @@ async fn a_second_run_after_the_end_says_how_the_first_ended_and_polls_no_body()
                 Ok(())
             }));
             if way == "dropped" {
-                assert!(futures_util::future::poll_immediate(run.as_mut()).await.is_none());
+                assert!(
+                    futures_util::future::poll_immediate(run.as_mut())
+                        .await
+                        .is_none()
+                );
             } else {
                 let _ = bounded(run).await;
             }
@@ -107,7 +131,11 @@ async fn a_second_run_after_the_end_says_how_the_first_ended_and_polls_no_body()
             .await;
             assert_eq!(again, Err(Failed::Interrupted(says)), "{way}");
             assert!(!body_polled.load(Ordering::SeqCst), "{way}");
-            assert_eq!(bounded(group.join()).await, Err(Failed::Interrupted(says)), "{way}");
+            assert_eq!(
+                bounded(group.join()).await,
+                Err(Failed::Interrupted(says)),
+                "{way}"
+            );
         }
     }
 }
@@ -122,10 +150,20 @@ async fn a_join_given_up_from_outside_has_ended_the_group() {
         let _held = held;
         pending::<Result<(), _>>().await
     });
-    assert!(tokio::time::timeout(millis(10), group.join()).await.is_err());
+    assert!(
+        tokio::time::timeout(millis(10), group.join())
+            .await
+            .is_err()
+    );
     assert_eq!(count(&dropped), 1);
-    assert_eq!(bounded(group.join()).await, Err(cancelled(CancelReason::OwnerDropped)));
-    assert_eq!(bounded(task).await, Err(cancelled(CancelReason::OwnerDropped)));
+    assert_eq!(
+        bounded(group.join()).await,
+        Err(cancelled(CancelReason::OwnerDropped))
+    );
+    assert_eq!(
+        bounded(task).await,
+        Err(cancelled(CancelReason::OwnerDropped))
+    );
 }
 
 /// TG-097
@@ -213,7 +251,10 @@ async fn the_limit_counts_from_the_first_poll() {
 async fn a_stubborn_child_gets_the_grace_after_the_deadline_and_no_more() {
     let begun = Instant::now();
     let diary = Diary::default();
-    let group = TaskGroup::builder().timeout(millis(50)).grace(millis(20)).build();
+    let group = TaskGroup::builder()
+        .timeout(millis(50))
+        .grace(millis(20))
+        .build();
     let token = group.token();
     let (stubborn, polite) = (&diary, &diary);
     group.spawn(async move {

@@ -18,7 +18,8 @@ use tracing::Level;
 
 use super::logs::Logs;
 use super::probes::{
-    CountDrop, Diary, Failed, after, bounded, cancelled, count, millis, settle, soon, too_late, value_after,
+    CountDrop, Diary, Failed, after, bounded, cancelled, count, millis, settle, soon, too_late,
+    value_after,
 };
 
 /// The token fires on every end, for its reason; whoever asks later is told the same.
@@ -61,12 +62,24 @@ async fn the_token_fires_on_every_end_with_its_reason() {
             let _ = bounded(AssertUnwindSafe(run).catch_unwind()).await;
         }
         assert_eq!(token.reason(), Some(reason), "{way}");
-        assert_eq!(group.token().reason(), Some(reason), "{way}, asked after the end");
+        assert_eq!(
+            group.token().reason(),
+            Some(reason),
+            "{way}, asked after the end"
+        );
         assert_eq!(bounded(token.cancelled()).await, reason, "{way}");
-        assert_eq!(parent.is_cancelled(), way == "scope", "the end of a group is not its parent's");
+        assert_eq!(
+            parent.is_cancelled(),
+            way == "scope",
+            "the end of a group is not its parent's"
+        );
         // TG-095: and so is every later run.
         let again: Result<(), _> = bounded(group.run(async { unreachable!("{way}") })).await;
-        let says = if way == "late" { too_late() } else { cancelled(reason) };
+        let says = if way == "late" {
+            too_late()
+        } else {
+            cancelled(reason)
+        };
         assert_eq!(again, Err(says), "{way}");
     }
 }
@@ -77,7 +90,10 @@ trait Late {
 
 impl Late for TaskGroup<'_, Failed> {
     fn late_under(parent: &CancelToken) -> Self {
-        TaskGroup::builder().timeout(millis(50)).parent(parent).build()
+        TaskGroup::builder()
+            .timeout(millis(50))
+            .parent(parent)
+            .build()
     }
 }
 
@@ -89,7 +105,11 @@ async fn counts_and_debug_tell_who_is_alive() {
     let posts = group.spawn_named("posts", value_after(20));
     let stats = group.spawn_named("stats", value_after(30));
     group.spawn_daemon(pending());
-    assert_eq!(group.len(), 3, "a daemon keeps nothing open, so it is not counted");
+    assert_eq!(
+        group.len(),
+        3,
+        "a daemon keeps nothing open, so it is not counted"
+    );
     assert!(!group.is_empty());
     let text = format!("{group:?}");
     for part in ["page", "user", "posts", "stats", "waiting"] {
@@ -109,7 +129,10 @@ async fn counts_and_debug_tell_who_is_alive() {
     assert!(group.is_empty());
     assert!(format!("{stats:?}").contains("finished: true"));
     let text = format!("{group:?}");
-    assert!(text.contains("Finished") && !text.contains("stats"), "{text}");
+    assert!(
+        text.contains("Finished") && !text.contains("stats"),
+        "{text}"
+    );
 }
 
 /// TG-109, TG-153, T4: a body that looks at no result and leaves early: the children finish all the same.
@@ -171,7 +194,11 @@ async fn a_cancelled_group_says_so_and_refuses() {
             Ok(())
         }
     };
-    let refused = [group.spawn(touch()), group.spawn_parallel(touch()), group.spawner().spawn(touch())];
+    let refused = [
+        group.spawn(touch()),
+        group.spawn_parallel(touch()),
+        group.spawner().spawn(touch()),
+    ];
     assert!(group.is_empty());
     for task in refused {
         assert!(task.is_finished());
@@ -281,7 +308,10 @@ async fn a_spawn_after_the_end_is_a_typed_error_and_drops_the_future_before_it_r
         Ok(())
     });
     assert_eq!(Arc::strong_count(&freed), 1);
-    assert_eq!(bounded(refused).await, Err(Interrupted::Cancelled(CancelReason::Finished)));
+    assert_eq!(
+        bounded(refused).await,
+        Err(Interrupted::Cancelled(CancelReason::Finished))
+    );
     let mut never = pin!(poll_fn(|_| Poll::<()>::Pending));
     assert!(poll_immediate(never.as_mut()).await.is_none());
     assert!(logs.at(Level::WARN).is_empty());
@@ -312,13 +342,18 @@ async fn a_failure_is_immediate_with_any_number_of_children() {
 #[tokio::test(start_paused = true)]
 async fn waiting_for_all_survives_a_cancelled_child() {
     let group = TaskGroup::<Failed>::new();
-    let tasks: Vec<_> = (1..4).map(|wait| group.spawn_parallel(value_after(wait))).collect();
+    let tasks: Vec<_> = (1..4)
+        .map(|wait| group.spawn_parallel(value_after(wait)))
+        .collect();
     tasks[1].cancel();
     let mut outcomes = Vec::new();
     for task in tasks {
         outcomes.push(bounded(task).await);
     }
-    assert_eq!(outcomes, [Ok(1), Err(cancelled(CancelReason::Requested)), Ok(3)]);
+    assert_eq!(
+        outcomes,
+        [Ok(1), Err(cancelled(CancelReason::Requested)), Ok(3)]
+    );
 }
 
 /// PITFALLS 1.4: spawning and joining are separate halves: a spawner goes wherever it is needed.
@@ -328,7 +363,9 @@ async fn spawning_and_joining_are_separate_halves() {
     let spawner = group.spawner();
     let joined = group.run(async {
         let producer = group.spawn_parallel(async move {
-            Ok((0..50).map(|n| spawner.spawn_parallel(async move { Ok(n) })).collect::<Vec<_>>())
+            Ok((0..50)
+                .map(|n| spawner.spawn_parallel(async move { Ok(n) }))
+                .collect::<Vec<_>>())
         });
         let mut sum = 0;
         for task in producer.await? {

@@ -16,8 +16,14 @@ async fn the_first_error_in_time_wins_over_an_earlier_spawned_one() {
     let group = group();
     group.spawn(fails(20, "spawned first"));
     group.spawn(fails(10, "failed first"));
-    assert_eq!(within(1000, group.join()).await, Err(Failed::With("failed first")));
-    assert!(group.suppressed().is_empty(), "the other was dropped before it failed");
+    assert_eq!(
+        within(1000, group.join()).await,
+        Err(Failed::With("failed first"))
+    );
+    assert!(
+        group.suppressed().is_empty(),
+        "the other was dropped before it failed"
+    );
 }
 
 /// TG-104
@@ -26,7 +32,10 @@ async fn results_come_in_the_order_of_the_handles_whatever_finishes_first() {
     let group = group();
     let all = group
         .run(async {
-            let tasks: Vec<_> = [30, 10, 20].into_iter().map(|ms| group.spawn(value(ms, ms))).collect();
+            let tasks: Vec<_> = [30, 10, 20]
+                .into_iter()
+                .map(|ms| group.spawn(value(ms, ms)))
+                .collect();
             let mut all = Vec::new();
             for task in tasks {
                 all.push(task.await?);
@@ -111,9 +120,18 @@ async fn outside_run_only_one_awaiter_gets_the_error_and_the_next_are_told() {
     let three = group.spawn(never::<()>());
     let (a, b, c) = within(1000, futures_util::future::join3(two, three, failing)).await;
     let outcomes = [a, b, c];
-    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Err(Failed::With("boom"))).count(), 1);
+    assert_eq!(
+        outcomes
+            .iter()
+            .filter(|outcome| **outcome == Err(Failed::With("boom")))
+            .count(),
+        1
+    );
     let told = Err(cancelled(CancelReason::SiblingFailed));
-    assert_eq!(outcomes.iter().filter(|outcome| **outcome == told).count(), 2);
+    assert_eq!(
+        outcomes.iter().filter(|outcome| **outcome == told).count(),
+        2
+    );
     assert!(group.suppressed().is_empty());
 }
 
@@ -138,7 +156,9 @@ async fn rethrowing_from_the_body_cancels_the_rest_and_gives_the_error_once() {
 #[test]
 fn a_failed_child_always_beats_the_value_of_the_body() {
     for round in 0..1000 {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         let outcome = runtime.block_on(async {
             let group = group();
             group
@@ -148,7 +168,11 @@ fn a_failed_child_always_beats_the_value_of_the_body() {
                             for _ in 0..(round + child) % 5 {
                                 tokio::task::yield_now().await;
                             }
-                            if child == round % 4 { Err(Failed::Number(round)) } else { Ok(()) }
+                            if child == round % 4 {
+                                Err(Failed::Number(round))
+                            } else {
+                                Ok(())
+                            }
                         });
                     }
                     Ok("value")
@@ -227,8 +251,14 @@ async fn no_more_than_sixty_four_errors_are_kept() {
     }
     group.spawn(fails(5, "first"));
     assert_eq!(group.join().await, Err(Failed::With("first")));
-    assert!(format!("{group:?}").contains("36"), "the rest is counted: {group:?}");
-    assert_eq!(group.suppressed(), (0..64).map(Failed::Number).collect::<Vec<_>>());
+    assert!(
+        format!("{group:?}").contains("36"),
+        "the rest is counted: {group:?}"
+    );
+    assert_eq!(
+        group.suppressed(),
+        (0..64).map(Failed::Number).collect::<Vec<_>>()
+    );
 }
 
 /// TG-118: after `cancel()` errors of children are kept, and the body's Ok is what `run` returns.
@@ -304,7 +334,10 @@ async fn children_ready_in_the_same_turn_as_the_first_failure_are_not_polled() {
 /// A deadline that passed first is the cause; what children say in the grace does not replace it.
 #[tokio::test(start_paused = true)]
 async fn a_failure_in_the_grace_after_the_deadline_does_not_replace_it() {
-    let group = TaskGroup::builder().timeout(millis(10)).grace(millis(50)).build();
+    let group = TaskGroup::builder()
+        .timeout(millis(10))
+        .grace(millis(50))
+        .build();
     let token = group.token();
     group.spawn(async move {
         let reason = token.cancelled().await;
@@ -312,7 +345,10 @@ async fn a_failure_in_the_grace_after_the_deadline_does_not_replace_it() {
         Err::<(), _>(Failed::With("cleanup"))
     });
     let outcome = group.run(pending::<Result<(), Failed>>()).await;
-    assert_eq!(outcome, Err(Failed::Interrupted(Interrupted::DeadlineExceeded)));
+    assert_eq!(
+        outcome,
+        Err(Failed::Interrupted(Interrupted::DeadlineExceeded))
+    );
     assert_eq!(group.suppressed(), [Failed::With("cleanup")]);
 }
 

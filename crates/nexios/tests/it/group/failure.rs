@@ -38,9 +38,14 @@ async fn failures_in_one_instant_are_all_kept_within_the_grace() {
         Ok(())
     }))
     .await;
-    let Err(Failed::With(first)) = outcome else { panic!("{outcome:?}") };
-    let others: Vec<_> =
-        ["one", "two", "three"].into_iter().filter(|name| *name != first).map(Failed::With).collect();
+    let Err(Failed::With(first)) = outcome else {
+        panic!("{outcome:?}")
+    };
+    let others: Vec<_> = ["one", "two", "three"]
+        .into_iter()
+        .filter(|name| *name != first)
+        .map(Failed::With)
+        .collect();
     assert_eq!(group.suppressed(), others);
     assert_eq!(group.suppressed(), [], "drained by the first call");
     assert_eq!(diary.pages(), ["body", "sibling"]);
@@ -62,7 +67,10 @@ async fn without_grace_children_ready_with_the_first_failure_are_not_polled() {
         });
     }
     let outcome = bounded(group.run(pending::<Result<(), _>>())).await;
-    assert!(matches!(outcome, Err(Failed::With("one" | "two" | "three"))), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(Failed::With("one" | "two" | "three"))),
+        "{outcome:?}"
+    );
     assert_eq!(count(&polled), 1);
     assert_eq!(count(&dropped), 3);
     assert_eq!(group.suppressed(), []);
@@ -204,7 +212,11 @@ async fn an_errors_source_chain_is_intact_after_the_group() {
     let group = TaskGroup::<anyhow::Error>::new();
     let outcome = bounded(group.run(async {
         group.spawn(async {
-            Err::<(), _>(anyhow::Error::new(DiskFull).context("cannot save").context("upload"))
+            Err::<(), _>(
+                anyhow::Error::new(DiskFull)
+                    .context("cannot save")
+                    .context("upload"),
+            )
         });
         pending::<anyhow::Result<()>>().await
     }))
@@ -274,7 +286,11 @@ async fn the_original_error_surfaces_whichever_handle_is_awaited_first() {
             two.await
         }))
         .await;
-        assert_eq!(outcome, Err(Failed::With("original")), "first fails: {first_fails}");
+        assert_eq!(
+            outcome,
+            Err(Failed::With("original")),
+            "first fails: {first_fails}"
+        );
     }
 }
 
@@ -293,7 +309,11 @@ async fn the_original_error_surfaces_without_run_too() {
         };
         let one = group.spawn(work(first_fails));
         let two = group.spawn(work(!first_fails));
-        assert_eq!(bounded(one).await, Err(Failed::With("original")), "first fails: {first_fails}");
+        assert_eq!(
+            bounded(one).await,
+            Err(Failed::With("original")),
+            "first fails: {first_fails}"
+        );
         assert_eq!(
             bounded(two).await,
             Err(cancelled(CancelReason::SiblingFailed)),
@@ -344,7 +364,11 @@ async fn a_body_that_is_done_does_not_hide_a_later_failure() {
 /// grace too.
 #[test]
 fn the_error_of_a_parallel_child_that_had_ended_before_is_suppressed_not_lost() {
-    let workers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let workers = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
     let group = TaskGroup::new();
     let ended = Arc::new(AtomicBool::new(false));
     // Not in a task: the child needs the worker for itself.

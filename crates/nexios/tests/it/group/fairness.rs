@@ -41,7 +41,11 @@ where
     let current = || Builder::new_current_thread().enable_all().build().unwrap();
     current().block_on(scene("in block_on"));
     current().block_on(async { tokio::spawn(scene("in a task")).await.unwrap() });
-    let workers = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let workers = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     workers.block_on(async { tokio::spawn(scene("on two workers")).await.unwrap() });
 }
 
@@ -91,7 +95,10 @@ fn storm(
     })
 }
 
-async fn nested(done: Done, child: fn(Done) -> BoxFuture<'static, Result<(), Failed>>) -> Result<(), Failed> {
+async fn nested(
+    done: Done,
+    child: fn(Done) -> BoxFuture<'static, Result<(), Failed>>,
+) -> Result<(), Failed> {
     let inner: Group<'_> = TaskGroup::new();
     inner
         .run(async {
@@ -139,13 +146,19 @@ const NOISES: [Noise; 9] = [
 ];
 
 /// Makes the noise, as a future for a child or the body.
-fn noise<'g>(group: &'g Group<'static>, kind: Noise, done: Done) -> BoxFuture<'g, Result<(), Failed>> {
+fn noise<'g>(
+    group: &'g Group<'static>,
+    kind: Noise,
+    done: Done,
+) -> BoxFuture<'g, Result<(), Failed>> {
     match kind {
         Noise::Busy | Noise::Daemon | Noise::ManyBusy => Box::pin(busy(done)),
         Noise::Restless | Noise::ManyRestless => Box::pin(restless(done)),
         Noise::NestedBusy => Box::pin(nested(done, |done| Box::pin(busy(done)))),
         Noise::NestedRestless => Box::pin(nested(done, |done| Box::pin(restless(done)))),
-        Noise::MapItems => Box::pin(async move { group.map(0..3, |_| busy(done.clone())).await.map(drop) }),
+        Noise::MapItems => {
+            Box::pin(async move { group.map(0..3, |_| busy(done.clone())).await.map(drop) })
+        }
         Noise::Storm => storm(group.spawner(), done, Arc::default()),
     }
 }
@@ -162,7 +175,9 @@ fn spawn_noise(group: &Group<'static>, kind: Noise, done: &Done) {
             });
         }
         Noise::NestedBusy => drop(group.spawn(nested(done.clone(), |done| Box::pin(busy(done))))),
-        Noise::NestedRestless => drop(group.spawn(nested(done.clone(), |done| Box::pin(restless(done))))),
+        Noise::NestedRestless => {
+            drop(group.spawn(nested(done.clone(), |done| Box::pin(restless(done)))))
+        }
         Noise::MapItems => {
             let done = done.clone();
             drop(group.spawn(async move {
@@ -251,7 +266,9 @@ fn a_daemon_and_a_nested_group_have_their_turns_beside_a_body_that_is_always_rea
 fn a_group_has_its_turns_beside_a_neighbour_in_its_task_that_is_always_ready() {
     on_every_runtime(|runtime| async move {
         let (group, done) = (Group::new(), done());
-        let children: Vec<_> = (0..300).map(|n| group.spawn(async move { Ok(n) })).collect();
+        let children: Vec<_> = (0..300)
+            .map(|n| group.spawn(async move { Ok(n) }))
+            .collect();
         let run = group.run(async {
             let mut sum = 0;
             for child in children {
@@ -266,7 +283,9 @@ fn a_group_has_its_turns_beside_a_neighbour_in_its_task_that_is_always_ready() {
             futures_util::future::Either::Left((_, run)) => {
                 assert_eq!(run.await, Ok(2 * (299 * 300 / 2)));
             }
-            futures_util::future::Either::Right((sum, _)) => assert_eq!(sum, Ok(2 * (299 * 300 / 2))),
+            futures_util::future::Either::Right((sum, _)) => {
+                assert_eq!(sum, Ok(2 * (299 * 300 / 2)))
+            }
         }
         let took = done.1.elapsed();
         assert!(took < SOON, "{runtime}: {took:?}");
@@ -294,7 +313,10 @@ struct Backlog {
 impl Backlog {
     fn take(&self) {
         let taken = self.taken.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(taken - self.handled.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.most.fetch_max(
+            taken - self.handled.load(Ordering::SeqCst),
+            Ordering::SeqCst,
+        );
     }
 
     async fn handle(self: Arc<Self>, job: Job) -> Result<(), Failed> {
@@ -322,7 +344,11 @@ fn full_channel() -> mpsc::Receiver<()> {
 
 async fn by_group(job: Job) -> usize {
     let (mut jobs, backlog) = (full_channel(), Arc::new(Backlog::default()));
-    let limit = if matches!(job, Job::Limited) { 16 } else { usize::MAX };
+    let limit = if matches!(job, Job::Limited) {
+        16
+    } else {
+        usize::MAX
+    };
     let group: Group<'_> = TaskGroup::builder().limit(limit).build();
     group
         .run(async {
@@ -362,7 +388,10 @@ fn a_body_that_is_always_ready_spawns_no_faster_than_its_children_are_polled() {
     for job in [Job::Instant, Job::YieldsOnce, Job::Receives, Job::Limited] {
         on_every_runtime(move |runtime| async move {
             let (ours, theirs) = (by_group(job).await, by_select(job).await);
-            assert!(ours < 1_000, "{job:?} {runtime}: {ours}, with select! {theirs}");
+            assert!(
+                ours < 1_000,
+                "{job:?} {runtime}: {ours}, with select! {theirs}"
+            );
         });
     }
 }

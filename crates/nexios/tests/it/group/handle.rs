@@ -13,7 +13,9 @@ use super::probes::{Failed, after, bounded, cancelled, millis};
 async fn a_name_is_visible_in_the_handle_and_in_debug() {
     let group = TaskGroup::<Failed>::builder_named("page");
     let task = group.spawn_named("load user", pending::<Result<(), _>>());
-    let owned = group.spawner().spawn_named(format!("load post {}", 7), pending::<Result<(), _>>());
+    let owned = group
+        .spawner()
+        .spawn_named(format!("load post {}", 7), pending::<Result<(), _>>());
     assert_eq!(task.name(), "load user");
     assert_eq!(owned.name(), "load post 7");
     assert!(format!("{task:?}").contains("load user"), "{task:?}");
@@ -23,7 +25,10 @@ async fn a_name_is_visible_in_the_handle_and_in_debug() {
     }
     task.cancel();
     let text = format!("{group:?}");
-    assert!(!text.contains("load user"), "only live children are shown: {text}");
+    assert!(
+        !text.contains("load user"),
+        "only live children are shown: {text}"
+    );
     assert!(text.contains("load post 7"), "{text}");
     assert_eq!(task.name(), "load user", "the handle keeps the name");
 }
@@ -40,9 +45,18 @@ async fn without_a_name_the_caller_location_is_the_name() {
     let parallel_by_spawner = spawner.spawn_parallel(async { Ok(()) });
     for (line, task) in (first..).zip([&task, &parallel, &by_spawner, &parallel_by_spawner]) {
         assert!(task.name().contains("handle.rs"), "{}", task.name());
-        assert!(task.name().contains(&format!(":{line}")), "{} is not at line {line}", task.name());
+        assert!(
+            task.name().contains(&format!(":{line}")),
+            "{} is not at line {line}",
+            task.name()
+        );
     }
-    let ids = [task.id(), parallel.id(), by_spawner.id(), parallel_by_spawner.id()];
+    let ids = [
+        task.id(),
+        parallel.id(),
+        by_spawner.id(),
+        parallel_by_spawner.id(),
+    ];
     assert!(ids.is_sorted_by(|one, other| one < other), "{ids:?}");
     bounded(group.join()).await.unwrap();
 }
@@ -61,10 +75,17 @@ async fn a_childs_events_carry_its_name() {
     tracing::info!("outside");
     let events = logs.at(Level::INFO);
     let spans_at = |text: &str| {
-        let event = events.iter().find(|event| event.text.contains(text)).unwrap();
+        let event = events
+            .iter()
+            .find(|event| event.text.contains(text))
+            .unwrap();
         event.spans.join(" > ")
     };
-    assert!(spans_at("in the named child").contains("load user"), "{}", spans_at("in the named child"));
+    assert!(
+        spans_at("in the named child").contains("load user"),
+        "{}",
+        spans_at("in the named child")
+    );
     assert_eq!(spans_at("outside"), "");
 }
 
@@ -93,8 +114,17 @@ async fn a_panic_is_logged_with_the_name() {
 
     let (logs, _guard) = Logs::capture();
     let group = TaskGroup::<Failed>::new();
-    group.spawn_named("resize picture", async { if true { panic!("no such codec") } else { Ok(()) } });
-    let payload = AssertUnwindSafe(bounded(group.join())).catch_unwind().await.unwrap_err();
+    group.spawn_named("resize picture", async {
+        if true {
+            panic!("no such codec")
+        } else {
+            Ok(())
+        }
+    });
+    let payload = AssertUnwindSafe(bounded(group.join()))
+        .catch_unwind()
+        .await
+        .unwrap_err();
     assert_eq!(payload.downcast_ref(), Some(&"no such codec"));
     let errors = logs.at(Level::ERROR);
     assert_eq!(errors.len(), 1, "{errors:?}");
@@ -156,7 +186,11 @@ async fn a_scope_opened_by_one_child_is_not_its_siblings() {
             after(2).await;
             Ok(early || CancelScope::current().is_some())
         });
-        Ok((scoped.await?, plain.await?, CancelScope::current().is_some()))
+        Ok((
+            scoped.await?,
+            plain.await?,
+            CancelScope::current().is_some(),
+        ))
     }))
     .await;
     assert_eq!(outcome, Ok((true, false, false)));
@@ -167,7 +201,10 @@ async fn a_scope_opened_by_one_child_is_not_its_siblings() {
 async fn a_child_sees_the_context_of_its_driver() {
     let group = TaskGroup::<Failed>::new();
     let first = group.spawn(async { Ok(tenant()) });
-    assert_eq!(bounded(TENANT.scope("driver", first)).await, Ok(Some("driver")));
+    assert_eq!(
+        bounded(TENANT.scope("driver", first)).await,
+        Ok(Some("driver"))
+    );
     let second = group.spawn(async { Ok(tenant()) });
     let outcome = bounded(TENANT.scope("run", group.join())).await;
     assert_eq!(outcome, Ok(()));
@@ -190,19 +227,40 @@ async fn a_handle_says_unfinished_and_then_how_its_child_ended() {
         let stopped = group.spawn(pending::<Result<i32, _>>());
         let tasks = [value, failed, stopped];
         assert!(tasks.iter().all(|task| !task.is_finished()));
-        assert!(format!("{:?}", tasks[0]).contains("finished: false"), "{:?}", tasks[0]);
+        assert!(
+            format!("{:?}", tasks[0]).contains("finished: false"),
+            "{:?}",
+            tasks[0]
+        );
         assert_eq!(group.len(), 3);
         after(5).await;
         tasks[2].cancel();
-        assert_eq!(tasks.iter().map(|task| task.is_finished()).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!(
+            tasks
+                .iter()
+                .map(|task| task.is_finished())
+                .collect::<Vec<_>>(),
+            [false, false, true]
+        );
         after(10).await;
         assert!(tasks.iter().all(|task| task.is_finished()));
-        assert!(format!("{:?}", tasks[0]).contains("finished: true"), "{:?}", tasks[0]);
+        assert!(
+            format!("{:?}", tasks[0]).contains("finished: true"),
+            "{:?}",
+            tasks[0]
+        );
         let mut outcomes = Vec::new();
         for task in tasks {
             outcomes.push(task.await);
         }
-        assert_eq!(outcomes, [Ok(1), Err(Failed::With("own")), Err(cancelled(CancelReason::Requested))]);
+        assert_eq!(
+            outcomes,
+            [
+                Ok(1),
+                Err(Failed::With("own")),
+                Err(cancelled(CancelReason::Requested))
+            ]
+        );
         Ok(())
     }))
     .await

@@ -13,7 +13,9 @@ use futures_util::FutureExt;
 use nexios::{CancelReason, CancelToken, Task, TaskGroup};
 use tokio::sync::{Notify, oneshot};
 
-use super::probes::{Failed, after, cancelled, fails, group, millis, never, poll_once, value, within};
+use super::probes::{
+    Failed, after, cancelled, fails, group, millis, never, poll_once, value, within,
+};
 
 /// A driver that was polled once and is kept alive unpolled strands nobody.
 #[tokio::test(start_paused = true)]
@@ -23,7 +25,11 @@ async fn a_parked_handle_strands_no_other() {
     let other = group.spawn(value(10, 2));
     assert!(poll_once(parked.as_mut()).is_pending());
     assert_eq!(within(100, other).await, Ok(2));
-    assert_eq!(parked.now_or_never(), Some(Ok(1)), "it was driven by the other");
+    assert_eq!(
+        parked.now_or_never(),
+        Some(Ok(1)),
+        "it was driven by the other"
+    );
 }
 
 /// The same for `run`: a handle awaited elsewhere drives on, and `run` ends in order when it is polled again.
@@ -101,8 +107,14 @@ async fn a_failure_driven_by_a_handle_belongs_to_run() {
     let run = tokio::spawn(async move { running.run(never::<()>()).await });
     tokio::task::yield_now().await;
     let failing = group.spawn(fails(5, "for run"));
-    assert_eq!(within(100, failing).await, Err(cancelled(CancelReason::SiblingFailed)));
-    assert_eq!(within(100, run).await.unwrap(), Err(Failed::With("for run")));
+    assert_eq!(
+        within(100, failing).await,
+        Err(cancelled(CancelReason::SiblingFailed))
+    );
+    assert_eq!(
+        within(100, run).await.unwrap(),
+        Err(Failed::With("for run"))
+    );
 }
 
 /// Dropping a `run` that another awaiter is driving for ends the group, and the awaiter is told.
@@ -114,7 +126,10 @@ async fn dropping_run_tells_the_awaiters() {
     let waiting = tokio::spawn(group.spawn(never::<()>()));
     after(5).await;
     run.abort();
-    assert_eq!(within(100, waiting).await.unwrap(), Err(cancelled(CancelReason::OwnerDropped)));
+    assert_eq!(
+        within(100, waiting).await.unwrap(),
+        Err(cancelled(CancelReason::OwnerDropped))
+    );
 }
 
 /// A deadline is kept by whoever drives, after the first driver has gone as well.
@@ -133,7 +148,9 @@ async fn the_deadline_outlives_the_driver_that_started_it() {
 }
 
 /// Awaits a handle in a task of its own, which panics if it is polled over and over while nothing happens.
-fn awaited_elsewhere(mut handle: Task<'static, u32, Failed>) -> tokio::task::JoinHandle<Result<u32, Failed>> {
+fn awaited_elsewhere(
+    mut handle: Task<'static, u32, Failed>,
+) -> tokio::task::JoinHandle<Result<u32, Failed>> {
     let polls = AtomicUsize::new(0);
     tokio::spawn(std::future::poll_fn(move |cx| {
         assert!(polls.fetch_add(1, Ordering::Relaxed) < 50, "kept awake");
@@ -144,7 +161,8 @@ fn awaited_elsewhere(mut handle: Task<'static, u32, Failed>) -> tokio::task::Joi
 /// Handles tell `run` of what only `run` can go on with; they do not keep one another awake with it.
 #[tokio::test(start_paused = true)]
 async fn driving_handles_rest_while_a_grace_lasts() {
-    let group: Arc<TaskGroup<'static, Failed>> = Arc::new(TaskGroup::builder().grace(millis(1000)).build());
+    let group: Arc<TaskGroup<'static, Failed>> =
+        Arc::new(TaskGroup::builder().grace(millis(1000)).build());
     let running = group.clone();
     let run = tokio::spawn(async move {
         let body = async {
@@ -185,8 +203,12 @@ async fn driving_handles_rest_while_a_woken_body_is_not_polled() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_a_driving_handle_sees_cuts_the_body() {
     let parent = CancelToken::new();
-    let group: Arc<TaskGroup<'static, Failed>> =
-        Arc::new(TaskGroup::builder().parent(&parent).grace(millis(1000)).build());
+    let group: Arc<TaskGroup<'static, Failed>> = Arc::new(
+        TaskGroup::builder()
+            .parent(&parent)
+            .grace(millis(1000))
+            .build(),
+    );
     let token = parent.clone();
     let mut run = Box::pin(group.run(async {
         token.cancelled().await;
@@ -202,5 +224,8 @@ async fn a_token_that_a_driving_handle_sees_cuts_the_body() {
     });
     parent.cancel(CancelReason::Requested);
     assert_eq!(within(100, child).await, Ok(1));
-    assert_eq!(poll_once(run.as_mut()), Poll::Ready(Err(cancelled(CancelReason::Requested))));
+    assert_eq!(
+        poll_once(run.as_mut()),
+        Poll::Ready(Err(cancelled(CancelReason::Requested)))
+    );
 }

@@ -12,8 +12,8 @@ use nexios::{CancelReason, TaskGroup};
 use tokio::time::Instant;
 
 use super::probes::{
-    Failed, Gauge, Order, after, cancelled, counted, fails, millis, never, on_workers, panic_text, panics,
-    poll_once, text_of, value, within,
+    Failed, Gauge, Order, after, cancelled, counted, fails, millis, never, on_workers, panic_text,
+    panics, poll_once, text_of, value, within,
 };
 
 fn limited<'env>(limit: usize) -> TaskGroup<'env, Failed> {
@@ -110,10 +110,17 @@ async fn after_a_failure_those_that_wait_never_start() {
         group.spawn(async move {
             let _inside = started_ref.enter();
             after(10).await;
-            if n == 4 { Err(Failed::With("the fourth")) } else { Ok(()) }
+            if n == 4 {
+                Err(Failed::With("the fourth"))
+            } else {
+                Ok(())
+            }
         });
     }
-    assert_eq!(within(1000, group.join()).await, Err(Failed::With("the fourth")));
+    assert_eq!(
+        within(1000, group.join()).await,
+        Err(Failed::With("the fourth"))
+    );
     assert_eq!((started.entered(), started.live()), (4, 0));
     after(100).await;
     assert_eq!(started.entered(), 4, "nothing runs after the return");
@@ -153,12 +160,17 @@ async fn cancelling_a_running_child_frees_its_place() {
 /// TG-131: places of children that panic, fail or finish at once are all given back.
 #[tokio::test(start_paused = true)]
 async fn every_kind_of_end_gives_the_place_back() {
-    let group = TaskGroup::builder().limit(1).on_error(nexios::OnError::Continue).build();
+    let group = TaskGroup::builder()
+        .limit(1)
+        .on_error(nexios::OnError::Continue)
+        .build();
     let outcomes = group
         .run(async {
             let failed = group.spawn(fails(1, "failed")).await;
             let at_once = group.spawn(async { Ok(()) }).await;
-            let parallel = group.spawn_parallel(async { Err::<(), _>(Failed::With("parallel")) }).await;
+            let parallel = group
+                .spawn_parallel(async { Err::<(), _>(Failed::With("parallel")) })
+                .await;
             let stuck = group.spawn(never::<()>());
             after(1).await;
             stuck.cancel();
@@ -166,7 +178,12 @@ async fn every_kind_of_end_gives_the_place_back() {
             Ok([failed, at_once, parallel, last])
         })
         .await;
-    let expected = [Err(Failed::With("failed")), Ok(()), Err(Failed::With("parallel")), Ok(())];
+    let expected = [
+        Err(Failed::With("failed")),
+        Ok(()),
+        Err(Failed::With("parallel")),
+        Ok(()),
+    ];
     assert_eq!(within(1000, async { outcomes }).await, Ok(expected));
 }
 
@@ -189,7 +206,10 @@ async fn daemons_take_no_place() {
         group.spawn_daemon(std::future::pending());
     }
     assert_eq!(group.len(), 0);
-    assert_eq!(within(1000, group.run(async { group.spawn(value(5, 1)).await })).await, Ok(1));
+    assert_eq!(
+        within(1000, group.run(async { group.spawn(value(5, 1)).await })).await,
+        Ok(1)
+    );
 }
 
 /// TG-120 with parallel children: the limit holds across worker threads.
@@ -217,7 +237,9 @@ fn the_limit_holds_for_parallel_children() {
 /// TG-119: a limit of zero is refused in the builder, with a message that names the value and the caller's place.
 #[test]
 fn a_limit_of_zero_panics_in_the_builder() {
-    let payload = std::thread::spawn(|| TaskGroup::builder().limit(0)).join().unwrap_err();
+    let payload = std::thread::spawn(|| TaskGroup::builder().limit(0))
+        .join()
+        .unwrap_err();
     assert!(text_of(&*payload).contains('0'), "{}", text_of(&*payload));
 }
 

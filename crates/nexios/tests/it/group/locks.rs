@@ -24,7 +24,10 @@ impl Drop for Nosy {
 #[test]
 fn an_error_that_finds_no_room_is_dropped_outside_the_lock() {
     let kept = watched(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let group: TaskGroup<'static, Nosy> = TaskGroup::builder().grace(millis(1_000)).build();
             let token = group.token();

@@ -51,7 +51,12 @@ impl Logs {
 
     pub(super) fn at(&self, level: Level) -> Vec<Logged> {
         let captured = self.0.lock().unwrap();
-        captured.events.iter().filter(|event| event.level == level).cloned().collect()
+        captured
+            .events
+            .iter()
+            .filter(|event| event.level == level)
+            .cloned()
+            .collect()
     }
 }
 
@@ -85,8 +90,16 @@ impl Subscriber for Logs {
         let mut text = Text(String::new());
         event.record(&mut text);
         let mut captured = self.0.lock().unwrap();
-        let spans = captured.entered.iter().map(|id| captured.spans[id].1.clone()).collect();
-        captured.events.push(Logged { level: *event.metadata().level(), text: text.0, spans });
+        let spans = captured
+            .entered
+            .iter()
+            .map(|id| captured.spans[id].1.clone())
+            .collect();
+        captured.events.push(Logged {
+            level: *event.metadata().level(),
+            text: text.0,
+            spans,
+        });
     }
 
     fn enter(&self, span: &span::Id) {
@@ -95,15 +108,18 @@ impl Subscriber for Logs {
 
     fn current_span(&self) -> Current {
         let captured = self.0.lock().unwrap();
-        captured
-            .entered
-            .last()
-            .map_or_else(Current::none, |id| Current::new(span::Id::from_u64(*id), captured.spans[id].0))
+        captured.entered.last().map_or_else(Current::none, |id| {
+            Current::new(span::Id::from_u64(*id), captured.spans[id].0)
+        })
     }
 
     fn exit(&self, span: &span::Id) {
         let mut captured = self.0.lock().unwrap();
-        if let Some(place) = captured.entered.iter().rposition(|id| *id == span.into_u64()) {
+        if let Some(place) = captured
+            .entered
+            .iter()
+            .rposition(|id| *id == span.into_u64())
+        {
             captured.entered.remove(place);
         }
     }
@@ -127,14 +143,21 @@ impl Log {
     }
 
     pub(super) fn with(&self, parts: &[&str]) -> usize {
-        self.lines().iter().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+        self.lines()
+            .iter()
+            .filter(|line| parts.iter().all(|part| line.contains(part)))
+            .count()
     }
 }
 
 struct Recorder(Log);
 
 impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for Recorder {
-    fn on_event(&self, event: &tracing::Event<'_>, context: tracing_subscriber::layer::Context<'_, S>) {
+    fn on_event(
+        &self,
+        event: &tracing::Event<'_>,
+        context: tracing_subscriber::layer::Context<'_, S>,
+    ) {
         let mut text = Text(String::new());
         event.record(&mut text);
         let mut line = format!("{} {}", event.metadata().level(), text.0);

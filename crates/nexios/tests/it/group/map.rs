@@ -12,10 +12,13 @@ use nexios::{CancelReason, TaskGroup, TaskGroupBuilder};
 use tokio::time::Instant;
 
 use super::probes::{
-    CountDrop, Failed, after, bounded, cancelled, count, millis, settle, soon, too_late, value_after,
+    CountDrop, Failed, after, bounded, cancelled, count, millis, settle, soon, too_late,
+    value_after,
 };
 
-fn group<'env>(settings: impl FnOnce(TaskGroupBuilder) -> TaskGroupBuilder) -> TaskGroup<'env, Failed> {
+fn group<'env>(
+    settings: impl FnOnce(TaskGroupBuilder) -> TaskGroupBuilder,
+) -> TaskGroup<'env, Failed> {
     settings(TaskGroup::builder()).build()
 }
 
@@ -28,7 +31,10 @@ async fn map_gives_results_in_item_order_whatever_finishes_first() {
     let results = bounded(group.map(items.iter(), |wait| value_after(*wait))).await;
     assert_eq!(results, Ok(vec![30, 10, 20]));
     assert_eq!(begun.elapsed(), millis(30));
-    assert_eq!(bounded(group.map([0_u64; 0], value_after)).await, Ok(vec![]));
+    assert_eq!(
+        bounded(group.map([0_u64; 0], value_after)).await,
+        Ok(vec![])
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -41,7 +47,11 @@ async fn map_unordered_gives_each_result_when_it_is_there() {
         assert_eq!(begun.elapsed(), millis(expected));
     }
     assert_eq!(bounded(results.next()).await, None);
-    assert_eq!(bounded(results.next()).await, None, "an ended stream stays ended");
+    assert_eq!(
+        bounded(results.next()).await,
+        None,
+        "an ended stream stays ended"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,7 +84,11 @@ async fn items_have_a_limit_of_their_own() {
         Ok(results)
     }))
     .await;
-    assert_eq!(outcome, Ok(vec![(1, 1), (2, 1), (3, 1)]), "and are not counted as children");
+    assert_eq!(
+        outcome,
+        Ok(vec![(1, 1), (2, 1), (3, 1)]),
+        "and are not counted as children"
+    );
 }
 
 /// TG-145: who was spawned before the map is not waited for by it.
@@ -94,7 +108,10 @@ async fn map_drives_the_children_but_does_not_wait_for_them() {
 #[tokio::test(start_paused = true)]
 async fn an_ok_leaves_the_group_open() {
     let group = TaskGroup::<Failed>::new();
-    assert_eq!(bounded(group.map([1, 2], value_after)).await, Ok(vec![1, 2]));
+    assert_eq!(
+        bounded(group.map([1, 2], value_after)).await,
+        Ok(vec![1, 2])
+    );
     assert!(!group.token().is_cancelled());
     let task = group.spawn(value_after(3));
     assert_eq!(bounded(group.map([4], value_after)).await, Ok(vec![4]));
@@ -179,7 +196,10 @@ async fn every_place_is_used_at_once_and_children_do_not_wait_for_the_streams_re
         assert!(poll_immediate(results.next()).await.is_none());
         assert_eq!(count(&started), 10);
         after(100).await;
-        assert!(child.is_finished(), "the body holds the stream, the group is driven all the same");
+        assert!(
+            child.is_finished(),
+            "the body holds the stream, the group is driven all the same"
+        );
         let mut seen = 0;
         while results.next().await.transpose()?.is_some() {
             seen += 1;
@@ -195,9 +215,13 @@ async fn every_place_is_used_at_once_and_children_do_not_wait_for_the_streams_re
 async fn two_maps_share_the_fate_but_not_the_limit() {
     let begun = Instant::now();
     let group = group(|builder| builder.limit(1));
-    let both =
-        bounded(async { tokio::join!(group.map([10, 10], value_after), group.map([10, 10], value_after)) })
-            .await;
+    let both = bounded(async {
+        tokio::join!(
+            group.map([10, 10], value_after),
+            group.map([10, 10], value_after)
+        )
+    })
+    .await;
     assert_eq!(both, (Ok(vec![10, 10]), Ok(vec![10, 10])));
     assert_eq!(begun.elapsed(), millis(20));
     let fails = group.map([5], |wait| async move {

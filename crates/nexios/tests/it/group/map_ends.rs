@@ -15,7 +15,9 @@ use super::probes::{
     CountDrop, Diary, Failed, after, bounded, cancelled, count, millis, too_late, value_after,
 };
 
-fn group<'env>(settings: impl FnOnce(TaskGroupBuilder) -> TaskGroupBuilder) -> TaskGroup<'env, Failed> {
+fn group<'env>(
+    settings: impl FnOnce(TaskGroupBuilder) -> TaskGroupBuilder,
+) -> TaskGroup<'env, Failed> {
     settings(TaskGroup::builder()).build()
 }
 
@@ -41,7 +43,10 @@ async fn outside_run_the_first_failed_item_fails_the_group_and_comes_out_of_map(
     assert_eq!(results, Err(Failed::With("item")));
     assert_eq!(begun.elapsed(), millis(10));
     assert_eq!(count(&dropped), 3);
-    assert_eq!(bounded(child).await, Err(cancelled(CancelReason::SiblingFailed)));
+    assert_eq!(
+        bounded(child).await,
+        Err(cancelled(CancelReason::SiblingFailed))
+    );
     assert_eq!(group.token().reason(), Some(CancelReason::SiblingFailed));
     assert_eq!(group.suppressed(), [], "it came out by value, once");
 }
@@ -61,7 +66,11 @@ async fn inside_run_the_failed_items_error_is_the_runs() {
         let inside = group
             .map([1, 2], |item| async move {
                 after(item).await;
-                if item == 1 { Err(Failed::With("item")) } else { Ok(()) }
+                if item == 1 {
+                    Err(Failed::With("item"))
+                } else {
+                    Ok(())
+                }
             })
             .await;
         assert_ne!(inside, Ok(vec![(), ()]));
@@ -92,7 +101,11 @@ async fn a_failed_child_ends_the_map_and_its_items() {
                 pending::<Result<(), _>>().await
             }
         });
-        let outcome = if inside { bounded(group.run(map)).await } else { bounded(map).await };
+        let outcome = if inside {
+            bounded(group.run(map)).await
+        } else {
+            bounded(map).await
+        };
         assert_eq!(outcome, Err(Failed::With("child")));
         assert_eq!(begun.elapsed(), millis(10));
         assert_eq!(count(&dropped), 3);
@@ -113,10 +126,18 @@ async fn a_map_ends_at_the_deadline() {
                 Ok(())
             }
         });
-        let outcome = if inside { bounded(group.run(map)).await } else { bounded(map).await };
+        let outcome = if inside {
+            bounded(group.run(map)).await
+        } else {
+            bounded(map).await
+        };
         assert_eq!(outcome, Err(too_late()));
         assert_eq!(begun.elapsed(), millis(50));
-        assert_eq!(count(&dropped), 6, "four finished, two were under way, four never started");
+        assert_eq!(
+            count(&dropped),
+            6,
+            "four finished, two were under way, four never started"
+        );
     }
 }
 
@@ -147,7 +168,10 @@ async fn a_dropped_map_drops_its_items_at_once() {
         assert_eq!(count(&dropped), 0);
     }
     assert_eq!(count(&dropped), 5);
-    assert!(!group.token().is_cancelled(), "dropping a map ends nothing else");
+    assert!(
+        !group.token().is_cancelled(),
+        "dropping a map ends nothing else"
+    );
     assert_eq!(bounded(child).await, Ok(10));
 }
 
@@ -156,7 +180,11 @@ async fn under_continue_a_failed_item_leaves_the_others_alone() {
     let group = group(|builder| builder.on_error(OnError::Continue).limit(1));
     let fails_at_two = |item| async move {
         after(1).await;
-        if item == 2 { Err(Failed::With("two")) } else { Ok(item) }
+        if item == 2 {
+            Err(Failed::With("two"))
+        } else {
+            Ok(item)
+        }
     };
     let child = group.spawn(value_after(50));
     let mut results = pin!(group.map_unordered(1..=3, fails_at_two));
@@ -166,7 +194,10 @@ async fn under_continue_a_failed_item_leaves_the_others_alone() {
     }
     assert_eq!(all, [Ok(1), Err(Failed::With("two")), Ok(3)]);
     // An ordered map has no way to go on without the result of an item.
-    assert_eq!(bounded(group.map(1..=3, fails_at_two)).await, Err(Failed::With("two")));
+    assert_eq!(
+        bounded(group.map(1..=3, fails_at_two)).await,
+        Err(Failed::With("two"))
+    );
     assert!(!group.token().is_cancelled());
     assert_eq!(bounded(child).await, Ok(50));
     assert_eq!(bounded(group.join()).await, Ok(()));
@@ -190,11 +221,22 @@ async fn a_closed_group_refuses_without_calling_the_closure() {
             made.store(true, Ordering::SeqCst);
             ready(Ok(()))
         };
-        assert_eq!(bounded(group.map(items(), make)).await, Err(Failed::Interrupted(says)), "{way}");
+        assert_eq!(
+            bounded(group.map(items(), make)).await,
+            Err(Failed::Interrupted(says)),
+            "{way}"
+        );
         let mut results = pin!(group.map_unordered(items(), make));
-        assert_eq!(bounded(results.next()).await, Some(Err(Failed::Interrupted(says))), "{way}");
+        assert_eq!(
+            bounded(results.next()).await,
+            Some(Err(Failed::Interrupted(says))),
+            "{way}"
+        );
         assert_eq!(bounded(results.next()).await, None, "{way}");
-        assert!(!made.load(Ordering::SeqCst) && !taken.load(Ordering::SeqCst), "{way}");
+        assert!(
+            !made.load(Ordering::SeqCst) && !taken.load(Ordering::SeqCst),
+            "{way}"
+        );
     }
 }
 
@@ -246,9 +288,13 @@ async fn an_items_panic_is_a_childs_panic() {
             }
         });
         let payload = if inside {
-            bounded(AssertUnwindSafe(group.run(map)).catch_unwind()).await.unwrap_err()
+            bounded(AssertUnwindSafe(group.run(map)).catch_unwind())
+                .await
+                .unwrap_err()
         } else {
-            bounded(AssertUnwindSafe(map).catch_unwind()).await.unwrap_err()
+            bounded(AssertUnwindSafe(map).catch_unwind())
+                .await
+                .unwrap_err()
         };
         assert_eq!(text_of(payload), "the item");
         let mut pages = diary.pages();
@@ -276,14 +322,21 @@ async fn when_the_closure_panics_the_items_under_way_are_gone_before_it_surfaces
                 }
             });
             let payload = if inside {
-                bounded(AssertUnwindSafe(group.run(map)).catch_unwind()).await.unwrap_err()
+                bounded(AssertUnwindSafe(group.run(map)).catch_unwind())
+                    .await
+                    .unwrap_err()
             } else {
-                bounded(AssertUnwindSafe(map).catch_unwind()).await.unwrap_err()
+                bounded(AssertUnwindSafe(map).catch_unwind())
+                    .await
+                    .unwrap_err()
             };
             assert_eq!(text_of(payload), "the closure");
             assert_eq!(count(&dropped) as u64, at, "at {at}, inside run: {inside}");
             assert_eq!(group.len(), 0);
-            assert_eq!(bounded(child).await, Err(cancelled(CancelReason::SiblingFailed)));
+            assert_eq!(
+                bounded(child).await,
+                Err(cancelled(CancelReason::SiblingFailed))
+            );
         }
     }
 }
@@ -301,7 +354,9 @@ async fn a_panic_of_the_iterator_is_a_childs_panic_too() {
             pending::<Result<(), _>>().await
         }
     });
-    let payload = bounded(AssertUnwindSafe(map).catch_unwind()).await.unwrap_err();
+    let payload = bounded(AssertUnwindSafe(map).catch_unwind())
+        .await
+        .unwrap_err();
     assert_eq!(text_of(payload), "the iterator");
     assert_eq!(count(&dropped), 3);
 }

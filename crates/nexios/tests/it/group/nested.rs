@@ -108,7 +108,10 @@ async fn with_a_grace_the_roots_token_reaches_every_leaf() {
         for _ in 0..2 {
             let (token, told) = (root.token(), &told);
             root.spawn(async move {
-                let inner = TaskGroup::builder().parent(&token).grace(millis(50)).build();
+                let inner = TaskGroup::builder()
+                    .parent(&token)
+                    .grace(millis(50))
+                    .build();
                 for _ in 0..2 {
                     let token = inner.token();
                     inner.spawn(async move {
@@ -135,8 +138,11 @@ async fn with_a_grace_the_roots_token_reaches_every_leaf() {
 #[test]
 fn cancelling_the_outermost_of_five_thousand_scopes_needs_no_deep_stack() {
     let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(|| {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
         runtime.block_on(bounded(async {
             let outermost = CancelToken::new();
             let mut innermost = outermost.clone();
@@ -176,7 +182,9 @@ fn nest<'a>(
         }
         let _count = CountDrop(ended);
         let group = TaskGroup::new();
-        group.run(async { group.spawn(nest(levels - 1, ended)).await }).await
+        group
+            .run(async { group.spawn(nest(levels - 1, ended)).await })
+            .await
     })
 }
 
@@ -184,8 +192,11 @@ fn nest<'a>(
 #[test]
 fn a_deep_nest_of_groups_ends_when_the_outermost_is_cancelled() {
     watched(|| {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
         runtime.block_on(bounded(async {
             let ended = AtomicUsize::new(0);
             let outermost = TaskGroup::<Failed>::new();
@@ -209,14 +220,21 @@ fn a_deep_nest_of_groups_ends_when_the_outermost_is_cancelled() {
 async fn of_nested_deadlines_the_earliest_holds() {
     for (scope, own, effective) in [(50, 100, 50), (100, 50, 50), (70, 70, 70)] {
         let begun = Instant::now();
-        let outcome: Result<(), _> = CancelScope::new(CancelToken::new(), Some(begun + millis(scope)))
-            .run(bounded(async {
-                let group = TaskGroup::builder().timeout(millis(own)).build();
-                group.run(async { group.spawn(pending::<Result<(), Failed>>()).await }).await
-            }))
-            .await;
+        let outcome: Result<(), _> =
+            CancelScope::new(CancelToken::new(), Some(begun + millis(scope)))
+                .run(bounded(async {
+                    let group = TaskGroup::builder().timeout(millis(own)).build();
+                    group
+                        .run(async { group.spawn(pending::<Result<(), Failed>>()).await })
+                        .await
+                }))
+                .await;
         assert_eq!(outcome, Err(too_late()));
-        assert_eq!(begun.elapsed(), millis(effective), "scope {scope}, own {own}");
+        assert_eq!(
+            begun.elapsed(),
+            millis(effective),
+            "scope {scope}, own {own}"
+        );
     }
 }
 
@@ -363,7 +381,10 @@ async fn a_caller_that_is_cancelled_already_starts_no_child() {
                 })
                 .await;
             assert_eq!(outcome, Err(cancelled(CancelReason::ClientDisconnected)));
-            assert_eq!(early.await, Err(cancelled(CancelReason::ClientDisconnected)));
+            assert_eq!(
+                early.await,
+                Err(cancelled(CancelReason::ClientDisconnected))
+            );
 
             // Without `run`, and on the runtime's threads.
             let group = TaskGroup::<Failed>::new();
@@ -371,7 +392,10 @@ async fn a_caller_that_is_cancelled_already_starts_no_child() {
                 polled.store(true, Ordering::SeqCst);
                 Ok(1)
             });
-            assert_eq!(handle.await, Err(cancelled(CancelReason::ClientDisconnected)));
+            assert_eq!(
+                handle.await,
+                Err(cancelled(CancelReason::ClientDisconnected))
+            );
             let group = TaskGroup::<Failed>::new();
             assert_eq!(
                 group.map(0..3, |_| async { Ok(()) }).await,

@@ -50,12 +50,18 @@ async fn the_error_is_held_by_the_caller_alone() {
         pending::<Result<(), _>>().await
     }))
     .await;
-    let Err(Heavy::Failed(error)) = outcome else { panic!("{outcome:?}") };
+    let Err(Heavy::Failed(error)) = outcome else {
+        panic!("{outcome:?}")
+    };
     assert_eq!(Arc::strong_count(&error), 1);
     assert_eq!(state_seen.strong_count(), 0);
     assert_eq!(body_seen.strong_count(), 0);
     drop(error);
-    assert_eq!(error_seen.strong_count(), 0, "neither the group nor the handles keep it");
+    assert_eq!(
+        error_seen.strong_count(),
+        0,
+        "neither the group nor the handles keep it"
+    );
     assert!(matches!(bounded(failing).await, Err(Heavy::Interrupted)));
     drop((sibling, group));
 }
@@ -95,7 +101,11 @@ async fn suppressed_errors_and_untaken_values_are_freed() {
     }))
     .await;
     assert!(outcome.is_err());
-    assert_eq!(value_seen.strong_count(), 1, "still to be had from its handle");
+    assert_eq!(
+        value_seen.strong_count(),
+        1,
+        "still to be had from its handle"
+    );
     drop(rich);
     assert_eq!(value_seen.strong_count(), 0);
     let taken = group.suppressed();
@@ -165,7 +175,10 @@ async fn an_inner_group_never_outlives_the_child_that_made_it() {
     });
     assert!(tokio::time::timeout(millis(1), outer.join()).await.is_err());
     diary.note("outer dropped");
-    assert_eq!(diary.pages(), ["inner child", "outer child", "outer dropped"]);
+    assert_eq!(
+        diary.pages(),
+        ["inner child", "outer child", "outer dropped"]
+    );
 }
 
 /// TG-051: two runs dropped in the wrong order end each their own children.
@@ -209,8 +222,14 @@ async fn a_group_dropped_without_a_join_drops_its_children_and_says_so() {
     assert_eq!(seen.strong_count(), 0);
     let warnings = logs.at(Level::WARN);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].text.contains('2'), "it says how many: {warnings:?}");
-    assert!(warnings[0].text.contains("ownership.rs"), "it says which group: {warnings:?}");
+    assert!(
+        warnings[0].text.contains('2'),
+        "it says how many: {warnings:?}"
+    );
+    assert!(
+        warnings[0].text.contains("ownership.rs"),
+        "it says which group: {warnings:?}"
+    );
 }
 
 /// TG-099: what was used as meant is not warned about.
@@ -236,8 +255,16 @@ async fn a_group_that_was_used_is_dropped_in_silence() {
         let mut run = pin!(group.join());
         let _ = futures_util::future::poll_immediate(run.as_mut()).await;
     }
-    assert!(logs.at(Level::WARN).is_empty(), "{:?}", logs.at(Level::WARN));
-    assert!(logs.at(Level::ERROR).is_empty(), "{:?}", logs.at(Level::ERROR));
+    assert!(
+        logs.at(Level::WARN).is_empty(),
+        "{:?}",
+        logs.at(Level::WARN)
+    );
+    assert!(
+        logs.at(Level::ERROR).is_empty(),
+        "{:?}",
+        logs.at(Level::ERROR)
+    );
 }
 
 /// TG-099: a `run` that was never polled is not a join, and changes nothing.

@@ -38,8 +38,13 @@ async fn a_panic_reaches_the_parent_though_siblings_and_body_wait_for_the_one_wh
         });
         waits.await
     });
-    let payload = bounded(AssertUnwindSafe(run).catch_unwind()).await.unwrap_err();
-    assert_eq!(payload.downcast_ref::<String>().map(String::as_str), Some("the original 0"));
+    let payload = bounded(AssertUnwindSafe(run).catch_unwind())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        payload.downcast_ref::<String>().map(String::as_str),
+        Some("the original 0")
+    );
     assert_eq!(count(&dropped), 1);
 }
 
@@ -61,7 +66,9 @@ async fn those_who_wait_for_the_cancellation_see_it_before_a_panic_comes_out() {
         after(10).await;
         if true { panic!("third") } else { Ok(()) }
     });
-    let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind()).await.unwrap_err();
+    let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind())
+        .await
+        .unwrap_err();
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"third"));
     assert_eq!(count(&told), 2);
 }
@@ -71,14 +78,25 @@ async fn those_who_wait_for_the_cancellation_see_it_before_a_panic_comes_out() {
 async fn a_panic_keeps_its_payload() {
     for parallel in [false, true] {
         let group = TaskGroup::<Failed>::new();
-        let child = async { if true { std::panic::panic_any(Failed::With("typed")) } else { Ok(()) } };
+        let child = async {
+            if true {
+                std::panic::panic_any(Failed::With("typed"))
+            } else {
+                Ok(())
+            }
+        };
         if parallel {
             group.spawn_parallel(child);
         } else {
             group.spawn(child);
         }
-        let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind()).await.unwrap_err();
-        assert_eq!(payload.downcast_ref::<Failed>(), Some(&Failed::With("typed")));
+        let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind())
+            .await
+            .unwrap_err();
+        assert_eq!(
+            payload.downcast_ref::<Failed>(),
+            Some(&Failed::With("typed"))
+        );
     }
     let group = TaskGroup::<Failed>::new();
     let calm = bounded(AssertUnwindSafe(group.join()).catch_unwind()).await;
@@ -94,9 +112,14 @@ async fn a_daemons_panic_is_a_childs_panic() {
         panic!("daemon");
     });
     let child = group.spawn(pending::<Result<(), _>>());
-    let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind()).await.unwrap_err();
+    let payload = bounded(AssertUnwindSafe(group.join()).catch_unwind())
+        .await
+        .unwrap_err();
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"daemon"));
-    assert_eq!(bounded(child).await, Err(cancelled(CancelReason::SiblingFailed)));
+    assert_eq!(
+        bounded(child).await,
+        Err(cancelled(CancelReason::SiblingFailed))
+    );
 }
 
 /// TG-101: there are no policy hooks, but a waker is code of others. One that panics costs nobody the group.
@@ -113,7 +136,11 @@ async fn a_waker_that_panics_leaves_the_group_usable() {
     let mut waits = group.spawn(async move { receive.await.map_err(|_| Failed::With("nobody")) });
     let other = group.spawn(value_after(10));
     let bomb = std::task::Waker::from(Arc::new(Bomb(AtomicBool::new(false))));
-    assert!(waits.poll_unpin(&mut std::task::Context::from_waker(&bomb)).is_pending());
+    assert!(
+        waits
+            .poll_unpin(&mut std::task::Context::from_waker(&bomb))
+            .is_pending()
+    );
     let sent = std::panic::catch_unwind(AssertUnwindSafe(|| send.send(1)));
     assert_eq!(sent.unwrap_err().downcast_ref::<&str>(), Some(&"waker"));
     let both = bounded(async { tokio::join!(waits, other) }).await;
@@ -137,7 +164,10 @@ impl Drop for Explosive {
 fn a_parallel_childs_result_is_dropped_with_its_handle() {
     for cancels in [false, true] {
         super::probes::watched(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async move {
                 let group = TaskGroup::<Failed>::new();
                 let run = group.run(async {
@@ -174,7 +204,9 @@ async fn a_parallel_childs_panic_is_not_lost_when_the_body_fails_first() {
         }
         Err::<(), _>(Failed::With("the body"))
     });
-    let payload = bounded(AssertUnwindSafe(run).catch_unwind()).await.unwrap_err();
+    let payload = bounded(AssertUnwindSafe(run).catch_unwind())
+        .await
+        .unwrap_err();
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"the child"));
     assert_eq!(group.suppressed(), [Failed::With("the body")]);
 }
@@ -199,9 +231,16 @@ fn a_waker_that_panics_at_the_end_stops_no_destructor_and_hangs_no_drop() {
         let token = group.token();
         let mut watch = Box::pin(token.cancelled());
         let bomb = std::task::Waker::from(Arc::new(Bomb));
-        assert!(watch.poll_unpin(&mut std::task::Context::from_waker(&bomb)).is_pending());
+        assert!(
+            watch
+                .poll_unpin(&mut std::task::Context::from_waker(&bomb))
+                .is_pending()
+        );
         let cancelled = std::panic::catch_unwind(AssertUnwindSafe(|| group.cancel()));
-        assert_eq!(cancelled.unwrap_err().downcast_ref::<&str>(), Some(&"waker"));
+        assert_eq!(
+            cancelled.unwrap_err().downcast_ref::<&str>(),
+            Some(&"waker")
+        );
         assert_eq!(count(&dropped), 1);
         drop(group);
     });

@@ -87,7 +87,10 @@ pub(super) fn watched<R: Send + 'static>(test: impl FnOnce() -> R + Send + 'stat
         let _ = done.send(());
         result
     };
-    let thread = thread::Builder::new().stack_size(64 << 20).spawn(run).unwrap();
+    let thread = thread::Builder::new()
+        .stack_size(64 << 20)
+        .spawn(run)
+        .unwrap();
     if let Err(mpsc::RecvTimeoutError::Timeout) = finished.recv_timeout(Duration::from_secs(30)) {
         panic!("not finished within 30 s: a deadlock or a lost wake");
     }
@@ -103,8 +106,11 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     watched(move || {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(3)
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async { tokio::spawn(test()).await.unwrap() });
     });
 }
@@ -119,7 +125,9 @@ pub(super) async fn panic_text(future: impl Future) -> String {
 }
 
 pub(super) fn text_of(payload: &(dyn std::any::Any + Send)) -> String {
-    let payload = payload.downcast_ref::<Box<dyn std::any::Any + Send>>().map_or(payload, |inner| &**inner);
+    let payload = payload
+        .downcast_ref::<Box<dyn std::any::Any + Send>>()
+        .map_or(payload, |inner| &**inner);
     payload
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
@@ -144,7 +152,10 @@ pub(super) struct Inside(Arc<Counts>);
 impl Gauge {
     pub(super) fn enter(&self) -> Inside {
         self.0.entered.fetch_add(1, Ordering::SeqCst);
-        self.0.most.fetch_max(self.0.live.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        self.0.most.fetch_max(
+            self.0.live.fetch_add(1, Ordering::SeqCst) + 1,
+            Ordering::SeqCst,
+        );
         Inside(self.0.clone())
     }
 
@@ -198,7 +209,10 @@ impl Order {
         self.0.lock().unwrap().clone()
     }
 
-    pub(super) fn on_drop(&self, event: &'static str) -> OnDrop<impl FnMut() + Send + Sync + use<>> {
+    pub(super) fn on_drop(
+        &self,
+        event: &'static str,
+    ) -> OnDrop<impl FnMut() + Send + Sync + use<>> {
         let order = self.clone();
         OnDrop(move || order.push(event))
     }
@@ -206,7 +220,10 @@ impl Order {
 
 /// Counts the polls of a future.
 pub(super) fn counted<F: Future>(polls: &Arc<AtomicUsize>, future: F) -> Counted<F> {
-    Counted { polls: polls.clone(), future: Box::pin(future) }
+    Counted {
+        polls: polls.clone(),
+        future: Box::pin(future),
+    }
 }
 
 pub(super) struct Counted<F> {
@@ -291,12 +308,16 @@ impl Drop for AtDrop<'_> {
 
 /// Fails the test if the future hangs: under a paused clock an hour passes at once.
 pub(super) async fn bounded<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(3_600), future).await.expect("the future hangs")
+    tokio::time::timeout(Duration::from_secs(3_600), future)
+        .await
+        .expect("the future hangs")
 }
 
 /// The same on a clock that runs.
 pub(super) async fn soon<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(30), future).await.expect("the future hangs")
+    tokio::time::timeout(Duration::from_secs(30), future)
+        .await
+        .expect("the future hangs")
 }
 
 /// Counts how often a future is polled.

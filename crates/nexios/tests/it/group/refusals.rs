@@ -13,7 +13,9 @@ use std::{
 
 use nexios::{CancelReason, Interrupted, Task, TaskGroup};
 
-use super::probes::{CountDrop, Failed, OnDrop, after, bounded, cancelled, count, millis, soon, watched};
+use super::probes::{
+    CountDrop, Failed, OnDrop, after, bounded, cancelled, count, millis, soon, watched,
+};
 
 /// TG-025: within the grace.
 #[tokio::test(start_paused = true)]
@@ -46,14 +48,21 @@ async fn a_child_under_cancellation_cannot_spawn() {
 #[test]
 fn a_destructor_of_a_dropped_child_cannot_spawn_into_the_ending_group() {
     watched(|| {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
         for way in ["failure", "cancel", "deadline", "abort", "drop", "panic"] {
             let polled = Arc::new(AtomicBool::new(false));
             let refused = Arc::new(Mutex::new(None::<Task<'static, (), Failed>>));
             runtime.block_on(async {
                 let builder = TaskGroup::builder();
-                let builder = if way == "deadline" { builder.timeout(millis(20)) } else { builder };
+                let builder = if way == "deadline" {
+                    builder.timeout(millis(20))
+                } else {
+                    builder
+                };
                 let group = builder.build();
                 let (spawner, polled, refused) = (group.spawner(), polled.clone(), refused.clone());
                 let late = OnDrop(move || {
@@ -70,7 +79,9 @@ fn a_destructor_of_a_dropped_child_cannot_spawn_into_the_ending_group() {
                     pending::<Result<(), _>>().await
                 });
                 if way == "drop" {
-                    let _ = tokio::time::timeout(millis(1), group.spawn(pending::<Result<(), _>>())).await;
+                    let _ =
+                        tokio::time::timeout(millis(1), group.spawn(pending::<Result<(), _>>()))
+                            .await;
                     drop(group);
                     return;
                 }
@@ -91,7 +102,9 @@ fn a_destructor_of_a_dropped_child_cannot_spawn_into_the_ending_group() {
             assert!(task.is_finished(), "{way}");
             assert!(matches!(
                 runtime.block_on(bounded(task)),
-                Err(Failed::Interrupted(Interrupted::Cancelled(_) | Interrupted::DeadlineExceeded))
+                Err(Failed::Interrupted(
+                    Interrupted::Cancelled(_) | Interrupted::DeadlineExceeded
+                ))
             ));
             assert!(!polled.load(Ordering::SeqCst), "{way}");
         }
@@ -113,7 +126,11 @@ async fn a_spawn_on_a_finished_group_is_refused_and_frees_what_it_captured() {
             polled.store(true, Ordering::SeqCst);
             Ok(())
         };
-        let task = if by_spawner { spawner.spawn(work) } else { group.spawn(work) };
+        let task = if by_spawner {
+            spawner.spawn(work)
+        } else {
+            group.spawn(work)
+        };
         assert_eq!(seen.strong_count(), 0);
         assert!(task.is_finished());
         assert_eq!(bounded(task).await, Err(cancelled(CancelReason::Finished)));
@@ -136,10 +153,16 @@ async fn a_spawner_without_its_group_refuses() {
     });
     assert_eq!(seen.strong_count(), 0);
     assert_eq!(task.name(), "late");
-    assert!(matches!(bounded(task).await, Err(Failed::Interrupted(Interrupted::Cancelled(_)))));
+    assert!(matches!(
+        bounded(task).await,
+        Err(Failed::Interrupted(Interrupted::Cancelled(_)))
+    ));
     assert!(spawner.token().is_cancelled());
     let parallel = spawner.spawn_parallel(async { Ok::<(), Failed>(()) });
-    assert!(matches!(bounded(parallel).await, Err(Failed::Interrupted(Interrupted::Cancelled(_)))));
+    assert!(matches!(
+        bounded(parallel).await,
+        Err(Failed::Interrupted(Interrupted::Cancelled(_)))
+    ));
 }
 
 /// TG-029: in-task children need no runtime, parallel ones say clearly that they do.
@@ -157,11 +180,16 @@ fn without_a_runtime_only_parallel_children_are_impossible() {
     }));
     let payload = attempt.unwrap_err();
     let message = payload.downcast_ref::<&str>().copied().map(String::from);
-    let message = message.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap();
+    let message = message
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap();
     assert!(message.contains("runtime"), "{message}");
     assert!(group.is_empty(), "no half-registered child");
     let mut join = pin!(group.join());
-    assert_eq!(join.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(())));
+    assert_eq!(
+        join.as_mut().poll(&mut Context::from_waker(Waker::noop())),
+        Poll::Ready(Ok(()))
+    );
 }
 
 /// TG-070
@@ -177,15 +205,21 @@ async fn a_spawn_after_a_failed_end_is_refused() {
         Ok(())
     });
     assert_eq!(count(&dropped), 1);
-    assert_eq!(bounded(late).await, Err(cancelled(CancelReason::SiblingFailed)));
+    assert_eq!(
+        bounded(late).await,
+        Err(cancelled(CancelReason::SiblingFailed))
+    );
 }
 
 /// TG-093
 #[test]
 fn a_parallel_child_on_a_runtime_that_is_gone_is_an_error_and_no_panic() {
     watched(|| {
-        let gone =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let gone = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let handle = gone.handle().clone();
         gone.shutdown_background();
         let dropped = Arc::new(AtomicUsize::new(0));
@@ -201,7 +235,10 @@ fn a_parallel_child_on_a_runtime_that_is_gone_is_an_error_and_no_panic() {
                 Ok::<(), Failed>(())
             })
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let outcome = runtime.block_on(soon(group.join()));
         assert_eq!(outcome, Err(cancelled(CancelReason::Shutdown)));
         assert_eq!(count(&dropped), 1);
@@ -214,14 +251,20 @@ fn a_parallel_child_on_a_runtime_that_is_gone_is_an_error_and_no_panic() {
 #[test]
 fn a_runtime_that_shuts_down_fails_its_parallel_child() {
     watched(|| {
-        let other =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let other = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let group = TaskGroup::<Failed>::new();
         {
             let _entered = other.enter();
             group.spawn_parallel(pending::<Result<(), Failed>>());
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let outcome = runtime.block_on(soon(group.run(async {
             tokio::task::yield_now().await;
             other.shutdown_background();
@@ -260,7 +303,9 @@ fn a_parallel_child_that_ends_while_it_is_started_is_heard_of() {
     }
 
     watched(|| {
-        let gone = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let gone = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         let handle = gone.handle().clone();
         drop(gone);
         let group = TaskGroup::<Failed>::new();
@@ -271,6 +316,9 @@ fn a_parallel_child_that_ends_while_it_is_started_is_heard_of() {
             // Such a runtime drops the future before it hands out the task.
             group.spawn_parallel(async { Ok::<(), Failed>(()) });
         }
-        assert_eq!(driver.heard.lock().unwrap().take(), Some(cancelled(CancelReason::Shutdown)));
+        assert_eq!(
+            driver.heard.lock().unwrap().take(),
+            Some(cancelled(CancelReason::Shutdown))
+        );
     });
 }

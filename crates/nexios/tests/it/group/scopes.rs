@@ -6,7 +6,8 @@ use nexios::{CancelReason, CancelScope, CancelToken, Interrupted, OnError, TaskG
 use tokio::time::Instant;
 
 use super::probes::{
-    Failed, Gauge, after, cancelled, fails, group, millis, never, poll_once, too_late, value, within,
+    Failed, Gauge, after, cancelled, fails, group, millis, never, poll_once, too_late, value,
+    within,
 };
 
 fn scope(deadline: Option<u64>) -> (CancelToken, CancelScope) {
@@ -35,10 +36,19 @@ async fn a_group_is_cancelled_with_its_scope_and_for_its_reason() {
         .run(async {
             let group = group();
             let child = group.spawn(gauge.hold(never::<()>()));
-            assert_eq!(within(1000, group.join()).await, Err(cancelled(CancelReason::ClientDisconnected)));
+            assert_eq!(
+                within(1000, group.join()).await,
+                Err(cancelled(CancelReason::ClientDisconnected))
+            );
             assert_eq!(gauge.live(), 0);
-            assert_eq!(child.await, Err(cancelled(CancelReason::ClientDisconnected)));
-            assert_eq!(group.token().reason(), Some(CancelReason::ClientDisconnected));
+            assert_eq!(
+                child.await,
+                Err(cancelled(CancelReason::ClientDisconnected))
+            );
+            assert_eq!(
+                group.token().reason(),
+                Some(CancelReason::ClientDisconnected)
+            );
         })
         .await;
     assert_eq!(begun.elapsed(), millis(20));
@@ -47,7 +57,11 @@ async fn a_group_is_cancelled_with_its_scope_and_for_its_reason() {
 /// T13: the reasons stay apart: a child, the group, the client, the service, the deadline.
 #[tokio::test(start_paused = true)]
 async fn the_reasons_stay_apart() {
-    for reason in [CancelReason::ClientDisconnected, CancelReason::Shutdown, CancelReason::Requested] {
+    for reason in [
+        CancelReason::ClientDisconnected,
+        CancelReason::Shutdown,
+        CancelReason::Requested,
+    ] {
         let (token, scope) = scope(None);
         fire(&token, 5, reason);
         let outcome = scope.run(async { group().run(never::<()>()).await }).await;
@@ -104,7 +118,13 @@ async fn the_earlier_of_the_two_deadlines_counts() {
         let (_token, scope) = scope(Some(30));
         let begun = Instant::now();
         let outcome = scope
-            .run(async { TaskGroup::builder().timeout(millis(own)).build().run(never::<()>()).await })
+            .run(async {
+                TaskGroup::builder()
+                    .timeout(millis(own))
+                    .build()
+                    .run(never::<()>())
+                    .await
+            })
             .await;
         assert_eq!(outcome, Err(too_late()));
         assert_eq!(begun.elapsed(), millis(expected));
@@ -139,7 +159,13 @@ async fn the_scope_that_counts_is_the_one_the_group_was_made_in() {
     let (token, scope) = scope(Some(50));
     let outside = group();
     token.cancel(CancelReason::Shutdown);
-    let outcome = scope.run(async { outside.run(async { outside.spawn(value(100, 1)).await }).await }).await;
+    let outcome = scope
+        .run(async {
+            outside
+                .run(async { outside.spawn(value(100, 1)).await })
+                .await
+        })
+        .await;
     assert_eq!(outcome, Ok(1), "made outside, so nothing was inherited");
 
     let (token, scope) = super::scopes::scope(None);
@@ -159,7 +185,9 @@ async fn of_nested_scopes_the_innermost_is_inherited() {
     let (_inner_token, inner) = scope(Some(40));
     outer_token.cancel(CancelReason::Shutdown);
     let begun = Instant::now();
-    let outcome = outer.run(inner.run(async { group().run(never::<()>()).await })).await;
+    let outcome = outer
+        .run(inner.run(async { group().run(never::<()>()).await }))
+        .await;
     assert_eq!(outcome, Err(too_late()));
     assert_eq!(begun.elapsed(), millis(40));
 }
@@ -186,8 +214,15 @@ async fn a_named_parent_replaces_the_scopes_token() {
     let parent = CancelToken::new();
     fire(&parent, 20, CancelReason::Shutdown);
     let begun = Instant::now();
-    let outcome: Result<(), Failed> =
-        scope.run(async { TaskGroup::builder().parent(&parent).build().run(never()).await }).await;
+    let outcome: Result<(), Failed> = scope
+        .run(async {
+            TaskGroup::builder()
+                .parent(&parent)
+                .build()
+                .run(never())
+                .await
+        })
+        .await;
     assert_eq!(outcome, Err(cancelled(CancelReason::Shutdown)));
     assert_eq!(begun.elapsed(), millis(20));
 }
@@ -223,7 +258,9 @@ async fn children_see_the_scope_of_the_caller() {
                 .run(async {
                     group
                         .spawn(async {
-                            Ok::<_, Failed>(CancelScope::current().and_then(|scope| scope.deadline()))
+                            Ok::<_, Failed>(
+                                CancelScope::current().and_then(|scope| scope.deadline()),
+                            )
                         })
                         .await
                 })
@@ -252,7 +289,10 @@ async fn the_groups_token_is_passed_on_with_parent() {
         })
         .await;
     assert_eq!(outcome, Ok(1));
-    assert_eq!(inner_outcome.await, Ok(Err(cancelled(CancelReason::Requested))));
+    assert_eq!(
+        inner_outcome.await,
+        Ok(Err(cancelled(CancelReason::Requested)))
+    );
     assert_eq!(begun.elapsed(), millis(10));
 }
 
@@ -275,7 +315,11 @@ async fn the_scopes_token_cuts_the_body_without_grace() {
         })
         .await;
     assert_eq!(outcome, Err(cancelled(CancelReason::Shutdown)));
-    assert_eq!(token.reason(), Some(CancelReason::Shutdown), "still to be seen in the token");
+    assert_eq!(
+        token.reason(),
+        Some(CancelReason::Shutdown),
+        "still to be seen in the token"
+    );
 }
 
 /// The first cause decides, as for a deadline: that children end well in the grace is seen in their handles.
@@ -339,7 +383,8 @@ async fn a_failure_beats_a_later_cancellation_of_the_scope() {
             let cancels = token.clone();
             group
                 .run(async move {
-                    let _cancels = super::probes::OnDrop(move || cancels.cancel(CancelReason::Shutdown));
+                    let _cancels =
+                        super::probes::OnDrop(move || cancels.cancel(CancelReason::Shutdown));
                     pending::<Result<(), _>>().await
                 })
                 .await
@@ -375,8 +420,11 @@ async fn handles_and_map_outside_run_are_cancelled_with_the_scope() {
             let one = group();
             let two = group();
             let handle = one.spawn(never::<()>());
-            let (handle, mapped) =
-                within(1000, futures_util::future::join(handle, two.map(0..3, |_| never::<()>()))).await;
+            let (handle, mapped) = within(
+                1000,
+                futures_util::future::join(handle, two.map(0..3, |_| never::<()>())),
+            )
+            .await;
             assert_eq!(handle, Err(cancelled(CancelReason::ClientDisconnected)));
             assert_eq!(mapped, Err(cancelled(CancelReason::ClientDisconnected)));
         })
@@ -399,13 +447,17 @@ async fn the_groups_token_fires_with_the_scope_even_undriven() {
 #[tokio::test(start_paused = true)]
 async fn a_tokio_util_token_can_be_the_parent() {
     let foreign = tokio_util::sync::CancellationToken::new();
-    let group = TaskGroup::builder().parent(&CancelToken::from(foreign.clone())).build();
+    let group = TaskGroup::builder()
+        .parent(&CancelToken::from(foreign.clone()))
+        .build();
     let mut join = Box::pin(group.run(never::<()>()));
     assert!(poll_once(join.as_mut()).is_pending());
     foreign.cancel();
     assert_eq!(
         within(100, join).await,
-        Err(Failed::Interrupted(Interrupted::Cancelled(CancelReason::Requested)))
+        Err(Failed::Interrupted(Interrupted::Cancelled(
+            CancelReason::Requested
+        )))
     );
 }
 
@@ -419,7 +471,11 @@ async fn a_long_lived_scope_does_not_wake_groups_that_are_gone() {
             for _ in 0..100 {
                 let group = group();
                 let mut join = Box::pin(group.run(never::<()>()));
-                assert!(join.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+                assert!(
+                    join.as_mut()
+                        .poll(&mut std::task::Context::from_waker(&waker))
+                        .is_pending()
+                );
             }
         })
         .await;

@@ -12,7 +12,9 @@ use std::{
 use nexios::{CancelReason, Spawner, TaskGroup};
 use tokio::time::Instant;
 
-use super::probes::{Diary, Failed, after, bounded, cancelled, count, millis, settle, soon, watched};
+use super::probes::{
+    Diary, Failed, after, bounded, cancelled, count, millis, settle, soon, watched,
+};
 
 /// TG-020
 #[tokio::test(start_paused = true)]
@@ -52,7 +54,11 @@ async fn a_finished_child_frees_what_it_held_at_once() {
                 drop(held);
                 Ok(())
             };
-            handles.push(if parallel { group.spawn_parallel(work) } else { group.spawn(work) });
+            handles.push(if parallel {
+                group.spawn_parallel(work)
+            } else {
+                group.spawn(work)
+            });
             after(10).await;
             assert_eq!(seen.strong_count(), 0, "parallel: {parallel}");
         }
@@ -146,7 +152,11 @@ async fn spawning_races_with_the_failure_and_nothing_is_born_after_it() {
                 }
                 Err::<(), _>(Failed::With("enough"))
             });
-            assert_eq!(group.join().await, Err(Failed::With("enough")), "round {round}");
+            assert_eq!(
+                group.join().await,
+                Err(Failed::With("enough")),
+                "round {round}"
+            );
             let seen = count(&born);
             settle().await;
             assert_eq!(count(&born), seen, "round {round}");
@@ -238,14 +248,19 @@ async fn the_bodys_value_comes_after_all_grandchildren_have_finished() {
 #[test]
 fn another_thread_spawns_through_a_spawner() {
     watched(|| {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(soon(async {
             let group = TaskGroup::<Failed>::new();
             let (send, tasks) = tokio::sync::oneshot::channel();
             let spawner = group.spawner();
             let stranger = std::thread::spawn(move || {
-                let tasks: Vec<_> = (0..100).map(|n| spawner.spawn(async move { Ok(n) })).collect();
+                let tasks: Vec<_> = (0..100)
+                    .map(|n| spawner.spawn(async move { Ok(n) }))
+                    .collect();
                 assert!(send.send(tasks).is_ok(), "the body waits");
             });
             let sum = group

@@ -15,7 +15,8 @@ use tracing::Level;
 
 use super::logs::Logs;
 use super::probes::{
-    CountDrop, Diary, Failed, after, bounded, cancelled, count, millis, settle, soon, value_after, watched,
+    CountDrop, Diary, Failed, after, bounded, cancelled, count, millis, settle, soon, value_after,
+    watched,
 };
 
 /// TG-100, T7: once the end has begun, a second one changes neither the reason nor the wait, and opens nothing.
@@ -23,7 +24,10 @@ use super::probes::{
 async fn a_second_interrupt_while_the_end_waits_for_a_straggler_changes_nothing() {
     let (parent, begun) = (CancelToken::new(), Instant::now());
     let diary = Diary::default();
-    let group = TaskGroup::builder().parent(&parent).grace(millis(200)).build();
+    let group = TaskGroup::builder()
+        .parent(&parent)
+        .grace(millis(200))
+        .build();
     group.spawn(async {
         let _mark = diary.at_drop("straggler");
         after(110).await;
@@ -53,7 +57,10 @@ async fn a_second_interrupt_while_the_end_waits_for_a_straggler_changes_nothing(
 #[tokio::test(start_paused = true)]
 async fn a_parallel_child_that_does_not_unwind_is_left_with_a_warning_that_names_it() {
     let (logs, _guard) = Logs::capture();
-    let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let other = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
     let (begun, (release, stuck)) = (Instant::now(), mpsc::channel::<()>());
     let (entered, started) = mpsc::channel();
     let ended = Arc::new(AtomicBool::new(false));
@@ -77,8 +84,14 @@ async fn a_parallel_child_that_does_not_unwind_is_left_with_a_warning_that_names
     assert!(!ended.load(Ordering::SeqCst));
     let logged = logs.at(Level::WARN);
     assert_eq!(logged.len(), 1, "{logged:?}");
-    assert!(logged[0].text.contains(&name) && name.contains("stragglers.rs"), "{logged:?}");
-    assert_eq!(bounded(task).await, Err(cancelled(CancelReason::SiblingFailed)));
+    assert!(
+        logged[0].text.contains(&name) && name.contains("stragglers.rs"),
+        "{logged:?}"
+    );
+    assert_eq!(
+        bounded(task).await,
+        Err(cancelled(CancelReason::SiblingFailed))
+    );
     release.send(()).unwrap();
     while !ended.load(Ordering::SeqCst) {
         std::thread::yield_now();
@@ -144,7 +157,10 @@ async fn cancelling_an_in_task_child_returns_after_its_cleanup() {
 #[tokio::test]
 async fn a_parallel_child_that_the_runtime_aborts_is_a_failure() {
     for on_error in [OnError::Cancel, OnError::Continue] {
-        let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let other = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
         let group = TaskGroup::builder().on_error(on_error).build();
         let task = {
             let _inside = other.enter();
@@ -160,8 +176,14 @@ async fn a_parallel_child_that_the_runtime_aborts_is_a_failure() {
         match on_error {
             OnError::Cancel => {
                 assert_eq!(outcome, Err(lost()));
-                assert_eq!(soon(task).await, Err(cancelled(CancelReason::SiblingFailed)));
-                assert_eq!(soon(sibling).await, Err(cancelled(CancelReason::SiblingFailed)));
+                assert_eq!(
+                    soon(task).await,
+                    Err(cancelled(CancelReason::SiblingFailed))
+                );
+                assert_eq!(
+                    soon(sibling).await,
+                    Err(cancelled(CancelReason::SiblingFailed))
+                );
             }
             OnError::Continue => {
                 assert_eq!(outcome, Ok(()));
@@ -176,8 +198,11 @@ async fn a_parallel_child_that_the_runtime_aborts_is_a_failure() {
 #[test]
 fn run_waits_for_a_parallel_child_that_cannot_be_interrupted_right_now() {
     watched(|| {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let diary = Arc::new(Diary::default());
             let (started, has_started) = oneshot::channel();
@@ -210,7 +235,15 @@ fn run_waits_for_a_parallel_child_that_cannot_be_interrupted_right_now() {
             diary.note("run returned");
             assert_eq!(outcome, Err(Failed::With("body")));
             releaser.join().unwrap();
-            assert_eq!(diary.pages(), ["cancelled", "blocking work done", "child gone", "run returned"]);
+            assert_eq!(
+                diary.pages(),
+                [
+                    "cancelled",
+                    "blocking work done",
+                    "child gone",
+                    "run returned"
+                ]
+            );
         });
     });
 }
@@ -234,7 +267,10 @@ fn drop_waits_for_the_poll_of_another_thread_to_return() {
             pending::<Result<(), _>>().await
         });
         let driver = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(soon(task))
         });
         is_polling.recv().unwrap();
@@ -247,8 +283,14 @@ fn drop_waits_for_the_poll_of_another_thread_to_return() {
         });
         drop(group);
         diary.note("drop returned");
-        assert_eq!(driver.join().unwrap(), Err(cancelled(CancelReason::OwnerDropped)));
+        assert_eq!(
+            driver.join().unwrap(),
+            Err(cancelled(CancelReason::OwnerDropped))
+        );
         releaser.join().unwrap();
-        assert_eq!(diary.pages(), ["poll returns", "child gone", "drop returned"]);
+        assert_eq!(
+            diary.pages(),
+            ["poll returns", "child gone", "drop returned"]
+        );
     });
 }

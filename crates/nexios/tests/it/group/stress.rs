@@ -61,7 +61,11 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 /// Two threads are enough for every race here, and the machine may have no more.
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 /// Futures that were made and futures that are gone.
@@ -97,13 +101,24 @@ impl Drop for Counted {
 
 impl Census {
     fn check(&self, round: usize) {
-        assert_eq!(count(&self.made), count(&self.gone), "round {round}: made and gone");
-        assert_eq!(count(&self.late_polls), 0, "round {round}: polled after the end");
+        assert_eq!(
+            count(&self.made),
+            count(&self.gone),
+            "round {round}: made and gone"
+        );
+        assert_eq!(
+            count(&self.late_polls),
+            0,
+            "round {round}: polled after the end"
+        );
     }
 }
 
 /// Wakes itself `polls` times.
-fn busy(census: &Arc<Census>, polls: usize) -> impl Future<Output = Result<usize, Failed>> + Send + use<> {
+fn busy(
+    census: &Arc<Census>,
+    polls: usize,
+) -> impl Future<Output = Result<usize, Failed>> + Send + use<> {
     let (counted, mut left) = (Counted::new(census), polls);
     poll_fn(move |cx| {
         counted.polled();
@@ -160,7 +175,11 @@ fn a_run_dropped_while_a_handle_drives_on_another_thread_leaves_nobody() {
             {
                 let mut join = pin!(group.join());
                 for _ in 0..chance.below(4) {
-                    if join.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+                    if join
+                        .as_mut()
+                        .poll(&mut Context::from_waker(Waker::noop()))
+                        .is_ready()
+                    {
                         break;
                     }
                     chance.spin(2_000);
@@ -184,7 +203,9 @@ fn an_awaiter_that_goes_away_at_any_moment_strands_nobody() {
             let mut chance = Chance::of(round);
             let census = Arc::new(Census::default());
             let group = TaskGroup::<Failed>::new();
-            let gates: Vec<_> = (0..4).map(|_| tokio::sync::oneshot::channel::<usize>()).collect();
+            let gates: Vec<_> = (0..4)
+                .map(|_| tokio::sync::oneshot::channel::<usize>())
+                .collect();
             let (senders, receivers): (Vec<_>, Vec<_>) = gates.into_iter().unzip();
             let tasks: Vec<_> = receivers
                 .into_iter()
@@ -215,7 +236,10 @@ fn an_awaiter_that_goes_away_at_any_moment_strands_nobody() {
                         outcome.as_ref().is_none_or(|outcome| *outcome == Ok(at)),
                         "round {round}, waiter {at}"
                     );
-                    assert!(at < 3 || outcome == Some(Ok(3)), "round {round}: the last one never gives up");
+                    assert!(
+                        at < 3 || outcome == Some(Ok(3)),
+                        "round {round}: the last one never gives up"
+                    );
                 }
                 assert_eq!(group.join().await, Ok(()));
             }));
@@ -247,7 +271,8 @@ async fn impatient(
 async fn producer(spawner: Spawner<'static, Failed>, census: Arc<Census>) -> Result<usize, Failed> {
     loop {
         let (inner, polls) = (busy(&census, 2), busy(&census, 3));
-        let refused = spawner.spawn(inner).is_finished() & spawner.spawn_parallel(polls).is_finished();
+        let refused =
+            spawner.spawn(inner).is_finished() & spawner.spawn_parallel(polls).is_finished();
         if refused && spawner.token().is_cancelled() {
             return Ok(0);
         }
@@ -280,7 +305,14 @@ fn spawns_from_parallel_children_that_race_with_a_cancel_are_never_lost() {
                 }
             })));
             census.over.store(true, Ordering::SeqCst);
-            assert_eq!(outcome, if round % 2 == 0 { Ok(()) } else { Err(Failed::With("body")) });
+            assert_eq!(
+                outcome,
+                if round % 2 == 0 {
+                    Ok(())
+                } else {
+                    Err(Failed::With("body"))
+                }
+            );
             assert_eq!(group.len(), 0);
             census.check(round);
         }
@@ -341,7 +373,10 @@ fn a_child_cancelled_from_another_thread_at_any_moment_is_gone_once() {
             assert_eq!(block_on(sibling), Ok(20), "round {round}");
             let outcome = canceller.join().unwrap();
             let requested = Failed::Interrupted(Interrupted::Cancelled(CancelReason::Requested));
-            assert!(outcome.is_ok() || outcome == Err(requested), "round {round}: {outcome:?}");
+            assert!(
+                outcome.is_ok() || outcome == Err(requested),
+                "round {round}: {outcome:?}"
+            );
             census.check(round);
         }
     });
@@ -354,7 +389,8 @@ fn no_wake_is_lost_in_a_storm() {
         const CHILDREN: usize = 8;
         const STEPS: usize = 5;
         for round in 0..ROUNDS {
-            let steps: Arc<Vec<AtomicUsize>> = Arc::new((0..CHILDREN).map(|_| AtomicUsize::new(0)).collect());
+            let steps: Arc<Vec<AtomicUsize>> =
+                Arc::new((0..CHILDREN).map(|_| AtomicUsize::new(0)).collect());
             let wakers: Arc<Vec<Mutex<Option<Waker>>>> =
                 Arc::new((0..CHILDREN).map(|_| Mutex::new(None)).collect());
             let group = TaskGroup::<Failed>::new();
@@ -363,7 +399,11 @@ fn no_wake_is_lost_in_a_storm() {
                 group.spawn(poll_fn(move |cx| {
                     *wakers[child].lock().unwrap() = Some(cx.waker().clone());
                     // Looked at after the waker is in place, as every leaf future does it.
-                    if count(&steps[child]) == STEPS { Poll::Ready(Ok(())) } else { Poll::Pending }
+                    if count(&steps[child]) == STEPS {
+                        Poll::Ready(Ok(()))
+                    } else {
+                        Poll::Pending
+                    }
                 }));
             }
             let storms: Vec<_> = (0..2)

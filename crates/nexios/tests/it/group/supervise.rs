@@ -43,7 +43,10 @@ async fn under_continue_the_bodys_error_is_returned_though_a_child_failed_first(
 /// TG-087: the child's error is not lost: its handle has it, or the suppressed errors do, never both.
 #[tokio::test(start_paused = true)]
 async fn a_childs_failed_cleanup_does_not_replace_the_bodys_error() {
-    let group = TaskGroup::builder().on_error(OnError::Continue).grace(millis(50)).build();
+    let group = TaskGroup::builder()
+        .on_error(OnError::Continue)
+        .grace(millis(50))
+        .build();
     let token = group.token();
     let child = group.spawn(async move {
         token.cancelled().await;
@@ -57,7 +60,12 @@ async fn a_childs_failed_cleanup_does_not_replace_the_bodys_error() {
     .await;
     assert_eq!(outcome, Err(Failed::With("body")));
     let mut found = group.suppressed();
-    found.extend(bounded(child).await.err().filter(|error| matches!(error, Failed::With(_))));
+    found.extend(
+        bounded(child)
+            .await
+            .err()
+            .filter(|error| matches!(error, Failed::With(_))),
+    );
     assert_eq!(found, [Failed::With("cleanup")]);
 }
 

@@ -15,7 +15,9 @@ use tokio::{runtime::Builder, time::Instant};
 use tracing::{Instrument, Level};
 
 use super::logs::Logs;
-use super::probes::{CountDrop, Failed, after, bounded, cancelled, count, millis, settle, soon, watched};
+use super::probes::{
+    CountDrop, Failed, after, bounded, cancelled, count, millis, settle, soon, watched,
+};
 
 /// RS-006: a waiter on another thread hears that the owner is gone when the runtime goes.
 #[test]
@@ -42,7 +44,10 @@ fn a_waiter_outside_a_runtime_that_goes_gets_a_typed_error() {
         });
         drop(runtime);
         assert_eq!(count(&dropped), 1);
-        assert_eq!(waiter.join().unwrap(), Err(cancelled(CancelReason::OwnerDropped)));
+        assert_eq!(
+            waiter.join().unwrap(),
+            Err(cancelled(CancelReason::OwnerDropped))
+        );
     });
 }
 
@@ -51,7 +56,9 @@ fn a_waiter_outside_a_runtime_that_goes_gets_a_typed_error() {
 fn a_time_limit_whose_runtime_goes_is_a_shutdown_and_no_panic() {
     watched(|| {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let group = TaskGroup::builder().timeout(Duration::from_secs(3_600)).build();
+        let group = TaskGroup::builder()
+            .timeout(Duration::from_secs(3_600))
+            .build();
         let mut task = group.spawn(pending::<Result<(), Failed>>());
         assert!(runtime.block_on(poll_immediate(&mut task)).is_none());
         drop(runtime);
@@ -68,7 +75,8 @@ fn a_group_without_a_time_limit_goes_on_when_its_runtime_has_gone() {
         let first = Builder::new_current_thread().enable_all().build().unwrap();
         let group = TaskGroup::<Failed>::new();
         let (send, receive) = tokio::sync::oneshot::channel();
-        let mut task = group.spawn(async move { receive.await.map_err(|_| Failed::With("nobody")) });
+        let mut task =
+            group.spawn(async move { receive.await.map_err(|_| Failed::With("nobody")) });
         assert!(first.block_on(poll_immediate(&mut task)).is_none());
         drop(first);
         send.send(1).unwrap();
@@ -118,10 +126,16 @@ async fn values_need_not_be_sync() {
 async fn every_wait_is_on_the_clock_of_the_runtime() {
     let (begun, real) = (Instant::now(), std::time::Instant::now());
     let hour = Duration::from_secs(3_600);
-    let group = TaskGroup::builder().timeout(12 * hour).grace(11 * hour).build();
+    let group = TaskGroup::builder()
+        .timeout(12 * hour)
+        .grace(11 * hour)
+        .build();
     group.spawn(pending::<Result<(), Failed>>());
     group.defer(async move { tokio::time::sleep(hour).await });
-    assert_eq!(group.join().await, Err(Failed::Interrupted(Interrupted::DeadlineExceeded)));
+    assert_eq!(
+        group.join().await,
+        Err(Failed::Interrupted(Interrupted::DeadlineExceeded))
+    );
     assert_eq!(begun.elapsed(), 24 * hour);
     assert!(real.elapsed() < Duration::from_secs(60));
 }
@@ -146,7 +160,10 @@ async fn an_in_task_child_sees_the_span_the_task_locals_and_the_scope_around_the
             .run(async {
                 let child = group.spawn_named("child", async {
                     tracing::info!("in the child");
-                    Ok((request(), CancelScope::current().and_then(|scope| scope.deadline())))
+                    Ok((
+                        request(),
+                        CancelScope::current().and_then(|scope| scope.deadline()),
+                    ))
                 });
                 child.await
             })
@@ -171,12 +188,20 @@ async fn a_parallel_child_has_the_span_of_its_spawner() {
         tracing::info!("{text}");
         Ok::<_, Failed>(())
     };
-    let inside = tracing::info_span!("request", id = 8).in_scope(|| group.spawn_parallel(log("inside")));
+    let inside =
+        tracing::info_span!("request", id = 8).in_scope(|| group.spawn_parallel(log("inside")));
     let outside = group.spawn_parallel(log("outside"));
     let both = bounded(async { (inside.await, outside.await) }).await;
     assert_eq!(both, (Ok(()), Ok(())));
     let events = logs.at(Level::INFO);
-    let spans = |text: &str| events.iter().find(|event| event.text.contains(text)).unwrap().spans.join(" > ");
+    let spans = |text: &str| {
+        events
+            .iter()
+            .find(|event| event.text.contains(text))
+            .unwrap()
+            .spans
+            .join(" > ")
+    };
     assert!(spans("inside").contains("id=8"), "{}", spans("inside"));
     assert!(!spans("outside").contains("id=8"), "{}", spans("outside"));
 }
@@ -188,7 +213,8 @@ async fn task_locals_reach_a_parallel_child_only_if_they_are_passed_on() {
         .scope("eight", async {
             let group = TaskGroup::<Failed>::new();
             let bare = group.spawn_parallel(async { Ok(request()) });
-            let passed = group.spawn_parallel(REQUEST.scope(REQUEST.get(), async { Ok(request()) }));
+            let passed =
+                group.spawn_parallel(REQUEST.scope(REQUEST.get(), async { Ok(request()) }));
             bounded(group.run(async { Ok((bare.await?, passed.await?)) })).await
         })
         .await;
@@ -214,7 +240,10 @@ async fn a_scope_passed_on_to_a_parallel_child_ends_the_groups_in_it() {
             });
             let fire = async {
                 after(10).await;
-                CancelScope::current().unwrap().token().cancel(CancelReason::ClientDisconnected);
+                CancelScope::current()
+                    .unwrap()
+                    .token()
+                    .cancel(CancelReason::ClientDisconnected);
             };
             let (_, ()) = bounded(async { tokio::join!(group.join(), fire) }).await;
             bounded(child).await
@@ -243,10 +272,19 @@ async fn a_child_driven_by_another_task_sees_that_tasks_locals() {
         let mut noted = noted.lock().unwrap();
         noted.push(request());
         cx.waker().wake_by_ref();
-        if noted.len() < 3 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        if noted.len() < 3 {
+            Poll::Pending
+        } else {
+            Poll::Ready(Ok(()))
+        }
     }));
     let driver = tokio::spawn(REQUEST.scope("driver", task));
     assert_eq!(bounded(driver).await.unwrap(), Ok(()));
-    assert!(seen.lock().unwrap().iter().all(|request| *request == Some("driver")));
+    assert!(
+        seen.lock()
+            .unwrap()
+            .iter()
+            .all(|request| *request == Some("driver"))
+    );
     assert_eq!(request(), None);
 }

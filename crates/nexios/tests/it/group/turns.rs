@@ -71,7 +71,9 @@ async fn a_wake_before_a_nested_turn_is_not_lost() {
     outer.spawn(async move {
         wake(&left);
         let inner = group();
-        inner.run(async { inner.spawn(async { Ok(()) }).await }).await
+        inner
+            .run(async { inner.spawn(async { Ok(()) }).await })
+            .await
     });
     assert_eq!(poll_once(pin!(outer.join())), Poll::Ready(Ok(())));
     assert_eq!(polls.load(Ordering::SeqCst), 2);
@@ -99,7 +101,12 @@ async fn a_wake_by_the_drivers_own_waker_is_not_lost() {
     let mut driver = pin!(group.spawn(never::<()>()));
     let relay = Waker::from(Arc::new(Relay(left)));
     for _ in 0..2 {
-        assert!(driver.as_mut().poll(&mut Context::from_waker(&relay)).is_pending());
+        assert!(
+            driver
+                .as_mut()
+                .poll(&mut Context::from_waker(&relay))
+                .is_pending()
+        );
     }
     assert_eq!(polls.load(Ordering::SeqCst), 2);
 }

@@ -15,7 +15,8 @@ use nexios::{Spawner, TaskGroup};
 use tokio::sync::{Notify, mpsc};
 
 use super::probes::{
-    CountWakes, Failed, OnDrop, after, counted, group, millis, never, poll_once, too_late, value, within,
+    CountWakes, Failed, OnDrop, after, counted, group, millis, never, poll_once, too_late, value,
+    within,
 };
 
 /// A thousand children, one of them woken: one poll.
@@ -33,14 +34,28 @@ async fn only_woken_children_are_polled() {
     }
     let mut join = Box::pin(group.join());
     // A turn makes a bounded number of polls, so the first ones take several turns.
-    while polls.iter().map(|polls| polls.load(Ordering::SeqCst)).sum::<usize>() < 1000 {
+    while polls
+        .iter()
+        .map(|polls| polls.load(Ordering::SeqCst))
+        .sum::<usize>()
+        < 1000
+    {
         assert!(poll_once(join.as_mut()).is_pending());
     }
-    let total = || polls.iter().map(|polls| polls.load(Ordering::SeqCst)).sum::<usize>();
+    let total = || {
+        polls
+            .iter()
+            .map(|polls| polls.load(Ordering::SeqCst))
+            .sum::<usize>()
+    };
     for _ in 0..100 {
         assert!(poll_once(join.as_mut()).is_pending());
     }
-    assert_eq!(total(), 1000, "a poll of the group without a wake polls no child");
+    assert_eq!(
+        total(),
+        1000,
+        "a poll of the group without a wake polls no child"
+    );
     for woken in [500, 3, 999] {
         gates[woken].notify_one();
         assert!(poll_once(join.as_mut()).is_pending());
@@ -110,7 +125,11 @@ async fn a_wake_during_the_poll_leads_to_another_poll() {
         poll_fn(move |cx| {
             cx.waker().wake_by_ref();
             left -= 1;
-            if left == 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+            if left == 0 {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            }
         }),
     ));
     within(100, task).await.unwrap();
@@ -166,7 +185,9 @@ async fn late_wakes_are_harmless() {
     let old: Vec<_> = kept.lock().unwrap().clone();
     // New children take the places of the old ones; the old wakers do not poll them.
     let polls = Arc::new(AtomicUsize::new(0));
-    let fresh: Vec<_> = (0..4).map(|_| group.spawn(counted(&polls, never::<()>()))).collect();
+    let fresh: Vec<_> = (0..4)
+        .map(|_| group.spawn(counted(&polls, never::<()>())))
+        .collect();
     let mut waiting = pin!(futures_util::future::join_all(fresh));
     assert!(poll_once(waiting.as_mut()).is_pending());
     for waker in &old {
@@ -188,7 +209,9 @@ async fn late_wakes_are_harmless() {
 fn a_waker_outlives_the_runtime_and_the_group() {
     let kept: Arc<Mutex<Option<Waker>>> = Arc::default();
     let keeps = kept.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     runtime.block_on(async move {
         let group = group();
         let mut task = pin!(group.spawn(poll_fn(move |cx| {
@@ -276,7 +299,10 @@ async fn nested_groups_do_not_multiply_the_length_of_a_turn() {
     }));
     assert!(poll_once(run.as_mut()).is_pending());
     let one_turn = polls.load(Ordering::SeqCst);
-    assert!(one_turn <= 1024, "{one_turn} polls in one turn of the outermost group");
+    assert!(
+        one_turn <= 1024,
+        "{one_turn} polls in one turn of the outermost group"
+    );
 }
 
 /// Time goes on: a deadline fires although a child is always ready.
@@ -395,5 +421,9 @@ async fn new_children_that_keep_coming_do_not_hold_up_the_body() {
         .await;
     assert_eq!(outcome, Ok(()));
     // At most 128 polls a turn, and the body is asked in every turn.
-    assert!(born.load(Ordering::SeqCst) <= 4 * 128, "{}", born.load(Ordering::SeqCst));
+    assert!(
+        born.load(Ordering::SeqCst) <= 4 * 128,
+        "{}",
+        born.load(Ordering::SeqCst)
+    );
 }

@@ -15,7 +15,10 @@ const BUSY: Duration = ms(3_000);
 const SOON: Duration = ms(1_000);
 
 fn hedge() -> Hedge {
-    Hedge::builder().max_attempts(3).delay(Delay::Fixed(ms(50))).build()
+    Hedge::builder()
+        .max_attempts(3)
+        .delay(Delay::Fixed(ms(50)))
+        .build()
 }
 
 /// Attempts before `good` are always ready and never done; `good` takes a moment.
@@ -71,7 +74,10 @@ fn an_attempt_starts_in_time_beside_a_neighbour_that_is_always_ready() {
 #[test]
 fn the_deadline_of_the_scope_holds_beside_attempts_that_are_always_ready() {
     everywhere(|| async {
-        let scope = CancelScope::new(CancelToken::new(), Some(tokio::time::Instant::now() + ms(120)));
+        let scope = CancelScope::new(
+            CancelToken::new(),
+            Some(tokio::time::Instant::now() + ms(120)),
+        );
         let end = scope.run(async { call(&hedge(), 4).await }).await;
         assert!(end.is_err_and(|error| error.is_timeout()));
     });

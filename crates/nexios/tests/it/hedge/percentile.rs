@@ -9,7 +9,10 @@ use super::{call, counts, script};
 use crate::race::{Log, ms};
 
 fn percentile(share: f64) -> Hedge {
-    Hedge::builder().max_attempts(2).delay(Delay::Percentile(share)).build()
+    Hedge::builder()
+        .max_attempts(2)
+        .delay(Delay::Percentile(share))
+        .build()
 }
 
 fn near(delay: Option<Duration>, millis: u64) -> bool {
@@ -26,8 +29,18 @@ async fn a_call_slower_than_usual_is_hedged_once() {
     assert_eq!(counts(&hedge.stats()), [25, 0, 0, 0]);
     assert!(near(hedge.stats().current_delay, 10));
     let log = Log::new();
-    assert_eq!(hedge.run(script(&log, [(200, Ok("slow")), (10, Ok("hedge"))])).await.unwrap(), "hedge");
-    assert_eq!(log.starts(), ["0 1", "11 2"], "the delay is rounded up to the timer's millisecond");
+    assert_eq!(
+        hedge
+            .run(script(&log, [(200, Ok("slow")), (10, Ok("hedge"))]))
+            .await
+            .unwrap(),
+        "hedge"
+    );
+    assert_eq!(
+        log.starts(),
+        ["0 1", "11 2"],
+        "the delay is rounded up to the timer's millisecond"
+    );
     assert_eq!(counts(&hedge.stats()), [26, 1, 1, 0]);
 }
 
@@ -51,20 +64,33 @@ async fn there_is_no_hedge_before_twenty_answers() {
     }
     call(&hedge, 500).await;
     assert_eq!(counts(&hedge.stats()), [20, 0, 0, 0]);
-    assert!(near(hedge.stats().current_delay, 10), "now there are twenty");
+    assert!(
+        near(hedge.stats().current_delay, 10),
+        "now there are twenty"
+    );
     call(&hedge, 500).await;
     assert_eq!(counts(&hedge.stats()), [21, 1, 0, 0]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_warm_up_can_be_set() {
-    let hedge = Hedge::builder().delay(Delay::Percentile(0.5)).warm_up(2).build();
+    let hedge = Hedge::builder()
+        .delay(Delay::Percentile(0.5))
+        .warm_up(2)
+        .build();
     call(&hedge, 10).await;
     assert_eq!(hedge.stats().current_delay, None);
     call(&hedge, 10).await;
     assert!(near(hedge.stats().current_delay, 10));
-    let hedge = Hedge::builder().delay(Delay::Percentile(0.5)).warm_up(0).build();
-    assert_eq!(hedge.stats().current_delay, None, "without any answer there is nothing to go by");
+    let hedge = Hedge::builder()
+        .delay(Delay::Percentile(0.5))
+        .warm_up(0)
+        .build();
+    assert_eq!(
+        hedge.stats().current_delay,
+        None,
+        "without any answer there is nothing to go by"
+    );
 }
 
 /// During the warm-up a failure still starts the next attempt.
@@ -72,7 +98,13 @@ async fn the_warm_up_can_be_set() {
 async fn failover_works_during_the_warm_up() {
     let log = Log::new();
     let hedge = percentile(0.95);
-    assert_eq!(hedge.run(script(&log, [(5, Err("1")), (5, Ok("2"))])).await.unwrap(), "2");
+    assert_eq!(
+        hedge
+            .run(script(&log, [(5, Err("1")), (5, Ok("2"))]))
+            .await
+            .unwrap(),
+        "2"
+    );
     assert_eq!(log.starts(), ["0 1", "5 2"]);
 }
 
@@ -97,7 +129,10 @@ async fn callers_who_leave_early_do_not_lower_it() {
 /// Pitfall 3.3: callers who give up on something slow make it look at least that slow.
 #[tokio::test(start_paused = true)]
 async fn callers_who_give_up_late_raise_it() {
-    let hedge = Hedge::builder().max_attempts(1).delay(Delay::Percentile(0.9)).build();
+    let hedge = Hedge::builder()
+        .max_attempts(1)
+        .delay(Delay::Percentile(0.9))
+        .build();
     for _ in 0..40 {
         call(&hedge, 10).await;
     }
@@ -105,7 +140,11 @@ async fn callers_who_give_up_late_raise_it() {
         let left = hedge.run(|_| std::future::pending::<Result<(), ()>>());
         assert!(timeout(ms(400), left).await.is_err());
     }
-    assert!(near(hedge.stats().current_delay, 400), "{:?}", hedge.stats());
+    assert!(
+        near(hedge.stats().current_delay, 400),
+        "{:?}",
+        hedge.stats()
+    );
 }
 
 /// Pitfall 3.3: the slow primaries that hedges beat stay in the picture.
@@ -121,7 +160,11 @@ async fn dropped_losers_count_as_at_least_so_slow() {
         let operation = script(&log, [(5_000, Ok("slow")), (50, Ok("hedge"))]);
         assert_eq!(hedge.run(operation).await.unwrap(), "hedge");
     }
-    assert!(hedge.stats().current_delay.unwrap() > before + ms(40), "{:?}", hedge.stats());
+    assert!(
+        hedge.stats().current_delay.unwrap() > before + ms(40),
+        "{:?}",
+        hedge.stats()
+    );
     assert_eq!(hedge.stats().hedges_won, 40);
 }
 
@@ -135,7 +178,9 @@ async fn quick_failures_do_not_lower_it() {
     let before = hedge.stats().current_delay;
     let log = Log::new();
     for _ in 0..800 {
-        let failed = hedge.run(script(&log, [(1, Err("1")), (1, Err("2"))])).await;
+        let failed = hedge
+            .run(script(&log, [(1, Err("1")), (1, Err("2"))]))
+            .await;
         assert!(failed.is_err());
     }
     assert!(hedge.stats().current_delay >= before);
@@ -144,7 +189,12 @@ async fn quick_failures_do_not_lower_it() {
 /// M: many calls from many threads; the numbers add up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_statistics_add_up_under_load() {
-    let hedge = Hedge::builder().max_attempts(3).delay(Delay::Percentile(0.5)).budget(0.5).warm_up(1).build();
+    let hedge = Hedge::builder()
+        .max_attempts(3)
+        .delay(Delay::Percentile(0.5))
+        .budget(0.5)
+        .warm_up(1)
+        .build();
     let calls = (0..8).map(|task| {
         let hedge = hedge.clone();
         tokio::spawn(async move {
@@ -154,7 +204,11 @@ async fn the_statistics_add_up_under_load() {
                     for _ in 0..(round + task) % 3 {
                         tokio::task::yield_now().await;
                     }
-                    if attempt.number == 1 && round % 5 == 0 { Err(()) } else { Ok(attempt.number) }
+                    if attempt.number == 1 && round % 5 == 0 {
+                        Err(())
+                    } else {
+                        Ok(attempt.number)
+                    }
                 });
                 later_wins += u64::from(answer.await.unwrap() > 1);
                 let stats = hedge.stats();

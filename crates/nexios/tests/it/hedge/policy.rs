@@ -15,7 +15,10 @@ use super::{counts, script};
 use crate::race::{Log, busy, everywhere, kinds, ms};
 
 fn fixed(attempts: usize, millis: u64) -> Hedge {
-    Hedge::builder().max_attempts(attempts).delay(Delay::Fixed(ms(millis))).build()
+    Hedge::builder()
+        .max_attempts(attempts)
+        .delay(Delay::Fixed(ms(millis)))
+        .build()
 }
 
 /// HG-001: quicker than the delay: one attempt, and the second future is never made.
@@ -42,7 +45,10 @@ async fn a_quick_answer_starts_no_hedge() {
 async fn a_slow_primary_is_hedged_and_the_hedge_can_win() {
     let log = Log::new();
     let hedge = fixed(3, 10);
-    let operation = script(&log, [(100, Ok("slow")), (15, Ok("hedge")), (100, Ok("third"))]);
+    let operation = script(
+        &log,
+        [(100, Ok("slow")), (15, Ok("hedge")), (100, Ok("third"))],
+    );
     assert_eq!(hedge.run(operation).await.unwrap(), "hedge");
     assert_eq!(log.starts(), ["0 1", "10 2", "20 3"]);
     assert_eq!((log.now(), log.live()), (25, 0));
@@ -54,7 +60,10 @@ async fn a_slow_primary_is_hedged_and_the_hedge_can_win() {
 async fn a_win_of_the_primary_is_not_a_hedge_win() {
     let log = Log::new();
     let hedge = fixed(3, 450);
-    let operation = script(&log, [(1_000, Ok("primary")), (900, Ok("2")), (900, Ok("3"))]);
+    let operation = script(
+        &log,
+        [(1_000, Ok("primary")), (900, Ok("2")), (900, Ok("3"))],
+    );
     assert_eq!(hedge.run(operation).await.unwrap(), "primary");
     assert_eq!(counts(&hedge.stats()), [1, 2, 0, 0]);
 }
@@ -65,7 +74,10 @@ async fn with_no_delay_all_start_at_once() {
     for delay in [Delay::Zero, Delay::Fixed(Duration::ZERO)] {
         let log = Log::new();
         let hedge = Hedge::builder().max_attempts(4).delay(delay).build();
-        let operation = script(&log, [(40, Ok("1")), (30, Ok("2")), (20, Ok("3")), (30, Ok("4"))]);
+        let operation = script(
+            &log,
+            [(40, Ok("1")), (30, Ok("2")), (20, Ok("3")), (30, Ok("4"))],
+        );
         assert_eq!(hedge.run(operation).await.unwrap(), "3");
         assert_eq!(log.starts(), ["0 1", "0 2", "0 3", "0 4"]);
         assert_eq!(counts(&hedge.stats()), [1, 3, 1, 0]);
@@ -79,7 +91,15 @@ async fn on_failure_only_is_pure_failover() {
     for delay in [Delay::OnFailureOnly, Delay::Fixed(Duration::MAX)] {
         let log = Log::new();
         let hedge = Hedge::builder().max_attempts(4).delay(delay).build();
-        let operation = script(&log, [(500, Err("1")), (300, Err("2")), (200, Ok("3")), (1, Ok("4"))]);
+        let operation = script(
+            &log,
+            [
+                (500, Err("1")),
+                (300, Err("2")),
+                (200, Ok("3")),
+                (1, Ok("4")),
+            ],
+        );
         assert_eq!(hedge.run(operation).await.unwrap(), "3");
         assert_eq!(log.starts(), ["0 1", "500 2", "800 3"]);
         assert_eq!(counts(&hedge.stats()), [1, 2, 1, 0]);
@@ -91,7 +111,15 @@ async fn on_failure_only_is_pure_failover() {
 async fn a_failure_starts_the_next_attempt_at_once() {
     let log = Log::new();
     let hedge = fixed(4, 250);
-    let operation = script(&log, [(100, Err("1")), (200, Err("2")), (1_000, Ok("3")), (50, Ok("4"))]);
+    let operation = script(
+        &log,
+        [
+            (100, Err("1")),
+            (200, Err("2")),
+            (1_000, Ok("3")),
+            (50, Ok("4")),
+        ],
+    );
     assert_eq!(hedge.run(operation).await.unwrap(), "4");
     assert_eq!(log.starts(), ["0 1", "100 2", "300 3", "550 4"]);
 }
@@ -103,8 +131,15 @@ async fn when_all_attempts_fail_every_error_is_kept_and_no_win_counted() {
     let hedge = fixed(3, 10);
     let operation = script(&log, [(50, Err("a")), (5, Err("b")), (5, Err("c"))]);
     let lost = hedge.run(operation).await.unwrap_err();
-    assert_eq!(kinds(&lost), ["attempt 1=failed", "attempt 2=failed", "attempt 3=failed"]);
-    assert_eq!(lost.primary(), Some(&"a"), "the first attempt's error, though it came last");
+    assert_eq!(
+        kinds(&lost),
+        ["attempt 1=failed", "attempt 2=failed", "attempt 3=failed"]
+    );
+    assert_eq!(
+        lost.primary(),
+        Some(&"a"),
+        "the first attempt's error, though it came last"
+    );
     assert_eq!((log.now(), log.live()), (50, 0));
     assert_eq!(counts(&hedge.stats()), [1, 2, 0, 0]);
 }
@@ -114,7 +149,13 @@ async fn when_all_attempts_fail_every_error_is_kept_and_no_win_counted() {
 async fn in_a_tie_the_earliest_attempt_wins() {
     let log = Log::new();
     let hedge = fixed(2, 10);
-    assert_eq!(hedge.run(script(&log, [(30, Ok("1")), (20, Ok("2"))])).await.unwrap(), "1");
+    assert_eq!(
+        hedge
+            .run(script(&log, [(30, Ok("1")), (20, Ok("2"))]))
+            .await
+            .unwrap(),
+        "1"
+    );
     assert_eq!(counts(&hedge.stats()), [1, 1, 0, 0]);
 }
 
@@ -123,12 +164,32 @@ async fn in_a_tie_the_earliest_attempt_wins() {
 async fn a_caller_who_leaves_drops_all_attempts() {
     let log = Log::new();
     let hedge = fixed(4, 10);
-    let operation = script(&log, [(900, Ok("1")), (900, Ok("2")), (900, Ok("3")), (900, Ok("4"))]);
+    let operation = script(
+        &log,
+        [
+            (900, Ok("1")),
+            (900, Ok("2")),
+            (900, Ok("3")),
+            (900, Ok("4")),
+        ],
+    );
     assert!(timeout(ms(35), hedge.run(operation)).await.is_err());
     assert_eq!(log.starts(), ["0 1", "10 2", "20 3", "30 4"]);
     assert_eq!((log.now(), log.live()), (35, 0));
-    drop(hedge.run(script(&log, [(1, Ok("never polled")), (1, Ok("2")), (1, Ok("3")), (1, Ok("4"))])));
-    assert_eq!(counts(&hedge.stats()), [1, 3, 0, 0], "a call that was never polled is no call");
+    drop(hedge.run(script(
+        &log,
+        [
+            (1, Ok("never polled")),
+            (1, Ok("2")),
+            (1, Ok("3")),
+            (1, Ok("4")),
+        ],
+    )));
+    assert_eq!(
+        counts(&hedge.stats()),
+        [1, 3, 0, 0],
+        "a call that was never polled is no call"
+    );
 }
 
 /// HG-018: the surrounding scope ends the call.
@@ -138,7 +199,10 @@ async fn a_call_ends_with_its_scope() {
     let hedge = fixed(2, 10);
     let slow = || script(&log, [(900, Ok("1")), (900, Ok("2"))]);
     let scope = CancelScope::new(CancelToken::new(), Some(Instant::now() + ms(20)));
-    let lost = scope.run(async { hedge.run(slow()).await }).await.unwrap_err();
+    let lost = scope
+        .run(async { hedge.run(slow()).await })
+        .await
+        .unwrap_err();
     assert!(lost.is_timeout());
     assert_eq!(kinds(&lost), ["attempt 1=timed out", "attempt 2=timed out"]);
 
@@ -148,13 +212,26 @@ async fn a_call_ends_with_its_scope() {
         sleep(ms(5)).await;
         token.cancel(CancelReason::ClientDisconnected);
     });
-    assert_eq!(kinds(&lost.unwrap_err()), ["attempt 1=cancelled", "attempt 2=not started"]);
+    assert_eq!(
+        kinds(&lost.unwrap_err()),
+        ["attempt 1=cancelled", "attempt 2=not started"]
+    );
     assert_eq!((log.now(), log.live()), (25, 0));
 
     let made = log.starts().len();
-    let lost = scope.run(async { hedge.run(slow()).await }).await.unwrap_err();
-    assert_eq!(kinds(&lost), ["attempt 1=not started", "attempt 2=not started"]);
-    assert_eq!(log.starts().len(), made, "cancelled before the start, nothing starts");
+    let lost = scope
+        .run(async { hedge.run(slow()).await })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        kinds(&lost),
+        ["attempt 1=not started", "attempt 2=not started"]
+    );
+    assert_eq!(
+        log.starts().len(),
+        made,
+        "cancelled before the start, nothing starts"
+    );
 }
 
 /// HG-026, RC-008: a panic of an attempt or of the closure that makes it drops the others and resumes.
@@ -171,7 +248,10 @@ async fn a_panic_drops_the_others_and_resumes() {
             slow.await
         }
     });
-    let payload = AssertUnwindSafe(attempt_panics).catch_unwind().await.unwrap_err();
+    let payload = AssertUnwindSafe(attempt_panics)
+        .catch_unwind()
+        .await
+        .unwrap_err();
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"attempt"));
     assert_eq!((log.now(), log.live()), (10, 0));
 
@@ -181,7 +261,10 @@ async fn a_panic_drops_the_others_and_resumes() {
         }
         log.work("1", 900, Ok::<_, ()>("slow"))
     });
-    let payload = AssertUnwindSafe(closure_panics).catch_unwind().await.unwrap_err();
+    let payload = AssertUnwindSafe(closure_panics)
+        .catch_unwind()
+        .await
+        .unwrap_err();
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"closure"));
     assert_eq!((log.now(), log.live()), (20, 0));
     assert_eq!(hedge.stats().hedges_won, 0);
@@ -191,8 +274,14 @@ async fn a_panic_drops_the_others_and_resumes() {
 #[tokio::test(start_paused = true)]
 async fn attempts_are_at_least_one_and_at_most_ten() {
     for (asked, got) in [(0, 1), (1, 1), (10, 10), (11, 10), (usize::MAX, 10)] {
-        let hedge = Hedge::builder().max_attempts(asked).delay(Delay::Zero).build();
-        let lost = hedge.run(|attempt| async move { Err::<(), _>(attempt.number) }).await.unwrap_err();
+        let hedge = Hedge::builder()
+            .max_attempts(asked)
+            .delay(Delay::Zero)
+            .build();
+        let lost = hedge
+            .run(|attempt| async move { Err::<(), _>(attempt.number) })
+            .await
+            .unwrap_err();
         let numbers: Vec<_> = lost
             .into_failures()
             .into_iter()
@@ -213,19 +302,29 @@ async fn attempts_are_at_least_one_and_at_most_ten() {
 fn nonsense_is_refused_and_named() {
     for nonsense in [f64::NAN, f64::INFINITY, -0.1, 1.000_1] {
         for (what, refused) in [
-            ("budget", std::panic::catch_unwind(|| Hedge::builder().budget(nonsense)).err()),
+            (
+                "budget",
+                std::panic::catch_unwind(|| Hedge::builder().budget(nonsense)).err(),
+            ),
             (
                 "percentile",
-                std::panic::catch_unwind(|| Hedge::builder().delay(Delay::Percentile(nonsense))).err(),
+                std::panic::catch_unwind(|| Hedge::builder().delay(Delay::Percentile(nonsense)))
+                    .err(),
             ),
         ] {
             let payload = refused.expect("refused");
             let text = payload.downcast_ref::<String>().unwrap();
-            assert!(text.contains(what) && text.ends_with(&format!("not {nonsense}")), "{text}");
+            assert!(
+                text.contains(what) && text.ends_with(&format!("not {nonsense}")),
+                "{text}"
+            );
         }
     }
     for sense in [0.0, 0.05, 1.0] {
-        let _ = Hedge::builder().budget(sense).delay(Delay::Percentile(sense)).build();
+        let _ = Hedge::builder()
+            .budget(sense)
+            .delay(Delay::Percentile(sense))
+            .build();
     }
 }
 
@@ -234,16 +333,29 @@ fn nonsense_is_refused_and_named() {
 async fn a_hedge_is_wasted_when_its_call_ends_without_its_win() {
     let hedge = fixed(3, 10);
     let log = Log::new();
-    let ends = |stats: nexios::HedgeStats| (stats.hedges_started, stats.hedges_won, stats.hedges_wasted);
-    let mut call = Box::pin(hedge.run(script(&log, [(100, Ok("1")), (100, Ok("2")), (15, Ok("3"))])));
+    let ends =
+        |stats: nexios::HedgeStats| (stats.hedges_started, stats.hedges_won, stats.hedges_wasted);
+    let mut call = Box::pin(hedge.run(script(
+        &log,
+        [(100, Ok("1")), (100, Ok("2")), (15, Ok("3"))],
+    )));
     assert!(timeout(ms(25), &mut call).await.is_err());
     assert_eq!(ends(hedge.stats()), (2, 0, 0), "both are under way");
     assert_eq!(call.await.unwrap(), "3");
-    assert_eq!(ends(hedge.stats()), (2, 1, 1), "the second attempt was for nothing");
-    let lost = hedge.run(script(&log, [(1, Err("1")), (1, Err("2")), (1, Err("3"))])).await;
+    assert_eq!(
+        ends(hedge.stats()),
+        (2, 1, 1),
+        "the second attempt was for nothing"
+    );
+    let lost = hedge
+        .run(script(&log, [(1, Err("1")), (1, Err("2")), (1, Err("3"))]))
+        .await;
     assert!(lost.is_err());
     assert_eq!(ends(hedge.stats()), (4, 1, 3));
-    let left = hedge.run(script(&log, [(100, Ok("1")), (100, Ok("2")), (100, Ok("3"))]));
+    let left = hedge.run(script(
+        &log,
+        [(100, Ok("1")), (100, Ok("2")), (100, Ok("3"))],
+    ));
     assert!(timeout(ms(15), left).await.is_err());
     assert_eq!(ends(hedge.stats()), (5, 1, 4), "its caller left");
 }
@@ -253,7 +365,13 @@ async fn clones_share_the_policy() {
     let hedge = fixed(2, 10);
     let log = Log::new();
     let clone = hedge.clone();
-    assert_eq!(clone.run(script(&log, [(50, Ok("1")), (1, Ok("2"))])).await.unwrap(), "2");
+    assert_eq!(
+        clone
+            .run(script(&log, [(50, Ok("1")), (1, Ok("2"))]))
+            .await
+            .unwrap(),
+        "2"
+    );
     assert_eq!(counts(&hedge.stats()), [1, 1, 1, 0]);
     assert!(format!("{hedge:?}").contains("hedges_won: 1"));
 }
@@ -284,8 +402,12 @@ async fn attempts_borrow_from_the_caller() {
 
 #[test]
 fn a_call_that_never_waits_for_a_delay_needs_no_runtime() {
-    let hedge = Hedge::builder().max_attempts(3).delay(Delay::OnFailureOnly).build();
-    let answer = hedge.run(|attempt| async move { if attempt.number == 3 { Ok(3) } else { Err(()) } });
+    let hedge = Hedge::builder()
+        .max_attempts(3)
+        .delay(Delay::OnFailureOnly)
+        .build();
+    let answer =
+        hedge.run(|attempt| async move { if attempt.number == 3 { Ok(3) } else { Err(()) } });
     assert_eq!(answer.now_or_never().unwrap().unwrap(), 3);
 }
 

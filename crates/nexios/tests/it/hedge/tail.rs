@@ -24,7 +24,12 @@ struct Service {
 
 impl Service {
     fn new() -> Mutex<Self> {
-        Mutex::new(Self { random: Xorshift(0x9E37_79B9_7F4A_7C15), answers: 0, slow: 0, factor: 1 })
+        Mutex::new(Self {
+            random: Xorshift(0x9E37_79B9_7F4A_7C15),
+            answers: 0,
+            slow: 0,
+            factor: 1,
+        })
     }
 
     /// How many milliseconds the next answer takes.
@@ -33,7 +38,11 @@ impl Service {
             self.slow = self.answers + self.random.below(100);
         }
         let usual = 4 + self.random.below(7) + self.random.below(7);
-        let takes = if self.answers == self.slow { 500 } else { usual };
+        let takes = if self.answers == self.slow {
+            500
+        } else {
+            usual
+        };
         self.answers += 1;
         takes * self.factor
     }
@@ -92,19 +101,40 @@ async fn both(hedge: Hedge) -> [Row; 2] {
 }
 
 fn line(table: &mut String, who: &str, row: &Row) {
-    let Row { p50, p99, p999, extra, suppressed } = row;
+    let Row {
+        p50,
+        p99,
+        p999,
+        extra,
+        suppressed,
+    } = row;
     let share = 100.0 * row.extra_share();
-    writeln!(table, "| {who} | {p50} ms | {p99} ms | {p999} ms | {extra} ({share:.2} %) | {suppressed} |")
-        .expect("a string has room");
+    writeln!(
+        table,
+        "| {who} | {p50} ms | {p99} ms | {p999} ms | {extra} ({share:.2} %) | {suppressed} |"
+    )
+    .expect("a string has room");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hedge_cuts_the_tail_and_its_budget_holds_when_everything_is_slow() {
     let at_20_ms = || Hedge::builder().delay(Delay::Fixed(ms(20)));
-    let none = both(Hedge::builder().max_attempts(1).delay(Delay::OnFailureOnly).build()).await;
+    let none = both(
+        Hedge::builder()
+            .max_attempts(1)
+            .delay(Delay::OnFailureOnly)
+            .build(),
+    )
+    .await;
     let fixed = both(at_20_ms().build()).await;
     let limited = both(at_20_ms().budget(0.05).build()).await;
-    let learned = both(Hedge::builder().delay(Delay::Percentile(0.95)).budget(0.05).build()).await;
+    let learned = both(
+        Hedge::builder()
+            .delay(Delay::Percentile(0.95))
+            .budget(0.05)
+            .build(),
+    )
+    .await;
 
     let rows = [
         ("no hedge", &none),
@@ -113,10 +143,20 @@ async fn a_hedge_cuts_the_tail_and_its_budget_holds_when_everything_is_slow() {
         ("95th percentile, budget 5 %", &learned),
     ];
     for row in [&fixed[0], &limited[0], &learned[0]] {
-        assert!(row.p99 * 20 <= none[0].p99 && row.p999 * 10 <= none[0].p999, "{row:?}");
-        assert!(row.extra_share() < 0.02, "about one in a hundred is slow: {row:?}");
+        assert!(
+            row.p99 * 20 <= none[0].p99 && row.p999 * 10 <= none[0].p999,
+            "{row:?}"
+        );
+        assert!(
+            row.extra_share() < 0.02,
+            "about one in a hundred is slow: {row:?}"
+        );
     }
-    assert!(fixed[1].extra_share() > 0.9, "without a budget the load doubles: {:?}", fixed[1]);
+    assert!(
+        fixed[1].extra_share() > 0.9,
+        "without a budget the load doubles: {:?}",
+        fixed[1]
+    );
     for row in [&limited[1], &learned[1]] {
         // The bucket keeps a hundred at most from before.
         assert!(row.extra <= CALLS as u64 / 20 + 100, "{row:?}");
@@ -126,7 +166,11 @@ async fn a_hedge_cuts_the_tail_and_its_budget_holds_when_everything_is_slow() {
 
     for place in 0..2 {
         let mut table = String::new();
-        rows.iter().for_each(|(who, both)| line(&mut table, who, &both[place]));
-        assert!(PAGE.contains(&table), "docs/hedging.md shows other numbers than these:\n{table}");
+        rows.iter()
+            .for_each(|(who, both)| line(&mut table, who, &both[place]));
+        assert!(
+            PAGE.contains(&table),
+            "docs/hedging.md shows other numbers than these:\n{table}"
+        );
     }
 }

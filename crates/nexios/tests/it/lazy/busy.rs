@@ -29,7 +29,10 @@ fn the_limit_of_a_computation_that_is_always_ready_holds() {
             busy(BUSY).await;
             Ok::<_, Broken>(1)
         });
-        assert!(matches!(map.timeout(ms(50)).build().get(&1).await, Err(LazyError::TimedOut)));
+        assert!(matches!(
+            map.timeout(ms(50)).build().get(&1).await,
+            Err(LazyError::TimedOut)
+        ));
         assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     });
 }
@@ -63,7 +66,9 @@ fn callers_beside_code_that_is_always_ready_get_their_answers_in_time() {
         };
         let cell = AsyncLazy::new(slow);
         let map = AsyncLazyMap::new(10, move |_: u8| slow());
-        let limited = AsyncLazy::builder(std::future::pending::<Result<u8, Broken>>).timeout(ms(50)).build();
+        let limited = AsyncLazy::builder(std::future::pending::<Result<u8, Broken>>)
+            .timeout(ms(50))
+            .build();
         let answers = async {
             let (one, two, none) = tokio::join!(cell.get(), map.get(&1), limited.get());
             assert_eq!((*one.unwrap(), *two.unwrap()), (1, 1));
@@ -82,9 +87,13 @@ fn callers_beside_code_that_is_always_ready_get_their_answers_in_time() {
 fn a_value_grows_old_and_an_error_is_kept_beside_code_that_is_always_ready() {
     everywhere(|| async {
         let began = Instant::now();
-        let cell =
-            AsyncLazy::builder(async || Ok::<_, Broken>(())).ttl(ms(50)).stale_while_revalidate(BUSY).build();
-        let failing = AsyncLazy::builder(async || Err::<(), _>(Broken(1))).error_backoff(ms(50)).build();
+        let cell = AsyncLazy::builder(async || Ok::<_, Broken>(()))
+            .ttl(ms(50))
+            .stale_while_revalidate(BUSY)
+            .build();
+        let failing = AsyncLazy::builder(async || Err::<(), _>(Broken(1)))
+            .error_backoff(ms(50))
+            .build();
         let looks = async {
             while cell.stats().computations < 3 || failing.stats().computations < 3 {
                 let (_served, _kept) = (cell.get().await, failing.get().await);

@@ -27,11 +27,19 @@ struct Chain {
 }
 
 impl Chain {
-    fn new(last: fn() -> Result<usize, Broken>) -> (Arc<Self>, Arc<AsyncLazyMap<usize, usize, Broken>>) {
-        let chain =
-            Arc::new(Self { map: OnceLock::new(), source: Source::new(), last, begun: AtomicUsize::new(0) });
+    fn new(
+        last: fn() -> Result<usize, Broken>,
+    ) -> (Arc<Self>, Arc<AsyncLazyMap<usize, usize, Broken>>) {
+        let chain = Arc::new(Self {
+            map: OnceLock::new(),
+            source: Source::new(),
+            last,
+            begun: AtomicUsize::new(0),
+        });
         let links = Arc::clone(&chain);
-        let map = Arc::new(AsyncLazyMap::new(2 * LENGTH, move |key| Arc::clone(&links).compute(key)));
+        let map = Arc::new(AsyncLazyMap::new(2 * LENGTH, move |key| {
+            Arc::clone(&links).compute(key)
+        }));
         chain.map.set(Arc::downgrade(&map)).unwrap();
         (chain, map)
     }
@@ -68,13 +76,21 @@ async fn until(reached: impl Fn() -> bool) {
 
 /// Each scenario in `block_on` of a current-thread runtime, and in a task of a worker thread.
 fn on_both_runtimes<F: Future<Output = ()> + Send + 'static>(scenario: fn() -> F) {
-    Builder::new_current_thread().enable_all().build().unwrap().block_on(scenario());
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(scenario());
     let worker = worker();
     worker.block_on(worker.spawn(scenario())).unwrap();
 }
 
 fn worker() -> Runtime {
-    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 #[test]
@@ -102,7 +118,9 @@ fn a_chain_of_any_length_completes() {
 #[test]
 fn a_failure_or_panic_goes_through_a_chain_of_any_length() {
     on_both_runtimes(|| async {
-        for last in [(|| Err(Broken(0))) as fn() -> _, || panic!("the end of a chain")] {
+        for last in [(|| Err(Broken(0))) as fn() -> _, || {
+            panic!("the end of a chain")
+        }] {
             let (chain, map) = Chain::new(last);
             chain.source.let_through(1);
             let answer = map.get(&LENGTH).await;
@@ -141,7 +159,11 @@ fn a_reset_may_take_the_last_reason_of_a_chain_of_any_length() {
                 let (before, alive) = (Arc::clone(&before), Alive::new(&source));
                 async move {
                     let _alive = alive;
-                    before.get().await.map(|value| *value).map_err(|_| Broken(0))
+                    before
+                        .get()
+                        .await
+                        .map(|value| *value)
+                        .map_err(|_| Broken(0))
                 }
             });
             last = Arc::new(value.keep_warm(link == LENGTH).build());
@@ -198,7 +220,13 @@ fn owning(end: Owning) -> Owning {
         let before = Arc::new(before);
         AsyncLazy::new(move || {
             let before = Arc::clone(&before);
-            async move { before.get().await.map(|value| *value + 1).map_err(|_| Broken(0)) }
+            async move {
+                before
+                    .get()
+                    .await
+                    .map(|value| *value + 1)
+                    .map_err(|_| Broken(0))
+            }
         })
     })
 }
@@ -231,11 +259,17 @@ struct Page {
 fn values_inside_values_may_be_dropped_in_a_chain_of_any_length() {
     on_both_runtimes(|| async {
         let pages = Source::new();
-        let mut first = Page { next: None, _alive: Alive::new(&pages) };
+        let mut first = Page {
+            next: None,
+            _alive: Alive::new(&pages),
+        };
         for _ in 0..LENGTH {
             let next = AsyncLazy::new(async || Err(Broken(0)));
             next.set(first);
-            first = Page { next: Some(next), _alive: Alive::new(&pages) };
+            first = Page {
+                next: Some(next),
+                _alive: Alive::new(&pages),
+            };
         }
         assert!(first.next.as_ref().unwrap().peek().unwrap().next.is_some());
         assert_eq!(pages.alive(), LENGTH + 1);
@@ -284,9 +318,13 @@ fn a_destructor_that_panics_does_not_stop_the_end_of_a_chain() {
     on_both_runtimes(|| async {
         let dropped = Arc::new(AtomicUsize::new(0));
         let begun = Arc::new(AtomicUsize::new(0));
-        let (mut value, alive) = (AsyncLazy::new(std::future::pending::<Result<(), Broken>>), &begun);
+        let (mut value, alive) = (
+            AsyncLazy::new(std::future::pending::<Result<(), Broken>>),
+            &begun,
+        );
         for _ in 0..1_000 {
-            let (before, dropped, begun) = (Arc::new(value), Arc::clone(&dropped), Arc::clone(alive));
+            let (before, dropped, begun) =
+                (Arc::new(value), Arc::clone(&dropped), Arc::clone(alive));
             value = AsyncLazy::new(move || {
                 let (before, panics) = (Arc::clone(&before), Panics(Arc::clone(&dropped)));
                 begun.fetch_add(1, Ordering::SeqCst);

@@ -39,8 +39,9 @@ async fn callers_leave_in_any_order_at_a_cost_that_is_linear() {
                 0 => {}
                 1 => calls.reverse(),
                 _ => {
-                    calls
-                        .sort_by_cached_key(|call| std::ptr::from_ref(call).addr().wrapping_mul(0x9e37_79b9));
+                    calls.sort_by_cached_key(|call| {
+                        std::ptr::from_ref(call).addr().wrapping_mul(0x9e37_79b9)
+                    });
                 }
             }
             timed(|| drop(calls))
@@ -135,12 +136,22 @@ async fn a_chain_of_values_begins_and_ends_at_a_cost_that_is_linear() {
                 let before = Arc::clone(&values[values.len() - 1]);
                 values.push(Arc::new(AsyncLazy::new(move || {
                     let before = Arc::clone(&before);
-                    async move { before.get().await.map(|value| *value).map_err(|_| super::Broken(0)) }
+                    async move {
+                        before
+                            .get()
+                            .await
+                            .map(|value| *value)
+                            .map_err(|_| super::Broken(0))
+                    }
                 })));
             }
             let began = Instant::now();
             let last = values.len() - 1;
-            let asked = if from_the_first { 0..=last } else { last..=last };
+            let asked = if from_the_first {
+                0..=last
+            } else {
+                last..=last
+            };
             let mut calls: Vec<_> = asked.map(|index| values[index].get()).collect();
             for call in &mut calls {
                 assert!(poll_once(call).is_pending());
@@ -174,13 +185,19 @@ async fn many_wait_for_a_value_that_waits_for_many_at_a_cost_that_is_linear() {
                     let keys: Vec<usize> = (1..=many).collect();
                     futures_util::future::join_all(keys.iter().map(|key| map.get(key))).await;
                 } else if key > many {
-                    return map.get(&0).await.map(|value| *value).map_err(|_| super::Broken(key));
+                    return map
+                        .get(&0)
+                        .await
+                        .map(|value| *value)
+                        .map_err(|_| super::Broken(key));
                 }
                 std::future::pending().await
             }
         };
         let map = map.get_or_init(|| Map::new(100_000, compute));
-        let keys: Vec<usize> = (0..=2 * many).filter(|key| *key == 0 || *key > many).collect();
+        let keys: Vec<usize> = (0..=2 * many)
+            .filter(|key| *key == 0 || *key > many)
+            .collect();
         let mut calls: Vec<_> = keys.iter().map(|key| map.get(key)).collect();
         assert!(poll_once(&mut calls[0]).is_pending());
         settle().await;

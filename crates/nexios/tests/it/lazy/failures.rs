@@ -28,10 +28,16 @@ async fn an_error_is_shared_by_all_who_wait_and_not_kept() {
     source.let_through(1);
     let mut errors = Vec::new();
     for caller in callers {
-        let LazyError::Failed(error) = caller.await.unwrap() else { panic!("not a failure") };
+        let LazyError::Failed(error) = caller.await.unwrap() else {
+            panic!("not a failure")
+        };
         errors.push(error);
     }
-    assert!(errors.iter().all(|error| Arc::ptr_eq(error, &errors[0]) && **error == Broken(1)));
+    assert!(
+        errors
+            .iter()
+            .all(|error| Arc::ptr_eq(error, &errors[0]) && **error == Broken(1))
+    );
     assert_eq!(source.started(), 1, "no convoy");
     failing.store(0, Ordering::SeqCst);
     source.let_through(1);
@@ -42,7 +48,9 @@ async fn an_error_is_shared_by_all_who_wait_and_not_kept() {
 #[tokio::test(start_paused = true)]
 async fn an_error_is_not_held_by_the_cell() {
     let cell = AsyncLazy::new(|| async { Err::<u8, _>(Broken(1)) });
-    let Err(LazyError::Failed(error)) = cell.get().await else { panic!("it fails") };
+    let Err(LazyError::Failed(error)) = cell.get().await else {
+        panic!("it fails")
+    };
     settle().await;
     assert_eq!(Arc::strong_count(&error), 1);
 }
@@ -56,7 +64,9 @@ async fn with_a_backoff_the_error_stands_until_the_backoff_is_over() {
     let first = cell.get().await.unwrap_err();
     pass_time(4.999).await;
     let second = cell.get().await.unwrap_err();
-    let (LazyError::Failed(first), LazyError::Failed(second)) = (first, second) else { panic!() };
+    let (LazyError::Failed(first), LazyError::Failed(second)) = (first, second) else {
+        panic!()
+    };
     assert!(Arc::ptr_eq(&first, &second));
     assert_eq!(source.started(), 1);
     pass_time(0.001).await;
@@ -98,7 +108,11 @@ async fn an_exponential_backoff_grows_with_each_failure_in_a_row() {
     assert_eq!(source.started(), started);
     pass_time(2.0).await;
     cell.get().await.unwrap_err();
-    assert_eq!(source.started(), started + 1, "a value, `set` and `reset` begin a new row");
+    assert_eq!(
+        source.started(),
+        started + 1,
+        "a value, `set` and `reset` begin a new row"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +120,9 @@ async fn the_pauses_of_an_exponential_backoff_differ() {
     let failing = Arc::new(AtomicUsize::new(1));
     let source = Source::open();
     let backoff = ErrorBackoff::exponential(seconds(10), seconds(10));
-    let cells: Vec<_> = (0..50).map(|_| source.fallible(&failing).error_backoff(backoff).build()).collect();
+    let cells: Vec<_> = (0..50)
+        .map(|_| source.fallible(&failing).error_backoff(backoff).build())
+        .collect();
     for cell in &cells {
         cell.get().await.unwrap_err();
     }
@@ -150,7 +166,10 @@ async fn a_panic_reaches_all_who_wait_and_the_cell_stays_usable() {
         })
         .collect();
     for caller in callers {
-        let answer = tokio::time::timeout(seconds(1), caller).await.unwrap().unwrap();
+        let answer = tokio::time::timeout(seconds(1), caller)
+            .await
+            .unwrap()
+            .unwrap();
         assert!(matches!(answer, Err(LazyError::Panicked)));
     }
     assert_eq!(*cell.get().await.unwrap(), 1);
@@ -248,8 +267,13 @@ async fn the_time_limit_counts_from_the_start_not_from_a_later_caller() {
 async fn errors_say_what_happened() {
     let failed: LazyError<Broken> = LazyError::Failed(Arc::new(Broken(1)));
     let texts = Mutex::new(Vec::new());
-    for error in [failed, LazyError::Panicked, LazyError::Recursive, LazyError::TimedOut, LazyError::Shutdown]
-    {
+    for error in [
+        failed,
+        LazyError::Panicked,
+        LazyError::Recursive,
+        LazyError::TimedOut,
+        LazyError::Shutdown,
+    ] {
         let copy = error.clone();
         assert_eq!(copy.to_string(), error.to_string());
         texts.lock().unwrap().push(error.to_string());

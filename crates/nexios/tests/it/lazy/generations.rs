@@ -18,14 +18,20 @@ async fn a_get_after_reset_computes_again() {
 }
 
 /// Computations that end when their own number is let through.
-fn numbered() -> (tokio::sync::watch::Sender<Vec<usize>>, Arc<AsyncLazy<usize, Broken>>) {
+fn numbered() -> (
+    tokio::sync::watch::Sender<Vec<usize>>,
+    Arc<AsyncLazy<usize, Broken>>,
+) {
     let (sender, receiver) = tokio::sync::watch::channel(Vec::new());
     let count = std::sync::atomic::AtomicUsize::new(0);
     let cell = AsyncLazy::new(move || {
         let number = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
         let mut receiver = receiver.clone();
         async move {
-            receiver.wait_for(|done| done.contains(&number)).await.unwrap();
+            receiver
+                .wait_for(|done| done.contains(&number))
+                .await
+                .unwrap();
             Ok(number)
         }
     });
@@ -49,8 +55,19 @@ async fn a_get_after_reset_never_sees_the_older_computation() {
             done.send_modify(|done| done.push(number));
             settle().await;
         }
-        assert_eq!([*first.await.unwrap(), *second.await.unwrap(), *third.await.unwrap()], [1, 2, 2]);
-        assert_eq!(cell.peek().as_deref(), Some(&2), "the old completion overwrites nothing");
+        assert_eq!(
+            [
+                *first.await.unwrap(),
+                *second.await.unwrap(),
+                *third.await.unwrap()
+            ],
+            [1, 2, 2]
+        );
+        assert_eq!(
+            cell.peek().as_deref(),
+            Some(&2),
+            "the old completion overwrites nothing"
+        );
         assert_eq!(cell.stats().computations, 2);
     }
 }
@@ -137,7 +154,11 @@ async fn reset_drops_a_computation_that_nobody_waits_for() {
     cell.reset();
     assert_eq!(source.alive(), 0);
 
-    let stale = source.builder().ttl(seconds(1)).stale_while_revalidate(seconds(9)).build();
+    let stale = source
+        .builder()
+        .ttl(seconds(1))
+        .stale_while_revalidate(seconds(9))
+        .build();
     stale.set(70);
     pass_time(1.0).await;
     assert_eq!(*stale.get().await.unwrap(), 70);

@@ -50,7 +50,11 @@ struct Numbers {
 impl Numbers {
     fn new(events: &Arc<Events>) -> Arc<Self> {
         let released = tokio::sync::watch::Sender::default();
-        Arc::new(Self { events: Arc::clone(events), began: Mutex::default(), released })
+        Arc::new(Self {
+            events: Arc::clone(events),
+            began: Mutex::default(),
+            released,
+        })
     }
 
     fn begin(&self) -> u64 {
@@ -82,7 +86,10 @@ async fn one_thread(seed: u64) {
             let number = numbers.begin();
             let mut released = numbers.released.subscribe();
             async move {
-                released.wait_for(|released| released.contains(&number)).await.unwrap();
+                released
+                    .wait_for(|released| released.contains(&number))
+                    .await
+                    .unwrap();
                 Numbers::outcome(number)
             }
         })
@@ -103,11 +110,16 @@ async fn one_thread(seed: u64) {
                 None => {
                     let refresh = random.below(3) == 0;
                     let begun = events.next();
-                    let mut call: Waiting<'_> =
-                        if refresh { Box::pin(cell.refresh()) } else { Box::pin(cell.get()) };
+                    let mut call: Waiting<'_> = if refresh {
+                        Box::pin(cell.refresh())
+                    } else {
+                        Box::pin(cell.get())
+                    };
                     match poll_once(&mut call) {
                         Poll::Pending => *caller = Some((begun, refresh, call)),
-                        Poll::Ready(answer) => history.answered(begun, events.next(), refresh, &answer),
+                        Poll::Ready(answer) => {
+                            history.answered(begun, events.next(), refresh, &answer)
+                        }
                     }
                 }
             },
@@ -120,25 +132,37 @@ async fn one_thread(seed: u64) {
             5 => {
                 let begun = events.next();
                 cell.set(next_set);
-                history.push(Call { begun, ended: events.next(), kind: Kind::Set(next_set) });
+                history.push(Call {
+                    begun,
+                    ended: events.next(),
+                    kind: Kind::Set(next_set),
+                });
                 next_set += 1;
             }
             6 => {
                 let begun = events.next();
                 cell.reset();
-                history.push(Call { begun, ended: events.next(), kind: Kind::Reset });
+                history.push(Call {
+                    begun,
+                    ended: events.next(),
+                    kind: Kind::Reset,
+                });
             }
             7 => settle().await,
             _ => {
                 let count = numbers.began.lock().unwrap().len();
                 if count > 0 {
                     let number = random.below(count.min(4)) as u64 + count.saturating_sub(4) as u64;
-                    numbers.released.send_modify(|released| released.extend([number]));
+                    numbers
+                        .released
+                        .send_modify(|released| released.extend([number]));
                 }
             }
         }
     }
-    numbers.released.send_modify(|released| released.extend(0..200));
+    numbers
+        .released
+        .send_modify(|released| released.extend(0..200));
     for (begun, refresh, call) in callers.into_iter().flatten() {
         let answer = call.await;
         history.answered(begun, events.next(), refresh, &answer);
@@ -187,16 +211,26 @@ async fn many_threads(seed: u64) {
                         0 => {
                             let value = SET + caller * 100 + round;
                             cell.set(value);
-                            history.push(Call { begun, ended: events.next(), kind: Kind::Set(value) });
+                            history.push(Call {
+                                begun,
+                                ended: events.next(),
+                                kind: Kind::Set(value),
+                            });
                         }
                         1 => {
                             cell.reset();
-                            history.push(Call { begun, ended: events.next(), kind: Kind::Reset });
+                            history.push(Call {
+                                begun,
+                                ended: events.next(),
+                                kind: Kind::Reset,
+                            });
                         }
                         2 => {
                             let mut call: Waiting<'_> = Box::pin(cell.refresh());
                             match poll_once(&mut call) {
-                                Poll::Ready(answer) => history.answered(begun, events.next(), true, &answer),
+                                Poll::Ready(answer) => {
+                                    history.answered(begun, events.next(), true, &answer)
+                                }
                                 Poll::Pending => {
                                     drop(call);
                                     history.left(begun, true);
@@ -236,17 +270,47 @@ fn the_check_itself_rejects_what_must_not_happen() {
         history.check(began).is_err()
     };
     let get = |value| Kind::Get(value);
-    assert!(!rejected(&[call(0, 3, get(0)), call(4, 5, Kind::Reset), call(6, 9, get(1))], &[1, 7]));
+    assert!(!rejected(
+        &[
+            call(0, 3, get(0)),
+            call(4, 5, Kind::Reset),
+            call(6, 9, get(1))
+        ],
+        &[1, 7]
+    ));
     // A value comes back after a reset.
-    assert!(rejected(&[call(0, 3, get(0)), call(4, 5, Kind::Reset), call(6, 7, get(0))], &[1]));
+    assert!(rejected(
+        &[
+            call(0, 3, get(0)),
+            call(4, 5, Kind::Reset),
+            call(6, 7, get(0))
+        ],
+        &[1]
+    ));
     // A computation from before the reset answers a get from after it.
-    assert!(rejected(&[call(1, 2, Kind::Reset), call(3, 4, get(0))], &[0]));
+    assert!(rejected(
+        &[call(1, 2, Kind::Reset), call(3, 4, get(0))],
+        &[0]
+    ));
     // An older completion overwrites a set value.
-    assert!(rejected(&[call(0, 9, get(0)), call(2, 3, Kind::Set(SET)), call(10, 11, get(0))], &[1]));
+    assert!(rejected(
+        &[
+            call(0, 9, get(0)),
+            call(2, 3, Kind::Set(SET)),
+            call(10, 11, get(0))
+        ],
+        &[1]
+    ));
     // Two values at once.
     assert!(rejected(&[call(0, 3, get(0)), call(4, 5, get(1))], &[1, 2]));
     // A refresh brings what was there.
-    assert!(rejected(&[call(0, 1, Kind::Set(SET)), call(2, 3, Kind::Refresh(SET))], &[]));
+    assert!(rejected(
+        &[call(0, 1, Kind::Set(SET)), call(2, 3, Kind::Refresh(SET))],
+        &[]
+    ));
     // A refresh may bring what was set meanwhile.
-    assert!(!rejected(&[call(0, 3, Kind::Refresh(SET)), call(1, 2, Kind::Set(SET))], &[]));
+    assert!(!rejected(
+        &[call(0, 3, Kind::Refresh(SET)), call(1, 2, Kind::Set(SET))],
+        &[]
+    ));
 }

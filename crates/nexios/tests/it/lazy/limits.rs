@@ -87,7 +87,11 @@ async fn huge_limits_never_end() {
 async fn a_stale_value_is_served_at_once_while_one_refresh_runs() {
     // LZ-045, L12
     let source = Source::new();
-    let cell = source.builder().ttl(seconds(10)).stale_while_revalidate(seconds(5)).build();
+    let cell = source
+        .builder()
+        .ttl(seconds(10))
+        .stale_while_revalidate(seconds(5))
+        .build();
     cell.set(70);
     pass_time(10.0).await;
     for _ in 0..50 {
@@ -100,14 +104,21 @@ async fn a_stale_value_is_served_at_once_while_one_refresh_runs() {
     settle().await;
     assert_eq!(*cell.get().await.unwrap(), 1);
     let stats = cell.stats();
-    assert_eq!((stats.stale, stats.hits, stats.waits, stats.misses), (50, 1, 0, 0));
+    assert_eq!(
+        (stats.stale, stats.hits, stats.waits, stats.misses),
+        (50, 1, 0, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn past_the_stale_limit_callers_wait_for_the_refresh_and_its_value_counts() {
     // LZ-048: the old value is gone by then, the new one is as good as any.
     let source = Source::new();
-    let cell = source.builder().ttl(seconds(10)).stale_while_revalidate(seconds(5)).build();
+    let cell = source
+        .builder()
+        .ttl(seconds(10))
+        .stale_while_revalidate(seconds(5))
+        .build();
     cell.set(70);
     pass_time(14.999).await;
     assert_eq!(*cell.get().await.unwrap(), 70);
@@ -124,7 +135,11 @@ async fn past_the_stale_limit_callers_wait_for_the_refresh_and_its_value_counts(
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_leaves_a_background_refresh_does_not_stop_it() {
     let source = Source::new();
-    let cell = source.builder().ttl(seconds(10)).stale_while_revalidate(seconds(5)).build();
+    let cell = source
+        .builder()
+        .ttl(seconds(10))
+        .stale_while_revalidate(seconds(5))
+        .build();
     cell.set(70);
     pass_time(10.0).await;
     cell.get().await.unwrap();
@@ -142,7 +157,11 @@ async fn a_caller_who_leaves_a_background_refresh_does_not_stop_it() {
 async fn failed_background_refreshes_are_a_second_apart() {
     let source = Source::open();
     let failing = Arc::new(AtomicUsize::new(1));
-    let cell = source.fallible(&failing).ttl(seconds(10)).stale_while_revalidate(seconds(100)).build();
+    let cell = source
+        .fallible(&failing)
+        .ttl(seconds(10))
+        .stale_while_revalidate(seconds(100))
+        .build();
     cell.set(70);
     pass_time(10.0).await;
     for started in 1..=5 {
@@ -186,7 +205,11 @@ async fn a_failed_refresh_leaves_value_and_age_alone() {
     // LZ-046, LZ-054: one attempt a period, the old value each time.
     let source = Source::open();
     let failing = Arc::new(AtomicUsize::new(1));
-    let cell = source.fallible(&failing).ttl(seconds(10)).stale_while_revalidate(seconds(1_000)).build();
+    let cell = source
+        .fallible(&failing)
+        .ttl(seconds(10))
+        .stale_while_revalidate(seconds(1_000))
+        .build();
     cell.set(70);
     for period in 1..=5 {
         pass_time(10.0).await;
@@ -194,7 +217,10 @@ async fn a_failed_refresh_leaves_value_and_age_alone() {
         settle().await;
         assert_eq!(source.started(), period as usize);
         assert_eq!(cell.age(), Some(seconds(10 * period)));
-        assert!(matches!(cell.refresh().await, Err(LazyError::Failed(_))), "the caller is told");
+        assert!(
+            matches!(cell.refresh().await, Err(LazyError::Failed(_))),
+            "the caller is told"
+        );
         assert_eq!(cell.age(), Some(seconds(10 * period)));
         source.started.fetch_sub(1, Ordering::SeqCst);
     }
@@ -228,7 +254,11 @@ async fn on_failure_the_old_value_stands_in_until_its_limit() {
     // L11
     let source = Source::open();
     let failing = Arc::new(AtomicUsize::new(1));
-    let cell = source.fallible(&failing).ttl(seconds(10)).stale_if_error(seconds(20)).build();
+    let cell = source
+        .fallible(&failing)
+        .ttl(seconds(10))
+        .stale_if_error(seconds(20))
+        .build();
     cell.set(70);
     pass_time(10.0).await;
     assert_eq!(cell.peek().as_deref(), Some(&70));
@@ -246,7 +276,11 @@ async fn on_failure_the_old_value_stands_in_until_its_limit() {
 async fn the_old_value_is_not_served_when_its_limit_passes_while_the_attempt_runs() {
     let source = Source::new();
     let failing = Arc::new(AtomicUsize::new(1));
-    let cell = source.fallible(&failing).ttl(seconds(10)).stale_if_error(seconds(20)).build();
+    let cell = source
+        .fallible(&failing)
+        .ttl(seconds(10))
+        .stale_if_error(seconds(20))
+        .build();
     cell.set(70);
     pass_time(29.0).await;
     let mut waiting = cell.get();
@@ -289,7 +323,10 @@ async fn in_a_backoff_the_old_value_stands_in_at_once() {
     assert_eq!(*cell.get().await.unwrap(), 70);
     assert_eq!(source.started(), 1);
     pass_time(20.0).await;
-    assert!(cell.get().await.is_err(), "past the limit the error is served, not the value");
+    assert!(
+        cell.get().await.is_err(),
+        "past the limit the error is served, not the value"
+    );
     assert_eq!(source.started(), 1);
 }
 
@@ -297,7 +334,11 @@ async fn in_a_backoff_the_old_value_stands_in_at_once() {
 async fn after_a_reset_nothing_stands_in() {
     let source = Source::open();
     let failing = Arc::new(AtomicUsize::new(1));
-    let cell = source.fallible(&failing).ttl(seconds(10)).stale_if_error(seconds(20)).build();
+    let cell = source
+        .fallible(&failing)
+        .ttl(seconds(10))
+        .stale_if_error(seconds(20))
+        .build();
     cell.set(70);
     cell.reset();
     assert!(cell.get().await.is_err());
@@ -307,8 +348,10 @@ async fn after_a_reset_nothing_stands_in() {
 async fn jitter_shortens_each_ttl_by_its_own_share() {
     let cells: Vec<_> = (0..64)
         .map(|number| {
-            let cell =
-                AsyncLazy::builder(|| async { Ok::<_, Broken>(0) }).ttl(seconds(100)).jitter(0.5).build();
+            let cell = AsyncLazy::builder(|| async { Ok::<_, Broken>(0) })
+                .ttl(seconds(100))
+                .jitter(0.5)
+                .build();
             cell.set(number);
             cell
         })
@@ -317,7 +360,11 @@ async fn jitter_shortens_each_ttl_by_its_own_share() {
     pass_time(49.999).await;
     assert_eq!(left(), 64);
     pass_time(25.0).await;
-    assert!((8..56).contains(&left()), "{} of 64 are left half way", left());
+    assert!(
+        (8..56).contains(&left()),
+        "{} of 64 are left half way",
+        left()
+    );
     pass_time(25.001).await;
     assert_eq!(left(), 0);
 }
@@ -337,8 +384,17 @@ fn a_jitter_that_is_no_number_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn an_idle_cell_has_no_task_and_no_timer() {
     let source = Source::open();
-    let cell = source.builder().ttl(seconds(10)).stale_while_revalidate(seconds(5)).build();
+    let cell = source
+        .builder()
+        .ttl(seconds(10))
+        .stale_while_revalidate(seconds(5))
+        .build();
     cell.get().await.unwrap();
     settle().await;
-    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
+    assert_eq!(
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks(),
+        0
+    );
 }

@@ -31,7 +31,10 @@ async fn a_background_refresh_that_fails_is_logged_once() {
         assert_eq!(*cell.get().await.unwrap(), 70);
         settle().await;
     }
-    assert_eq!(lines.take(), ["WARN rates: a lazy computation failed that nobody waited for"]);
+    assert_eq!(
+        lines.take(),
+        ["WARN rates: a lazy computation failed that nobody waited for"]
+    );
     // The next attempt is another failure.
     pass_time(1.0).await;
     cell.get().await.unwrap();
@@ -54,8 +57,12 @@ async fn a_refresh_that_is_cancelled_or_timed_out_is_not_logged() {
     // LZ-055
     let (lines, _guard) = Lines::capture();
     let source = Source::new();
-    let cell =
-        source.builder().ttl(seconds(1)).stale_while_revalidate(seconds(100)).timeout(seconds(5)).build();
+    let cell = source
+        .builder()
+        .ttl(seconds(1))
+        .stale_while_revalidate(seconds(100))
+        .timeout(seconds(5))
+        .build();
     // Its caller leaves.
     let mut refresh = cell.refresh();
     assert!(poll_once(&mut refresh).is_pending());
@@ -72,7 +79,10 @@ async fn a_refresh_that_is_cancelled_or_timed_out_is_not_logged() {
     pass_time(1.0).await;
     cell.get().await.unwrap();
     pass_time(5.0).await;
-    assert_eq!((source.started(), source.alive(), cell.stats().failures), (3, 0, 1));
+    assert_eq!(
+        (source.started(), source.alive(), cell.stats().failures),
+        (3, 0, 1)
+    );
     assert_eq!(lines.take(), [""; 0]);
 }
 
@@ -80,7 +90,9 @@ async fn a_refresh_that_is_cancelled_or_timed_out_is_not_logged() {
 async fn a_panic_is_logged_once_with_the_name() {
     // LZ-017
     let (lines, _guard) = Lines::capture();
-    let cell = AsyncLazy::<u8, Broken>::builder(|| async { panic!("on purpose") }).name("rates").build();
+    let cell = AsyncLazy::<u8, Broken>::builder(|| async { panic!("on purpose") })
+        .name("rates")
+        .build();
     let (one, two) = tokio::join!(cell.get(), cell.get());
     assert!(one.is_err() && two.is_err());
     assert_eq!(lines.take(), ["ERROR rates: a lazy computation panicked"]);
@@ -95,13 +107,19 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Links {
         let span = context.span(id).unwrap();
         let parent = span.parent().map_or("nobody", |parent| parent.name());
         if span.name() == "lazy" {
-            self.0.lock().unwrap().push(format!("lazy is a child of {parent}"));
+            self.0
+                .lock()
+                .unwrap()
+                .push(format!("lazy is a child of {parent}"));
         }
     }
 
     fn on_follows_from(&self, id: &span::Id, follows: &span::Id, context: Context<'_, S>) {
         let name = |id| context.span(id).unwrap().name();
-        self.0.lock().unwrap().push(format!("{} follows from {}", name(id), name(follows)));
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("{} follows from {}", name(id), name(follows)));
     }
 }
 
@@ -118,6 +136,10 @@ async fn the_span_of_a_computation_is_its_starters_child_and_linked_from_each_wa
     source.let_through(1);
     let answers = tokio::join!(first, second, third);
     assert!(answers.0.is_ok() && answers.1.is_ok() && answers.2.is_ok());
-    let expected = ["lazy is a child of first", "second follows from lazy", "third follows from lazy"];
+    let expected = [
+        "lazy is a child of first",
+        "second follows from lazy",
+        "third follows from lazy",
+    ];
     assert_eq!(*links.0.lock().unwrap(), expected);
 }

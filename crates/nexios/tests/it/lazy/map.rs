@@ -41,7 +41,12 @@ impl Shelf {
 
     fn with(open: bool) -> Arc<Self> {
         let passes = watch::Sender::default();
-        Arc::new(Self { started: Mutex::default(), alive: Mutex::default(), passes, open })
+        Arc::new(Self {
+            started: Mutex::default(),
+            alive: Mutex::default(),
+            passes,
+            open,
+        })
     }
 
     fn builder(self: &Arc<Self>, capacity: usize) -> AsyncLazyMapBuilder<String, String, Broken> {
@@ -58,7 +63,8 @@ impl Shelf {
             async move {
                 let _alive = alive;
                 if !_alive.shelf.open {
-                    let passed = |passes: &HashMap<String, usize>| passes.get(&key) >= Some(&number);
+                    let passed =
+                        |passes: &HashMap<String, usize>| passes.get(&key) >= Some(&number);
                     passes.wait_for(passed).await.unwrap();
                 }
                 Ok(format!("{key} {number}"))
@@ -94,7 +100,10 @@ struct Alive {
 impl Alive {
     fn new(shelf: &Arc<Shelf>, key: &str) -> Self {
         *shelf.alive.lock().unwrap().entry(key.into()).or_default() += 1;
-        Self { shelf: Arc::clone(shelf), key: key.into() }
+        Self {
+            shelf: Arc::clone(shelf),
+            key: key.into(),
+        }
     }
 }
 

@@ -71,7 +71,9 @@ async fn recursion_is_found_through_a_second_and_a_third_cell() {
         for (index, slot) in slots.iter().enumerate() {
             slot.set(Arc::clone(&cells[(index + 1) % length])).unwrap();
         }
-        let answer = tokio::time::timeout(seconds(1), cells[0].get()).await.unwrap();
+        let answer = tokio::time::timeout(seconds(1), cells[0].get())
+            .await
+            .unwrap();
         assert!(is_recursive(&answer), "{length} cells");
     }
 }
@@ -82,9 +84,11 @@ async fn recursion_is_found_when_both_computations_were_started_from_outside() {
     let cells = [asking(&slots[0]), asking(&slots[1])];
     slots[0].set(Arc::clone(&cells[1])).unwrap();
     slots[1].set(Arc::clone(&cells[0])).unwrap();
-    let (one, two) = tokio::time::timeout(seconds(1), async { tokio::join!(cells[0].get(), cells[1].get()) })
-        .await
-        .unwrap();
+    let (one, two) = tokio::time::timeout(seconds(1), async {
+        tokio::join!(cells[0].get(), cells[1].get())
+    })
+    .await
+    .unwrap();
     assert!(is_recursive(&one) && is_recursive(&two));
 }
 
@@ -94,7 +98,10 @@ async fn a_cell_that_asks_another_is_no_recursion() {
     let (inner, outer) = (asking(&Slot::default()), asking(&slot));
     slot.set(Arc::clone(&inner)).unwrap();
     let both = tokio::join!(outer.get(), inner.get(), outer.get());
-    assert_eq!((*both.0.unwrap(), *both.1.unwrap(), *both.2.unwrap()), (1, 0, 1));
+    assert_eq!(
+        (*both.0.unwrap(), *both.1.unwrap(), *both.2.unwrap()),
+        (1, 0, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +110,9 @@ async fn an_old_value_may_be_read_inside_the_computation_of_the_next() {
     let cell = CELL.get_or_init(|| {
         AsyncLazy::builder(|| async {
             let old = CELL.get().map_or(Ok(Arc::new(0)), |cell| {
-                let std::task::Poll::Ready(answer) = poll_once(&mut cell.get()) else { panic!("it waits") };
+                let std::task::Poll::Ready(answer) = poll_once(&mut cell.get()) else {
+                    panic!("it waits")
+                };
                 answer
             });
             Ok(*old.map_err(|_| LazyError::Panicked)? + 1)
@@ -127,7 +136,10 @@ async fn a_computation_that_resets_and_asks_again_does_not_go_on_for_ever() {
         AsyncLazy::new(|| async {
             let Some(cell) = CELL.get() else { return Ok(0) };
             cell.reset();
-            cell.get().await.map(|value| *value).map_err(|_| LazyError::Recursive)
+            cell.get()
+                .await
+                .map(|value| *value)
+                .map_err(|_| LazyError::Recursive)
         })
     });
     assert!(cell.get().await.is_err());
@@ -141,14 +153,25 @@ async fn a_background_refresh_may_ask_for_the_cell_whose_computation_began_it() 
     static INNER: OnceLock<AsyncLazy<u32, LazyError<()>>> = OnceLock::new();
     let outer = OUTER.get_or_init(|| {
         AsyncLazy::new(|| async {
-            let inner = INNER.get().unwrap().get().await.map_err(|_| LazyError::Panicked)?;
+            let inner = INNER
+                .get()
+                .unwrap()
+                .get()
+                .await
+                .map_err(|_| LazyError::Panicked)?;
             settle().await;
             Ok(*inner + 1)
         })
     });
     let inner = INNER.get_or_init(|| {
         AsyncLazy::builder(|| async {
-            Ok(*OUTER.get().unwrap().get().await.map_err(|_| LazyError::Panicked)? + 100)
+            Ok(*OUTER
+                .get()
+                .unwrap()
+                .get()
+                .await
+                .map_err(|_| LazyError::Panicked)?
+                + 100)
         })
         .ttl(seconds(10))
         .stale_while_revalidate(seconds(10))

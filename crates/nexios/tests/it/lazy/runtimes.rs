@@ -14,7 +14,11 @@ use tokio::runtime::{Builder, Runtime};
 use super::{Broken, Source, poll_once, seconds, settle};
 
 fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+    Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
 }
 
 #[test]
@@ -75,7 +79,11 @@ fn a_computation_that_its_runtime_never_polled_is_started_again() {
 #[test]
 fn a_background_refresh_whose_runtime_dies_is_begun_again() {
     let source = Source::new();
-    let cell = source.builder().ttl(Duration::ZERO).stale_while_revalidate(seconds(60)).build();
+    let cell = source
+        .builder()
+        .ttl(Duration::ZERO)
+        .stale_while_revalidate(seconds(60))
+        .build();
     cell.set(70);
     runtime().block_on(async {
         assert_eq!(*cell.get().await.unwrap(), 70);
@@ -95,7 +103,11 @@ fn on_a_runtime_that_is_shut_down_a_get_ends_with_an_error() {
     // RS-006
     let source = Source::open();
     let cell = source.cell();
-    let gone = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let gone = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
     let handle = gone.handle().clone();
     gone.shutdown_background();
     let answer = handle.block_on(async { cell.get().await });
@@ -111,16 +123,24 @@ fn a_restart_without_a_runtime_is_an_error() {
     let mut starter = cell.get();
     doomed.block_on(async { assert!(poll_once(&mut starter).is_pending()) });
     drop(doomed);
-    let std::task::Poll::Ready(answer) = poll_once(&mut starter) else { panic!("it hangs") };
+    let std::task::Poll::Ready(answer) = poll_once(&mut starter) else {
+        panic!("it hangs")
+    };
     assert!(matches!(answer, Err(LazyError::Shutdown)));
 }
 
 #[test]
 fn without_a_runtime_a_value_that_is_there_is_served() {
     let source = Source::open();
-    let cell = source.builder().ttl(Duration::ZERO).stale_while_revalidate(Duration::MAX).build();
+    let cell = source
+        .builder()
+        .ttl(Duration::ZERO)
+        .stale_while_revalidate(Duration::MAX)
+        .build();
     cell.set(70);
-    let std::task::Poll::Ready(answer) = poll_once(&mut cell.get()) else { panic!("it waits") };
+    let std::task::Poll::Ready(answer) = poll_once(&mut cell.get()) else {
+        panic!("it waits")
+    };
     assert_eq!(*answer.unwrap(), 70);
     assert_eq!(source.started(), 0);
 }
@@ -153,14 +173,23 @@ async fn the_computation_does_not_inherit_its_starters_scope() {
         let seen = Arc::clone(&seen);
         move || {
             // Both the closure and its future belong to the cell, not to the request that came first.
-            seen.fetch_add(usize::from(CancelScope::current().is_some()), Ordering::SeqCst);
+            seen.fetch_add(
+                usize::from(CancelScope::current().is_some()),
+                Ordering::SeqCst,
+            );
             let seen = Arc::clone(&seen);
             async move {
-                seen.fetch_add(usize::from(CancelScope::current().is_some()), Ordering::SeqCst);
+                seen.fetch_add(
+                    usize::from(CancelScope::current().is_some()),
+                    Ordering::SeqCst,
+                );
                 Ok::<_, Broken>(1)
             }
         }
     });
-    CancelScope::new(CancelToken::new(), None).run(cell.get()).await.unwrap();
+    CancelScope::new(CancelToken::new(), None)
+        .run(cell.get())
+        .await
+        .unwrap();
     assert_eq!(seen.load(Ordering::SeqCst), 0);
 }

@@ -49,7 +49,10 @@ async fn many_callers_share_one_computation() {
         assert_eq!(*caller.await.unwrap(), 1);
     }
     let stats = cell.stats();
-    assert_eq!((stats.misses, stats.waits, stats.hits, stats.computations), (1, 99, 0, 1));
+    assert_eq!(
+        (stats.misses, stats.waits, stats.hits, stats.computations),
+        (1, 99, 0, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +122,13 @@ async fn the_computation_is_dropped_as_the_last_waiter_leaves_in_any_order() {
         source.let_through(1);
         settle().await;
         assert_eq!((source.started(), source.completed()), (1, 0));
-        assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0, "its task has ended");
+        assert_eq!(
+            tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks(),
+            0,
+            "its task has ended"
+        );
     }
 }
 
@@ -165,7 +174,11 @@ async fn nobody_joins_a_computation_that_is_being_dropped() {
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
     let cell = Arc::new(AsyncLazy::new(move || {
-        let asks = CELL.lock().unwrap().clone().map(|cell| Asks(cell, Arc::clone(&log)));
+        let asks = CELL
+            .lock()
+            .unwrap()
+            .clone()
+            .map(|cell| Asks(cell, Arc::clone(&log)));
         async move {
             let _asks = asks;
             std::future::pending::<()>().await;
@@ -293,7 +306,14 @@ async fn refresh_joins_the_running_computation() {
     assert!(poll_once(&mut one).is_pending());
     assert!(poll_once(&mut two).is_pending());
     source.let_through(3);
-    assert_eq!([*get.await.unwrap(), *one.await.unwrap(), *two.await.unwrap()], [1, 1, 1]);
+    assert_eq!(
+        [
+            *get.await.unwrap(),
+            *one.await.unwrap(),
+            *two.await.unwrap()
+        ],
+        [1, 1, 1]
+    );
     assert_eq!(source.started(), 1);
 }
 
@@ -318,11 +338,16 @@ async fn debug_shows_name_state_and_waiters() {
     assert!(poll_once(&mut waiting).is_pending());
     let shown = format!("{cell:?}");
     assert!(
-        shown.contains("rates") && shown.contains("waiters: 1") && shown.contains("computing: true"),
+        shown.contains("rates")
+            && shown.contains("waiters: 1")
+            && shown.contains("computing: true"),
         "{shown}"
     );
     let unnamed = AsyncLazy::new(|| async { Ok::<_, Broken>(1) });
-    assert!(format!("{unnamed:?}").contains("sharing.rs:"), "{unnamed:?}");
+    assert!(
+        format!("{unnamed:?}").contains("sharing.rs:"),
+        "{unnamed:?}"
+    );
 }
 
 #[test]
@@ -341,7 +366,8 @@ fn cells_futures_and_errors_cross_threads() {
 
 #[tokio::test(start_paused = true)]
 async fn a_static_cell_works() {
-    static CELL: LazyLock<AsyncLazy<u8, Broken>> = LazyLock::new(|| AsyncLazy::new(|| async { Ok(3) }));
+    static CELL: LazyLock<AsyncLazy<u8, Broken>> =
+        LazyLock::new(|| AsyncLazy::new(|| async { Ok(3) }));
     assert_eq!(*CELL.get().await.unwrap(), 3);
     CELL.reset();
     assert!(matches!(poll_once(&mut CELL.get()), Poll::Pending));
@@ -370,7 +396,9 @@ async fn a_waker_that_panics_keeps_nobody_else_from_being_woken() {
     });
     settle().await;
     source.let_through(1);
-    let answer = tokio::time::timeout(super::seconds(1), second).await.expect("it is woken");
+    let answer = tokio::time::timeout(super::seconds(1), second)
+        .await
+        .expect("it is woken");
     assert_eq!(answer.unwrap().unwrap(), 1);
     assert!(poll_once(&mut first).is_ready());
 }

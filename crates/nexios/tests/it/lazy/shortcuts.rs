@@ -37,7 +37,9 @@ fn what_another_thread_changes_is_seen_at_once() {
     let other = cell.clone();
     thread::spawn(move || other.reset()).join().unwrap();
     assert!(cell.peek().is_none());
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     runtime.block_on(async { assert!(poll_once(&mut cell.get()).is_pending()) });
 }
 
@@ -80,7 +82,10 @@ fn more_cells_than_a_thread_remembers_all_work_and_count() {
     drop(cells);
     let later: Vec<_> = (0..100).map(set).collect();
     for (number, cell) in later.iter().enumerate() {
-        assert_eq!((*hit(cell), *hit(cell), cell.stats().hits), (number, number, 2));
+        assert_eq!(
+            (*hit(cell), *hit(cell), cell.stats().hits),
+            (number, number, 2)
+        );
     }
 }
 
@@ -89,7 +94,9 @@ fn hits_of_threads_that_have_ended_still_count() {
     let cell = Arc::new(set(1));
     for round in 1..=20 {
         let other = cell.clone();
-        thread::spawn(move || (0..10).for_each(|_| drop(hit(&other)))).join().unwrap();
+        thread::spawn(move || (0..10).for_each(|_| drop(hit(&other))))
+            .join()
+            .unwrap();
         assert_eq!(cell.stats().hits, round * 10);
     }
 }
@@ -97,7 +104,8 @@ fn hits_of_threads_that_have_ended_still_count() {
 #[test]
 fn a_shortcut_keeps_no_value_alive() {
     // Every thread that has read it remembers it, none keeps it.
-    let cell: Arc<AsyncLazy<Arc<()>, Broken>> = Arc::new(AsyncLazy::new(|| async { Ok(Arc::new(())) }));
+    let cell: Arc<AsyncLazy<Arc<()>, Broken>> =
+        Arc::new(AsyncLazy::new(|| async { Ok(Arc::new(())) }));
     let value = Arc::new(());
     let weak: Weak<()> = Arc::downgrade(&value);
     cell.set(value);
@@ -150,7 +158,11 @@ async fn a_value_expires_for_shortcuts_too() {
     pass_time(9.999).await;
     assert_eq!((*hit(&cell), *hit(&cell)), (1, 1));
     pass_time(0.001).await;
-    assert_eq!(*cell.get().await.unwrap(), 2, "an age equal to the limit is past it");
+    assert_eq!(
+        *cell.get().await.unwrap(),
+        2,
+        "an age equal to the limit is past it"
+    );
     assert_eq!((cell.stats().hits, cell.stats().misses), (2, 2));
 }
 
@@ -167,11 +179,17 @@ async fn stats_tell_the_age_and_how_long_the_last_computation_took() {
     cell.get().await.unwrap();
     pass_time(2.0).await;
     let stats = cell.stats();
-    assert_eq!((stats.age, stats.last_duration), (Some(seconds(2)), Some(seconds(3))));
+    assert_eq!(
+        (stats.age, stats.last_duration),
+        (Some(seconds(2)), Some(seconds(3)))
+    );
     assert_eq!(stats.age, cell.age());
     // Who leaves says nothing about how long it would have taken.
     cell.reset();
     assert!(poll_once(&mut cell.get()).is_pending());
     pass_time(1.0).await;
-    assert_eq!((cell.stats().age, cell.stats().last_duration), (None, Some(seconds(3))));
+    assert_eq!(
+        (cell.stats().age, cell.stats().last_duration),
+        (None, Some(seconds(3)))
+    );
 }

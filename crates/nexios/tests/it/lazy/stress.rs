@@ -35,12 +35,18 @@ fn race<A: Send, B: Send>(
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 /// Fails the test instead of hanging when `call` never ends.
 fn finish<F: Future>(runtime: &tokio::runtime::Runtime, call: F) -> F::Output {
-    runtime.block_on(async { tokio::time::timeout(seconds(20), call).await }).expect("it hangs")
+    runtime
+        .block_on(async { tokio::time::timeout(seconds(20), call).await })
+        .expect("it hangs")
 }
 
 /// What is being polled when nobody wants it any more is dropped as that poll returns.
@@ -177,7 +183,11 @@ fn two_readers_of_a_stale_value_begin_one_refresh_and_it_counts() {
     let runtime = runtime();
     for _ in 0..ROUNDS {
         let source = Source::new();
-        let cell = source.builder().ttl(Duration::ZERO).stale_while_revalidate(Duration::MAX).build();
+        let cell = source
+            .builder()
+            .ttl(Duration::ZERO)
+            .stale_while_revalidate(Duration::MAX)
+            .build();
         cell.set(70);
         let read = || poll_once(&mut cell.get()).is_ready();
         assert_eq!(race(runtime.handle(), read, read), (true, true));
@@ -201,8 +211,11 @@ fn a_runtime_that_dies_against_a_waiter_that_leaves() {
         let mut leaving = cell.get();
         doomed.block_on(async { assert!(poll_once(&mut leaving).is_pending()) });
         let living = runtime();
-        let ((), ()) =
-            race(living.handle(), || drop(leaving), || doomed.shutdown_timeout(Duration::from_secs(5)));
+        let ((), ()) = race(
+            living.handle(),
+            || drop(leaving),
+            || doomed.shutdown_timeout(Duration::from_secs(5)),
+        );
         source.let_through(2);
         finish(&living, cell.get()).unwrap();
         await_the_end(&source);

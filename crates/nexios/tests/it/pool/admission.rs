@@ -16,7 +16,10 @@ async fn a_job_beyond_the_threads_is_queued() {
     let mut fourth = Box::pin(pool.run(|| 4));
     assert!(poll_once(&mut fourth).is_pending());
     let stats = pool.stats();
-    assert_eq!((stats.threads, stats.running, stats.queued, stats.waiting), (3, 3, 1, 0));
+    assert_eq!(
+        (stats.threads, stats.running, stats.queued, stats.waiting),
+        (3, 3, 1, 0)
+    );
     gate.open();
     assert_eq!(fourth.await, Ok(4));
     join_all(running).await;
@@ -37,7 +40,10 @@ async fn a_burst_is_accepted_up_to_threads_plus_queue() {
         assert!(pool.try_run(gate.guard()).is_err());
         assert_eq!(pool.run(|| ()).await, Err(PoolError::Saturated));
         let stats = pool.stats();
-        assert_eq!((stats.running, stats.queued, stats.shed), (threads, places, 2));
+        assert_eq!(
+            (stats.running, stats.queued, stats.shed),
+            (threads, places, 2)
+        );
         gate.open();
         join_all(accepted).await;
         assert_eq!(pool.stats().completed as usize, threads + places);
@@ -64,7 +70,10 @@ async fn waiting_callers_are_served_in_the_order_of_their_first_poll() {
     }
     let stats = pool.stats();
     assert_eq!((stats.queued, stats.waiting), (2, 48));
-    assert!(pool.try_run(|| ()).is_err(), "nobody overtakes those who wait");
+    assert!(
+        pool.try_run(|| ()).is_err(),
+        "nobody overtakes those who wait"
+    );
     gate.open();
     join_all(calls).await;
     join_all(running).await;
@@ -76,7 +85,9 @@ async fn without_a_queue_callers_still_wait_in_order() {
     let pool = pool(1, 0, Overload::Wait);
     let gate = Gate::default();
     let running = occupy(&pool, &gate).await;
-    let mut calls: Vec<_> = (0..3).map(|number| Box::pin(pool.run(move || number))).collect();
+    let mut calls: Vec<_> = (0..3)
+        .map(|number| Box::pin(pool.run(move || number)))
+        .collect();
     for call in &mut calls {
         assert!(poll_once(call).is_pending());
     }

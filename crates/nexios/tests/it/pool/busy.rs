@@ -29,9 +29,14 @@ async fn beside_a_busy_neighbour<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Occupies the only thread of a pool.
-async fn occupied(pool: &ThreadPool) -> (Gate, impl Future<Output = Result<(), PoolError>> + use<>) {
+async fn occupied(
+    pool: &ThreadPool,
+) -> (Gate, impl Future<Output = Result<(), PoolError>> + use<>) {
     let gate = Gate::default();
-    let job = pool.try_run(gate.guard()).map_err(|_| "it is free").unwrap();
+    let job = pool
+        .try_run(gate.guard())
+        .map_err(|_| "it is free")
+        .unwrap();
     super::until(|| gate.arrived() == 1).await;
     (gate, job)
 }
@@ -59,7 +64,10 @@ fn callers_are_admitted_and_answered_in_time_beside_code_that_is_always_ready() 
                 gate.open();
             });
             let calls = async { tokio::join!(pool.run(|| 1), pool.run(|| 2), pool.run(|| 3), job) };
-            assert_eq!(beside_a_busy_neighbour(calls).await, (Ok(1), Ok(2), Ok(3), Ok(())));
+            assert_eq!(
+                beside_a_busy_neighbour(calls).await,
+                (Ok(1), Ok(2), Ok(3), Ok(()))
+            );
         }
     });
 }

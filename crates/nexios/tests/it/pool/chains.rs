@@ -15,7 +15,9 @@ type Accepted<T> = Pin<Box<dyn Future<Output = Result<T, PoolError>> + Send>>;
 fn queued(pool: &ThreadPool, drops: &Drops) -> Accepted<()> {
     let submit = |next: Option<Accepted<()>>| {
         let dropped = drops.token();
-        pool.try_run(move || drop((next, dropped))).map_err(|_| "there is room").unwrap()
+        pool.try_run(move || drop((next, dropped)))
+            .map_err(|_| "there is room")
+            .unwrap()
     };
     (0..LENGTH).fold(submit(None), |next, _| submit(Some(next)))
 }
@@ -45,10 +47,17 @@ async fn a_pool_with_a_chain_of_queued_jobs_may_be_closed() {
 #[tokio::test]
 async fn the_first_of_a_chain_of_queued_jobs_may_drop_the_others() {
     let (gate, drops) = (Gate::default(), Drops::default());
-    let pool = pool(1, 2 * LENGTH, Overload::ShedAfter(std::time::Duration::from_secs(600)));
+    let pool = pool(
+        1,
+        2 * LENGTH,
+        Overload::ShedAfter(std::time::Duration::from_secs(600)),
+    );
     let _running = occupy(&pool, &gate).await;
     let rest = queued(&pool, &drops);
-    let first = pool.try_run(move || drop(rest)).map_err(|_| "there is room").unwrap();
+    let first = pool
+        .try_run(move || drop(rest))
+        .map_err(|_| "there is room")
+        .unwrap();
     gate.open();
     drop(pool);
     // The others may have run before it.
@@ -62,7 +71,9 @@ async fn the_caller_of_a_chain_of_results_may_leave() {
     struct Owned(#[expect(dead_code, reason = "it is only owned")] Option<Accepted<Owned>>);
     let pool = pool(1, 2 * LENGTH, Overload::Shed);
     let submit = |next: Option<Accepted<Owned>>| {
-        pool.try_run(move || Owned(next)).map_err(|_| "there is room").unwrap()
+        pool.try_run(move || Owned(next))
+            .map_err(|_| "there is room")
+            .unwrap()
     };
     let first = (0..LENGTH).fold(submit(None), |next, _| submit(Some(next)));
     super::until(|| pool.stats().completed as usize == LENGTH + 1).await;

@@ -51,7 +51,11 @@ impl Subscriber for Recorder {
         self.0.events.lock().unwrap().push(current);
     }
     fn enter(&self, span: &Id) {
-        self.0.entered.lock().unwrap().push((std::thread::current().id(), span.into_u64()));
+        self.0
+            .entered
+            .lock()
+            .unwrap()
+            .push((std::thread::current().id(), span.into_u64()));
     }
     fn exit(&self, span: &Id) {
         let mut entered = self.0.entered.lock().unwrap();
@@ -81,11 +85,24 @@ async fn the_callers_span_is_current_inside() {
         tracing::info!("inside");
         current_name()
     };
-    assert_eq!(pool.run(inside).instrument(info_span!("request")).await, Ok(Some("request")));
-    assert_eq!(pool.run(current_name).await, Ok(None), "and it is left behind");
-    let accepted = info_span!("outer").in_scope(|| pool.try_run(inside)).ok().unwrap();
+    assert_eq!(
+        pool.run(inside).instrument(info_span!("request")).await,
+        Ok(Some("request"))
+    );
+    assert_eq!(
+        pool.run(current_name).await,
+        Ok(None),
+        "and it is left behind"
+    );
+    let accepted = info_span!("outer")
+        .in_scope(|| pool.try_run(inside))
+        .ok()
+        .unwrap();
     assert_eq!(accepted.await, Ok(Some("outer")));
-    assert_eq!(*spans.events.lock().unwrap(), [Some("request"), Some("outer")]);
+    assert_eq!(
+        *spans.events.lock().unwrap(),
+        [Some("request"), Some("outer")]
+    );
 }
 
 /// Span and runtime go with a job whoever runs it: a thread that comes late, or a waiter.
@@ -108,7 +125,8 @@ async fn each_job_finds_its_own_callers_span_and_runtime() {
     let nested = pool.run(move || {
         info_span!("first").in_scope(|| {
             block_on(first.run(move || {
-                let inner = block_on(second.run(current_name).instrument(info_span!("second"))).unwrap();
+                let inner =
+                    block_on(second.run(current_name).instrument(info_span!("second"))).unwrap();
                 (current_name(), inner, Handle::try_current().is_ok())
             }))
         })
@@ -124,7 +142,10 @@ async fn the_callers_runtime_is_current_inside() {
     let there = pool
         .run(|| {
             let spawned = Handle::current().spawn(async { 5 });
-            (Handle::current().id(), Handle::current().block_on(spawned).unwrap())
+            (
+                Handle::current().id(),
+                Handle::current().block_on(spawned).unwrap(),
+            )
         })
         .await;
     assert_eq!(there, Ok((id, 5)));
@@ -137,7 +158,12 @@ async fn nothing_else_of_the_caller_is_inside() {
         static TENANT: u32;
     }
     let pool = pool(1, 4, Overload::Wait);
-    let inside = || (TENANT.try_with(|tenant| *tenant).is_ok(), CancelScope::current().is_some());
+    let inside = || {
+        (
+            TENANT.try_with(|tenant| *tenant).is_ok(),
+            CancelScope::current().is_some(),
+        )
+    };
     let scope = CancelScope::new(CancelToken::new(), None);
     let call = TENANT.scope(7, scope.run(pool.run(inside)));
     assert_eq!(call.await, Ok((false, false)));
@@ -147,7 +173,10 @@ async fn nothing_else_of_the_caller_is_inside() {
 #[test]
 fn without_a_runtime_there_is_none_inside() {
     let pool = pool(1, 4, Overload::Wait);
-    assert_eq!(block_on(pool.run(|| Handle::try_current().is_err())), Ok(true));
+    assert_eq!(
+        block_on(pool.run(|| Handle::try_current().is_err())),
+        Ok(true)
+    );
 }
 
 /// RS-005: a current-thread runtime, a local set, a plain thread.
@@ -160,7 +189,12 @@ fn calls_work_from_any_context() {
     let (one, two) = (pool.clone(), pool);
     local.spawn_local(async move { assert_eq!(one.run(|| 2).await, Ok(2)) });
     runtime.block_on(local);
-    assert_eq!(std::thread::spawn(move || block_on(two.run(|| 3))).join().unwrap(), Ok(3));
+    assert_eq!(
+        std::thread::spawn(move || block_on(two.run(|| 3)))
+            .join()
+            .unwrap(),
+        Ok(3)
+    );
 }
 
 /// TP-017: a closure that outlives its runtime and calls back gets an error.
@@ -169,13 +203,17 @@ fn a_call_back_into_a_runtime_that_has_ended_is_an_error() {
     let pool = pool(1, 4, Overload::Wait);
     let gate = Gate::default();
     let (send, seen) = std::sync::mpsc::channel();
-    let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
     let guard = gate.guard();
     let accepted = {
         let _runtime = runtime.enter();
         pool.try_run(move || {
             guard();
-            send.send(block_on(Handle::current().spawn(async { 1 }))).unwrap();
+            send.send(block_on(Handle::current().spawn(async { 1 })))
+                .unwrap();
         })
     };
     let accepted = accepted.ok().unwrap();
@@ -185,7 +223,11 @@ fn a_call_back_into_a_runtime_that_has_ended_is_an_error() {
     runtime.shutdown_background();
     gate.open();
     assert_eq!(block_on(accepted), Ok(()));
-    assert!(seen.recv().unwrap().is_err_and(|error| error.is_cancelled()));
+    assert!(
+        seen.recv()
+            .unwrap()
+            .is_err_and(|error| error.is_cancelled())
+    );
 }
 
 /// TP-007, TP-025: a runtime may go while its job runs, and comes to its end.
@@ -193,7 +235,10 @@ fn a_call_back_into_a_runtime_that_has_ended_is_an_error() {
 fn a_runtime_that_ends_does_not_disturb_a_job() {
     let pool = pool(1, 4, Overload::Wait);
     let gate = Gate::default();
-    let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
     let call = runtime.spawn({
         let (pool, guard) = (pool.clone(), gate.guard());
         async move { pool.run(guard).await }

@@ -32,7 +32,9 @@ const LONG: Duration = Duration::from_secs(600);
 #[tokio::test]
 async fn callers_leave_in_any_order_at_a_cost_that_is_linear() {
     for overload in [Overload::Wait, Overload::ShedAfter(LONG)] {
-        for (order, places) in [0, 1, 2].into_iter().flat_map(|order| [0, 1, 2].map(|places| (order, places)))
+        for (order, places) in [0, 1, 2]
+            .into_iter()
+            .flat_map(|order| [0, 1, 2].map(|places| (order, places)))
         {
             linear("leaving", 4_000, async |callers| {
                 let gate = Gate::default();
@@ -42,8 +44,9 @@ async fn callers_leave_in_any_order_at_a_cost_that_is_linear() {
                 match order {
                     0 => {}
                     1 => calls.reverse(),
-                    _ => calls
-                        .sort_by_cached_key(|call| std::ptr::from_ref(call).addr().wrapping_mul(0x9e37_79b9)),
+                    _ => calls.sort_by_cached_key(|call| {
+                        std::ptr::from_ref(call).addr().wrapping_mul(0x9e37_79b9)
+                    }),
                 }
                 let began = Instant::now();
                 drop(calls);
@@ -58,7 +61,9 @@ async fn callers_leave_in_any_order_at_a_cost_that_is_linear() {
 
 #[tokio::test]
 async fn a_pool_closes_and_drains_at_a_cost_that_is_linear() {
-    for (drain, places) in [false, true].into_iter().flat_map(|drain| [0, 1, 2].map(|places| (drain, places)))
+    for (drain, places) in [false, true]
+        .into_iter()
+        .flat_map(|drain| [0, 1, 2].map(|places| (drain, places)))
     {
         linear("closing", 4_000, async |callers| {
             let gate = Gate::default();
@@ -122,8 +127,12 @@ async fn a_job_waits_for_many_others_at_a_cost_that_is_linear() {
         let inner = inner.clone();
         let job = move || {
             let began = Instant::now();
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            runtime.block_on(futures_util::future::join_all((0..jobs).map(|_| inner.run(|| ()))));
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            runtime.block_on(futures_util::future::join_all(
+                (0..jobs).map(|_| inner.run(|| ())),
+            ));
             began.elapsed()
         };
         outer.run(job).await.unwrap()

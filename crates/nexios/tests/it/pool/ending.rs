@@ -18,7 +18,10 @@ async fn waits_and_ages_are_on_the_callers_clock() {
     let mut queued = Box::pin(pool.run(|| ()));
     assert!(poll_once(&mut queued).is_pending());
     advance(Duration::from_millis(800)).await;
-    assert_eq!(pool.stats().oldest_running, Some(Duration::from_millis(800)));
+    assert_eq!(
+        pool.stats().oldest_running,
+        Some(Duration::from_millis(800))
+    );
     gate.open();
     queued.await.unwrap();
     join_all(running).await;
@@ -26,7 +29,11 @@ async fn waits_and_ages_are_on_the_callers_clock() {
     assert_eq!(stats.oldest_running, None);
     assert_eq!(stats.wait_p50, Duration::ZERO);
     // Reported at most an eighth too high.
-    assert!((800..=900).contains(&stats.wait_p95.as_millis()), "{:?}", stats.wait_p95);
+    assert!(
+        (800..=900).contains(&stats.wait_p95.as_millis()),
+        "{:?}",
+        stats.wait_p95
+    );
 }
 
 /// Also of a closure that panics, and of one whose caller has gone.
@@ -57,8 +64,16 @@ async fn run_times_are_on_the_callers_clock() {
     }
     let stats = pool.stats();
     // Reported at most an eighth too high.
-    assert!((160..=180).contains(&stats.run_p50.as_millis()), "{:?}", stats.run_p50);
-    assert!((240..=270).contains(&stats.run_p95.as_millis()), "{:?}", stats.run_p95);
+    assert!(
+        (160..=180).contains(&stats.run_p50.as_millis()),
+        "{:?}",
+        stats.run_p50
+    );
+    assert!(
+        (240..=270).contains(&stats.run_p95.as_millis()),
+        "{:?}",
+        stats.run_p95
+    );
     assert_eq!(stats.wait_p95, Duration::ZERO);
 }
 

@@ -89,7 +89,10 @@ async fn cancelled_jobs_leave_nothing_behind_a_stuck_thread() {
         assert_eq!(drops.count(), round * 100);
     }
     let stats = pool.stats();
-    assert_eq!((stats.queued, stats.waiting, stats.cancelled), (0, 0, 100_000));
+    assert_eq!(
+        (stats.queued, stats.waiting, stats.cancelled),
+        (0, 0, 100_000)
+    );
     gate.open();
     join_all(running).await;
 }
@@ -118,7 +121,11 @@ async fn a_running_closure_runs_on_and_keeps_its_thread() {
     assert_eq!(drops.count(), 0);
     gate.open();
     until(|| pool.stats().running == 0).await;
-    assert_eq!(drops.count(), 1, "the unwanted result is dropped before the thread is free");
+    assert_eq!(
+        drops.count(),
+        1,
+        "the unwanted result is dropped before the thread is free"
+    );
     let stats = pool.stats();
     assert_eq!((stats.completed, stats.cancelled, stats.shed), (1, 0, 1));
 }
@@ -139,7 +146,10 @@ async fn cancelled_callers_do_not_free_their_thread_early() {
             call.abort();
         }
         until(|| calls.iter().take(threads).all(|call| call.is_finished())).await;
-        assert_eq!((gate.arrived(), pool.stats().running, pool.stats().queued), (threads, threads, threads));
+        assert_eq!(
+            (gate.arrived(), pool.stats().running, pool.stats().queued),
+            (threads, threads, threads)
+        );
         gate.open();
         for call in calls.into_iter().skip(threads) {
             call.await.unwrap().unwrap();
@@ -150,7 +160,9 @@ async fn cancelled_callers_do_not_free_their_thread_early() {
 }
 
 /// A closure that spins until its token has fired, and tells the reason.
-fn watch(started: &Arc<AtomicBool>) -> impl FnOnce(&CancelToken) -> Option<CancelReason> + Send + use<> {
+fn watch(
+    started: &Arc<AtomicBool>,
+) -> impl FnOnce(&CancelToken) -> Option<CancelReason> + Send + use<> {
     let started = started.clone();
     move |token| {
         started.store(true, Ordering::SeqCst);
@@ -170,7 +182,10 @@ async fn the_token_fires_when_the_caller_goes() {
     let spin = watch(&started);
     let call = tokio::spawn({
         let pool = pool.clone();
-        async move { pool.run_with(move |token| send.send(spin(token)).unwrap()).await }
+        async move {
+            pool.run_with(move |token| send.send(spin(token)).unwrap())
+                .await
+        }
     });
     until(|| started.load(Ordering::SeqCst)).await;
     call.abort();
@@ -192,8 +207,14 @@ async fn the_token_fires_with_the_callers_scope() {
     });
     until(|| started.load(Ordering::SeqCst)).await;
     request.cancel(CancelReason::ClientDisconnected);
-    assert_eq!(call.await.unwrap(), Ok(Some(CancelReason::ClientDisconnected)));
-    assert!(!pool.run_with(CancelToken::is_cancelled).await.unwrap(), "the next caller has its own");
+    assert_eq!(
+        call.await.unwrap(),
+        Ok(Some(CancelReason::ClientDisconnected))
+    );
+    assert!(
+        !pool.run_with(CancelToken::is_cancelled).await.unwrap(),
+        "the next caller has its own"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,10 +223,16 @@ async fn the_token_fires_at_the_scopes_deadline() {
     let started = Arc::new(AtomicBool::new(false));
     let begin = Instant::now();
     let scope = CancelScope::new(CancelToken::new(), Some(begin + Duration::from_millis(50)));
-    assert_eq!(ticking(scope.run(pool.run_with(watch(&started)))).await, Ok(Some(CancelReason::Deadline)));
+    assert_eq!(
+        ticking(scope.run(pool.run_with(watch(&started)))).await,
+        Ok(Some(CancelReason::Deadline))
+    );
     assert!(begin.elapsed() >= Duration::from_millis(50));
     // Now it has passed: fired before the closure begins.
-    assert_eq!(scope.run(pool.run_with(|token| token.reason())).await, Ok(Some(CancelReason::Deadline)));
+    assert_eq!(
+        scope.run(pool.run_with(|token| token.reason())).await,
+        Ok(Some(CancelReason::Deadline))
+    );
 }
 
 /// TP-027: abandonment shows in the token; an end of the closure's own, a good one or a failure, is none.
@@ -260,7 +287,11 @@ async fn an_untaken_results_destructor_panics_in_its_callers_drop_only() {
     assert!(poll_once(&mut call).is_pending());
     gate.open();
     until(|| pool.stats().completed == 1).await;
-    assert_eq!(pool.run(|| 1).await, Ok(1), "the thread has nothing to do with it any more");
+    assert_eq!(
+        pool.run(|| 1).await,
+        Ok(1),
+        "the thread has nothing to do with it any more"
+    );
     assert!(catch_unwind(AssertUnwindSafe(|| drop(call))).is_err());
     assert_eq!((pool.stats().completed, pool.stats().cancelled), (2, 0));
 }

@@ -17,7 +17,11 @@ use super::{Gate, block_on, occupy, poll_once, pool, until};
 /// TP-030, P8, PITFALLS 2.6, 2.7: even with one thread, whatever happens when the queue is full.
 #[tokio::test(start_paused = true)]
 async fn a_job_may_wait_for_a_job_of_its_own_pool() {
-    for overload in [Overload::Wait, Overload::Shed, Overload::ShedAfter(std::time::Duration::from_secs(1))] {
+    for overload in [
+        Overload::Wait,
+        Overload::Shed,
+        Overload::ShedAfter(std::time::Duration::from_secs(1)),
+    ] {
         let pool = pool(1, 0, overload);
         let inner = pool.clone();
         assert_eq!(pool.run(move || block_on(inner.run(|| 1))).await, Ok(Ok(1)));
@@ -50,7 +54,9 @@ async fn nesting_may_be_deeper_than_there_are_threads() {
 async fn nested_jobs_may_use_the_runtimes_block_on_at_any_depth() {
     fn wait(pool: &ThreadPool, depth: usize) -> usize {
         let inner = pool.clone();
-        Handle::current().block_on(pool.run(move || nest(&inner, depth - 1, wait))).unwrap()
+        Handle::current()
+            .block_on(pool.run(move || nest(&inner, depth - 1, wait)))
+            .unwrap()
     }
     let pool = pool(1, 0, Overload::Shed);
     let inner = pool.clone();
@@ -61,12 +67,20 @@ async fn nested_jobs_may_use_the_runtimes_block_on_at_any_depth() {
 fn nested_jobs_may_use_the_block_on_of_a_multi_thread_runtime_at_any_depth() {
     fn wait(pool: &ThreadPool, depth: usize) -> usize {
         let inner = pool.clone();
-        Handle::current().block_on(pool.run(move || nest(&inner, depth - 1, wait))).unwrap()
+        Handle::current()
+            .block_on(pool.run(move || nest(&inner, depth - 1, wait)))
+            .unwrap()
     }
-    let runtime = Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap();
     let pool = pool(1, 0, Overload::Shed);
     let inner = pool.clone();
-    assert_eq!(runtime.block_on(pool.run(move || nest(&inner, 10, wait))), Ok(10));
+    assert_eq!(
+        runtime.block_on(pool.run(move || nest(&inner, 10, wait))),
+        Ok(10)
+    );
 }
 
 /// A runtime of their own inside each job: such a `block_on` cannot be left, a stand-in runs the job.
@@ -75,7 +89,9 @@ fn nested_jobs_may_bring_a_runtime_of_their_own() {
     fn wait(pool: &ThreadPool, depth: usize) -> usize {
         let inner = pool.clone();
         let runtime = Builder::new_current_thread().build().unwrap();
-        runtime.block_on(pool.run(move || nest(&inner, depth - 1, wait))).unwrap()
+        runtime
+            .block_on(pool.run(move || nest(&inner, depth - 1, wait)))
+            .unwrap()
     }
     let pool = pool(1, 0, Overload::Shed);
     let inner = pool.clone();
@@ -112,7 +128,10 @@ async fn a_free_thread_takes_a_nested_job() {
     let pool = pool(2, 0, Overload::Wait);
     let inner = pool.clone();
     let here = || thread::current().id();
-    let (outer, nested) = pool.run(move || (here(), block_on(inner.run(here)).unwrap())).await.unwrap();
+    let (outer, nested) = pool
+        .run(move || (here(), block_on(inner.run(here)).unwrap()))
+        .await
+        .unwrap();
     assert_ne!(outer, nested);
 }
 
@@ -124,7 +143,11 @@ async fn a_pool_full_of_jobs_that_each_need_the_pool_finishes() {
         let inner = pool.clone();
         pool.run(move || block_on(inner.run(move || number)).unwrap())
     });
-    let values: Vec<_> = join_all(jobs).await.into_iter().map(Result::unwrap).collect();
+    let values: Vec<_> = join_all(jobs)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!(values, (0..40).collect::<Vec<_>>());
 }
 
@@ -147,13 +170,20 @@ async fn a_job_may_wait_for_its_own_pool_through_another_one() {
 /// What is awaited on a thread of one pool is never shed by another, which may be full: it runs right there.
 #[tokio::test(start_paused = true)]
 async fn a_job_awaited_on_a_thread_of_another_pool_runs_right_there() {
-    for overload in [Overload::Wait, Overload::Shed, Overload::ShedAfter(std::time::Duration::ZERO)] {
+    for overload in [
+        Overload::Wait,
+        Overload::Shed,
+        Overload::ShedAfter(std::time::Duration::ZERO),
+    ] {
         let (one, other) = (pool(1, 0, Overload::Wait), pool(1, 0, overload));
         let gate = Gate::default();
         let running = occupy(&other, &gate).await;
         let to = other.clone();
         let here = || thread::current().id();
-        let (outer, nested) = one.run(move || (here(), block_on(to.run(here)).unwrap())).await.unwrap();
+        let (outer, nested) = one
+            .run(move || (here(), block_on(to.run(here)).unwrap()))
+            .await
+            .unwrap();
         assert_eq!(outer, nested);
         gate.open();
         join_all(running).await;
@@ -171,14 +201,24 @@ async fn a_job_that_was_queued_before_runs_on_the_thread_that_begins_to_wait_for
             let gate = Gate::default();
             let (hand_over, take) = channel::<Waited>();
             // Of `one`, whose only thread is taken: by the waiter, or by a job at the gate.
-            let outer = waiter.try_run(move || block_on(take.recv().unwrap())).ok().unwrap();
+            let outer = waiter
+                .try_run(move || block_on(take.recv().unwrap()))
+                .ok()
+                .unwrap();
             until(|| waiter.stats().running == 1).await;
-            let running = if one.stats().running == 0 { occupy(&one, &gate).await } else { Vec::new() };
+            let running = if one.stats().running == 0 {
+                occupy(&one, &gate).await
+            } else {
+                Vec::new()
+            };
             let before = in_line.then(|| one.try_run(|| 0).ok().unwrap());
             let pool = one.clone();
             let mut queued: Waited = Box::pin(async move { pool.run(|| 7).await });
             assert!(poll_once(&mut queued).is_pending());
-            assert_eq!((one.stats().queued, one.stats().waiting), (1, usize::from(in_line)));
+            assert_eq!(
+                (one.stats().queued, one.stats().waiting),
+                (1, usize::from(in_line))
+            );
             hand_over.send(queued).unwrap();
             assert_eq!(outer.await, Ok(Ok(7)));
             gate.open();
@@ -195,12 +235,18 @@ async fn a_job_that_was_queued_before_runs_on_the_thread_that_begins_to_wait_for
 async fn a_ring_of_waits_through_other_pools_ends() {
     let pools: Vec<_> = (0..3).map(|_| pool(1, 4, Overload::Wait)).collect();
     let (hand_over, take) = channel::<Waited>();
-    let first = pools[0].try_run(move || block_on(take.recv().unwrap())).ok().unwrap();
+    let first = pools[0]
+        .try_run(move || block_on(take.recv().unwrap()))
+        .ok()
+        .unwrap();
     until(|| pools[0].stats().running == 1).await;
     let mut last: Waited = pools[0].try_run(|| 7).ok().unwrap();
     for pool in &pools[1..] {
         let waited_for = last;
-        last = pool.try_run(move || block_on(waited_for).unwrap()).ok().unwrap();
+        last = pool
+            .try_run(move || block_on(waited_for).unwrap())
+            .ok()
+            .unwrap();
     }
     hand_over.send(last).unwrap();
     assert_eq!(first.await, Ok(Ok(7)));

@@ -38,7 +38,9 @@ async fn a_closures_error_comes_back_as_it_is() {
 async fn a_panic_resumes_in_the_caller_with_its_payload_and_the_thread_survives() {
     let pool = pool(1, 4, Overload::Wait);
     let first = pool.run(|| thread::current().id()).await.unwrap();
-    let caught = AssertUnwindSafe(pool.run(|| std::panic::panic_any(42_u8))).catch_unwind().await;
+    let caught = AssertUnwindSafe(pool.run(|| std::panic::panic_any(42_u8)))
+        .catch_unwind()
+        .await;
     assert_eq!(*caught.unwrap_err().downcast::<u8>().unwrap(), 42);
     assert_eq!(pool.run(|| thread::current().id()).await.unwrap(), first);
     let stats = pool.stats();
@@ -64,7 +66,10 @@ async fn a_panic_in_a_captures_destructor_resumes_in_the_caller() {
     }))
     .catch_unwind()
     .await;
-    assert_eq!(*caught.unwrap_err().downcast::<&str>().unwrap(), "destructor");
+    assert_eq!(
+        *caught.unwrap_err().downcast::<&str>().unwrap(),
+        "destructor"
+    );
     assert_eq!(pool.run(|| thread::current().id()).await.unwrap(), first);
 }
 
@@ -106,7 +111,10 @@ fn it_works_without_a_runtime() {
     let pool = pool(2, 4, Overload::Wait);
     assert_eq!(block_on(pool.run(|| 1)), Ok(1));
     assert_eq!(block_on(run_in_threadpool(|| 2)), 2);
-    assert_eq!(block_on(pool.run_with(|token| token.is_cancelled())), Ok(false));
+    assert_eq!(
+        block_on(pool.run_with(|token| token.is_cancelled())),
+        Ok(false)
+    );
     block_on(pool.close());
 }
 
@@ -114,13 +122,19 @@ fn it_works_without_a_runtime() {
 #[tokio::test(start_paused = true)]
 async fn threads_carry_the_pools_name() {
     let pool = ThreadPool::builder().name("thumbnails").threads(1).build();
-    let name = pool.run(|| thread::current().name().map(str::to_owned)).await.unwrap();
+    let name = pool
+        .run(|| thread::current().name().map(str::to_owned))
+        .await
+        .unwrap();
     assert_eq!(name.as_deref(), Some("thumbnails-0"));
     assert_eq!(pool.name(), "thumbnails");
     assert!(format!("{pool:?}").contains("thumbnails"));
     let odd = ThreadPool::builder().name("a\0b").threads(1).build();
     assert_eq!(
-        odd.run(|| thread::current().name().map(str::to_owned)).await.unwrap().as_deref(),
+        odd.run(|| thread::current().name().map(str::to_owned))
+            .await
+            .unwrap()
+            .as_deref(),
         Some("ab-0")
     );
 }
@@ -132,7 +146,10 @@ fn zero_threads_is_refused_at_the_callers_line() {
     let seen = place.clone();
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if info.location().is_some_and(|location| location.file().ends_with("outcome.rs")) {
+        if info
+            .location()
+            .is_some_and(|location| location.file().ends_with("outcome.rs"))
+        {
             *seen.lock().unwrap() = info.location().map(|location| location.line());
         }
     }));

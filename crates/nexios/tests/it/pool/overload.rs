@@ -22,7 +22,10 @@ async fn shed_refuses_at_once_and_drops_the_closure() {
     let (queued, refused) = (drops.token(), drops.token());
     let mut queued = Box::pin(pool.run(move || drop(queued)));
     assert!(poll_once(&mut queued).is_pending());
-    assert_eq!(pool.run(move || drop(refused)).await, Err(PoolError::Saturated));
+    assert_eq!(
+        pool.run(move || drop(refused)).await,
+        Err(PoolError::Saturated)
+    );
     assert_eq!(drops.count(), 1);
     assert_eq!((pool.stats().shed, pool.stats().cancelled), (1, 0));
     gate.open();
@@ -42,8 +45,15 @@ async fn shed_after_limits_admission_and_queueing_together() {
     let queued = pool.run(move || drop(one));
     let waiting = pool.run(move || drop(two));
     let outcomes = ticking(futures_util::future::join(queued, waiting)).await;
-    assert_eq!(outcomes, (Err(PoolError::QueueTimeout), Err(PoolError::QueueTimeout)));
-    assert!((LIMIT..LIMIT + Duration::from_millis(2)).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+    assert_eq!(
+        outcomes,
+        (Err(PoolError::QueueTimeout), Err(PoolError::QueueTimeout))
+    );
+    assert!(
+        (LIMIT..LIMIT + Duration::from_millis(2)).contains(&begin.elapsed()),
+        "{:?}",
+        begin.elapsed()
+    );
     assert_eq!(drops.count(), 2);
     let stats = pool.stats();
     assert_eq!((stats.shed, stats.queued, stats.waiting), (2, 0, 0));
@@ -100,7 +110,10 @@ async fn a_job_past_its_limit_is_not_begun() {
     gate.open();
     join_all(running).await;
     until(|| pool.stats().running == 0).await;
-    assert_eq!((pool.stats().shed, pool.stats().completed, drops.count()), (1, 1, 1));
+    assert_eq!(
+        (pool.stats().shed, pool.stats().completed, drops.count()),
+        (1, 1, 1)
+    );
     assert_eq!(queued.await, Err(PoolError::QueueTimeout));
 }
 
@@ -153,7 +166,9 @@ async fn shed_after_serves_the_oldest_first_until_a_limit_is_reached_and_then_th
             assert_eq!(ticking(pool.run(|| ())).await, Err(PoolError::QueueTimeout));
         }
         // More than the queue holds, so that some wait for a place.
-        let mut calls: Vec<_> = (0..10).map(|number| Box::pin(pool.run(note(number)))).collect();
+        let mut calls: Vec<_> = (0..10)
+            .map(|number| Box::pin(pool.run(note(number))))
+            .collect();
         // The one that reached its limit left the queue empty, which ended the overload.
         let mut late = Box::pin(pool.run(|| ()));
         if overloaded {
@@ -172,7 +187,11 @@ async fn shed_after_serves_the_oldest_first_until_a_limit_is_reached_and_then_th
         assert!(awake(join_all(calls)).await.iter().all(Result::is_ok));
         join_all(running).await;
         let served = std::mem::take(&mut *order.lock().unwrap());
-        let expected: Vec<_> = if overloaded { (0..10).rev().collect() } else { (0..10).collect() };
+        let expected: Vec<_> = if overloaded {
+            (0..10).rev().collect()
+        } else {
+            (0..10).collect()
+        };
         assert_eq!(served, expected);
     }
 }
@@ -230,19 +249,37 @@ async fn overload(overload: Overload, patience: Duration) -> Outcome {
     drop(starts);
     pool.close().await;
     let outcomes = join_all(calls).await;
-    let good = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Ok(Ok(()))))).count();
-    Outcome { good, waits, stats: pool.stats() }
+    let good = outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome, Ok(Ok(Ok(())))))
+        .count();
+    Outcome {
+        good,
+        waits,
+        stats: pool.stats(),
+    }
 }
 
 /// P2: goodput stays at capacity, and what is served has not waited beyond the limit and mostly hardly at all.
 #[tokio::test(start_paused = true)]
 async fn under_twice_the_load_goodput_stays_at_capacity_and_waits_are_bounded() {
-    let Outcome { good, mut waits, stats } = overload(Overload::ShedAfter(LIMIT), LIMIT * 2).await;
+    let Outcome {
+        good,
+        mut waits,
+        stats,
+    } = overload(Overload::ShedAfter(LIMIT), LIMIT * 2).await;
     assert!(good >= SLOTS * 95 / 100, "{good} of {SLOTS}");
     waits.sort();
     assert!(waits.last().is_some_and(|worst| *worst <= LIMIT));
-    assert!(waits[SLOTS / 2] <= WORK, "half of the served have hardly waited: {:?}", waits[SLOTS / 2]);
-    assert_eq!(stats.completed + stats.shed + stats.cancelled, 2 * SLOTS as u64);
+    assert!(
+        waits[SLOTS / 2] <= WORK,
+        "half of the served have hardly waited: {:?}",
+        waits[SLOTS / 2]
+    );
+    assert_eq!(
+        stats.completed + stats.shed + stats.cancelled,
+        2 * SLOTS as u64
+    );
     assert!(stats.queued <= 64);
 }
 

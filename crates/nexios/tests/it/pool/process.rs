@@ -42,7 +42,10 @@ fn ends_by_itself(test: &str) {
             assert!(status.success(), "{status}");
             return;
         }
-        assert!(begin.elapsed() < PATIENCE, "{test} holds up the end of its process");
+        assert!(
+            begin.elapsed() < PATIENCE,
+            "{test} holds up the end of its process"
+        );
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -56,12 +59,21 @@ fn idle_pools_do_not_hold_up_the_end_of_the_process() {
 #[test]
 #[ignore = "run by the test above, in a process of its own"]
 fn process_with_idle_pools() {
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
     let kept = KEPT.get_or_init(|| pool(3, 4, Overload::Wait));
     runtime.block_on(async {
         assert_eq!(run_in_threadpool(|| 1).await, 1);
         let jobs = (0..6).map(|number| kept.run(move || number));
-        assert!(futures_util::future::join_all(jobs).await.iter().all(Result::is_ok));
+        assert!(
+            futures_util::future::join_all(jobs)
+                .await
+                .iter()
+                .all(Result::is_ok)
+        );
     });
     drop(runtime);
 }
@@ -78,7 +90,11 @@ fn after_a_drain_a_stuck_closure_does_not_hold_up_the_end_of_the_process() {
 #[test]
 #[ignore = "run by the test above, in a process of its own"]
 fn process_with_a_stuck_closure() {
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
     let gate = Gate::default();
     let kept = KEPT.get_or_init(|| pool(1, 4, Overload::Wait));
     let stuck = {

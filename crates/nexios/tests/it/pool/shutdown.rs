@@ -45,7 +45,10 @@ async fn close_fires_tokens_drops_queued_closures_and_waits_for_running_ones() {
     assert_eq!(pool.stats().running, 0);
     assert_eq!(drops.count(), 2);
     assert_eq!(running.await.unwrap(), Ok(Some(CancelReason::Shutdown)));
-    assert_eq!((queued.await, waiting.await), (Err(PoolError::Closed), Err(PoolError::Closed)));
+    assert_eq!(
+        (queued.await, waiting.await),
+        (Err(PoolError::Closed), Err(PoolError::Closed))
+    );
     assert_eq!(pool.run(|| ()).await, Err(PoolError::Closed));
     assert!(pool.try_run(|| ()).is_err());
     let stats = pool.stats();
@@ -219,7 +222,9 @@ async fn accepted_work_is_finished_after_the_last_handle_and_then_the_threads_en
             }
         }
     };
-    let mut accepted: Vec<_> = (0..2).map(|_| pool.try_run(hold(Some(&gate))).ok().unwrap()).collect();
+    let mut accepted: Vec<_> = (0..2)
+        .map(|_| pool.try_run(hold(Some(&gate))).ok().unwrap())
+        .collect();
     until(|| gate.arrived() == 2).await;
     accepted.push(pool.try_run(hold(None)).ok().unwrap());
     let clone = pool.clone();

@@ -66,9 +66,11 @@ fn submit_against_park() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_callers_that_come_and_go_are_all_accounted_for() {
-    for overload in
-        [Overload::Wait, Overload::Shed, Overload::ShedAfter(std::time::Duration::from_micros(50))]
-    {
+    for overload in [
+        Overload::Wait,
+        Overload::Shed,
+        Overload::ShedAfter(std::time::Duration::from_micros(50)),
+    ] {
         let pool = pool(2, 3, overload);
         let drops = Drops::default();
         let mut calls = JoinSet::new();
@@ -148,8 +150,9 @@ fn nested_jobs_against_each_other() {
                             let _ = poll_once(&mut Box::pin(inner.run(|| ())));
                         }
                         let back = inner.clone();
-                        let detour =
-                            block_on(through.run(move || block_on(back.run(move || round)).unwrap()));
+                        let detour = block_on(
+                            through.run(move || block_on(back.run(move || round)).unwrap()),
+                        );
                         detour.unwrap() + block_on(inner.run(|| 1)).unwrap()
                     }));
                     assert_eq!(value, Ok(round + 1));
@@ -167,6 +170,9 @@ fn the_last_handle_against_accepted_work() {
         let first = pool.try_run(move || round).ok().unwrap();
         let second = pool.try_run(move || round + 1).ok().unwrap();
         drop(pool);
-        assert_eq!((block_on(first), block_on(second)), (Ok(round), Ok(round + 1)));
+        assert_eq!(
+            (block_on(first), block_on(second)),
+            (Ok(round), Ok(round + 1))
+        );
     }
 }

@@ -20,7 +20,10 @@ async fn a_paused_clock_stands_still_while_jobs_are_outstanding() {
         });
         let quick = pool.run(|| 1);
         let both = futures_util::future::join(slow, quick);
-        assert_eq!(timeout(Duration::from_millis(1), both).await, Ok((Ok(()), Ok(1))));
+        assert_eq!(
+            timeout(Duration::from_millis(1), both).await,
+            Ok((Ok(()), Ok(1)))
+        );
     }
     assert_eq!(begin.elapsed(), Duration::ZERO);
     // With nothing outstanding it moves on by itself.

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nexios::{CancelReason, CancelScope, CancelToken, Candidate, RaceError, run_until_first_complete};
+use nexios::{
+    CancelReason, CancelScope, CancelToken, Candidate, RaceError, run_until_first_complete,
+};
 use tokio::{sync::oneshot, task::consume_budget};
 
 use super::{busy, everywhere, kinds, ms};
@@ -44,7 +46,11 @@ fn answers(name: &'static str, after: Duration) -> Candidate<'static, &'static s
 async fn in_time(race: impl Future<Output = Ends>) -> Ends {
     let began = Instant::now();
     let end = race.await;
-    assert!(began.elapsed() < SOON, "{end:?} after {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < SOON,
+        "{end:?} after {:?}",
+        began.elapsed()
+    );
     end
 }
 
@@ -67,7 +73,8 @@ fn is_timeout(end: &Ends) -> bool {
 #[test]
 fn the_overall_limit_holds_beside_code_that_is_always_ready() {
     everywhere(|| async {
-        let race = || run_until_first_complete([always_ready("busy"), never("never")]).timeout(ms(50));
+        let race =
+            || run_until_first_complete([always_ready("busy"), never("never")]).timeout(ms(50));
         assert!(is_timeout(&in_time(race()).await));
         assert!(is_timeout(&beside_a_busy_neighbour(race()).await));
         let idle = run_until_first_complete([never("never")]).timeout(ms(50));
@@ -82,8 +89,12 @@ fn a_candidates_own_limit_holds_although_it_is_always_ready() {
             always_ready("busy").timeout(ms(50)),
             always_ready("also").timeout(ms(50)),
         ]));
-        assert_eq!(kinds(&end.await.unwrap_err()), ["busy=timed out", "also=timed out"]);
-        let end = beside_a_busy_neighbour(run_until_first_complete([never("idle").timeout(ms(50))]));
+        assert_eq!(
+            kinds(&end.await.unwrap_err()),
+            ["busy=timed out", "also=timed out"]
+        );
+        let end =
+            beside_a_busy_neighbour(run_until_first_complete([never("idle").timeout(ms(50))]));
         assert_eq!(kinds(&end.await.unwrap_err()), ["idle=timed out"]);
     });
 }
@@ -105,7 +116,9 @@ fn the_scope_ends_a_race_beside_code_that_is_always_ready() {
         for neighbour in [false, true] {
             let race = || async move {
                 match neighbour {
-                    true => beside_a_busy_neighbour(run_until_first_complete([never("idle")])).await,
+                    true => {
+                        beside_a_busy_neighbour(run_until_first_complete([never("idle")])).await
+                    }
                     false => in_time(run_until_first_complete([always_ready("busy")])).await,
                 }
             };
@@ -166,9 +179,15 @@ fn a_candidate_that_always_wakes_itself_keeps_nobody_from_a_turn() {
         let task = tokio::spawn(async { tokio::time::sleep(ms(50)).await });
         let race = run_until_first_complete([
             restless(),
-            Candidate::new("task", async { task.await.map(|()| "task").map_err(|_| "lost") }),
+            Candidate::new("task", async {
+                task.await.map(|()| "task").map_err(|_| "lost")
+            }),
         ]);
-        assert_eq!(in_time(race).await.unwrap(), "task", "other tasks have their turns as well");
+        assert_eq!(
+            in_time(race).await.unwrap(),
+            "task",
+            "other tasks have their turns as well"
+        );
     });
 }
 
@@ -199,13 +218,24 @@ async fn out_of_turn_a_tie_goes_to_the_lowest_index_as_well() {
         })
     };
     let discarded = Mutex::new(Vec::new());
-    let won = run_until_first_complete([candidate(0, Ok(0)), candidate(1, Ok(1)), candidate(2, Err(2))])
-        .on_discard(|value| discarded.lock().unwrap().push(value))
-        .await;
-    assert_eq!((won.unwrap(), discarded.into_inner().unwrap()), (0, vec![1]));
+    let won = run_until_first_complete([
+        candidate(0, Ok(0)),
+        candidate(1, Ok(1)),
+        candidate(2, Err(2)),
+    ])
+    .on_discard(|value| discarded.lock().unwrap().push(value))
+    .await;
+    assert_eq!(
+        (won.unwrap(), discarded.into_inner().unwrap()),
+        (0, vec![1])
+    );
     assert_eq!(*order.lock().unwrap(), [1, 2, 0]);
-    let won = run_until_first_complete([candidate(0, Ok(0)), candidate(1, Err(1))]).first_completed().await;
+    let won = run_until_first_complete([candidate(0, Ok(0)), candidate(1, Err(1))])
+        .first_completed()
+        .await;
     assert_eq!(won.unwrap(), 0);
-    let lost = run_until_first_complete([candidate(0, Err(0)), candidate(1, Ok(1))]).first_completed().await;
+    let lost = run_until_first_complete([candidate(0, Err(0)), candidate(1, Ok(1))])
+        .first_completed()
+        .await;
     assert_eq!(kinds(&lost.unwrap_err()), ["0=failed", "1=cancelled"]);
 }

@@ -11,8 +11,14 @@ use super::{Log, kinds, ms};
 #[tokio::test(start_paused = true)]
 async fn the_faster_of_two_wins_and_the_slower_never_finishes() {
     let log = Log::new();
-    let winner = run_until_first_complete([log.ok("slow", 100), log.ok("fast", 10)]).winner().await.unwrap();
-    assert_eq!((winner.value, &*winner.name, winner.index), ("fast", "fast", 1));
+    let winner = run_until_first_complete([log.ok("slow", 100), log.ok("fast", 10)])
+        .winner()
+        .await
+        .unwrap();
+    assert_eq!(
+        (winner.value, &*winner.name, winner.index),
+        ("fast", "fast", 1)
+    );
     assert_eq!((winner.elapsed, winner.started), (ms(10), 2));
     assert_eq!(log.now(), 10);
     assert_eq!(log.live(), 0);
@@ -58,7 +64,15 @@ async fn all_failures_are_kept_in_the_order_of_the_list() {
             other => panic!("{name}: {other:?}"),
         })
         .collect();
-    assert_eq!(errors, [("a".into(), "a"), ("b".into(), "b"), ("c".into(), "c"), ("d".into(), "d")]);
+    assert_eq!(
+        errors,
+        [
+            ("a".into(), "a"),
+            ("b".into(), "b"),
+            ("c".into(), "c"),
+            ("d".into(), "d")
+        ]
+    );
 }
 
 /// RC-007, RC-013: the error type is the candidates' own.
@@ -68,7 +82,9 @@ async fn errors_keep_their_type() {
     struct Left(u8);
     let lost: RaceError<Left> = run_until_first_complete([
         Candidate::new("left", async { Err::<(), _>(Left(1)) }),
-        Candidate::new("mapped", async { "x".parse::<u8>().map(drop).map_err(|_| Left(2)) }),
+        Candidate::new("mapped", async {
+            "x".parse::<u8>().map(drop).map_err(|_| Left(2))
+        }),
     ])
     .await
     .unwrap_err();
@@ -78,10 +94,15 @@ async fn errors_keep_their_type() {
 /// RC-009, R3.
 #[tokio::test]
 async fn an_empty_list_is_an_error_of_its_own() {
-    let lost = run_until_first_complete(Vec::<Candidate<'_, (), ()>>::new()).await.unwrap_err();
+    let lost = run_until_first_complete(Vec::<Candidate<'_, (), ()>>::new())
+        .await
+        .unwrap_err();
     assert!(lost.is_empty() && !lost.is_timeout());
     assert_eq!(lost.to_string(), "the race had no candidates");
-    let lost = run_until_first_complete(Vec::<Candidate<'_, (), ()>>::new()).timeout(ms(0)).winner().await;
+    let lost = run_until_first_complete(Vec::<Candidate<'_, (), ()>>::new())
+        .timeout(ms(0))
+        .winner()
+        .await;
     assert!(lost.unwrap_err().is_empty());
 }
 
@@ -91,7 +112,9 @@ async fn a_candidate_cancelled_by_itself_counts_as_failed() {
     let aborted = tokio::spawn(std::future::pending::<&str>());
     aborted.abort();
     let won = run_until_first_complete([
-        Candidate::new("aborted", async { aborted.await.map_err(|error| error.to_string()) }),
+        Candidate::new("aborted", async {
+            aborted.await.map_err(|error| error.to_string())
+        }),
         Candidate::new("good", async {
             sleep(ms(5)).await;
             Ok("good")
@@ -107,18 +130,30 @@ async fn in_a_tie_the_lowest_index_wins_and_the_other_value_is_discarded() {
     for round in 0..100 {
         let log = Log::new();
         let discarded = Mutex::new(Vec::new());
-        let mut list = vec![log.err("broken", 10), log.ok("first", 10), log.ok("second", 10)];
+        let mut list = vec![
+            log.err("broken", 10),
+            log.ok("first", 10),
+            log.ok("second", 10),
+        ];
         if round % 2 == 1 {
             list.swap(0, 2);
         }
-        let expected = if round % 2 == 1 { ("second", 0) } else { ("first", 1) };
+        let expected = if round % 2 == 1 {
+            ("second", 0)
+        } else {
+            ("first", 1)
+        };
         let winner = run_until_first_complete(list)
             .on_discard(|value| discarded.lock().unwrap().push(value))
             .winner()
             .await
             .unwrap();
         assert_eq!((winner.value, winner.index), expected);
-        let other = if expected.0 == "first" { "second" } else { "first" };
+        let other = if expected.0 == "first" {
+            "second"
+        } else {
+            "first"
+        };
         assert_eq!(*discarded.lock().unwrap(), [other]);
         assert_eq!(log.live(), 0);
     }
@@ -129,12 +164,14 @@ async fn ready_at_once_the_lowest_index_wins_too() {
     let discarded = RefCell::new(Vec::new());
     // `RefCell` is not `Sync`: a reference to it cannot be sent, so it moves in.
     let (report, reported) = std::sync::mpsc::channel();
-    let won = run_until_first_complete((0..5).map(|n| Candidate::new("n", async move { Ok::<_, ()>(n) })))
-        .on_discard(move |value| {
-            discarded.borrow_mut().push(value);
-            report.send(value).unwrap();
-        })
-        .await;
+    let won = run_until_first_complete(
+        (0..5).map(|n| Candidate::new("n", async move { Ok::<_, ()>(n) })),
+    )
+    .on_discard(move |value| {
+        discarded.borrow_mut().push(value);
+        report.send(value).unwrap();
+    })
+    .await;
     assert_eq!(won.unwrap(), 0);
     assert_eq!(reported.iter().collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
@@ -144,9 +181,13 @@ async fn ready_at_once_the_lowest_index_wins_too() {
 async fn in_one_instant_a_success_beats_a_failure() {
     for _ in 0..100 {
         let log = Log::new();
-        let failing_first = run_until_first_complete([log.err("bad", 10), log.ok("good", 10)]).await;
+        let failing_first =
+            run_until_first_complete([log.err("bad", 10), log.ok("good", 10)]).await;
         let good_first = run_until_first_complete([log.ok("good", 10), log.err("bad", 10)]).await;
-        assert_eq!((failing_first.unwrap(), good_first.unwrap()), ("good", "good"));
+        assert_eq!(
+            (failing_first.unwrap(), good_first.unwrap()),
+            ("good", "good")
+        );
     }
 }
 
@@ -157,10 +198,14 @@ async fn in_one_instant_a_success_beats_every_kind_of_end() {
     let won = run_until_first_complete([log.ok("own", 10).timeout(ms(10))]).await;
     assert_eq!(won.unwrap(), "own");
     // The overall limit.
-    let won = run_until_first_complete([log.ok("overall", 10)]).timeout(ms(10)).await;
+    let won = run_until_first_complete([log.ok("overall", 10)])
+        .timeout(ms(10))
+        .await;
     assert_eq!(won.unwrap(), "overall");
     // A fatal error of a lower index.
-    let won = run_until_first_complete([log.err("fatal", 10), log.ok("good", 10)]).fatal(|_| true).await;
+    let won = run_until_first_complete([log.err("fatal", 10), log.ok("good", 10)])
+        .fatal(|_| true)
+        .await;
     assert_eq!(won.unwrap(), "good");
     // A candidate that a failure starts in the same instant and that succeeds at once.
     let won = run_until_first_complete([
@@ -178,16 +223,22 @@ async fn in_one_instant_a_success_beats_every_kind_of_end() {
 async fn a_refused_value_is_a_failure_and_is_discarded() {
     let log = Log::new();
     let discarded = Mutex::new(Vec::new());
-    let won = run_until_first_complete([log.ok("empty", 5), log.ok("full", 20), log.never("never")])
-        .accept(|value| *value == "full")
-        .on_discard(|value| discarded.lock().unwrap().push(value))
-        .await;
+    let won =
+        run_until_first_complete([log.ok("empty", 5), log.ok("full", 20), log.never("never")])
+            .accept(|value| *value == "full")
+            .on_discard(|value| discarded.lock().unwrap().push(value))
+            .await;
     assert_eq!(won.unwrap(), "full");
     assert_eq!(*discarded.lock().unwrap(), ["empty"]);
-    let lost =
-        run_until_first_complete([log.ok("a", 20), log.ok("b", 1)]).accept(|_| false).await.unwrap_err();
+    let lost = run_until_first_complete([log.ok("a", 20), log.ok("b", 1)])
+        .accept(|_| false)
+        .await
+        .unwrap_err();
     assert_eq!(kinds(&lost), ["a=refused", "b=refused"]);
-    assert_eq!(lost.to_string(), "no candidate won: a was refused, b was refused");
+    assert_eq!(
+        lost.to_string(),
+        "no candidate won: a was refused, b was refused"
+    );
 }
 
 /// HG-019, HG-020, HG-030: a fatal error ends the race at once.
@@ -206,7 +257,13 @@ async fn a_fatal_error_ends_the_race_at_once() {
     .unwrap_err();
     assert_eq!(
         kinds(&lost),
-        ["soft=failed", "hard=failed", "slow=cancelled", "later=not started", "reserve=not started"]
+        [
+            "soft=failed",
+            "hard=failed",
+            "slow=cancelled",
+            "later=not started",
+            "reserve=not started"
+        ]
     );
     assert_eq!((log.now(), log.live()), (5, 0));
     assert!(!lost.is_timeout());
@@ -230,11 +287,15 @@ async fn first_completed_lets_the_first_finisher_decide() {
         .await
         .unwrap_err();
     assert_eq!(kinds(&lost), ["slow=cancelled", "fast=failed"]);
-    let won = run_until_first_complete([log.ok("fast", 5), log.err("slow", 10)]).first_completed().await;
+    let won = run_until_first_complete([log.ok("fast", 5), log.err("slow", 10)])
+        .first_completed()
+        .await;
     assert_eq!(won.unwrap(), "fast");
     // Ties go to the lowest index, a failure included.
-    let lost =
-        run_until_first_complete([log.err("a", 5), log.ok("b", 5)]).first_completed().await.unwrap_err();
+    let lost = run_until_first_complete([log.err("a", 5), log.ok("b", 5)])
+        .first_completed()
+        .await
+        .unwrap_err();
     assert_eq!(kinds(&lost), ["a=failed", "b=cancelled"]);
     // A timeout is an end too.
     let lost = run_until_first_complete([log.ok("a", 50).timeout(ms(3)), log.ok("b", 5)])
@@ -248,10 +309,13 @@ async fn first_completed_lets_the_first_finisher_decide() {
 #[tokio::test(start_paused = true)]
 async fn first_completed_does_not_poll_those_after_one_that_finishes_at_once() {
     let log = Log::new();
-    let lost = run_until_first_complete([Candidate::new("at once", async { Err("no") }), log.ok("later", 0)])
-        .first_completed()
-        .await
-        .unwrap_err();
+    let lost = run_until_first_complete([
+        Candidate::new("at once", async { Err("no") }),
+        log.ok("later", 0),
+    ])
+    .first_completed()
+    .await
+    .unwrap_err();
     assert_eq!(lost.failures().len(), 2);
     assert!(log.lines().is_empty());
 }
@@ -261,7 +325,9 @@ async fn first_completed_does_not_poll_those_after_one_that_finishes_at_once() {
 async fn after_the_win_nothing_of_the_race_is_left() {
     let log = Log::new();
     let handed_over: Result<&str, &str> = async {
-        let value = run_until_first_complete([log.ok("a", 5), log.never("b")]).await.map_err(|_| "race")?;
+        let value = run_until_first_complete([log.ok("a", 5), log.never("b")])
+            .await
+            .map_err(|_| "race")?;
         assert_eq!(log.live(), 0);
         Err(value)
     }
@@ -287,12 +353,17 @@ async fn a_nested_race_goes_with_the_outer_one() {
 async fn candidates_borrow_and_a_timeout_can_be_an_option() {
     let text = String::from("text");
     let won =
-        run_until_first_complete([Candidate::new("borrows", async { Ok::<&str, ()>(&text) })]).await.ok();
+        run_until_first_complete([Candidate::new("borrows", async { Ok::<&str, ()>(&text) })])
+            .await
+            .ok();
     assert_eq!(won, Some("text"));
-    let none = run_until_first_complete([Candidate::new("never", std::future::pending::<Result<(), ()>>())])
-        .timeout(ms(5))
-        .await
-        .ok();
+    let none = run_until_first_complete([Candidate::new(
+        "never",
+        std::future::pending::<Result<(), ()>>(),
+    )])
+    .timeout(ms(5))
+    .await
+    .ok();
     assert_eq!(none, None);
 }
 

@@ -27,7 +27,10 @@ async fn the_overall_limit_cancels_everything_and_says_so() {
     .timeout(ms(100))
     .await
     .unwrap_err();
-    assert_eq!(kinds(&lost), ["a=failed", "b=cancelled", "c=cancelled", "d=not started"]);
+    assert_eq!(
+        kinds(&lost),
+        ["a=failed", "b=cancelled", "c=cancelled", "d=not started"]
+    );
     assert!(lost.is_timeout());
     assert_eq!(
         lost.to_string(),
@@ -40,30 +43,48 @@ async fn the_overall_limit_cancels_everything_and_says_so() {
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_zero_polls_once() {
     let log = Log::new();
-    let won =
-        run_until_first_complete([Candidate::new("ready", async { Ok::<_, ()>(1) })]).timeout(ms(0)).await;
+    let won = run_until_first_complete([Candidate::new("ready", async { Ok::<_, ()>(1) })])
+        .timeout(ms(0))
+        .await;
     assert_eq!(won.unwrap(), 1);
     let won =
-        run_until_first_complete([Candidate::new("ready", async { Ok::<_, ()>(1) }).timeout(ms(0))]).await;
+        run_until_first_complete(
+            [Candidate::new("ready", async { Ok::<_, ()>(1) }).timeout(ms(0))],
+        )
+        .await;
     assert_eq!(won.unwrap(), 1);
-    let lost = run_until_first_complete([log.ok("a", 5), log.ok("b", 5).after(ms(1))]).timeout(ms(0)).await;
+    let lost = run_until_first_complete([log.ok("a", 5), log.ok("b", 5).after(ms(1))])
+        .timeout(ms(0))
+        .await;
     let lost = lost.unwrap_err();
     assert_eq!(kinds(&lost), ["a=cancelled", "b=not started"]);
     assert!(lost.is_timeout());
-    let lost = run_until_first_complete([log.ok("a", 5).timeout(ms(0))]).await.unwrap_err();
+    let lost = run_until_first_complete([log.ok("a", 5).timeout(ms(0))])
+        .await
+        .unwrap_err();
     assert_eq!(kinds(&lost), ["a=timed out"]);
-    assert_eq!((log.starts(), log.now()), (vec!["0 a".to_owned(), "0 a".to_owned()], 0));
+    assert_eq!(
+        (log.starts(), log.now()),
+        (vec!["0 a".to_owned(), "0 a".to_owned()], 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn it_is_a_timeout_when_all_timed_out_and_not_when_some_did() {
     let log = Log::new();
-    let lost = run_until_first_complete([log.never("a").timeout(ms(5)), log.never("b").timeout(ms(9))]).await;
+    let lost =
+        run_until_first_complete([log.never("a").timeout(ms(5)), log.never("b").timeout(ms(9))])
+            .await;
     let lost = lost.unwrap_err();
     assert!(lost.is_timeout());
     assert_eq!(kinds(&lost), ["a=timed out", "b=timed out"]);
-    assert_eq!(lost.to_string(), "no candidate won: a timed out, b timed out");
-    let lost = run_until_first_complete([log.never("a").timeout(ms(5)), log.err("b", 9)]).await.unwrap_err();
+    assert_eq!(
+        lost.to_string(),
+        "no candidate won: a timed out, b timed out"
+    );
+    let lost = run_until_first_complete([log.never("a").timeout(ms(5)), log.err("b", 9)])
+        .await
+        .unwrap_err();
     assert!(!lost.is_timeout());
 }
 
@@ -71,7 +92,8 @@ async fn it_is_a_timeout_when_all_timed_out_and_not_when_some_did() {
 #[tokio::test(start_paused = true)]
 async fn past_the_limit_nothing_new_starts() {
     let log = Log::new();
-    let race = run_until_first_complete([log.never("a"), log.ok("b", 1).after(ms(50))]).timeout(ms(100));
+    let race =
+        run_until_first_complete([log.never("a"), log.ok("b", 1).after(ms(50))]).timeout(ms(100));
     let mut race = race.into_future();
     assert!(poll_once(&mut race).await.is_pending());
     advance(ms(300)).await;
@@ -83,7 +105,8 @@ async fn past_the_limit_nothing_new_starts() {
 #[tokio::test(start_paused = true)]
 async fn dropping_the_race_drops_all() {
     let log = Log::new();
-    let race = run_until_first_complete([log.never("a"), log.never("b"), log.never("c").after(ms(5))]);
+    let race =
+        run_until_first_complete([log.never("a"), log.never("b"), log.never("c").after(ms(5))]);
     let cut = timeout(ms(20), race.into_future()).await;
     assert!(cut.is_err());
     assert_eq!((log.now(), log.live()), (20, 0));
@@ -96,13 +119,20 @@ async fn dropping_the_race_drops_all() {
 #[tokio::test(start_paused = true)]
 async fn the_losers_are_dropped_before_the_winner_is_returned() {
     let log = Log::new();
-    let won = run_until_first_complete([log.ok("a", 5), log.never("b"), log.never("c").timeout(ms(10))])
-        .timeout(ms(50))
-        .await;
+    let won = run_until_first_complete([
+        log.ok("a", 5),
+        log.never("b"),
+        log.never("c").timeout(ms(10)),
+    ])
+    .timeout(ms(50))
+    .await;
     log.line("returned");
     assert_eq!(won.unwrap(), "a");
     let lines = log.lines();
-    assert_eq!(lines[3..], ["5 a dropped", "5 b dropped", "5 c dropped", "5 returned"]);
+    assert_eq!(
+        lines[3..],
+        ["5 a dropped", "5 b dropped", "5 c dropped", "5 returned"]
+    );
 }
 
 /// R4, RC-024: a loser whose cleanup takes long hands it to somebody who outlives the race; the answer does not wait.
@@ -124,7 +154,10 @@ async fn a_losers_long_cleanup_does_not_hold_the_answer_back() {
     }
     let log = Log::new();
     let cleanups = Background::new();
-    let lease = Lease { log: log.clone(), cleanups: cleanups.clone() };
+    let lease = Lease {
+        log: log.clone(),
+        cleanups: cleanups.clone(),
+    };
     let won = run_until_first_complete([
         Candidate::new("stubborn", async move {
             let _lease = lease;
@@ -135,7 +168,12 @@ async fn a_losers_long_cleanup_does_not_hold_the_answer_back() {
     .await;
     assert_eq!((won.unwrap(), log.now()), ("quick", 10));
     assert_eq!(cleanups.stats().running, 1, "and it can be seen");
-    let report = cleanups.drain(Drain { wait: ms(5_000), cancel: ms(0) }).await;
+    let report = cleanups
+        .drain(Drain {
+            wait: ms(5_000),
+            cancel: ms(0),
+        })
+        .await;
     assert_eq!(report.completed, ["give the lease back"]);
     assert_eq!(log.lines().last().unwrap(), "1510 given back");
 }
@@ -145,9 +183,15 @@ async fn a_losers_long_cleanup_does_not_hold_the_answer_back() {
 fn a_race_that_is_over_is_not_polled_again() {
     let mut race = run_until_first_complete([Candidate::new("a", async { Ok::<_, ()>(1) })]);
     assert!((&mut race).now_or_never().is_some());
-    let again = AssertUnwindSafe(&mut race).catch_unwind().now_or_never().unwrap();
+    let again = AssertUnwindSafe(&mut race)
+        .catch_unwind()
+        .now_or_never()
+        .unwrap();
     let payload = again.unwrap_err();
-    assert_eq!(payload.downcast_ref::<&str>(), Some(&"a race that is over was polled again"));
+    assert_eq!(
+        payload.downcast_ref::<&str>(),
+        Some(&"a race that is over was polled again")
+    );
 }
 
 /// A limit counts from the candidate's own start, a delay from the start before it, and both on one clock although
@@ -172,7 +216,8 @@ async fn a_race_inherits_the_token_of_its_scope() {
     let token = CancelToken::new();
     let scope = CancelScope::new(token.clone(), None);
     let race = scope.run(async {
-        run_until_first_complete([log.err("a", 1), log.never("b"), log.never("c").on_failure()]).await
+        run_until_first_complete([log.err("a", 1), log.never("b"), log.never("c").on_failure()])
+            .await
     });
     let cancel = async {
         sleep(ms(30)).await;
@@ -187,12 +232,17 @@ async fn a_race_inherits_the_token_of_its_scope() {
 
 /// The scope is the one of the place where the race is made, not where it is polled.
 #[tokio::test(start_paused = true)]
-#[expect(clippy::async_yields_async, reason = "the race is made in the scope and awaited outside")]
+#[expect(
+    clippy::async_yields_async,
+    reason = "the race is made in the scope and awaited outside"
+)]
 async fn the_scope_is_taken_where_the_race_is_made() {
     let log = Log::new();
     let token = CancelToken::new();
     let scope = CancelScope::new(token.clone(), None);
-    let race = scope.run(async { run_until_first_complete([log.never("a")]) }).await;
+    let race = scope
+        .run(async { run_until_first_complete([log.never("a")]) })
+        .await;
     let outside = run_until_first_complete([log.ok("b", 50)]);
     let outside = scope.run(outside.into_future());
     let cancel = async {
@@ -214,19 +264,28 @@ async fn in_a_cancelled_scope_nothing_starts() {
     let race = scope.run(async {
         run_until_first_complete([log.ok("a", 1), Candidate::new("b", async { Ok("b") })]).await
     });
-    assert_eq!(kinds(&race.await.unwrap_err()), ["a=not started", "b=not started"]);
+    assert_eq!(
+        kinds(&race.await.unwrap_err()),
+        ["a=not started", "b=not started"]
+    );
     assert!(log.lines().is_empty());
 }
 
 /// TO-005, TO-016: the earlier of the two limits counts, and each says which it was.
 #[tokio::test(start_paused = true)]
 async fn the_earlier_of_own_limit_and_scope_deadline_counts() {
-    for (own, kind, at) in
-        [(ms(50), "a=timed out", 20), (ms(10), "a=cancelled", 10), (ms(20), "a=timed out", 20)]
-    {
+    for (own, kind, at) in [
+        (ms(50), "a=timed out", 20),
+        (ms(10), "a=cancelled", 10),
+        (ms(20), "a=timed out", 20),
+    ] {
         let log = Log::new();
         let scope = CancelScope::new(CancelToken::new(), Some(Instant::now() + ms(20)));
-        let race = scope.run(async { run_until_first_complete([log.never("a")]).timeout(own).await });
+        let race = scope.run(async {
+            run_until_first_complete([log.never("a")])
+                .timeout(own)
+                .await
+        });
         let lost = race.await.unwrap_err();
         assert_eq!((kinds(&lost), log.now()), (vec![kind.to_owned()], at));
         assert!(lost.is_timeout());
@@ -239,7 +298,8 @@ async fn the_scopes_deadline_times_out_what_runs() {
     let scope = CancelScope::new(CancelToken::new(), Some(Instant::now() + ms(20)));
     let lost = scope
         .run(async {
-            run_until_first_complete([log.err("a", 5), log.never("b"), log.never("c").on_failure()]).await
+            run_until_first_complete([log.err("a", 5), log.never("b"), log.never("c").on_failure()])
+                .await
         })
         .await
         .unwrap_err();
@@ -278,14 +338,19 @@ async fn a_panic_drops_the_others_and_resumes() {
     let mut race = AssertUnwindSafe(race.into_future()).catch_unwind();
     let payload = (&mut race).await.unwrap_err();
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"broken candidate"));
-    assert_eq!((log.now(), log.live()), (5, 0), "dropped although the race's future is still held");
+    assert_eq!(
+        (log.now(), log.live()),
+        (5, 0),
+        "dropped although the race's future is still held"
+    );
     drop(race);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_a_rule_drops_the_candidates_too() {
     let log = Log::new();
-    let race = run_until_first_complete([log.ok("a", 5), log.never("b")]).accept(|_| panic!("broken rule"));
+    let race = run_until_first_complete([log.ok("a", 5), log.never("b")])
+        .accept(|_| panic!("broken rule"));
     let mut race = AssertUnwindSafe(race.into_future()).catch_unwind();
     assert!((&mut race).await.is_err());
     assert_eq!(log.live(), 0);
@@ -319,7 +384,8 @@ fn a_race_without_times_needs_no_runtime() {
     .into_future()
     .now_or_never();
     assert_eq!(won.unwrap().unwrap(), 3);
-    let winner = run_until_first_complete([Candidate::new("good", async { Ok::<_, ()>(3) })]).winner();
+    let winner =
+        run_until_first_complete([Candidate::new("good", async { Ok::<_, ()>(3) })]).winner();
     assert_eq!(winner.now_or_never().unwrap().unwrap().started, 1);
 }
 
@@ -363,6 +429,13 @@ async fn a_race_that_was_polled_goes_on_and_tells_its_winner() {
     let race = stored.pop().unwrap();
     let winner = tokio::spawn(race.winner()).await.unwrap().unwrap();
     assert_eq!((winner.value, winner.index, winner.started), ("b", 1, 2));
-    assert_eq!((began.elapsed(), winner.elapsed), (ms(40), ms(40)), "counted from the race's first poll");
-    assert_eq!((log.starts(), log.live()), (vec!["0 a".to_owned(), "0 b".to_owned()], 0));
+    assert_eq!(
+        (began.elapsed(), winner.elapsed),
+        (ms(40), ms(40)),
+        "counted from the race's first poll"
+    );
+    assert_eq!(
+        (log.starts(), log.live()),
+        (vec!["0 a".to_owned(), "0 b".to_owned()], 0)
+    );
 }

@@ -78,7 +78,11 @@ fn random_setup(random: &mut Xorshift) -> Setup {
         })
         .collect();
     let limit = random.chance(40).then(|| random.below(12) * 5);
-    Setup { plans, limit, first_completed: random.chance(15) }
+    Setup {
+        plans,
+        limit,
+        first_completed: random.chance(15),
+    }
 }
 
 /// The contract in its plainest form: what happens at each instant, in order.
@@ -87,7 +91,12 @@ fn reference(setup: &Setup) -> Report {
     let mut fates = vec![Fate::NotStarted; count];
     let mut running: Vec<(usize, u64)> = Vec::new();
     let mut begun: Vec<u64> = Vec::new();
-    let mut report = Report { end: Ok(0), at: 0, starts: Vec::new(), discarded: Vec::new() };
+    let mut report = Report {
+        end: Ok(0),
+        at: 0,
+        starts: Vec::new(),
+        discarded: Vec::new(),
+    };
     for now in 0_u64.. {
         report.at = now;
         let mut winner = None;
@@ -97,7 +106,9 @@ fn reference(setup: &Setup) -> Report {
         loop {
             for index in std::mem::take(&mut polled) {
                 let plan = setup.plans[index];
-                let Some(&(_, from)) = running.iter().find(|(other, _)| *other == index) else { continue };
+                let Some(&(_, from)) = running.iter().find(|(other, _)| *other == index) else {
+                    continue;
+                };
                 if !(report.starts.len() > index || ended && setup.first_completed) {
                     report.starts.push((index, now));
                 }
@@ -124,7 +135,9 @@ fn reference(setup: &Setup) -> Report {
                 break;
             }
             running.retain(|&(index, from)| {
-                let late = setup.plans[index].limit.is_some_and(|limit| from + limit <= now);
+                let late = setup.plans[index]
+                    .limit
+                    .is_some_and(|limit| from + limit <= now);
                 if late {
                     fates[index] = Fate::TimedOut;
                     ended |= setup.first_completed;
@@ -158,7 +171,10 @@ fn reference(setup: &Setup) -> Report {
         }
         let exhausted = running.is_empty() && begun.len() == count;
         if ended || exhausted || setup.limit.is_some_and(|limit| limit <= now) {
-            for (index, _) in running.into_iter().filter(|(index, _)| *index < report.starts.len()) {
+            for (index, _) in running
+                .into_iter()
+                .filter(|(index, _)| *index < report.starts.len())
+            {
                 fates[index] = Fate::Cancelled;
             }
             report.end = Err(fates);
@@ -176,7 +192,10 @@ async fn actual(setup: &Setup) -> Report {
         let (log, starts) = (&log, &starts);
         let mut candidate = Candidate::new(index.to_string(), async move {
             let _presence = log.enter("candidate");
-            starts.lock().expect("a push does not panic").push((index, log.now() as u64));
+            starts
+                .lock()
+                .expect("a push does not panic")
+                .push((index, log.now() as u64));
             if let Some(takes) = plan.takes {
                 sleep(ms(takes)).await;
             }
@@ -210,14 +229,25 @@ async fn actual(setup: &Setup) -> Report {
     assert_eq!(log.live(), 0, "{setup:?}");
     let starts = starts.into_inner().expect("a push does not panic");
     let end = outcome.map(|winner| {
-        assert_eq!((winner.value.0, winner.started), (winner.index, starts.len()), "{setup:?}");
+        assert_eq!(
+            (winner.value.0, winner.started),
+            (winner.index, starts.len()),
+            "{setup:?}"
+        );
         assert_eq!(winner.elapsed, Duration::from_millis(at), "{setup:?}");
         winner.index
     });
     let end = end.map_err(|error| {
-        let names: Vec<usize> =
-            error.failures().iter().map(|(name, _)| name.parse().expect("names are indices")).collect();
-        assert_eq!(names, (0..setup.plans.len()).collect::<Vec<usize>>(), "{setup:?}");
+        let names: Vec<usize> = error
+            .failures()
+            .iter()
+            .map(|(name, _)| name.parse().expect("names are indices"))
+            .collect();
+        assert_eq!(
+            names,
+            (0..setup.plans.len()).collect::<Vec<usize>>(),
+            "{setup:?}"
+        );
         let fate = |failure: &Failure<_>| match failure {
             Failure::Failed(_) => Fate::Failed,
             Failure::TimedOut => Fate::TimedOut,
@@ -225,9 +255,18 @@ async fn actual(setup: &Setup) -> Report {
             Failure::Cancelled => Fate::Cancelled,
             _ => Fate::NotStarted,
         };
-        error.failures().iter().map(|(_, failure)| fate(failure)).collect()
+        error
+            .failures()
+            .iter()
+            .map(|(_, failure)| fate(failure))
+            .collect()
     });
-    Report { end, at, starts, discarded: discarded.into_inner().expect("a push does not panic") }
+    Report {
+        end,
+        at,
+        starts,
+        discarded: discarded.into_inner().expect("a push does not panic"),
+    }
 }
 
 /// RC-*, HG-0xx: the rules together, in 20,000 random races, many with several things in one instant.
@@ -245,5 +284,8 @@ async fn a_race_does_what_the_reference_model_says() {
             lost += 1;
         }
     }
-    assert!(won > 5_000 && lost > 5_000, "the generator covers both ends: {won} and {lost}");
+    assert!(
+        won > 5_000 && lost > 5_000,
+        "the generator covers both ends: {won} and {lost}"
+    );
 }

@@ -27,7 +27,9 @@ async fn a_candidate_that_never_starts_is_never_polled() {
 #[tokio::test(start_paused = true)]
 async fn when_all_running_ones_have_failed_the_next_starts_at_once() {
     let log = Log::new();
-    let lost = run_until_first_complete([log.err("a", 0), log.err("b", 1).after(ms(500))]).await.unwrap_err();
+    let lost = run_until_first_complete([log.err("a", 0), log.err("b", 1).after(ms(500))])
+        .await
+        .unwrap_err();
     assert_eq!(log.starts(), ["0 a", "0 b"]);
     assert_eq!(kinds(&lost), ["a=failed", "b=failed"]);
 
@@ -46,7 +48,15 @@ async fn a_slow_candidate_lets_the_next_start_after_the_delay() {
     let log = Log::new();
     let won = run_until_first_complete([log.ok("a", 1_000), log.ok("b", 10).after(ms(250))]).await;
     assert_eq!(won.unwrap(), "b");
-    assert_eq!(log.lines(), ["0 a starts", "250 b starts", "260 b dropped", "260 a dropped"]);
+    assert_eq!(
+        log.lines(),
+        [
+            "0 a starts",
+            "250 b starts",
+            "260 b dropped",
+            "260 a dropped"
+        ]
+    );
 }
 
 /// HG-045.
@@ -69,9 +79,14 @@ async fn delays_count_from_the_start_of_the_previous_one() {
 async fn the_first_can_win_although_others_run() {
     let log = Log::new();
     let list = ["b", "c", "d"].map(|name| log.never(name).after(ms(450)));
-    let winner =
-        run_until_first_complete([log.ok("a", 1_000)].into_iter().chain(list)).winner().await.unwrap();
-    assert_eq!((winner.value, winner.started, winner.elapsed), ("a", 3, ms(1_000)));
+    let winner = run_until_first_complete([log.ok("a", 1_000)].into_iter().chain(list))
+        .winner()
+        .await
+        .unwrap();
+    assert_eq!(
+        (winner.value, winner.started, winner.elapsed),
+        ("a", 3, ms(1_000))
+    );
     assert_eq!(log.starts(), ["0 a", "450 b", "900 c"]);
 }
 
@@ -94,8 +109,12 @@ async fn an_early_failure_moves_all_later_starts() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_while_another_runs_starts_nobody() {
     let log = Log::new();
-    let won =
-        run_until_first_complete([log.never("a"), log.err("b", 10), log.ok("c", 5).after(ms(250))]).await;
+    let won = run_until_first_complete([
+        log.never("a"),
+        log.err("b", 10),
+        log.ok("c", 5).after(ms(250)),
+    ])
+    .await;
     assert_eq!(won.unwrap(), "c");
     assert_eq!(log.starts(), ["0 a", "0 b", "250 c"]);
 }
@@ -156,7 +175,10 @@ async fn an_endless_delay_is_pure_failover() {
     ])
     .timeout(endless)
     .await;
-    assert_eq!((won.unwrap(), log.starts()), ("c", vec!["0 a".into(), "30 b".into(), "60 c".into()]));
+    assert_eq!(
+        (won.unwrap(), log.starts()),
+        ("c", vec!["0 a".into(), "30 b".into(), "60 c".into()])
+    );
 }
 
 /// HG-042: a timeout is a failure and counts from the candidate's own start.
@@ -172,14 +194,22 @@ async fn a_timeout_is_a_failure_and_counts_from_its_own_start() {
     assert_eq!((won.unwrap(), log.now()), ("c", 125));
     assert_eq!(
         log.lines(),
-        ["0 a starts", "20 a dropped", "20 b starts", "120 b dropped", "120 c starts", "125 c dropped",]
+        [
+            "0 a starts",
+            "20 a dropped",
+            "20 b starts",
+            "120 b dropped",
+            "120 c starts",
+            "125 c dropped",
+        ]
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_first_of_the_list_starts_at_once_whatever_it_says() {
     let log = Log::new();
-    let won = run_until_first_complete([log.ok("a", 1).after(ms(90)), log.ok("b", 1).on_failure()]).await;
+    let won =
+        run_until_first_complete([log.ok("a", 1).after(ms(90)), log.ok("b", 1).on_failure()]).await;
     assert_eq!((won.unwrap(), log.starts()), ("a", vec!["0 a".to_owned()]));
 }
 

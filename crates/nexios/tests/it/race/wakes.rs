@@ -65,7 +65,10 @@ async fn a_candidate_that_holds_a_lock_is_never_parked() {
         locking("third", Ok("third")).after(ms(1)),
     ]);
     assert_eq!(race.await.unwrap(), "third");
-    assert_eq!(log.lines(), ["0 first locks", "10 second locks", "20 third locks"]);
+    assert_eq!(
+        log.lines(),
+        ["0 first locks", "10 second locks", "20 third locks"]
+    );
     assert!(lock.try_lock().is_ok(), "and the losers have given it back");
 }
 
@@ -83,8 +86,11 @@ async fn no_task_is_spawned() {
             outcome
         })
     };
-    let race = run_until_first_complete([candidate("a", Err("a")), candidate("b", Ok("b")).after(ms(5))])
-        .timeout(ms(50));
+    let race = run_until_first_complete([
+        candidate("a", Err("a")),
+        candidate("b", Ok("b")).after(ms(5)),
+    ])
+    .timeout(ms(50));
     assert_eq!(race.await.unwrap(), "b");
     assert_eq!(metrics.num_alive_tasks(), before);
 }
@@ -102,7 +108,11 @@ async fn a_candidate_that_wakes_itself_while_polled_is_polled_again() {
         poll_fn(|cx| {
             left -= 1;
             cx.waker().wake_by_ref();
-            if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+            if left == 0 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
         Err(())
@@ -125,7 +135,10 @@ async fn a_wake_up_reaches_the_task_that_polled_last() {
         Candidate::new("channel", async { receive.await.map_err(|_| ()) }),
     ]);
     let mut race = race.into_future();
-    assert!(race.poll_unpin(&mut std::task::Context::from_waker(&noop_waker())).is_pending());
+    assert!(
+        race.poll_unpin(&mut std::task::Context::from_waker(&noop_waker()))
+            .is_pending()
+    );
     let moved = tokio::spawn(race);
     yield_now().await;
     send.send("moved").unwrap();
@@ -137,9 +150,13 @@ async fn a_wake_up_reaches_the_task_that_polled_last() {
 fn races_are_send_and_debug() {
     fn assert_send<T: Send>(_: &T) {}
     let text = String::new();
-    let race: Race<'_, &str, String> = run_until_first_complete([Candidate::new("a", async { Ok(&*text) })]);
+    let race: Race<'_, &str, String> =
+        run_until_first_complete([Candidate::new("a", async { Ok(&*text) })]);
     assert_send(&race);
-    assert!(format!("{race:?}").contains(r#"waiting: [Candidate { name: "a", start: Together"#), "{race:?}");
+    assert!(
+        format!("{race:?}").contains(r#"waiting: [Candidate { name: "a", start: Together"#),
+        "{race:?}"
+    );
     let future = race.winner();
     assert_send(&future);
     assert_eq!(future.now_or_never().unwrap().unwrap().value, "");
@@ -165,7 +182,11 @@ async fn no_wake_up_from_another_thread_is_lost() {
             Candidate::new("channel", async move {
                 woken.await.map_err(|_| "lost")?;
                 let value = receive.await.map_err(|_| "lost")?;
-                if value == round % 4 { Ok(value) } else { Err("wrong") }
+                if value == round % 4 {
+                    Ok(value)
+                } else {
+                    Err("wrong")
+                }
             })
         });
         let race = run_until_first_complete(candidates).into_future();

@@ -4,7 +4,8 @@
 use nexios::AsyncLazyMap;
 
 use super::{
-    Answer, Arc, Call, Events, Future, History, Kind, Numbers, Pin, Poll, Random, SET, poll_once, settle,
+    Answer, Arc, Call, Events, Future, History, Kind, Numbers, Pin, Poll, Random, SET, poll_once,
+    settle,
 };
 
 type Map = AsyncLazyMap<usize, u64, ()>;
@@ -23,7 +24,11 @@ impl Histories {
 
     fn reset_all(&mut self, begun: u64, ended: u64) {
         for history in &mut self.0 {
-            history.push(Call { begun, ended, kind: Kind::Reset });
+            history.push(Call {
+                begun,
+                ended,
+                kind: Kind::Reset,
+            });
         }
     }
 
@@ -61,7 +66,10 @@ async fn one_thread(seed: u64, capacity: usize) {
             let number = numbers.begin();
             let mut released = numbers.released.subscribe();
             async move {
-                released.wait_for(|released| released.contains(&number)).await.unwrap();
+                released
+                    .wait_for(|released| released.contains(&number))
+                    .await
+                    .unwrap();
                 Numbers::outcome(number)
             }
         })
@@ -86,7 +94,9 @@ async fn one_thread(seed: u64, capacity: usize) {
                 });
                 match poll_once(&mut call) {
                     Poll::Pending => *caller = Some((key, begun, refresh, call)),
-                    Poll::Ready(answer) => histories.0[key].answered(begun, events.next(), refresh, &answer),
+                    Poll::Ready(answer) => {
+                        histories.0[key].answered(begun, events.next(), refresh, &answer)
+                    }
                 }
             }
             5 => {
@@ -98,13 +108,21 @@ async fn one_thread(seed: u64, capacity: usize) {
             6 => {
                 let (key, begun) = (random.below(KEYS.len()), events.next());
                 map.set(key, next_set);
-                histories.0[key].push(Call { begun, ended: events.next(), kind: Kind::Set(next_set) });
+                histories.0[key].push(Call {
+                    begun,
+                    ended: events.next(),
+                    kind: Kind::Set(next_set),
+                });
                 next_set += 1;
             }
             7 => {
                 let (key, begun) = (random.below(KEYS.len()), events.next());
                 map.reset(&key);
-                histories.0[key].push(Call { begun, ended: events.next(), kind: Kind::Reset });
+                histories.0[key].push(Call {
+                    begun,
+                    ended: events.next(),
+                    kind: Kind::Reset,
+                });
             }
             8 if random.below(3) == 0 => {
                 let begun = events.next();
@@ -116,13 +134,17 @@ async fn one_thread(seed: u64, capacity: usize) {
                 let count = numbers.began.lock().unwrap().len();
                 if count > 0 {
                     let number = random.below(count.min(6)) as u64 + count.saturating_sub(6) as u64;
-                    numbers.released.send_modify(|released| released.extend([number]));
+                    numbers
+                        .released
+                        .send_modify(|released| released.extend([number]));
                 }
             }
         }
         assert!(map.len() <= capacity);
     }
-    numbers.released.send_modify(|released| released.extend(0..200));
+    numbers
+        .released
+        .send_modify(|released| released.extend(0..200));
     for (key, begun, refresh, call) in callers.into_iter().flatten() {
         let answer = call.await;
         histories.0[key].answered(begun, events.next(), refresh, &answer);
@@ -171,11 +193,19 @@ async fn many_threads(seed: u64, capacity: usize) {
                             let value = SET + caller * 100 + round;
                             map.set(key, value);
                             let kind = Kind::Set(value);
-                            histories.0[key].push(Call { begun, ended: events.next(), kind });
+                            histories.0[key].push(Call {
+                                begun,
+                                ended: events.next(),
+                                kind,
+                            });
                         }
                         1 => {
                             map.reset(&key);
-                            histories.0[key].push(Call { begun, ended: events.next(), kind: Kind::Reset });
+                            histories.0[key].push(Call {
+                                begun,
+                                ended: events.next(),
+                                kind: Kind::Reset,
+                            });
                         }
                         2 => {
                             map.reset_all();

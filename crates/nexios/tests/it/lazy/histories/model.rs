@@ -48,7 +48,10 @@ pub(super) struct History {
 
 impl History {
     pub(super) fn new(forgetful: bool) -> Self {
-        Self { forgetful, ..Self::default() }
+        Self {
+            forgetful,
+            ..Self::default()
+        }
     }
 
     pub(super) fn push(&mut self, call: Call) {
@@ -69,7 +72,11 @@ impl History {
     ) {
         match answer {
             Ok(value) => {
-                let kind = if refresh { Kind::Refresh(**value) } else { Kind::Get(**value) };
+                let kind = if refresh {
+                    Kind::Refresh(**value)
+                } else {
+                    Kind::Get(**value)
+                };
                 self.push(Call { begun, ended, kind });
             }
             Err(LazyError::Failed(_)) => {}
@@ -80,7 +87,11 @@ impl History {
     /// Adds a call whose caller left; a `get` that nobody saw the end of needs no explanation.
     pub(super) fn left(&mut self, begun: u64, refresh: bool) {
         if refresh {
-            self.push(Call { begun, ended: u64::MAX, kind: Kind::RefreshLeft });
+            self.push(Call {
+                begun,
+                ended: u64::MAX,
+                kind: Kind::RefreshLeft,
+            });
         }
     }
 
@@ -98,8 +109,14 @@ impl History {
     /// A call that began after a `reset` or `set` ended sees nothing whose computation began before it.
     fn check_beginnings(&self, began: &[u64]) -> Result<(), String> {
         for call in &self.calls {
-            let (Kind::Get(value) | Kind::Refresh(value)) = call.kind else { continue };
-            if let Some(set) = self.calls.iter().find(|other| other.kind == Kind::Set(value)) {
+            let (Kind::Get(value) | Kind::Refresh(value)) = call.kind else {
+                continue;
+            };
+            if let Some(set) = self
+                .calls
+                .iter()
+                .find(|other| other.kind == Kind::Set(value))
+            {
                 if matches!(call.kind, Kind::Refresh(_)) && set.ended < call.begun {
                     return Err(format!("{call:?} brought what was set before"));
                 }
@@ -117,7 +134,12 @@ impl History {
     }
 
     /// Tries every call that may come next in an order (Wing and Gong's search, with a memory of dead ends).
-    fn explain(&self, left: &[usize], state: &State, dead: &mut HashSet<(Vec<usize>, State)>) -> bool {
+    fn explain(
+        &self,
+        left: &[usize],
+        state: &State,
+        dead: &mut HashSet<(Vec<usize>, State)>,
+    ) -> bool {
         let answered = |index: &&usize| self.calls[**index].kind != Kind::RefreshLeft;
         if left.iter().filter(answered).count() == 0 {
             return true;
@@ -125,10 +147,25 @@ impl History {
         if !dead.insert((left.to_vec(), state.clone())) {
             return false;
         }
-        let horizon = left.iter().map(|index| self.calls[*index].ended).min().unwrap_or(u64::MAX);
-        for &index in left.iter().filter(|index| self.calls[**index].begun < horizon) {
-            let rest: Vec<usize> = left.iter().copied().filter(|other| *other != index).collect();
-            for next in state.after(self.calls[index].kind, self.largest_computed(), self.forgetful) {
+        let horizon = left
+            .iter()
+            .map(|index| self.calls[*index].ended)
+            .min()
+            .unwrap_or(u64::MAX);
+        for &index in left
+            .iter()
+            .filter(|index| self.calls[**index].begun < horizon)
+        {
+            let rest: Vec<usize> = left
+                .iter()
+                .copied()
+                .filter(|other| *other != index)
+                .collect();
+            for next in state.after(
+                self.calls[index].kind,
+                self.largest_computed(),
+                self.forgetful,
+            ) {
                 if self.explain(&rest, &next, dead) {
                     return true;
                 }
@@ -158,15 +195,25 @@ impl State {
     /// The states that a call may lead to; none when its answer is impossible.
     fn after(&self, kind: Kind, computed: u64, forgetful: bool) -> Vec<Self> {
         match kind {
-            Kind::Set(value) => vec![Self { value: Some(value), seen: self.seen.clone() }],
-            Kind::Reset => vec![Self { value: None, seen: self.seen.clone() }],
-            Kind::Get(value) | Kind::Refresh(value) if self.value == Some(value) => vec![self.clone()],
+            Kind::Set(value) => vec![Self {
+                value: Some(value),
+                seen: self.seen.clone(),
+            }],
+            Kind::Reset => vec![Self {
+                value: None,
+                seen: self.seen.clone(),
+            }],
+            Kind::Get(value) | Kind::Refresh(value) if self.value == Some(value) => {
+                vec![self.clone()]
+            }
             Kind::Get(value) if self.value.is_none() || forgetful => {
                 self.compute(value).into_iter().collect()
             }
             Kind::Get(_) => Vec::new(),
             Kind::Refresh(value) => self.compute(value).into_iter().collect(),
-            Kind::RefreshLeft => (0..computed).filter_map(|value| self.compute(value)).collect(),
+            Kind::RefreshLeft => (0..computed)
+                .filter_map(|value| self.compute(value))
+                .collect(),
         }
     }
 
@@ -177,6 +224,9 @@ impl State {
         let mut seen = self.seen.clone();
         seen.push(value);
         seen.sort_unstable();
-        Some(Self { value: Some(value), seen })
+        Some(Self {
+            value: Some(value),
+            seen,
+        })
     }
 }

@@ -31,8 +31,18 @@ async fn a_get_after_a_reset_never_sees_the_older_computation() {
                 shelf.let_through("a", 2);
                 assert_eq!(*first.await.unwrap(), "a 1");
             }
-            assert_eq!([second.await.unwrap().as_str(), third.await.unwrap().as_str()], ["a 2", "a 2"]);
-            assert_eq!(map.peek("a").unwrap().as_str(), "a 2", "the old completion overwrites nothing");
+            assert_eq!(
+                [
+                    second.await.unwrap().as_str(),
+                    third.await.unwrap().as_str()
+                ],
+                ["a 2", "a 2"]
+            );
+            assert_eq!(
+                map.peek("a").unwrap().as_str(),
+                "a 2",
+                "the old completion overwrites nothing"
+            );
             assert_eq!((map.len(), computing(&map)), (1, 0));
         }
     }
@@ -65,7 +75,11 @@ async fn a_reset_forgets_the_value_and_the_refresh_that_runs() {
         reset(&map);
         assert!(map.peek("a").is_none());
         shelf.let_through("a", 1);
-        assert_eq!(*refresh.await.unwrap(), "a 1", "who waits gets what it waits for");
+        assert_eq!(
+            *refresh.await.unwrap(),
+            "a 1",
+            "who waits gets what it waits for"
+        );
         assert!(map.peek("a").is_none());
         assert_eq!((map.len(), computing(&map)), (0, 0));
     }
@@ -123,7 +137,11 @@ async fn set_wins_over_an_older_computation_in_flight() {
     assert!(poll_once(&mut waiting).is_pending());
     settle().await;
     map.set("a".into(), "set".into());
-    assert_eq!(shelf.alive("a"), 0, "nobody needs that computation any more");
+    assert_eq!(
+        shelf.alive("a"),
+        0,
+        "nobody needs that computation any more"
+    );
     shelf.let_through("a", 1);
     settle().await;
     assert_eq!(*waiting.await.unwrap(), "set");
@@ -156,7 +174,13 @@ async fn a_failure_from_before_a_reset_counts_for_nothing_after_it() {
             let failing = failing.clone();
             nexios::AsyncLazyMap::builder(10, move |key: String| {
                 let failing = failing.load(std::sync::atomic::Ordering::SeqCst);
-                async move { if failing { Err(super::Broken(1)) } else { Ok(key) } }
+                async move {
+                    if failing {
+                        Err(super::Broken(1))
+                    } else {
+                        Ok(key)
+                    }
+                }
             })
             .error_backoff(seconds(60))
             .build()

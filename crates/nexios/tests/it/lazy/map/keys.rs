@@ -32,7 +32,10 @@ async fn a_key_is_computed_once_for_all_who_ask() {
     }
     assert_eq!(*map.get("a").await.unwrap(), "a 1");
     let stats = map.stats();
-    assert_eq!((stats.misses, stats.waits, stats.hits, stats.computations), (1, 19, 1, 1));
+    assert_eq!(
+        (stats.misses, stats.waits, stats.hits, stats.computations),
+        (1, 19, 1, 1)
+    );
     assert_eq!((computing(&map), map.len()), (0, 1));
 }
 
@@ -62,7 +65,10 @@ async fn what_is_never_asked_for_never_runs() {
     let map = shelf.map(10);
     drop(map.get("a"));
     assert!(map.peek("a").is_none());
-    assert_eq!((shelf.started("a"), map.len(), map.is_empty()), (0, 0, true));
+    assert_eq!(
+        (shelf.started("a"), map.len(), map.is_empty()),
+        (0, 0, true)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,17 +184,27 @@ async fn a_panic_reaches_all_who_wait_and_the_map_stays_usable() {
     });
     for key in [1, 2] {
         let (one, two) = tokio::join!(map.get(&key), map.get(&key));
-        assert!(matches!((one, two), (Err(LazyError::Panicked), Err(LazyError::Panicked))));
+        assert!(matches!(
+            (one, two),
+            (Err(LazyError::Panicked), Err(LazyError::Panicked))
+        ));
     }
     assert_eq!(*map.get(&3).await.unwrap(), 3);
-    assert_eq!((map.len(), computing(&map), map.stats().failures), (1, 0, 2));
+    assert_eq!(
+        (map.len(), computing(&map), map.stats().failures),
+        (1, 0, 2)
+    );
 }
 
 /// A map whose computations ask the map itself: `n` asks for `n - 1`, and zero for itself.
 fn asking() -> Arc<AsyncLazyMap<u32, u32, LazyError<Broken>>> {
-    static MAP: OnceLock<std::sync::Weak<AsyncLazyMap<u32, u32, LazyError<Broken>>>> = OnceLock::new();
+    static MAP: OnceLock<std::sync::Weak<AsyncLazyMap<u32, u32, LazyError<Broken>>>> =
+        OnceLock::new();
     let map = Arc::new(AsyncLazyMap::new(10, |key: u32| async move {
-        let map = MAP.get().and_then(std::sync::Weak::upgrade).ok_or(LazyError::Shutdown)?;
+        let map = MAP
+            .get()
+            .and_then(std::sync::Weak::upgrade)
+            .ok_or(LazyError::Shutdown)?;
         match map.get(&key.saturating_sub(1)).await {
             Ok(below) => Ok(*below + 1),
             Err(LazyError::Failed(inner)) => Err((*inner).clone()),
@@ -221,7 +237,10 @@ async fn a_computation_that_resets_its_key_and_asks_again_does_not_go_on_for_eve
         AsyncLazyMap::new(10, |key: u32| async move {
             let Some(map) = MAP.get() else { return Ok(0) };
             map.reset(&key);
-            map.get(&key).await.map(|value| *value).map_err(|error| error.to_string())
+            map.get(&key)
+                .await
+                .map(|value| *value)
+                .map_err(|error| error.to_string())
         })
     });
     let answer = map.get(&1).await;
@@ -237,7 +256,11 @@ async fn refresh_computes_though_there_is_a_value_and_joins_a_running_computatio
     map.set("a".into(), "set".into());
     let (mut first, mut second) = (map.refresh("a"), map.refresh("a"));
     assert!(poll_once(&mut first).is_pending() && poll_once(&mut second).is_pending());
-    assert_eq!(*map.get("a").await.unwrap(), "set", "the old value is served meanwhile");
+    assert_eq!(
+        *map.get("a").await.unwrap(),
+        "set",
+        "the old value is served meanwhile"
+    );
     shelf.let_through("a", 1);
     assert_eq!(*first.await.unwrap(), "a 1");
     assert_eq!(*second.await.unwrap(), "a 1");
@@ -260,7 +283,12 @@ fn one_map_serves_many_runtimes() {
     // LZ-016, LZ-037, RS-006, L8
     let shelf = Shelf::new();
     let map = shelf.map(10);
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
     let dying = runtime();
     let mut call = map.get("a");
     dying.block_on(async {
@@ -290,7 +318,13 @@ fn debug_shows_name_and_size() {
     let map = Shelf::open().builder(10).name("pages").build();
     map.set("a".into(), "1".into());
     let shown = format!("{map:?}");
-    for part in ["pages", "len: 1", "weight: 1", "capacity: 10", "computing: 0"] {
+    for part in [
+        "pages",
+        "len: 1",
+        "weight: 1",
+        "capacity: 10",
+        "computing: 0",
+    ] {
         assert!(shown.contains(part), "{part} is not in {shown}");
     }
 }
@@ -328,12 +362,19 @@ async fn a_panic_of_a_keys_hash_leaves_no_computation_that_nobody_runs() {
                 pass_time(1.0).await;
             }
             FUSE.set(fuse);
-            let panicked = catch_unwind(AssertUnwindSafe(|| drop(poll_once(&mut map.get(&Key))))).is_err();
+            let panicked =
+                catch_unwind(AssertUnwindSafe(|| drop(poll_once(&mut map.get(&Key))))).is_err();
             FUSE.set(-1);
             settle().await;
-            let _stale = timeout(seconds(1), map.get(&Key)).await.expect("somebody runs it");
+            let _stale = timeout(seconds(1), map.get(&Key))
+                .await
+                .expect("somebody runs it");
             settle().await;
-            assert_eq!(map.peek(&Key).as_deref(), Some(&"computed"), "hash {fuse} of {known}, {stale}");
+            assert_eq!(
+                map.peek(&Key).as_deref(),
+                Some(&"computed"),
+                "hash {fuse} of {known}, {stale}"
+            );
             assert_eq!(computing(&map), 0);
             if !panicked {
                 assert!(fuse > 3, "all of its hashes were tried");

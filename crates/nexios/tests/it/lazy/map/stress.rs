@@ -83,7 +83,8 @@ async fn with_eviction_a_key_still_has_one_computation_at_a_time() {
 async fn resets_sets_evictions_and_leaving_callers_leave_nothing_behind() {
     // A value is its key and the number of resets of that key before its computation began.
     for round in 0..20 {
-        let resets: Arc<Vec<AtomicUsize>> = Arc::new((0..KEYS).map(|_| AtomicUsize::new(0)).collect());
+        let resets: Arc<Vec<AtomicUsize>> =
+            Arc::new((0..KEYS).map(|_| AtomicUsize::new(0)).collect());
         let map = {
             let resets = resets.clone();
             Arc::new(
@@ -131,8 +132,11 @@ async fn resets_sets_evictions_and_leaving_callers_leave_nothing_behind() {
         }
         // Every key's last reset has returned, so nothing older may be seen.
         map.reset_all();
-        let before: HashMap<usize, usize> =
-            resets.iter().map(|resets| resets.load(SeqCst)).enumerate().collect();
+        let before: HashMap<usize, usize> = resets
+            .iter()
+            .map(|resets| resets.load(SeqCst))
+            .enumerate()
+            .collect();
         for key in 0..KEYS {
             assert_eq!(*map.get(&key).await.unwrap(), (key, before[&key]));
         }
@@ -186,10 +190,13 @@ async fn reset_all_is_seen_for_all_keys_at_one_instant() {
     let epoch = Arc::new(AtomicUsize::new(0));
     let map = {
         let epoch = epoch.clone();
-        Arc::new(AsyncLazyMap::<usize, usize, Broken>::new(10 * MANY, move |_| {
-            let now = epoch.load(SeqCst);
-            async move { Ok(now) }
-        }))
+        Arc::new(AsyncLazyMap::<usize, usize, Broken>::new(
+            10 * MANY,
+            move |_| {
+                let now = epoch.load(SeqCst);
+                async move { Ok(now) }
+            },
+        ))
     };
     for round in 0..15 {
         for key in 0..MANY {
@@ -214,7 +221,9 @@ async fn reset_all_is_seen_for_all_keys_at_one_instant() {
             })
             .collect();
         let resetting = map.clone();
-        tokio::task::spawn_blocking(move || resetting.reset_all()).await.unwrap();
+        tokio::task::spawn_blocking(move || resetting.reset_all())
+            .await
+            .unwrap();
         for reader in readers {
             reader.await.unwrap();
         }
