@@ -15,7 +15,7 @@ use std::{
 };
 
 pub use attempt::Attempt;
-use attempt::Planned;
+use attempt::PlannedAttempt;
 use budget::Budget;
 pub use builder::{Delay, HedgeBuilder};
 use pace::Pace;
@@ -24,7 +24,7 @@ use stats::{Counters, Tally};
 
 use crate::{
     cancel::CancelScope,
-    race::{Cause, Driver, Outcome, RaceError, Start},
+    race::{Decision, Driver, Occasion, RaceError, Start},
 };
 
 /// A policy for one operation that is safe to repeat: attempt it again when it is slow or fails.
@@ -150,11 +150,11 @@ impl Hedge {
                     admitted
                 });
                 Poll::Ready(match ready!(outcome) {
-                    Outcome::Won { index, value, .. } => {
+                    Decision::Won { index, value, .. } => {
                         tally.won(index);
                         Ok(value)
                     }
-                    Outcome::Lost { limit_hit } => Err(driver.error(limit_hit)),
+                    Decision::Lost { limit_hit } => Err(driver.error(limit_hit)),
                 })
             })
             .await
@@ -173,7 +173,7 @@ impl Policy {
     fn begin_call<'h, Fut, T, E>(
         &self,
         scope: Option<CancelScope>,
-    ) -> Driver<'static, Planned<'h, Fut>, T, E> {
+    ) -> Driver<'static, PlannedAttempt<'h, Fut>, T, E> {
         self.counters.called();
         if let Some(budget) = &self.budget {
             budget.feed();
@@ -183,15 +183,18 @@ impl Policy {
             Some(delay) => Start::After(delay),
             None => Start::OnFailure,
         };
-        Driver::new((0..self.max_attempts).map(|_| Planned::new(start)), scope)
+        Driver::new(
+            (0..self.max_attempts).map(|_| PlannedAttempt::new(start)),
+            scope,
+        )
     }
 
     /// Whether an attempt may start now; a refused one waits for the failure of those that run.
-    fn admit(&self, index: usize, cause: Cause, tally: &mut Tally<'_>) -> bool {
+    fn admit(&self, index: usize, cause: Occasion, tally: &mut Tally<'_>) -> bool {
         if index == 0 {
             return true;
         }
-        if cause == Cause::Due && self.budget.as_ref().is_some_and(|budget| !budget.take()) {
+        if cause == Occasion::Due && self.budget.as_ref().is_some_and(|budget| !budget.take()) {
             self.counters.suppressed();
             crate::log::say(|| {
                 tracing::debug!(

@@ -35,7 +35,7 @@ use crate::{
     cancel::{CancelScope, CancelToken},
     punctual::punctual,
 };
-use call::{Call, Watch};
+use call::{Call, TokenWatch};
 use threads::Threads;
 
 static GLOBAL: LazyLock<ThreadPool> =
@@ -272,7 +272,7 @@ impl ThreadPool {
         &self,
         f: impl FnOnce(&CancelToken) -> T + Send + 'static,
     ) -> Result<T, PoolError> {
-        let watch = Watch::of(CancelScope::current());
+        let watch = TokenWatch::of(CancelScope::current());
         let token = watch.token.clone();
         Call::new(self.threads(), move || f(&token), Some(watch)).await
     }

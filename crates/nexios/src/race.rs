@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 pub use candidate::Candidate;
 pub(crate) use contender::{Contender, Plan, Start};
-pub(crate) use driver::{Cause, Driver, Outcome};
+pub(crate) use driver::{Decision, Driver, Occasion};
 pub use failure::{Failure, RaceError};
 pub use winner::Winner;
 
@@ -198,14 +198,14 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
         let driver = &mut self.driver;
         let began = driver.began().unwrap_or_else(Instant::now);
         match poll_fn(|cx| driver.poll(cx, |_, _, _| true)).await {
-            Outcome::Won { index, name, value } => Ok(Winner {
+            Decision::Won { index, name, value } => Ok(Winner {
                 value,
                 name,
                 index,
                 elapsed: began.elapsed(),
                 started: driver.started(),
             }),
-            Outcome::Lost { limit_hit } => Err(driver.error(limit_hit)),
+            Decision::Lost { limit_hit } => Err(driver.error(limit_hit)),
         }
     }
 }
@@ -219,8 +219,8 @@ impl<T, E> Future for Race<'_, T, E> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let driver = &mut self.driver;
         Poll::Ready(match ready!(driver.poll(cx, |_, _, _| true)) {
-            Outcome::Won { value, .. } => Ok(value),
-            Outcome::Lost { limit_hit } => Err(driver.error(limit_hit)),
+            Decision::Won { value, .. } => Ok(value),
+            Decision::Lost { limit_hit } => Err(driver.error(limit_hit)),
         })
     }
 }

@@ -187,6 +187,6 @@ pub fn service(newsroom: Newsroom, config: &Config) -> NexiosApp {
                 .map_err(|error| error.to_string())
         })
         .on_startup("refresh analytics daily", async move || {
-            daily.refresh_analytics_daily()
+            daily.refresh_analytics_daily();
         })
 }

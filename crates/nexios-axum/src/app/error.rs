@@ -75,7 +75,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServeError::Startup { hook, cause } => {
-                write!(f, "startup hook {hook:?} failed: {cause}")?
+                write!(f, "startup hook {hook:?} failed: {cause}")?;
             }
             ServeError::Listen { address, cause } => {
                 write!(f, "cannot listen on {address}: {cause}{}", advice(cause))?;

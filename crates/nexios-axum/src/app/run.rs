@@ -81,7 +81,7 @@ pub fn run<E: fmt::Display>(service: impl Future<Output = Result<ShutdownReport,
             log(|| {
                 tracing::error!(
                     "threads of the runtime are held by blocking code and were given up"
-                )
+                );
             });
             ExitCode::from(ABANDONED)
         }

@@ -274,7 +274,7 @@ async fn run_hooks(hooks: Vec<Hook>, pace: &mut Pace, report: &mut ShutdownRepor
         match end {
             Ok(()) if ended => continue,
             Ok(()) => {
-                log(|| tracing::error!(hook = %name, "shutdown hook did not end in its time"))
+                log(|| tracing::error!(hook = %name, "shutdown hook did not end in its time"));
             }
             Err(error) => log(|| tracing::error!(hook = %name, %error, "shutdown hook failed")),
         }

@@ -17,7 +17,7 @@ pub(crate) fn warn_once(item: &'static str) {
             tracing::warn!(
                 item,
                 "there is no RequestLayer around the route, so this has no effect"
-            )
+            );
         });
     }
 }

@@ -61,7 +61,7 @@ fn misnamed(request: &Request) -> Response {
         tracing::debug!(
             ?host,
             "refused: not a name of this service; see TaskRoutes::host"
-        )
+        );
     });
     let detail = "The service is not known under this name to clients on its own machine.";
     Problem::new(StatusCode::FORBIDDEN)

@@ -13,11 +13,11 @@ const CORRECTION: i128 = 3 * 60 * 60 * 1_000_000_000;
 /// Why a text is no schedule; its `Display` shows the place.
 #[derive(Debug, Clone)]
 pub struct CronError {
-    cause: Cause,
+    cause: CronFault,
 }
 
 #[derive(Debug, Clone)]
-enum Cause {
+enum CronFault {
     Text(cronexpr::Error),
     LastDay,
     Never,
@@ -26,17 +26,17 @@ enum Cause {
 impl fmt::Display for CronError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            Cause::Text(error) => error.fmt(f),
-            Cause::LastDay => f.write_str("`L`, the last day, is not supported in a schedule"),
-            Cause::Never => f.write_str("the schedule names no time within four years"),
+            CronFault::Text(error) => error.fmt(f),
+            CronFault::LastDay => f.write_str("`L`, the last day, is not supported in a schedule"),
+            CronFault::Never => f.write_str("the schedule names no time within four years"),
         }
     }
 }
 
 impl Error for CronError {}
 
-impl From<Cause> for CronError {
-    fn from(cause: Cause) -> Self {
+impl From<CronFault> for CronError {
+    fn from(cause: CronFault) -> Self {
         Self { cause }
     }
 }
@@ -56,7 +56,7 @@ impl Times {
     pub(super) fn read(text: &str, now: i128) -> Result<Self, CronError> {
         let mut options = ParseOptions::default();
         options.fallback_timezone_option = FallbackTimezoneOption::UTC;
-        let crontab = parse_crontab_with(text, options).map_err(Cause::Text)?;
+        let crontab = parse_crontab_with(text, options).map_err(CronFault::Text)?;
         // cronexpr 1.7 takes no day of December for its last one: that of January is not greater.
         let mut fields = text.split_ascii_whitespace();
         if [fields.nth(2), fields.nth(1)]
@@ -64,7 +64,7 @@ impl Times {
             .flatten()
             .any(|days| days.contains('L'))
         {
-            return Err(Cause::LastDay.into());
+            return Err(CronFault::LastDay.into());
         }
         let mut times = Self {
             crontab,
@@ -73,7 +73,7 @@ impl Times {
         };
         times.go_on(now);
         if times.next.is_none() {
-            return Err(Cause::Never.into());
+            return Err(CronFault::Never.into());
         }
         Ok(times)
     }

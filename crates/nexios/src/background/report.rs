@@ -55,7 +55,7 @@ pub(super) fn failure(hook: &Hook, info: &TaskInfo) {
             );
         }
         TaskState::Panicked => {
-            tracing::error!(task = name, id, attempt, error, "background task panicked")
+            tracing::error!(task = name, id, attempt, error, "background task panicked");
         }
         _ => tracing::error!(task = name, id, attempt, error, "background task failed"),
     });
@@ -77,7 +77,7 @@ pub(super) fn retry(record: &Record, attempt: u32, error: &str, delay: std::time
             error,
             ?delay,
             "background task will be tried again"
-        )
+        );
     });
 }
 
@@ -104,7 +104,7 @@ pub(super) fn abandoned(record: &Record) {
                 task,
                 id,
                 "background task abandoned, it ignores its cancellation"
-            )
+            );
         });
     }
 }
@@ -117,7 +117,7 @@ pub(super) fn cut_off(record: &Record) {
             task,
             id,
             "background task cut off by the end of its runtime"
-        )
+        );
     });
 }
 

@@ -38,13 +38,13 @@ tokio::task_local! {
 /// ```
 #[derive(Clone, Debug)]
 pub struct CancelScope {
-    source: Source,
+    source: ScopeSource,
     deadline: Option<Instant>,
 }
 
 /// Where a scope's token comes from.
 #[derive(Clone, Debug)]
-enum Source {
+enum ScopeSource {
     Token(CancelToken),
     OnDemand(Arc<dyn TokenSource>),
 }
@@ -62,7 +62,7 @@ impl CancelScope {
     #[must_use]
     pub fn new(token: CancelToken, deadline: Option<Instant>) -> Self {
         Self {
-            source: Source::Token(token),
+            source: ScopeSource::Token(token),
             deadline,
         }
     }
@@ -94,7 +94,7 @@ impl CancelScope {
     #[must_use]
     pub fn on_demand(source: Arc<dyn TokenSource>, deadline: Option<Instant>) -> Self {
         Self {
-            source: Source::OnDemand(source),
+            source: ScopeSource::OnDemand(source),
             deadline,
         }
     }
@@ -159,8 +159,8 @@ impl CancelScope {
     #[must_use]
     pub fn token(&self) -> CancelToken {
         match &self.source {
-            Source::Token(token) => token.clone(),
-            Source::OnDemand(source) => source.token(),
+            ScopeSource::Token(token) => token.clone(),
+            ScopeSource::OnDemand(source) => source.token(),
         }
     }
 

@@ -34,20 +34,20 @@ pub struct Attempt {
 }
 
 /// An attempt as the race sees it: its future is made when it starts.
-pub(super) struct Planned<'h, Fut> {
+pub(super) struct PlannedAttempt<'h, Fut> {
     plan: Plan,
     future: Option<Pin<Box<Fut>>>,
-    clock: Option<Clock<'h>>,
+    clock: Option<Stopwatch<'h>>,
 }
 
 /// Reports an attempt's time once: as an answer, or when dropped as "at least so long".
-struct Clock<'h> {
+struct Stopwatch<'h> {
     pace: &'h Pace,
     started: Instant,
     answered: bool,
 }
 
-impl<'h, Fut> Planned<'h, Fut> {
+impl<'h, Fut> PlannedAttempt<'h, Fut> {
     pub(super) fn new(start: Start) -> Self {
         Self {
             plan: Plan { start, limit: None },
@@ -59,7 +59,7 @@ impl<'h, Fut> Planned<'h, Fut> {
     /// Starts the attempt; its time is reported to `pace`, whatever its end.
     pub(super) fn begin(&mut self, future: Fut, pace: Option<&'h Pace>) {
         self.future = Some(Box::pin(future));
-        self.clock = pace.map(|pace| Clock {
+        self.clock = pace.map(|pace| Stopwatch {
             pace,
             started: Instant::now(),
             answered: false,
@@ -67,7 +67,7 @@ impl<'h, Fut> Planned<'h, Fut> {
     }
 }
 
-impl<T, E, Fut: Future<Output = Result<T, E>>> Contender<T, E> for Planned<'_, Fut> {
+impl<T, E, Fut: Future<Output = Result<T, E>>> Contender<T, E> for PlannedAttempt<'_, Fut> {
     fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -89,7 +89,7 @@ impl<T, E, Fut: Future<Output = Result<T, E>>> Contender<T, E> for Planned<'_, F
     }
 }
 
-impl Drop for Clock<'_> {
+impl Drop for Stopwatch<'_> {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         if self.answered {

@@ -1,7 +1,7 @@
 use std::{future::Future, marker::PhantomData, panic::Location, sync::Arc, time::Duration};
 
 use super::{
-    cell::{Cell, Held, Source},
+    cell::{Cell, Remains, ValueSource},
     computation::{Computation, discard_flat, limited},
     settings::{Settings, setters},
     shortcut::{Shortcuts, shortcuts},
@@ -38,7 +38,7 @@ use super::{
 /// ```
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AsyncLazyBuilder<T, E> {
-    source: Box<dyn Source<T, E>>,
+    source: Box<dyn ValueSource<T, E>>,
     shortcuts: Box<dyn Shortcuts<T>>,
     settings: Settings,
 }
@@ -49,7 +49,7 @@ struct Plain<F, Fut> {
     future: PhantomData<fn() -> Fut>,
 }
 
-impl<F, Fut, T, E> Source<T, E> for Plain<F, Fut>
+impl<F, Fut, T, E> ValueSource<T, E> for Plain<F, Fut>
 where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<T, E>> + Send + 'static,
@@ -60,7 +60,7 @@ where
         limited((self.make)(), limit)
     }
 
-    fn discard(self: Box<Self>, held: Held<T, E>) {
+    fn discard(self: Box<Self>, held: Remains<T, E>) {
         discard_flat((self, held));
     }
 }

@@ -11,7 +11,7 @@ use super::{
     cell::{Cell, Entrance, Visit},
     driver::{forget, launch},
     error::LazyError,
-    flight::{Ending, Flight},
+    flight::{Flight, FlightEnd},
     recursion::{FlightId, Wait},
     runtime::Runtime,
 };
@@ -90,10 +90,12 @@ where
                 let cell = Arc::clone(&waiter.cell);
                 self.waiter = None;
                 match ending {
-                    Ending::Done(Ok(value)) => return Poll::Ready(Ok(value)),
-                    Ending::Done(Err(error)) => return Poll::Ready(self.instead_of(&cell, error)),
+                    FlightEnd::Done(Ok(value)) => return Poll::Ready(Ok(value)),
+                    FlightEnd::Done(Err(error)) => {
+                        return Poll::Ready(self.instead_of(&cell, error));
+                    }
                     // The runtime that ran the computation is gone; ours takes over.
-                    Ending::Lost | Ending::Abandoned => {}
+                    FlightEnd::Lost | FlightEnd::Abandoned => {}
                 }
             }
             if let Some(answer) = self.begin(first) {

@@ -8,7 +8,7 @@
 //!    nothing that began before them can be published, joined or taken for a recent failure after them.
 //! 3. A value is published before its waiters are told.
 //! 4. No user code runs under the lock, nor under its callers': what is replaced is handed out as a
-//!    [`Leftover`].
+//!    [`Replaced`].
 //! 5. `edition` changes before `current` does, so a shortcut is never good for a value that is not there any
 //!    more.
 
@@ -25,7 +25,7 @@ use super::{
     computation::{Computation, discard},
     entry::{Entry, Freshness, Weight},
     error::LazyError,
-    flight::{Ending, Flight},
+    flight::{Flight, FlightEnd},
     recursion::{FlightId, Identity},
     settings::Settings,
     stats::Counters,
@@ -40,7 +40,7 @@ const REFRESH_SPACING: Duration = Duration::from_secs(1);
 
 /// Where a cell's values come from, and the cell's place in a map if it has one. It is asked by the task that drives a
 /// flight, and never by the cell.
-pub(super) trait Source<T, E>: Send + Sync {
+pub(super) trait ValueSource<T, E>: Send + Sync {
     /// Makes a computation with the given time limit.
     fn compute(&self, limit: Option<Duration>) -> Computation<T, E>;
 
@@ -54,12 +54,12 @@ pub(super) trait Source<T, E>: Send + Sync {
 
     /// Drops itself and what the cell held. Any of it may own other lazy values, which are dropped next and not inside
     /// of it, so a chain of them may be of any length.
-    fn discard(self: Box<Self>, held: Held<T, E>);
+    fn discard(self: Box<Self>, held: Remains<T, E>);
 }
 
 /// What a cell holds in the end.
 #[derive(Debug)]
-pub(super) struct Held<T, E> {
+pub(super) struct Remains<T, E> {
     _entry: Option<Arc<Entry<T>>>,
     _error: Option<LazyError<E>>,
 }
@@ -69,9 +69,9 @@ pub(super) struct Cell<T, E> {
     edition: AtomicU64,
     /// The value that is served, with its limits.
     current: ArcSwapOption<Entry<T>>,
-    state: Mutex<State<T, E>>,
+    state: Mutex<CellState<T, E>>,
     /// There until the cell is dropped.
-    source: Option<Box<dyn Source<T, E>>>,
+    source: Option<Box<dyn ValueSource<T, E>>>,
     settings: Arc<Settings>,
     pub(super) counters: Arc<Counters>,
     /// Tells this cell from all others of the process.
@@ -80,7 +80,7 @@ pub(super) struct Cell<T, E> {
     pub(super) generation: u64,
 }
 
-struct State<T, E> {
+struct CellState<T, E> {
     /// The flight that computes the next value.
     flight: Option<Arc<Flight<T, E>>>,
     /// The last failure since the last value, `reset` or `set`.
@@ -138,13 +138,13 @@ pub(super) struct Visit {
 
 /// What a change of a cell has replaced. Its owner lets go of it where no lock is held.
 #[must_use]
-pub(super) struct Leftover<T, E> {
+pub(super) struct Replaced<T, E> {
     flight: Option<Arc<Flight<T, E>>>,
     entry: Option<Arc<Entry<T>>>,
     failure: Option<Failure<E>>,
 }
 
-impl<T, E> Leftover<T, E> {
+impl<T, E> Replaced<T, E> {
     const NOTHING: Self = Self {
         flight: None,
         entry: None,
@@ -161,7 +161,7 @@ impl<T, E> Leftover<T, E> {
     /// Gives those who wait for the flight `value`.
     pub(super) fn end_with(self, value: Arc<T>) {
         if let Some(flight) = &self.flight {
-            flight.end(Ending::Done(Ok(value)));
+            flight.end(FlightEnd::Done(Ok(value)));
         }
     }
 
@@ -173,13 +173,13 @@ impl<T, E> Leftover<T, E> {
 
 impl<T, E> Cell<T, E> {
     /// Makes a cell without a key.
-    pub(super) fn alone(source: Box<dyn Source<T, E>>, settings: Arc<Settings>) -> Self {
+    pub(super) fn alone(source: Box<dyn ValueSource<T, E>>, settings: Arc<Settings>) -> Self {
         Self::new(source, settings, Arc::default(), Identity::alone(), 0)
     }
 
     /// Makes a cell, which may share its settings and counters with others.
     pub(super) fn new(
-        source: Box<dyn Source<T, E>>,
+        source: Box<dyn ValueSource<T, E>>,
         settings: Arc<Settings>,
         counters: Arc<Counters>,
         identity: Identity,
@@ -188,7 +188,7 @@ impl<T, E> Cell<T, E> {
         Self {
             edition: AtomicU64::new(0),
             current: ArcSwapOption::empty(),
-            state: Mutex::new(State {
+            state: Mutex::new(CellState {
                 flight: None,
                 failure: None,
             }),
@@ -234,13 +234,13 @@ impl<T, E> Cell<T, E> {
     }
 
     /// Finds a value, a flight to wait for, or a reason why there is neither.
-    pub(super) fn enter(&self, visit: Visit) -> (Entrance<T, E>, Leftover<T, E>) {
-        let mut leftover = Leftover::NOTHING;
+    pub(super) fn enter(&self, visit: Visit) -> (Entrance<T, E>, Replaced<T, E>) {
+        let mut leftover = Replaced::NOTHING;
         let entrance = self.look(visit, &mut leftover);
         (entrance, leftover)
     }
 
-    fn look(&self, visit: Visit, leftover: &mut Leftover<T, E>) -> Entrance<T, E> {
+    fn look(&self, visit: Visit, leftover: &mut Replaced<T, E>) -> Entrance<T, E> {
         // One lock over look and start: two callers that find nothing must not both start a flight.
         let mut state = self.lock();
         let now = Instant::now();
@@ -304,9 +304,9 @@ impl<T, E> Cell<T, E> {
     /// Installs a flight that nobody waits for, when it is time for one.
     fn revalidate(
         &self,
-        state: &mut State<T, E>,
+        state: &mut CellState<T, E>,
         now: Instant,
-        leftover: &mut Leftover<T, E>,
+        leftover: &mut Replaced<T, E>,
     ) -> Option<Arc<Flight<T, E>>> {
         let resting = state
             .failure
@@ -324,7 +324,7 @@ impl<T, E> Cell<T, E> {
         Some(flight)
     }
 
-    fn recent_failure(state: &State<T, E>, now: Instant) -> Option<&LazyError<E>> {
+    fn recent_failure(state: &CellState<T, E>, now: Instant) -> Option<&LazyError<E>> {
         let failure = state.failure.as_ref()?;
         failure.error.as_ref().filter(|_| failure.is_recent(now))
     }
@@ -334,7 +334,7 @@ impl<T, E> Cell<T, E> {
         self.source().compute(self.settings.timeout)
     }
 
-    pub(super) fn source(&self) -> &dyn Source<T, E> {
+    pub(super) fn source(&self) -> &dyn ValueSource<T, E> {
         self.source
             .as_deref()
             .expect("only the cell's destructor takes it out")
@@ -346,16 +346,16 @@ impl<T, E> Cell<T, E> {
         flight: &Arc<Flight<T, E>>,
         outcome: &Result<Arc<T>, LazyError<E>>,
         weight: Weight,
-    ) -> Leftover<T, E> {
+    ) -> Replaced<T, E> {
         let now = Instant::now();
         let mut state = self.lock();
         // `reset`, `set` or a newer flight may have come first (invariant 2): then only those who wait are given this.
         if !state.is_flying(flight) {
-            return Leftover::NOTHING;
+            return Replaced::NOTHING;
         }
         // Value, flight and failure change as one: a caller in between would compute what is there, or be given an error
         // that a value has made good.
-        let mut leftover = Leftover {
+        let mut leftover = Replaced {
             flight: state.flight.take(),
             entry: None,
             failure: state.failure.take(),
@@ -398,12 +398,12 @@ impl<T, E> Cell<T, E> {
     }
 
     /// Takes out everything that there is.
-    pub(super) fn empty(&self) -> Leftover<T, E> {
+    pub(super) fn empty(&self) -> Replaced<T, E> {
         self.replace(None)
     }
 
     /// Puts `value` in the place of everything that there is, with an age of zero.
-    pub(super) fn put(&self, value: Arc<T>, weight: Weight) -> Leftover<T, E> {
+    pub(super) fn put(&self, value: Arc<T>, weight: Weight) -> Replaced<T, E> {
         self.replace(self.settings.limits.admit(value, weight, Instant::now()))
     }
 
@@ -412,13 +412,13 @@ impl<T, E> Cell<T, E> {
         let flight = self.lock().flight.take();
         // Without the lock: the end wakes and drops what is others'.
         if let Some(flight) = flight {
-            flight.end(Ending::Abandoned);
+            flight.end(FlightEnd::Abandoned);
         }
     }
 
-    fn replace(&self, entry: Option<Arc<Entry<T>>>) -> Leftover<T, E> {
+    fn replace(&self, entry: Option<Arc<Entry<T>>>) -> Replaced<T, E> {
         let mut state = self.lock();
-        Leftover {
+        Replaced {
             flight: state.flight.take(),
             entry: self.serve(entry),
             failure: state.failure.take(),
@@ -458,7 +458,7 @@ impl<T, E> Cell<T, E> {
             .filter(|flight| !flight.is_over())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T, E>> {
+    fn lock(&self) -> MutexGuard<'_, CellState<T, E>> {
         // No user code runs under this lock; a poisoned state is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -470,7 +470,7 @@ impl<T, E> Drop for Cell<T, E> {
             Ok(state) => state.failure.take(),
             Err(poisoned) => poisoned.into_inner().failure.take(),
         };
-        let held = Held {
+        let held = Remains {
             _entry: self.current.swap(None),
             _error: failure.and_then(|failure| failure.error),
         };
@@ -486,7 +486,7 @@ impl<E> Failure<E> {
     }
 }
 
-impl<T, E> State<T, E> {
+impl<T, E> CellState<T, E> {
     fn is_flying(&self, flight: &Arc<Flight<T, E>>) -> bool {
         self.flight
             .as_ref()

@@ -16,7 +16,7 @@ use tracing::{Level, Span};
 use super::{
     cell::Cell,
     error::LazyError,
-    flight::{Ending, Flight, Turn},
+    flight::{Flight, FlightEnd, FlightTurn},
     runtime::Runtime,
 };
 use crate::{log, panics::caught};
@@ -87,13 +87,13 @@ impl<T, E> Driver<T, E> {
     /// Polls the computation once; `None` when the flight ended without it.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, LazyError<E>>>> {
         let mut computation = match self.flight.take_turn(cx) {
-            Turn::Over => return Poll::Ready(None),
-            Turn::Start => {
+            FlightTurn::Over => return Poll::Ready(None),
+            FlightTurn::Start => {
                 self.cell.counters.computations.add(1);
                 self.begun = Some(Instant::now());
                 None
             }
-            Turn::Resume(computation) => Some(computation),
+            FlightTurn::Resume(computation) => Some(computation),
         };
         // The closure and the future in one: both are the user's, and what panicked is never polled again.
         let polled = caught(|| {
@@ -125,7 +125,7 @@ impl<T, E> Driver<T, E> {
                     Err(panic) => {
                         let lazy = self.cell.name();
                         log::tell(panic, |panic| {
-                            tracing::error!(lazy, panic, "a lazy computation panicked")
+                            tracing::error!(lazy, panic, "a lazy computation panicked");
                         });
                         Some(Err(LazyError::Panicked))
                     }
@@ -154,7 +154,7 @@ impl<T, E> Driver<T, E> {
         land(cell);
         // Somebody who waits gets the error, and a panic is in the log; only this one would be lost.
         let silent = matches!(&outcome, Err(error) if !matches!(error, LazyError::Panicked | LazyError::TimedOut));
-        let waiters = flight.end(Ending::Done(outcome));
+        let waiters = flight.end(FlightEnd::Done(outcome));
         // Last: the old value's destructor may take its time.
         leftover.discard();
         if silent && waiters == 0 {
@@ -173,7 +173,7 @@ impl<T, E> Drop for Driver<T, E> {
         // The runtime drops it before its time. Whoever has ended the flight otherwise has it out of the cell.
         if !self.flight.is_over() {
             forget(&self.cell, &self.flight);
-            self.flight.end(Ending::Lost);
+            self.flight.end(FlightEnd::Lost);
         }
         log::close(self.span.take());
     }

@@ -16,7 +16,7 @@ pub(super) type Weight = Option<NonZeroU64>;
 
 /// How long the values of a cell may be served.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct ValueLimits {
     /// How long a value is fresh; `None` is for ever.
     pub(super) ttl: Option<Duration>,
     pub(super) stale_while_revalidate: Duration,
@@ -25,7 +25,7 @@ pub(super) struct Limits {
     pub(super) jitter: f64,
 }
 
-impl Limits {
+impl ValueLimits {
     pub(super) const FOR_EVER: Self = Self {
         ttl: None,
         stale_while_revalidate: Duration::ZERO,

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What became of a flight.
-pub(super) enum Ending<T, E> {
+pub(super) enum FlightEnd<T, E> {
     /// The computation ended, or a value was set in its place.
     Done(Result<Arc<T>, LazyError<E>>),
     /// Nobody wanted the value any more.
@@ -33,7 +33,7 @@ pub(super) enum Ending<T, E> {
     Lost,
 }
 
-impl<T, E> Clone for Ending<T, E> {
+impl<T, E> Clone for FlightEnd<T, E> {
     fn clone(&self) -> Self {
         match self {
             Self::Done(outcome) => Self::Done(outcome.clone()),
@@ -44,7 +44,7 @@ impl<T, E> Clone for Ending<T, E> {
 }
 
 /// What the driving task finds when it wants to poll.
-pub(super) enum Turn<T, E> {
+pub(super) enum FlightTurn<T, E> {
     /// The computation has to be made first.
     Start,
     /// The computation, to be polled and put back.
@@ -55,7 +55,7 @@ pub(super) enum Turn<T, E> {
 
 pub(super) struct Flight<T, E> {
     /// How far it is.
-    state: Mutex<State<T, E>>,
+    state: Mutex<FlightState<T, E>>,
     /// The task that drives the computation; woken when the flight ends without it.
     driver: AtomicWaker,
     /// The span that the computation runs in, for waiters to link to; written at the launch.
@@ -64,22 +64,22 @@ pub(super) struct Flight<T, E> {
     id: FlightId,
 }
 
-enum State<T, E> {
-    Running(Running<T, E>),
-    Ended(Ending<T, E>),
+enum FlightState<T, E> {
+    RunningFlight(RunningFlight<T, E>),
+    Ended(FlightEnd<T, E>),
 }
 
-struct Running<T, E> {
+struct RunningFlight<T, E> {
     /// Those who wait, by the key they were given; the waker is missing until the first poll.
     waiters: BTreeMap<u64, Option<Waker>>,
     next_key: u64,
     /// True when the flight goes on without waiters.
     kept: bool,
     /// Where the computation is.
-    seat: Seat<T, E>,
+    seat: ComputationSeat<T, E>,
 }
 
-enum Seat<T, E> {
+enum ComputationSeat<T, E> {
     /// It does not exist yet.
     Unmade,
     /// Here, between two polls.
@@ -100,14 +100,14 @@ impl<T, E> Flight<T, E> {
     }
 
     fn new(id: FlightId, waiters: BTreeMap<u64, Option<Waker>>, kept: bool) -> Arc<Self> {
-        let running = Running {
+        let running = RunningFlight {
             waiters,
             next_key: 1,
             kept,
-            seat: Seat::Unmade,
+            seat: ComputationSeat::Unmade,
         };
         Arc::new(Self {
-            state: Mutex::new(State::Running(running)),
+            state: Mutex::new(FlightState::RunningFlight(running)),
             driver: AtomicWaker::new(),
             span: OnceLock::new(),
             id,
@@ -125,25 +125,25 @@ impl<T, E> Flight<T, E> {
     /// Adds a waiter and returns its key, unless the flight has ended.
     pub(super) fn join(&self) -> Option<u64> {
         match &mut *self.lock() {
-            State::Running(running) => {
+            FlightState::RunningFlight(running) => {
                 let key = running.next_key;
                 running.next_key += 1;
                 // Without a waker so far, but it counts at once: the last one to leave must not end the flight under it.
                 running.waiters.insert(key, None);
                 Some(key)
             }
-            State::Ended(_) => None,
+            FlightState::Ended(_) => None,
         }
     }
 
     /// Polls for the ending on behalf of the waiter `key`.
-    pub(super) fn poll_ending(&self, key: u64, cx: &Context<'_>) -> Poll<Ending<T, E>> {
+    pub(super) fn poll_ending(&self, key: u64, cx: &Context<'_>) -> Poll<FlightEnd<T, E>> {
         // Cloned before the lock is taken (invariant 4), hence sometimes for nothing.
         let waker = cx.waker().clone();
         // Looked at and left under one lock: an ending in between would wake nobody.
         let replaced = match &mut *self.lock() {
-            State::Ended(ending) => return Poll::Ready(ending.clone()),
-            State::Running(running) => running.waiters.insert(key, Some(waker)),
+            FlightState::Ended(ending) => return Poll::Ready(ending.clone()),
+            FlightState::RunningFlight(running) => running.waiters.insert(key, Some(waker)),
         };
         drop(replaced);
         Poll::Pending
@@ -152,7 +152,7 @@ impl<T, E> Flight<T, E> {
     /// Takes a waiter out; true when it was the last one and the flight was dropped for that.
     pub(super) fn leave(&self, key: u64) -> bool {
         let mut state = self.lock();
-        let State::Running(running) = &mut *state else {
+        let FlightState::RunningFlight(running) = &mut *state else {
             return false;
         };
         let left = running.waiters.remove(&key);
@@ -165,7 +165,7 @@ impl<T, E> Flight<T, E> {
     /// Tells the flight that the cell has no use for its value any more: it goes on for those who wait, if any.
     pub(super) fn overtake(&self) {
         let mut state = self.lock();
-        let State::Running(running) = &mut *state else {
+        let FlightState::RunningFlight(running) = &mut *state else {
             return;
         };
         running.kept = false;
@@ -173,10 +173,10 @@ impl<T, E> Flight<T, E> {
     }
 
     /// Ends a flight that nobody waits for and that is not kept; true if it has.
-    fn end_if_unwanted(&self, mut state: MutexGuard<'_, State<T, E>>) -> bool {
-        let unwanted = matches!(&*state, State::Running(running) if running.waiters.is_empty() && !running.kept);
+    fn end_if_unwanted(&self, mut state: MutexGuard<'_, FlightState<T, E>>) -> bool {
+        let unwanted = matches!(&*state, FlightState::RunningFlight(running) if running.waiters.is_empty() && !running.kept);
         if unwanted {
-            let taken = mem::replace(&mut *state, State::Ended(Ending::Abandoned));
+            let taken = mem::replace(&mut *state, FlightState::Ended(FlightEnd::Abandoned));
             drop(state);
             self.finish(taken);
         }
@@ -184,24 +184,24 @@ impl<T, E> Flight<T, E> {
     }
 
     /// Ends the flight, unless it has ended; returns how many waited.
-    pub(super) fn end(&self, ending: Ending<T, E>) -> usize {
+    pub(super) fn end(&self, ending: FlightEnd<T, E>) -> usize {
         let mut state = self.lock();
         // The first ending counts (invariant 1): some of those who wait may have it already.
-        if matches!(&*state, State::Ended(_)) {
+        if matches!(&*state, FlightState::Ended(_)) {
             return 0;
         }
-        let taken = mem::replace(&mut *state, State::Ended(ending));
+        let taken = mem::replace(&mut *state, FlightState::Ended(ending));
         drop(state);
         self.finish(taken)
     }
 
     /// Drops the computation and wakes everybody, after the lock is released.
-    fn finish(&self, state: State<T, E>) -> usize {
-        let State::Running(running) = state else {
+    fn finish(&self, state: FlightState<T, E>) -> usize {
+        let FlightState::RunningFlight(running) = state else {
             return 0;
         };
         // First, so that it is gone when somebody who is woken looks. One that is being polled is its task's to drop.
-        if let Seat::Idle(computation) = running.seat {
+        if let ComputationSeat::Idle(computation) = running.seat {
             computation.discard();
         }
         // The task holds the cell until it has seen the end, so it must not sleep on.
@@ -218,53 +218,55 @@ impl<T, E> Flight<T, E> {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        matches!(&*self.lock(), State::Ended(_))
+        matches!(&*self.lock(), FlightState::Ended(_))
     }
 
     /// True when the runtime dropped the flight.
     pub(super) fn is_lost(&self) -> bool {
-        matches!(&*self.lock(), State::Ended(Ending::Lost))
+        matches!(&*self.lock(), FlightState::Ended(FlightEnd::Lost))
     }
 
     /// How many wait now.
     pub(super) fn waiters(&self) -> usize {
         match &*self.lock() {
-            State::Running(running) => running.waiters.len(),
-            State::Ended(_) => 0,
+            FlightState::RunningFlight(running) => running.waiters.len(),
+            FlightState::Ended(_) => 0,
         }
     }
 
     /// Hands the computation to the driving task, which `cx` wakes again.
-    pub(super) fn take_turn(&self, cx: &Context<'_>) -> Turn<T, E> {
+    pub(super) fn take_turn(&self, cx: &Context<'_>) -> FlightTurn<T, E> {
         // Registered before the look, or an ending in between would be missed and the task would never end.
         self.driver.register(cx.waker());
         match &mut *self.lock() {
             // It leaves its seat for the poll: nobody else can drop it then, and no lock is held while it runs.
-            State::Running(running) => match mem::replace(&mut running.seat, Seat::Polled) {
-                Seat::Unmade => Turn::Start,
-                Seat::Idle(computation) => Turn::Resume(computation),
-                // Only the driving task takes turns, and it always gives back what it took.
-                Seat::Polled => Turn::Over,
-            },
-            State::Ended(_) => Turn::Over,
+            FlightState::RunningFlight(running) => {
+                match mem::replace(&mut running.seat, ComputationSeat::Polled) {
+                    ComputationSeat::Unmade => FlightTurn::Start,
+                    ComputationSeat::Idle(computation) => FlightTurn::Resume(computation),
+                    // Only the driving task takes turns, and it always gives back what it took.
+                    ComputationSeat::Polled => FlightTurn::Over,
+                }
+            }
+            FlightState::Ended(_) => FlightTurn::Over,
         }
     }
 
     /// Takes back a computation that is not ready; drops it and is false when the flight has ended meanwhile.
     pub(super) fn put_back(&self, computation: Computation<T, E>) -> bool {
         match &mut *self.lock() {
-            State::Running(running) => {
-                running.seat = Seat::Idle(computation);
+            FlightState::RunningFlight(running) => {
+                running.seat = ComputationSeat::Idle(computation);
                 return true;
             }
-            State::Ended(_) => {}
+            FlightState::Ended(_) => {}
         }
         // Whoever ended the flight could not drop it, since it was with us (invariant 3).
         computation.discard();
         false
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T, E>> {
+    fn lock(&self) -> MutexGuard<'_, FlightState<T, E>> {
         // No user code runs under this lock; a poisoned state is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

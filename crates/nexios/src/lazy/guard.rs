@@ -11,10 +11,10 @@ use super::entry::Entry;
 /// only a few of them cheaply, so what is kept across an await or stored is better taken with
 /// [`get`](crate::AsyncLazy::get).
 pub struct LazyGuard<T> {
-    held: Held<T>,
+    held: HeldValue<T>,
 }
 
-enum Held<T> {
+enum HeldValue<T> {
     /// Read from the cell.
     Borrowed(Guard<Option<Arc<Entry<T>>>>),
     /// Waited for.
@@ -27,13 +27,13 @@ impl<T> LazyGuard<T> {
     #[inline]
     pub(super) fn borrowed(entry: Guard<Option<Arc<Entry<T>>>>) -> Self {
         Self {
-            held: Held::Borrowed(entry),
+            held: HeldValue::Borrowed(entry),
         }
     }
 
     pub(super) fn owned(value: Arc<T>) -> Self {
         Self {
-            held: Held::Owned(value),
+            held: HeldValue::Owned(value),
         }
     }
 }
@@ -44,13 +44,13 @@ impl<T> Deref for LazyGuard<T> {
     #[inline]
     fn deref(&self) -> &T {
         match &self.held {
-            Held::Borrowed(entry) => {
+            HeldValue::Borrowed(entry) => {
                 &entry
                     .as_ref()
                     .expect("a guard is made only of an entry that is there, and never changes")
                     .value
             }
-            Held::Owned(value) => value,
+            HeldValue::Owned(value) => value,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, panic::Location, time::Duration};
 
-use super::{backoff::ErrorBackoff, entry::Limits};
+use super::{backoff::ErrorBackoff, entry::ValueLimits};
 
 /// What a user chose for a cell.
 #[derive(Debug)]
@@ -10,7 +10,7 @@ pub(super) struct Settings {
     pub(super) name: Option<Cow<'static, str>>,
     /// Where the cell was made; stands for a missing name.
     pub(super) location: &'static Location<'static>,
-    pub(super) limits: Limits,
+    pub(super) limits: ValueLimits,
     pub(super) error_backoff: Option<ErrorBackoff>,
     pub(super) keep_warm: bool,
     pub(super) timeout: Option<Duration>,
@@ -21,7 +21,7 @@ impl Settings {
         Self {
             name: None,
             location,
-            limits: Limits::FOR_EVER,
+            limits: ValueLimits::FOR_EVER,
             error_backoff: None,
             keep_warm: false,
             timeout: None,

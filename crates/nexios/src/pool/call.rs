@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     caller::Caller,
     error::PoolError,
-    job::{Job, Outcome, Work, report},
+    job::{Job, JobResult, Work, report},
     nesting,
     overload::Overload,
     schedule::{Admission, Submitted, Ticket},
@@ -37,26 +37,26 @@ where
     T: Send + 'static,
 {
     pool: P,
-    stage: Stage<F, T>,
+    stage: CallStage<F, T>,
     /// Runs out when the job is still queued at its time limit.
     limit: Option<Pin<Box<Sleep>>>,
     /// Fires the closure's token at the caller's deadline.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-enum Stage<F, T> {
-    New(F, Option<Watch>),
+enum CallStage<F, T> {
+    New(F, Option<TokenWatch>),
     Submitted(Arc<Job<F, T>>, Ticket),
     Done,
 }
 
 /// What the closure of `run_with` can ask.
-pub(super) struct Watch {
+pub(super) struct TokenWatch {
     pub(super) token: CancelToken,
     pub(super) deadline: Option<Instant>,
 }
 
-impl Watch {
+impl TokenWatch {
     /// Follows the caller's scope, if it has one.
     pub(super) fn of(scope: Option<CancelScope>) -> Self {
         let Some(scope) = scope else {
@@ -89,10 +89,10 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    pub(super) fn new(pool: P, f: F, watch: Option<Watch>) -> Self {
+    pub(super) fn new(pool: P, f: F, watch: Option<TokenWatch>) -> Self {
         Self {
             pool,
-            stage: Stage::New(f, watch),
+            stage: CallStage::New(f, watch),
             limit: None,
             deadline: None,
         }
@@ -107,7 +107,7 @@ where
         match pool.borrow().submit(&work, Admission::Shed, now) {
             Ok((ticket, _)) => Ok(Self {
                 pool,
-                stage: Stage::Submitted(job, ticket),
+                stage: CallStage::Submitted(job, ticket),
                 limit: None,
                 deadline: None,
             }),
@@ -115,7 +115,7 @@ where
         }
     }
 
-    fn submit(&mut self, f: F, watch: Option<Watch>, waker: &Waker) -> Result<(), PoolError> {
+    fn submit(&mut self, f: F, watch: Option<TokenWatch>, waker: &Waker) -> Result<(), PoolError> {
         let pool = self.pool.borrow();
         let caller = Caller::here(|now| match pool.overload {
             Overload::ShedAfter(limit) => now.checked_add(limit),
@@ -133,7 +133,7 @@ where
         };
         let (ticket, submitted) = pool.submit(&work, admission, now)?;
         // From here on dropping this call takes the job back, also if a timer cannot be made.
-        self.stage = Stage::Submitted(job, ticket);
+        self.stage = CallStage::Submitted(job, ticket);
         match submitted {
             Submitted::Inline => {
                 self.pool.borrow().run_here(&work, ticket);
@@ -160,14 +160,14 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let call = self.get_mut();
-        let first = matches!(call.stage, Stage::New(..));
+        let first = matches!(call.stage, CallStage::New(..));
         if first
-            && let Stage::New(f, watch) = std::mem::replace(&mut call.stage, Stage::Done)
+            && let CallStage::New(f, watch) = std::mem::replace(&mut call.stage, CallStage::Done)
             && let Err(error) = call.submit(f, watch, cx.waker())
         {
             return Poll::Ready(Err(error));
         }
-        let Stage::Submitted(job, ticket) = &call.stage else {
+        let CallStage::Submitted(job, ticket) = &call.stage else {
             panic!("a call into a thread pool was polled after it had ended");
         };
         let (ticket, pool) = (*ticket, call.pool.borrow());
@@ -180,7 +180,7 @@ where
             }
         }
         if let Poll::Ready(outcome) = outcome {
-            call.stage = Stage::Done;
+            call.stage = CallStage::Done;
             return Poll::Ready(deliver(outcome));
         }
         if let Some(limit) = &mut call.limit
@@ -189,7 +189,7 @@ where
             call.limit = None;
             if pool.expire(ticket) {
                 let taken = job.take();
-                call.stage = Stage::Done;
+                call.stage = CallStage::Done;
                 drop(taken);
                 return Poll::Ready(Err(PoolError::QueueTimeout));
             }
@@ -204,7 +204,7 @@ where
     }
 }
 
-fn deliver<T>(outcome: Outcome<T>) -> Result<T, PoolError> {
+fn deliver<T>(outcome: JobResult<T>) -> Result<T, PoolError> {
     match outcome? {
         Ok(value) => Ok(value),
         Err(payload) => resume_unwind(payload),
@@ -218,7 +218,8 @@ where
     T: Send + 'static,
 {
     fn drop(&mut self) {
-        let Stage::Submitted(job, ticket) = std::mem::replace(&mut self.stage, Stage::Done) else {
+        let CallStage::Submitted(job, ticket) = std::mem::replace(&mut self.stage, CallStage::Done)
+        else {
             return;
         };
         if !self.pool.borrow().cancel(ticket) {

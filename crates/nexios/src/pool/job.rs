@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// What became of a job.
-pub(super) type Outcome<T> = Result<Result<T, Payload>, PoolError>;
+pub(super) type JobResult<T> = Result<Result<T, Payload>, PoolError>;
 
 /// A job without its types, as the pool knows it.
 pub(super) trait Work: Send + Sync {
@@ -49,7 +49,7 @@ pub(super) trait Work: Send + Sync {
 
 /// How a job that was handed to a thread ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum JobEnd {
     /// The closure returned or panicked.
     Completed,
     /// The caller went away after a thread came for it and before the closure began.
@@ -60,7 +60,7 @@ pub(super) enum Ending {
 
 /// What a thread has to tell of a job that it has run.
 pub(super) struct Ran {
-    pub(super) ending: Ending,
+    pub(super) ending: JobEnd,
     /// From submission to the start of the closure, and from there to its end; if it was called.
     pub(super) times: Option<(Duration, Duration)>,
     /// To be dropped last: in tests it may hold the caller's clock, which must not move before the caller is woken.
@@ -76,20 +76,20 @@ pub(super) struct Job<F, T> {
 }
 
 struct Slot<F, T> {
-    stage: Stage<F, T>,
+    stage: SlotStage<F, T>,
     /// Whom to wake once the stage is `Settled`.
     waker: Option<Waker>,
 }
 
-enum Stage<F, T> {
+enum SlotStage<F, T> {
     /// Not begun.
     Ready(F, Caller),
     /// The owner has the closure.
     Taken,
     /// Ended, not yet counted.
-    Ended(Outcome<T>),
+    Ended(JobResult<T>),
     /// For the caller to take.
-    Settled(Outcome<T>),
+    Settled(JobResult<T>),
     /// Nobody wants the outcome.
     Gone,
 }
@@ -102,7 +102,7 @@ impl<F, T> Job<F, T> {
         waker: Option<Waker>,
     ) -> Self {
         let slot = Slot {
-            stage: Stage::Ready(f, caller),
+            stage: SlotStage::Ready(f, caller),
             waker,
         };
         Self {
@@ -118,10 +118,10 @@ impl<F, T> Job<F, T> {
     }
 
     /// The outcome, or a promise to wake the task.
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Outcome<T>> {
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<JobResult<T>> {
         let mut slot = self.lock();
-        if let Stage::Settled(_) = slot.stage {
-            let Stage::Settled(outcome) = mem::replace(&mut slot.stage, Stage::Gone) else {
+        if let SlotStage::Settled(_) = slot.stage {
+            let SlotStage::Settled(outcome) = mem::replace(&mut slot.stage, SlotStage::Gone) else {
                 return Poll::Pending;
             };
             return Poll::Ready(outcome);
@@ -139,7 +139,7 @@ impl<F, T> Job<F, T> {
         let mut slot = self.lock();
         let former = slot.waker.replace(waker);
         // Looked at again with the new waker in its place: settled before, it was the former one that was woken.
-        let settled = matches!(slot.stage, Stage::Settled(_));
+        let settled = matches!(slot.stage, SlotStage::Settled(_));
         drop(slot);
         drop(former);
         if settled {
@@ -153,8 +153,8 @@ impl<F, T> Job<F, T> {
     pub(super) fn take(&self) -> Option<(F, Caller)> {
         let mut slot = self.lock();
         // Taken out before it is called or dropped: of a thread, a caller that leaves and a pool that closes, one has it.
-        match mem::replace(&mut slot.stage, Stage::Taken) {
-            Stage::Ready(f, caller) => Some((f, caller)),
+        match mem::replace(&mut slot.stage, SlotStage::Taken) {
+            SlotStage::Ready(f, caller) => Some((f, caller)),
             stage => {
                 slot.stage = stage;
                 None
@@ -169,17 +169,17 @@ impl<F, T> Job<F, T> {
         // the lock: it may be the call of another job.
         (
             slot.waker.take(),
-            mem::replace(&mut slot.stage, Stage::Gone),
+            mem::replace(&mut slot.stage, SlotStage::Gone),
         )
     }
 
     /// Stores the outcome for `settle`, or drops it if the caller has gone.
-    fn end(&self, outcome: Outcome<T>) {
+    fn end(&self, outcome: JobResult<T>) {
         let mut slot = self.lock();
         let unwanted = match slot.stage {
-            Stage::Gone => outcome,
+            SlotStage::Gone => outcome,
             _ => {
-                slot.stage = Stage::Ended(outcome);
+                slot.stage = SlotStage::Ended(outcome);
                 return;
             }
         };
@@ -199,7 +199,7 @@ where
     fn run(&self, limitless: bool) -> Ran {
         let Some((f, caller)) = self.take() else {
             return Ran {
-                ending: Ending::Cancelled,
+                ending: JobEnd::Cancelled,
                 times: None,
                 caller: None,
             };
@@ -225,9 +225,9 @@ where
         });
         let outcome = ran.unwrap_or_else(|payload| Ok(Err(payload)));
         let ending = if outcome.is_err() {
-            Ending::TooLate
+            JobEnd::TooLate
         } else {
-            Ending::Completed
+            JobEnd::Completed
         };
         // Not shown to the caller yet (invariant 2): the thread counts it first, and then settles.
         self.end(outcome);
@@ -240,8 +240,8 @@ where
 
     fn settle(&self) {
         let mut slot = self.lock();
-        slot.stage = match mem::replace(&mut slot.stage, Stage::Gone) {
-            Stage::Ended(outcome) => Stage::Settled(outcome),
+        slot.stage = match mem::replace(&mut slot.stage, SlotStage::Gone) {
+            SlotStage::Ended(outcome) => SlotStage::Settled(outcome),
             stage => stage,
         };
         let waker = slot.waker.take();

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::{
     error::PoolError,
-    job::{Ending, Work},
+    job::{JobEnd, Work},
 };
 
 /// Whether new work is taken.
@@ -259,12 +259,12 @@ impl Schedule {
     }
 
     /// Counts a job that has ended on a thread that is free from here, or (`inline`) on that of its waiter.
-    pub(super) fn finish(&mut self, ticket: Ticket, ending: Ending, inline: bool) {
+    pub(super) fn finish(&mut self, ticket: Ticket, ending: JobEnd, inline: bool) {
         self.running.remove(&ticket);
         match ending {
-            Ending::Completed => self.completed += 1,
-            Ending::Cancelled => self.cancelled += 1,
-            Ending::TooLate => {
+            JobEnd::Completed => self.completed += 1,
+            JobEnd::Cancelled => self.cancelled += 1,
+            JobEnd::TooLate => {
                 self.shed += 1;
                 self.overloaded = true;
             }

@@ -22,7 +22,7 @@ pub struct Candidate<'env, T, E> {
 }
 
 pin_project_lite::pin_project! {
-    struct Planned<F> {
+    struct PlannedCandidate<F> {
         label: Label,
         #[pin]
         future: F,
@@ -42,7 +42,7 @@ trait Erased<T, E> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>>;
 }
 
-impl<T, E, F: Future<Output = Result<T, E>>> Erased<T, E> for Planned<F> {
+impl<T, E, F: Future<Output = Result<T, E>>> Erased<T, E> for PlannedCandidate<F> {
     fn label(&self) -> &Label {
         &self.label
     }
@@ -67,7 +67,7 @@ impl<'env, T, E> Candidate<'env, T, E> {
             limit: None,
         };
         Self {
-            boxed: Box::pin(Planned {
+            boxed: Box::pin(PlannedCandidate {
                 label: Label {
                     name: name.into(),
                     plan,

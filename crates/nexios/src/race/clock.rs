@@ -9,7 +9,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::punctual::poll_punctual;
 
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub(super) struct RaceClock {
     /// The overall limit, from the first poll.
     pub(super) timeout: Option<Duration>,
     /// The deadline of the surrounding scope.
@@ -32,7 +32,7 @@ pub(super) struct End {
     pub(super) inherited: bool,
 }
 
-impl Clock {
+impl RaceClock {
     /// Starts the overall limit; of two limits the earlier counts, and in a tie the outer one is reported.
     pub(super) fn begin(&mut self, now: Instant) {
         // A limit beyond the end of the clock is no limit.

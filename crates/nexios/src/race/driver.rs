@@ -24,7 +24,7 @@ use smallvec::SmallVec;
 use tokio::{task::coop::has_budget_remaining, time::Instant};
 
 use super::{
-    clock::{Clock, End},
+    clock::{End, RaceClock},
     contender::{Contender, Plan, Start},
     failure::{Failure, RaceError},
     rules::Rules,
@@ -39,7 +39,7 @@ const FEW: usize = 4;
 
 /// Why a contender starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub(crate) enum Occasion {
     /// Its time has come while others are running.
     Due,
     /// Nobody is running: it is the first, or all before it have failed.
@@ -47,7 +47,7 @@ pub(crate) enum Cause {
 }
 
 /// How a race ended.
-pub(crate) enum Outcome<T> {
+pub(crate) enum Decision<T> {
     Won {
         index: usize,
         name: Cow<'static, str>,
@@ -76,7 +76,7 @@ pub(crate) struct Driver<'env, C, T, E> {
 struct Rest<'env, T, E> {
     rules: Rules<'env, T, E>,
     /// `None`: there is nothing to measure.
-    clock: Option<Clock>,
+    clock: Option<RaceClock>,
     /// When the race was polled first; known once it had to wait or to measure.
     began: Option<Instant>,
     /// Waits for the token of the scope.
@@ -195,7 +195,7 @@ impl<'env, C, T, E> Driver<'env, C, T, E> {
     }
 
     /// The clock of a race that has something to measure.
-    fn clock(&mut self) -> &mut Clock {
+    fn clock(&mut self) -> &mut RaceClock {
         self.rest().clock.get_or_insert_default()
     }
 
@@ -251,8 +251,8 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        mut begin: impl FnMut(usize, &mut C, Cause) -> bool,
-    ) -> Poll<Outcome<T>> {
+        mut begin: impl FnMut(usize, &mut C, Occasion) -> bool,
+    ) -> Poll<Decision<T>> {
         let unwinding = Unwinding(self);
         let polled = unwinding.0.step(cx, &mut begin);
         // Nothing unwinds.
@@ -277,8 +277,8 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
     fn step(
         &mut self,
         cx: &mut Context<'_>,
-        begin: &mut impl FnMut(usize, &mut C, Cause) -> bool,
-    ) -> Poll<Outcome<T>> {
+        begin: &mut impl FnMut(usize, &mut C, Occasion) -> bool,
+    ) -> Poll<Decision<T>> {
         let mut winner = None;
         // Before any decision (invariant 2): a success must beat a limit or a token of the same instant.
         match self.stage {
@@ -294,7 +294,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
                     .map(|winner| winner.take_name(index))
                     .unwrap_or_default();
                 self.clear();
-                return Poll::Ready(Outcome::Won { index, name, value });
+                return Poll::Ready(Decision::Won { index, name, value });
             }
             // Read anew in every round: what was polled in the last one has taken time.
             let now = self.now();
@@ -369,7 +369,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
 
     /// Ends the race without a winner; what was running failed as `failure` says.
     #[cold]
-    fn lose(&mut self, limit_hit: bool, failure: impl Fn() -> Failure<E>) -> Poll<Outcome<T>> {
+    fn lose(&mut self, limit_hit: bool, failure: impl Fn() -> Failure<E>) -> Poll<Decision<T>> {
         for index in 0..self.places.len() {
             let failure = if index < self.next {
                 failure()
@@ -379,7 +379,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
             self.fail(index, failure);
         }
         self.clear();
-        Poll::Ready(Outcome::Lost { limit_hit })
+        Poll::Ready(Decision::Lost { limit_hit })
     }
 
     /// Drops a contender and notes why it did not win, if it has not ended before.
@@ -435,7 +435,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
     ) -> bool {
         match result {
             Ok(value) if winner.as_ref().is_some_and(|(lower, _)| *lower < index) => {
-                self.discard(value)
+                self.discard(value);
             }
             Ok(value) if self.rules().is_none_or(|rules| rules.accepts(&value)) => {
                 if let Some((_, higher)) = winner.replace((index, value)) {
@@ -469,7 +469,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
     fn start_due(
         &mut self,
         mut now: Option<Instant>,
-        begin: &mut impl FnMut(usize, &mut C, Cause) -> bool,
+        begin: &mut impl FnMut(usize, &mut C, Occasion) -> bool,
         cx: &mut Context<'_>,
         winner: &mut Option<(usize, T)>,
     ) -> bool {
@@ -484,7 +484,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
             let &Plan { start, limit } = contender.plan();
             // Those that start in one go are judged together, so only the first of them starts for a failure.
             let cause = if index == before && nobody_runs {
-                Cause::Failover
+                Occasion::Failover
             } else {
                 let due = match start {
                     Start::Together => true,
@@ -498,7 +498,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
                 if !due || self.rest.as_ref().is_some_and(|rest| rest.held_back) {
                     break;
                 }
-                Cause::Due
+                Occasion::Due
             };
             if !begin(index, contender, cause) {
                 self.rest().held_back = true;
@@ -562,7 +562,7 @@ impl<C, T, E> Drop for Unwinding<'_, '_, C, T, E> {
                 tracing::error!(
                     panic,
                     "a destructor panicked while a race was dropped for a panic"
-                )
+                );
             },
         );
     }

@@ -144,7 +144,7 @@ fn the_cost_of_tokens_is_linear() {
     };
     assert_linear("making a chain", n, |n| n, |n| drop(chain(n)));
     assert_linear("firing a chain", n, chain, |chain| {
-        chain[0].cancel(CancelReason::Shutdown)
+        chain[0].cancel(CancelReason::Shutdown);
     });
     assert_linear(
         "asking all of a fired chain, the last one first",

@@ -151,7 +151,7 @@ async fn talk(client: TcpStream, server: MailServer, answers: Answers) -> std::i
                     answer(Stage::Hello, ""),
                     "250-test\r\n250 8BITMIME",
                 )
-                .await?
+                .await?;
             }
             "HELO" | "NOOP" | "RSET" => say(&mut writer, Reply::Fine, "250 fine").await?,
             "MAIL" => {

@@ -30,7 +30,7 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
 use crate::{
     lazy::{
-        cell::{Cell, Rest, Source},
+        cell::{Cell, Rest, ValueSource},
         computation::{Computation, discard, discard_flat},
         entry::{Entry, Weight},
         recursion::{Identity, next_id},
@@ -342,7 +342,7 @@ where
     pub(super) fn make(
         &self,
         key: &K,
-        source: Box<dyn Source<T, E>>,
+        source: Box<dyn ValueSource<T, E>>,
         generation: u64,
     ) -> Cell<T, E> {
         let identity = Identity {
@@ -369,7 +369,7 @@ where
             Err(panic) => {
                 let lazy = self.name();
                 log::tell(panic, |panic| {
-                    tracing::error!(lazy, panic, "the weigher of a lazy map panicked")
+                    tracing::error!(lazy, panic, "the weigher of a lazy map panicked");
                 });
                 None
             }

@@ -12,7 +12,7 @@ use super::keys::{Keys, Shard};
 use crate::{
     lazy::{
         call::Site,
-        cell::{Cell, Entrance, Held, Source, Visit},
+        cell::{Cell, Entrance, Remains, ValueSource, Visit},
         computation::{Computation, discard, discard_flat},
         entry::Weight,
         error::LazyError,
@@ -44,7 +44,7 @@ where
         let key = self.key.to_owned();
         // Declared before the lock is taken, so dropped after it is released, on a panic of the key too.
         let mut outdated = None;
-        let Locked {
+        let LockedCell {
             mut shard,
             cell,
             unused,
@@ -101,7 +101,7 @@ where
 {
     let value = Arc::new(value);
     let weight = keys.weigh(&key, &value);
-    let Locked {
+    let LockedCell {
         mut shard,
         cell,
         unused,
@@ -120,14 +120,14 @@ where
 }
 
 /// The cell of a key, made if there was none, while it is that.
-struct Locked<'a, K, T, E> {
+struct LockedCell<'a, K, T, E> {
     shard: MutexGuard<'a, Shard<K, T, E>>,
     cell: Arc<Cell<T, E>>,
     /// What was found or made besides; for the caller to drop without the lock.
     unused: [Option<Arc<Cell<T, E>>>; 2],
 }
 
-fn locked<'a, K, T, E>(keys: &'a Arc<Keys<K, T, E>>, key: &K) -> Locked<'a, K, T, E>
+fn locked<'a, K, T, E>(keys: &'a Arc<Keys<K, T, E>>, key: &K) -> LockedCell<'a, K, T, E>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     T: Send + Sync + 'static,
@@ -144,7 +144,7 @@ where
         };
         let found = found.or_else(|| made.take_if(|made| made.generation == generation));
         if let Some(cell) = found {
-            return Locked {
+            return LockedCell {
                 shard,
                 cell,
                 unused: [made, outdated],
@@ -168,7 +168,7 @@ struct Keyed<K, T, E> {
     keys: Weak<Keys<K, T, E>>,
 }
 
-impl<K, T, E> Source<T, E> for Keyed<K, T, E>
+impl<K, T, E> ValueSource<T, E> for Keyed<K, T, E>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     T: Send + Sync + 'static,
@@ -192,7 +192,7 @@ where
         }
     }
 
-    fn discard(self: Box<Self>, held: Held<T, E>) {
+    fn discard(self: Box<Self>, held: Remains<T, E>) {
         discard_flat((self, held));
     }
 }

@@ -112,7 +112,7 @@ fn starting_and_ending_tasks_is_linear() {
         |(n, case)| spawn(10, n, case),
     );
     assert_linear("starting and ending, none kept", none, |(n, case)| {
-        spawn(0, n, case)
+        spawn(0, n, case);
     });
     assert_linear("a key each", none, |(n, case)| {
         let background = Background::builder().live(n).build();
@@ -161,10 +161,10 @@ fn cancelling_tasks_is_linear() {
 #[test]
 fn looking_at_tasks_is_linear() {
     assert_linear("one list of live tasks", Case::running, |case| {
-        drop(black_box(case.background.list()))
+        drop(black_box(case.background.list()));
     });
     assert_linear("one list of finished tasks", Case::ended, |case| {
-        drop(black_box(case.background.list()))
+        drop(black_box(case.background.list()));
     });
     let get = |case: Case| {
         assert!(
@@ -206,10 +206,10 @@ fn dropping_what_tasks_hang_on_is_linear() {
 fn draining_tasks_is_linear() {
     for (drain, how) in [(CANCELS, "cancelled"), (ABORTS, "cut off")] {
         assert_linear(&format!("what runs is {how}"), Case::running, |case| {
-            case.drain(drain)
+            case.drain(drain);
         });
         assert_linear(&format!("what waits is {how}"), Case::queued, |case| {
-            case.drain(drain)
+            case.drain(drain);
         });
     }
     assert_linear("what ends by itself", Case::running, |case| {

@@ -128,7 +128,7 @@ async fn the_error_hook_is_told_about_each_failure_once() {
             move |info| {
                 told.lock()
                     .unwrap()
-                    .push((info.name.to_string(), info.state, info.error.clone()))
+                    .push((info.name.to_string(), info.state, info.error.clone()));
             }
         })
         .build();

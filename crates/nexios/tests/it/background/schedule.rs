@@ -111,7 +111,7 @@ async fn a_schedule_stops_when_a_drain_begins() {
 async fn a_schedule_shows_its_runs_and_can_be_cancelled() {
     let background = Background::new();
     let task = background.every("tick", seconds(10), |cx| async move {
-        cx.message(format!("{}", cx.attempt()))
+        cx.message(format!("{}", cx.attempt()));
     });
     let task = task.unwrap();
     sleep(seconds(35)).await;
@@ -134,7 +134,7 @@ async fn a_panicking_run_does_not_stop_the_schedule() {
             move |info| {
                 told.lock()
                     .unwrap()
-                    .push((info.state, info.attempt, info.error.clone()))
+                    .push((info.state, info.attempt, info.error.clone()));
             }
         })
         .build();

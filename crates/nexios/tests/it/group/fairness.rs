@@ -176,7 +176,7 @@ fn spawn_noise(group: &Group<'static>, kind: Noise, done: &Done) {
         }
         Noise::NestedBusy => drop(group.spawn(nested(done.clone(), |done| Box::pin(busy(done))))),
         Noise::NestedRestless => {
-            drop(group.spawn(nested(done.clone(), |done| Box::pin(restless(done)))))
+            drop(group.spawn(nested(done.clone(), |done| Box::pin(restless(done)))));
         }
         Noise::MapItems => {
             let done = done.clone();
@@ -284,7 +284,7 @@ fn a_group_has_its_turns_beside_a_neighbour_in_its_task_that_is_always_ready() {
                 assert_eq!(run.await, Ok(2 * (299 * 300 / 2)));
             }
             futures_util::future::Either::Right((sum, _)) => {
-                assert_eq!(sum, Ok(2 * (299 * 300 / 2)))
+                assert_eq!(sum, Ok(2 * (299 * 300 / 2)));
             }
         }
         let took = done.1.elapsed();

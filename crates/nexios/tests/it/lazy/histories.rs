@@ -118,7 +118,7 @@ async fn one_thread(seed: u64) {
                     match poll_once(&mut call) {
                         Poll::Pending => *caller = Some((begun, refresh, call)),
                         Poll::Ready(answer) => {
-                            history.answered(begun, events.next(), refresh, &answer)
+                            history.answered(begun, events.next(), refresh, &answer);
                         }
                     }
                 }
@@ -229,7 +229,7 @@ async fn many_threads(seed: u64) {
                             let mut call: Waiting<'_> = Box::pin(cell.refresh());
                             match poll_once(&mut call) {
                                 Poll::Ready(answer) => {
-                                    history.answered(begun, events.next(), true, &answer)
+                                    history.answered(begun, events.next(), true, &answer);
                                 }
                                 Poll::Pending => {
                                     drop(call);

@@ -95,7 +95,7 @@ async fn one_thread(seed: u64, capacity: usize) {
                 match poll_once(&mut call) {
                     Poll::Pending => *caller = Some((key, begun, refresh, call)),
                     Poll::Ready(answer) => {
-                        histories.0[key].answered(begun, events.next(), refresh, &answer)
+                        histories.0[key].answered(begun, events.next(), refresh, &answer);
                     }
                 }
             }
