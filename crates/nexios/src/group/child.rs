@@ -8,6 +8,7 @@
 //! 3. No code of others runs under a cell's lock: work, results and wakers are taken out first.
 //! 4. A cell whose handle is gone holds nothing for it: a result is dropped where it is made, outside of all locks, or goes
 //!    with the handle.
+//! 5. A child has ended when it has been dropped, or its task has ended, and who has seen it ended does not see it alive again.
 
 use std::{
     mem,
@@ -82,7 +83,7 @@ struct Cell<'env, T, E> {
 enum Stage<'env, T, E> {
     /// Here: between two polls, or not polled yet.
     Idle(Work<'env, T, E>),
-    /// With whoever polls it, or starts its task.
+    /// With whoever polls it, starts its task, or drops it.
     Polled(Meanwhile),
     /// There is none any more.
     Gone,
@@ -156,7 +157,7 @@ pub(super) trait Member<'env, E>: Send + Sync {
 
     fn is_polled(&self) -> bool;
 
-    /// Whether it is a task that has ended without the group having looked at it.
+    /// Whether it has ended, maybe as a task that the group has not looked at.
     fn has_ended(&self) -> bool;
 }
 
@@ -298,6 +299,7 @@ impl<'env, T, E> Child<'env, T, E> {
     /// Ends the cell without a result.
     fn interrupt(&self, why: Interrupted) -> Result<(), Payload> {
         let mut cell = self.lock();
+        cell.stage = Stage::Gone;
         let End::None(waiter) = &mut cell.end else {
             return Ok(());
         };
@@ -308,6 +310,7 @@ impl<'env, T, E> Child<'env, T, E> {
     }
 
     /// Brings the work of a child that was started; says what has happened meanwhile.
+    #[inline(always)]
     pub(super) fn bring(&self, work: Work<'env, T, E>) -> Meanwhile {
         match mem::replace(&mut self.lock().stage, Stage::Idle(work)) {
             Stage::Polled(meanwhile) => meanwhile,
@@ -318,32 +321,28 @@ impl<'env, T, E> Child<'env, T, E> {
     /// Takes the work out to be polled; without it, what the group is to make of the child.
     fn take_to_poll(&self) -> Result<Work<'env, T, E>, Option<Left<'env, E>>> {
         let mut cell = self.lock();
-        match mem::replace(&mut cell.stage, Stage::Polled(Meanwhile::default())) {
-            Stage::Idle(work) => Ok(work),
-            // Its task is being started. Who does that will see to it that the group comes again.
+        if let Some(work) = cell.stage.take_work(Meanwhile::default()) {
+            return Ok(work);
+        }
+        match &mut cell.stage {
+            // Its task is being started, or it is being dropped. Who does that will see to it that the group comes again.
             Stage::Polled(meanwhile) => {
-                cell.stage = Stage::Polled(Meanwhile {
-                    woken: true,
-                    ..meanwhile
-                });
+                meanwhile.woken = true;
                 Err(None)
             }
             // Ended before its turn came; whoever ended it has told the group.
-            Stage::Gone => {
-                cell.stage = Stage::Gone;
-                Err(Some(Left::Nothing))
-            }
+            Stage::Idle(_) | Stage::Gone => Err(Some(Left::Nothing)),
         }
     }
 
     /// The work is still pending; hands it back if the child was ended during the poll.
     fn put_back(&self, work: Work<'env, T, E>) -> Result<(), (Work<'env, T, E>, Interrupted)> {
         let mut cell = self.lock();
+        // Then it has not ended before it is dropped.
         if let Stage::Polled(Meanwhile {
             ended: Some(why), ..
         }) = cell.stage
         {
-            cell.stage = Stage::Gone;
             return Err((work, why));
         }
         cell.stage = Stage::Idle(work);
@@ -434,12 +433,28 @@ impl<'env, T, E> Cell<'env, T, E> {
     }
 }
 
-impl<T, E> Stage<'_, T, E> {
+impl<'env, T, E> Stage<'env, T, E> {
     fn has_ended(&self) -> bool {
         match self {
             Self::Idle(Work::Parallel(task)) => task.is_finished(),
-            Self::Idle(Work::Joined(_)) => true,
-            _ => false,
+            Self::Idle(Work::Joined(_)) | Self::Gone => true,
+            Self::Idle(Work::InTask(_) | Work::Waiting(_)) | Self::Polled(_) => false,
+        }
+    }
+
+    /// Takes the work out, if it is here. With a task that has ended the child is gone: all that is left is to read what it
+    /// has come to, and who has seen it ended must not see it alive again.
+    #[inline(always)]
+    fn take_work(&mut self, meanwhile: Meanwhile) -> Option<Work<'env, T, E>> {
+        let Self::Idle(_) = self else { return None };
+        let elsewhere = if self.has_ended() {
+            Self::Gone
+        } else {
+            Self::Polled(meanwhile)
+        };
+        match mem::replace(self, elsewhere) {
+            Self::Idle(work) => Some(work),
+            Self::Polled(_) | Self::Gone => None,
         }
     }
 }
@@ -504,17 +519,19 @@ impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Member<'env, E>
 
     fn end(&self, why: Interrupted) -> Option<Left<'env, E>> {
         let mut cell = self.lock();
-        match mem::replace(&mut cell.stage, Stage::Gone) {
-            Stage::Idle(work) => {
-                drop(cell);
-                Some(self.end_work(work, why))
-            }
+        if let Some(work) = cell.stage.take_work(Meanwhile {
+            ended: Some(why),
+            woken: false,
+        }) {
+            drop(cell);
+            return Some(self.end_work(work, why));
+        }
+        match &mut cell.stage {
             Stage::Polled(meanwhile) => {
-                let ended = meanwhile.ended.or(Some(why));
-                cell.stage = Stage::Polled(Meanwhile { ended, ..meanwhile });
+                meanwhile.ended.get_or_insert(why);
                 None
             }
-            Stage::Gone => Some(Left::Nothing),
+            Stage::Idle(_) | Stage::Gone => Some(Left::Nothing),
         }
     }
 

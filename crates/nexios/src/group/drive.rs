@@ -32,6 +32,7 @@ use super::{
 };
 use crate::{
     cancel::{CancelReason, Interrupted, Limited, limit_to},
+    panics::{bury, caught},
     sync::MutexGuard,
 };
 
@@ -477,9 +478,17 @@ impl<E> Drop for Turn<'_, '_, E> {
     /// A waker of others may panic in the middle of a turn; the group must stay usable for whoever is left.
     fn drop(&mut self) {
         if self.driving {
+            // A second panic out of here would abort the process.
+            if let Some(Pending::Left(seat, child, left)) = self.pending.take()
+                && let Err(payload) = caught(|| self.shared.record(seat, &child, left))
+            {
+                bury(payload);
+            }
             let mut core = self.shared.lock();
             self.shared.end_poll(&mut core);
-            self.leave(core);
+            if let Err(payload) = caught(|| self.leave(core)) {
+                bury(payload);
+            }
         }
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! Everything here that runs code of others (tokens, wakers, destructors) does so outside the lock.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::PoisonError,
-    task::Waker,
-};
+use std::{collections::BTreeMap, sync::PoisonError};
 
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
@@ -16,13 +12,18 @@ use super::{
     child::{Left, Seat},
     children::{Ending, Held},
     finalizers::Finalizers,
-    panics::{drop_quietly, log_panic, log_unseen, resume_or_log},
+    panics::{drop_quietly, go_on, log_panic, log_unseen},
     state::{Core, Phase, Run, Shared},
     turns,
     unwinding::Aborted,
     verdict::{Cause, Recorded},
+    wake::wake_all,
 };
-use crate::{cancel::Interrupted, panics::Payload, sync::MutexGuard};
+use crate::{
+    cancel::Interrupted,
+    panics::{Payload, caught},
+    sync::MutexGuard,
+};
 
 /// What a group has come to.
 pub(super) struct Conclusion<E> {
@@ -125,18 +126,14 @@ impl<'env, E> Shared<'env, E> {
         // Before anybody is told: what tasks have come to after that may just be their answer.
         ending.iter_mut().for_each(Ending::look);
         // Wakers of others; one that panics must not keep the children from being dropped.
-        let told = catch_unwind(AssertUnwindSafe(|| {
+        let token = caught(|| {
             if let Some(token) = token {
                 token.cancel(cause.reason());
             }
-            if let Some(watchers) = watchers {
-                watchers.into_values().for_each(Waker::wake);
-            }
-        }));
-        self.end_all(ending, cause.interrupted());
-        if let Err(payload) = told {
-            resume_or_log(payload);
-        }
+        });
+        let watchers = caught(|| wake_all(watchers.into_iter().flat_map(BTreeMap::into_values)));
+        let ended = caught(|| self.end_all(ending, cause.interrupted()));
+        go_on([token, watchers, ended]);
     }
 
     /// Ends whatever the grace period has left.
@@ -154,14 +151,21 @@ impl<'env, E> Shared<'env, E> {
     /// Ends children in spawn order; a destructor that panics does not stop the others. `dropping` is counted.
     fn end_all(&self, ending: Vec<Ending<'env, E>>, why: Interrupted) {
         let mut gone = Vec::with_capacity(ending.len());
+        let mut panicked = None;
         for Ending {
             seat,
             child,
             had_ended,
         } in ending
         {
-            if self.end(seat, &child, had_ended, why) {
-                gone.push(seat);
+            // Its own panics are the group's; this one would be of somebody whom its end has woken.
+            match caught(|| self.end(seat, &child, had_ended, why)) {
+                Ok(false) => {}
+                Ok(true) => gone.push(seat),
+                Err(payload) => {
+                    gone.push(seat);
+                    drop_quietly(panicked.replace(payload));
+                }
             }
         }
         let mut core = self.lock();
@@ -174,7 +178,8 @@ impl<'env, E> Shared<'env, E> {
             self.quiet.notify_all();
         }
         drop(core);
-        self.signals.notify();
+        let told = caught(|| self.signals.notify());
+        go_on([panicked.map_or(Ok(()), Err), told]);
     }
 
     /// Ends one child; false if it goes when its poll returns.
@@ -188,7 +193,7 @@ impl<'env, E> Shared<'env, E> {
             Some(Left::Nothing) => {}
             // It may just repeat what the group told it.
             Some(Left::Error(error)) if !had_ended => {
-                let dropped = catch_unwind(AssertUnwindSafe(|| drop(error)));
+                let dropped = caught(|| drop(error));
                 let left = dropped.map_or_else(Left::PanicAtEnd, |()| Left::Nothing);
                 self.record(seat, child, left);
             }
@@ -199,6 +204,22 @@ impl<'env, E> Shared<'env, E> {
 
     /// Writes down what a child has left, then tells its handle.
     pub(super) fn record(&self, seat: Seat, child: &Held<'env, E>, left: Left<'env, E>) {
+        // Whom the end of the group wakes may panic; the handle is told all the same.
+        let recorded = caught(|| self.write_down(seat, child, left));
+        // After the verdict, so that it explains what the handle is told.
+        let why = self
+            .lock()
+            .verdict
+            .cause
+            .unwrap_or(Cause::Failed)
+            .interrupted();
+        if let Err(payload) = child.tell(why) {
+            self.panicked(payload);
+        }
+        go_on([recorded]);
+    }
+
+    fn write_down(&self, seat: Seat, child: &Held<'env, E>, left: Left<'env, E>) {
         match left {
             Left::Nothing => {}
             Left::Unseen => log_unseen(child.label()),
@@ -216,16 +237,6 @@ impl<'env, E> Shared<'env, E> {
                 self.panicked(payload);
             }
             Left::Unwinds(task) => self.await_unwinding(task),
-        }
-        // After the verdict, so that it explains what the handle is told.
-        let why = self
-            .lock()
-            .verdict
-            .cause
-            .unwrap_or(Cause::Failed)
-            .interrupted();
-        if let Err(payload) = child.tell(why) {
-            self.panicked(payload);
         }
     }
 

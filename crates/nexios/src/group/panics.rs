@@ -36,6 +36,16 @@ pub(super) fn resume_or_log(payload: Payload) {
     }
 }
 
+/// The first of these panics goes on, when everything else is done.
+pub(super) fn go_on<const N: usize>(steps: [Result<(), Payload>; N]) {
+    let mut panics = steps.into_iter().filter_map(Result::err);
+    let first = panics.next();
+    panics.for_each(bury);
+    if let Some(payload) = first {
+        resume_or_log(payload);
+    }
+}
+
 /// Logs an error whose handle is gone.
 pub(super) fn log_unseen(child: &Label) {
     say(|| tracing::warn!(%child, "a child of a task group failed and nobody looked at its error"));

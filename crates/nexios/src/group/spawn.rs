@@ -8,7 +8,7 @@ use tracing::{Instrument, Level, Span};
 
 use super::{
     builder::OnError,
-    child::{Child, Meanwhile, Work},
+    child::{Child, Work},
     children::{key_of, take_ids},
     label::Label,
     state::Shared,
@@ -37,11 +37,20 @@ fn refuse<'env, T, E>(
 /// Why a child of a group that is gone is refused.
 const NO_GROUP: Interrupted = Interrupted::Cancelled(CancelReason::OwnerDropped);
 
-/// A child that its group has taken, and whether it has its place, or what was refused.
-type Admission<'env, T, E> =
-    Result<(Arc<Child<'env, T, E>>, bool), (Label, Interrupted, Option<Work<'env, T, E>>)>;
+/// A child that its group has taken.
+struct Admitted<'env, T, E> {
+    child: Arc<Child<'env, T, E>>,
+    /// It has its place.
+    starts: bool,
+    /// Those who wait have to be told, once there is a handle: a waker that panics must leave no child without one.
+    notify: bool,
+}
 
-/// Adds a child, or hands everything back. Says whether it may start at once, without waiting for a place.
+/// A child, or what was refused.
+type Admission<'env, T, E> =
+    Result<Admitted<'env, T, E>, (Label, Interrupted, Option<Work<'env, T, E>>)>;
+
+/// Adds a child, or hands everything back.
 #[inline(always)]
 fn admit<'env, T, E>(
     shared: &Shared<'env, E>,
@@ -66,11 +75,17 @@ where
         work,
     ));
     let starts = core.children.add(seat, child.clone(), daemon);
-    if starts && is_here {
+    // A task is polled when it reports its end, one that waits when it gets its place: nobody has to come for those.
+    let is_ready = starts && is_here;
+    if is_ready {
         core.children.wakers.ready.children.push_back(key_of(seat));
     }
-    shared.release(core);
-    Ok((child, starts))
+    let notify = is_ready && Shared::takes_a_notice(&mut core);
+    Ok(Admitted {
+        child,
+        starts,
+        notify,
+    })
 }
 
 pub(super) fn in_task<'env, T, E, F>(
@@ -87,7 +102,13 @@ where
         return refuse(None, label, NO_GROUP, future);
     };
     match admit(&shared, label, Some(Work::InTask(Box::pin(future))), false) {
-        Ok((child, _)) => Task::new(child, Some(shared)),
+        Ok(Admitted { child, notify, .. }) => {
+            let task = Task::new(child, Some(shared));
+            if notify {
+                task.notify_group();
+            }
+            task
+        }
         Err((label, why, work)) => refuse(Some(shared), label, why, work),
     }
 }
@@ -118,8 +139,11 @@ where
         Ok::<(), E>(())
     }));
     // A refused one is dropped here. Nobody has a handle.
-    if let Ok((child, _)) = admit(shared, label, Some(work), true) {
+    if let Ok(Admitted { child, notify, .. }) = admit(shared, label, Some(work), true) {
         child.abandon();
+        if notify {
+            shared.signals.notify();
+        }
     }
 }
 
@@ -142,26 +166,21 @@ where
     };
     // First: a subscriber is code of others, and from here to the task's start nothing may fail.
     let span = Span::current();
-    let (child, starts) = match admit(&shared, label, None, false) {
+    let Admitted { child, starts, .. } = match admit(&shared, label, None, false) {
         Ok(admitted) => admitted,
         Err((label, why, _)) => return refuse(Some(shared), label, why, future),
     };
     // Outside the lock: a runtime that shuts down drops the future on the spot.
     let report = Report::new(&shared.signals, key_of(child.seat));
+    let handle = Task::new(child, Some(shared));
     // Mostly there is none, and it would make the task a good deal larger.
     let work = if span.is_none() {
         task(future, report, runtime, starts)
     } else {
         task(future.instrument(span), report, runtime, starts)
     };
-    let Meanwhile { woken, ended } = child.bring(work);
-    if woken {
-        shared.signals.push(key_of(child.seat));
-    }
-    if let Some(why) = ended {
-        shared.end_child(child.seat, why);
-    }
-    Task::new(child, Some(shared))
+    handle.bring(work);
+    handle
 }
 
 /// Starts a task now, or at its first poll. As it goes it reports to the group, which polls it when it has ended and

@@ -151,14 +151,16 @@ impl<'env, E> Shared<'env, E> {
         }
     }
 
-    /// Gives up the lock after a change that a driver has to see.
-    pub(super) fn release(&self, mut core: MutexGuard<'_, Core<'env, E>>) {
+    /// Whether those who wait have to be told of a change that a driver has to see.
+    pub(super) fn takes_a_notice(core: &mut Core<'env, E>) -> bool {
         // A driver looks again before it leaves.
-        let notify = !core.driving && std::mem::take(&mut core.awaited);
-        drop(core);
-        if notify {
-            self.signals.notify();
-        }
+        !core.driving && std::mem::take(&mut core.awaited)
+    }
+
+    /// A handle has given the result of a task that the group has not looked at. The task's report is still on its way, or
+    /// has woken those who wait.
+    pub(super) fn leave_out(&self, seat: Seat) {
+        self.lock().children.remove(seat);
     }
 
     /// The token of the group, fired already if the group has ended.

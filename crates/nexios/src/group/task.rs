@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    child::{Child, Found, Progress},
+    child::{Child, Found, Meanwhile, Progress, Work},
+    children::key_of,
     drive,
     panics::log_unseen,
     state::Shared,
@@ -43,6 +44,26 @@ pub struct Task<'env, T, E> {
 impl<'env, T, E> Task<'env, T, E> {
     pub(super) fn new(child: Arc<Child<'env, T, E>>, group: Option<Arc<Shared<'env, E>>>) -> Self {
         Self { child, group }
+    }
+
+    /// The task is started; makes up for what has happened meanwhile.
+    pub(super) fn bring(&self, work: Work<'env, T, E>) {
+        let Meanwhile { woken, ended } = self.child.bring(work);
+        let (Some(group), seat) = (&self.group, self.child.seat) else {
+            return;
+        };
+        if let Some(why) = ended {
+            group.end_child(seat, why);
+        } else if woken {
+            group.signals.push(key_of(seat));
+        }
+    }
+
+    /// There is something to do for those who wait for the group.
+    pub(super) fn notify_group(&self) {
+        if let Some(group) = &self.group {
+            group.signals.notify();
+        }
     }
 
     /// Cancels this child alone: it is dropped before this returns, and its handle says
@@ -138,6 +159,7 @@ impl<T, E: From<Interrupted>> Future for Task<'_, T, E> {
                     group.start_now(seat);
                 }
             } else if let Some(found) = this.child.take() {
+                group.leave_out(seat);
                 return this.resolve(found);
             } else {
                 this.child.set_progress(Progress::Drives);
@@ -156,10 +178,12 @@ impl<T, E> Unpin for Task<'_, T, E> {}
 impl<T, E> Drop for Task<'_, T, E> {
     fn drop(&mut self) {
         if self.child.progress() != Progress::Taken {
-            self.forget();
-            if self.child.abandon() {
+            // First: what follows is a waker's destructor, code of others.
+            let unseen = self.child.abandon();
+            if unseen {
                 log_unseen(&self.child.label);
             }
+            self.forget();
         }
     }
 }

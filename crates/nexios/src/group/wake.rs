@@ -14,12 +14,16 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     mem,
+    panic::resume_unwind,
     task::Waker,
 };
 
-use crate::sync::{
-    Mutex, MutexGuard,
-    atomic::{AtomicBool, Ordering},
+use crate::{
+    panics::{bury, caught},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// For how many wakes at once the next group, or the next turn, keeps the memory.
@@ -141,12 +145,32 @@ impl Awaiters {
     }
 
     pub(super) fn wake(self) {
-        if let Some((_, waker)) = self.first {
-            waker.wake();
+        let first = self.first.map(|(_, waker)| waker);
+        match (first, self.others) {
+            (Some(only), None) => only.wake(),
+            (first, others) => {
+                wake_all(
+                    first
+                        .into_iter()
+                        .chain(others.into_iter().flat_map(BTreeMap::into_values)),
+                );
+            }
         }
-        if let Some(others) = self.others {
-            others.into_values().for_each(Waker::wake);
+    }
+}
+
+/// Wakers are code of others: one that panics keeps none of the rest from being called. The first panic goes on.
+pub(super) fn wake_all(wakers: impl Iterator<Item = Waker>) {
+    let mut first = None;
+    for waker in wakers {
+        if let Err(payload) = caught(|| waker.wake())
+            && let Some(surplus) = first.replace(payload)
+        {
+            bury(surplus);
         }
+    }
+    if let Some(payload) = first {
+        resume_unwind(payload);
     }
 }
 

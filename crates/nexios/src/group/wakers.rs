@@ -5,12 +5,16 @@ use std::{cell::RefCell, ops::Range, sync::Arc};
 use futures_util::task::ArcWake;
 
 use super::{
+    panics::log_panic_text,
     turns,
     wake::{Key, Queue, Signals},
 };
-use crate::sync::{
-    atomic::{AtomicBool, AtomicU32, Ordering, fence},
-    thread_local,
+use crate::{
+    panics::{bury, caught},
+    sync::{
+        atomic::{AtomicBool, AtomicU32, Ordering, fence},
+        thread_local,
+    },
 };
 
 /// How many wakers of one group are kept.
@@ -108,7 +112,15 @@ impl Report {
 
 impl Drop for Report {
     fn drop(&mut self) {
-        self.signals.push(self.key);
+        // It goes as a part of the task: a panic of somebody's waker would be the task's end, or the process's if the task
+        // has panicked itself.
+        if let Err(payload) = caught(|| self.signals.push(self.key)) {
+            log_panic_text(
+                "a waker panicked as it was told that a child of a task group has ended",
+                &payload,
+            );
+            bury(payload);
+        }
     }
 }
 
