@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::{life::Life, phase::Phase};
-use crate::{method_not_allowed, problem::Problem};
+use crate::{fallback::method_not_allowed, problem::Problem};
 
 /// When to ask again.
 const A_SECOND: Duration = Duration::from_secs(1);
