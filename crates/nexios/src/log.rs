@@ -4,8 +4,13 @@
 //! or while another one is on its way, aborts the process, and one between two steps of ours loses the second. So a
 //! subscriber that panics loses its line, and nothing else.
 
-use std::panic::resume_unwind;
+use std::{
+    panic::resume_unwind,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
+use pin_project_lite::pin_project;
 use tracing::{Level, Span, level_filters::LevelFilter};
 
 use crate::panics::{Payload, bury, caught, text_of};
@@ -37,6 +42,11 @@ pub(crate) fn span(level: Level, make: impl FnOnce() -> Span) -> Option<Span> {
     contained(make).filter(|span| !span.is_disabled())
 }
 
+/// The span that is current here, if there is one; none if the subscriber panics.
+pub(crate) fn current_span() -> Option<Span> {
+    contained(Span::current).filter(|span| !span.is_none())
+}
+
 /// Calls `f` inside `span`, if there is one.
 pub(crate) fn inside<R>(span: Option<&Span>, f: impl FnOnce() -> R) -> R {
     let Some(span) = span else { return f() };
@@ -50,6 +60,48 @@ pub(crate) fn inside<R>(span: Option<&Span>, f: impl FnOnce() -> R) -> R {
 /// Ends a span, if there is one.
 pub(crate) fn close(span: Option<Span>) {
     let _ = contained(|| drop(span));
+}
+
+pin_project! {
+    /// A future that is polled and dropped inside a span.
+    pub(crate) struct InSpan<F> {
+        // There until it is dropped.
+        #[pin]
+        future: Option<F>,
+        span: Option<Span>,
+    }
+
+    impl<F> PinnedDrop for InSpan<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let dropped = caught(|| inside(this.span.as_ref(), || this.future.set(None)));
+            close(this.span.take());
+            if let Err(payload) = dropped {
+                resume_unwind(payload);
+            }
+        }
+    }
+}
+
+impl<F> InSpan<F> {
+    pub(crate) fn new(span: Span, future: F) -> Self {
+        Self {
+            future: Some(future),
+            span: Some(span),
+        }
+    }
+}
+
+impl<F: Future> Future for InSpan<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        match this.future.as_pin_mut() {
+            Some(future) => inside(this.span.as_ref(), || future.poll(cx)),
+            None => Poll::Pending,
+        }
+    }
 }
 
 fn contained<R>(f: impl FnOnce() -> R) -> Option<R> {

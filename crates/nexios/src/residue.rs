@@ -14,6 +14,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
+    mem,
     pin::pin,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -77,22 +78,22 @@ impl Live {
         key
     }
 
-    /// Sorts out the aborted tasks that have ended meanwhile.
-    fn look(&mut self) {
+    /// Sorts out the aborted tasks that have ended meanwhile, to be dropped without the lock: an abort handle may be the
+    /// last thing that keeps a task's memory.
+    #[must_use]
+    fn look(&mut self) -> BTreeMap<u64, Entry> {
         if self.aborted == 0 {
-            return;
+            return BTreeMap::new();
         }
-        let mut left = 0;
-        self.entries.retain(|_, entry| match &entry.kind {
-            Kind::Aborted(task) => {
-                let unwinds = !task.is_finished();
-                left += usize::from(unwinds);
-                unwinds
-            }
-            _ => true,
-        });
-        self.aborted = left;
-        self.look_at = LOOK_FROM.max(2 * left);
+        let has_ended =
+            |entry: &Entry| matches!(&entry.kind, Kind::Aborted(task) if task.is_finished());
+        let (ended, left): (BTreeMap<_, _>, _) = mem::take(&mut self.entries)
+            .into_iter()
+            .partition(|(_, entry)| has_ended(entry));
+        self.entries = left;
+        self.aborted -= ended.len();
+        self.look_at = LOOK_FROM.max(2 * self.aborted);
+        ended
     }
 }
 
@@ -114,9 +115,9 @@ fn lock() -> MutexGuard<'static, Live> {
 
 /// The list without the aborted tasks that have ended meanwhile.
 fn live() -> MutexGuard<'static, Live> {
-    let mut live = lock();
-    live.look();
-    live
+    let ended = lock().look();
+    drop(ended);
+    lock()
 }
 
 /// Counts a leftover under `name` until the returned value is dropped.
@@ -131,9 +132,13 @@ pub(crate) fn leave_aborted(name: impl Into<Name>, task: AbortHandle) {
     let mut live = lock();
     live.insert(name.into(), Kind::Aborted(task));
     live.aborted += 1;
-    if live.aborted >= live.look_at {
-        live.look();
-    }
+    let ended = if live.aborted >= live.look_at {
+        live.look()
+    } else {
+        BTreeMap::new()
+    };
+    drop(live);
+    drop(ended);
 }
 
 /// Runs `future` as a counted task of its own on the current runtime; without one it is dropped.

@@ -4,7 +4,7 @@
 //!
 //! 1. One sequence goes through the phases, as a task of its own, however many await it. Each of its steps can be
 //!    made twice: if its runtime ends, one of those who wait starts it again on another.
-//! 2. DrainLimits only shrink. The report is made once.
+//! 2. Limits only shrink. The report is made once.
 //! 3. A task of the registry that awaits the drain is neither waited for, nor cancelled, nor cut off while it does.
 //! 4. Tokens fire, and drivers wake, outside of all locks. The lock of a drain is taken before the registry's.
 

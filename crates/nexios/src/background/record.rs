@@ -12,6 +12,7 @@
 use std::{
     borrow::Cow,
     fmt,
+    panic::resume_unwind,
     sync::{Arc, OnceLock, PoisonError},
     task::Waker,
 };
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::{
     cancel::{CancelReason, CancelToken, TokenSource},
+    panics::caught,
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU8, Ordering},
@@ -199,9 +201,12 @@ impl Record {
         // Release: who sees it sees the reason.
         self.cancelled.store(true, Ordering::Release);
         // Looked for after the reason was kept: a token that is made later finds it and fires itself.
-        self.fire(reason);
-        // Last: the driver looks at what it is woken for, once.
+        let fired = caught(|| self.fire(reason));
+        // Last: the driver looks at what it is woken for, once. Also when a waker of the token panics.
         self.wake();
+        if let Err(payload) = fired {
+            resume_unwind(payload);
+        }
         true
     }
 

@@ -96,7 +96,7 @@ impl TimeOfDay {
 }
 
 /// Nanoseconds since 1970 in UTC.
-pub(super) fn nanos(day: SystemTime) -> i128 {
+fn nanos(day: SystemTime) -> i128 {
     match day.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => signed(after),
         Err(before) => -signed(before.duration()),

@@ -12,7 +12,7 @@ pub(super) struct Afterwards<'env> {
 
 impl Afterwards<'_> {
     /// Waits for the unwinding, then runs the finalizers; returns their first panic.
-    pub(super) async fn settle(&mut self) -> Option<Payload> {
+    pub(super) async fn finish(&mut self) -> Option<Payload> {
         self.unwinding.wait().await;
         self.finalizers.run().await
     }

@@ -12,7 +12,7 @@
 
 use std::{
     mem,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::resume_unwind,
     pin::Pin,
     sync::PoisonError,
     task::{Context, Poll, Waker, ready},
@@ -24,7 +24,7 @@ use tokio::task::{JoinError, JoinHandle};
 use super::{label::Label, panics::drop_quietly, unwinding::Aborted};
 use crate::{
     cancel::{CancelReason, Interrupted},
-    panics::Payload,
+    panics::{Payload, caught},
     punctual::{poll_punctual, punctual},
     sync::{
         Mutex, MutexGuard,
@@ -69,7 +69,7 @@ pub(super) struct Seat {
 
 impl Seat {
     /// Of a child that its group has never had.
-    pub(super) fn outside(id: u64) -> Self {
+    fn outside(id: u64) -> Self {
         Self { slot: u32::MAX, id }
     }
 }
@@ -189,6 +189,7 @@ impl<'env, T, E> Child<'env, T, E> {
         };
         Self::with(Seat::outside(id), label, false, cell)
     }
+
     fn with(seat: Seat, label: Label, fails_group: bool, cell: Cell<'env, T, E>) -> Self {
         Self {
             seat,
@@ -355,7 +356,7 @@ impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Child<'env, T, E>
     fn end_work(&self, work: Work<'env, T, E>, why: Interrupted) -> Left<'env, E> {
         let joined = match work {
             Work::InTask(_) | Work::Waiting(_) => {
-                let dropped = catch_unwind(AssertUnwindSafe(|| drop(work)));
+                let dropped = caught(|| drop(work));
                 let told = self.interrupt(why);
                 return dropped
                     .and(told)
@@ -387,7 +388,7 @@ impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Child<'env, T, E>
 fn wake(waiter: Option<Waker>) -> Result<(), Payload> {
     match waiter {
         None => Ok(()),
-        Some(waiter) => catch_unwind(AssertUnwindSafe(|| waiter.wake())),
+        Some(waiter) => caught(|| waiter.wake()),
     }
 }
 
@@ -495,14 +496,14 @@ impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Member<'env, E>
             Ok(work) => Some(work),
             Err(left) => return left,
         };
-        let polled = catch_unwind(AssertUnwindSafe(|| {
+        let polled = caught(|| {
             let polled = work.as_mut().map_or(Poll::Pending, |work| work.poll(cx));
             if polled.is_ready() {
                 // Before its result is seen; a panic of its destructor is the child's.
                 work = None;
             }
             polled
-        }));
+        });
         match polled {
             Ok(Poll::Ready(result)) => Some(self.settle(result)),
             Ok(Poll::Pending) => {

@@ -1,7 +1,6 @@
 //! The two things that end a group from outside: its time limit and the token of its scope.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -17,6 +16,7 @@ use super::{
 };
 use crate::{
     cancel::{CancelReason, CancelToken},
+    panics::caught,
     punctual::poll_punctual,
 };
 
@@ -136,9 +136,7 @@ impl Timer {
         self.waker.arm();
         let waker = waker_ref(&self.waker);
         // A sleep has no other way to say that its runtime is gone.
-        match catch_unwind(AssertUnwindSafe(|| {
-            poll_punctual(self.sleep.as_mut(), &mut Context::from_waker(&waker))
-        })) {
+        match caught(|| poll_punctual(self.sleep.as_mut(), &mut Context::from_waker(&waker))) {
             Ok(Poll::Pending) => Time::Left,
             Ok(Poll::Ready(())) => Time::Up,
             Err(_) => Time::Lost,

@@ -116,9 +116,10 @@ impl<'a, 'env, E> Turn<'a, 'env, E> {
         awaiter: u64,
         waker: &'a Waker,
     ) -> Option<Self> {
+        let mut spare = None;
         if core.driving {
             drop(core);
-            // Cloned outside the lock: a waker is code of others.
+            // Cloned outside the lock, and dropped there if it is not needed: a waker is code of others.
             let fresh = waker.clone();
             core = shared.lock();
             if core.driving {
@@ -128,6 +129,7 @@ impl<'a, 'env, E> Turn<'a, 'env, E> {
                 drop(old);
                 return None;
             }
+            spare = Some(fresh);
         }
         core.driving = true;
         let mut known = None;
@@ -142,6 +144,7 @@ impl<'a, 'env, E> Turn<'a, 'env, E> {
         let limited = limit_to(core.clock.due());
         let seats = mem::take(&mut core.children.wakers.seats);
         drop(core);
+        drop(spare);
         let stale = known.take_if(|known| !known.will_wake(waker));
         drop(stale);
         let entered = turns::enter_turn(shared.address(), shared.signals.address());

@@ -1,17 +1,13 @@
 //! What `defer` collected: run last in first out, once, whatever happens.
 
-use std::{
-    future::poll_fn,
-    panic::{AssertUnwindSafe, catch_unwind},
-    task::Poll,
-};
+use std::{future::poll_fn, task::Poll};
 
 use futures_util::future::BoxFuture;
 
 use super::panics::resume_or_log;
 use crate::{
     flat_drop::drop_flat,
-    panics::{Payload, text_of},
+    panics::{Payload, caught, text_of},
     residue,
 };
 
@@ -35,7 +31,7 @@ impl Finalizers {
                 let Some(finalizer) = self.stack.last_mut() else {
                     return Poll::Ready(Ok(()));
                 };
-                match catch_unwind(AssertUnwindSafe(|| finalizer.as_mut().poll(cx))) {
+                match caught(|| finalizer.as_mut().poll(cx)) {
                     Ok(Poll::Pending) => Poll::Pending,
                     Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
                     Err(payload) => Poll::Ready(Err(payload)),
@@ -44,7 +40,7 @@ impl Finalizers {
             .await;
             // Nothing else pushes while they run: the last one is the one that has just ended.
             let ended = self.stack.pop();
-            let dropped = catch_unwind(AssertUnwindSafe(|| drop(ended)));
+            let dropped = caught(|| drop(ended));
             for payload in polled.err().into_iter().chain(dropped.err()) {
                 crate::log::say(|| {
                     tracing::error!(

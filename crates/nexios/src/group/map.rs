@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::resume_unwind,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     cancel::{CancelReason, Interrupted},
-    panics::Payload,
+    panics::{Payload, caught},
 };
 
 /// The results of items in completion order. At most the group's limit of them exist as futures at a time.
@@ -68,7 +68,7 @@ where
         while self.under_way.len() < self.shared.settings.limit
             && let Some(items) = &mut self.items
         {
-            let made = catch_unwind(AssertUnwindSafe(|| items.next().map(&self.make)))?;
+            let made = caught(|| items.next().map(&self.make))?;
             match made {
                 Some(future) => self.under_way.push(future),
                 None => self.items = None,
@@ -164,7 +164,7 @@ where
         if let Err(payload) = this.fill() {
             return Poll::Ready(Some(Err(this.panicked(payload))));
         }
-        match catch_unwind(AssertUnwindSafe(|| this.under_way.poll_next_unpin(cx))) {
+        match caught(|| this.under_way.poll_next_unpin(cx)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Some(result))) => {
                 if let Some(budget) = budget {

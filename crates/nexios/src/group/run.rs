@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::resume_unwind,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -18,7 +18,7 @@ use super::{
     verdict::{BODY, Cause},
     wakers::ChildWaker,
 };
-use crate::cancel::Interrupted;
+use crate::{cancel::Interrupted, panics::caught};
 
 pub(super) async fn run<T, E, B>(shared: &Arc<Shared<'_, E>>, body: B) -> Result<T, E>
 where
@@ -40,7 +40,7 @@ where
         Over::Concluded(conclusion) => conclusion,
         Over::Waits(mut afterwards) => {
             // Boxed: it is rare, and would make every run larger.
-            finalizer_panic = Box::pin(afterwards.settle()).await;
+            finalizer_panic = Box::pin(afterwards.finish()).await;
             // A finalizer that came while these ran is for the drop to hand over.
             Shared::conclusion(&mut shared.lock())
         }
@@ -168,7 +168,7 @@ impl<E> Running<'_, '_, E> {
     {
         let Some(waker) = &self.waker else { return };
         waker.arm();
-        let polled = catch_unwind(AssertUnwindSafe(|| {
+        let polled = caught(|| {
             let waker = waker_ref(waker);
             let future = body.as_mut().as_pin_mut();
             let polled = future.map_or(Poll::Pending, |body| {
@@ -178,7 +178,7 @@ impl<E> Running<'_, '_, E> {
                 body.set(None);
             }
             polled
-        }));
+        });
         match polled {
             Ok(Poll::Pending) => {}
             Ok(Poll::Ready(Ok(returned))) => *value = Some(returned),
@@ -192,7 +192,7 @@ impl<E> Running<'_, '_, E> {
 
     /// Drops the body at its await.
     fn cut<B>(&self, mut body: Pin<&mut Option<B>>) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| body.set(None))) {
+        if let Err(payload) = caught(|| body.set(None)) {
             self.shared.panicked(payload);
         }
     }

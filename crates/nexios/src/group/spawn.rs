@@ -4,7 +4,7 @@ use std::{borrow::Cow, future::Future, sync::Arc};
 
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
-use tracing::{Instrument, Level, Span};
+use tracing::Level;
 
 use super::{
     builder::OnError,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     cancel::{CancelReason, Interrupted},
-    log,
+    log::{self, InSpan},
 };
 
 /// Makes a handle whose child never was. What was refused is dropped before this returns.
@@ -124,7 +124,7 @@ where
     F: Future<Output = Result<T, E>> + Send + 'env,
 {
     match log::span(Level::DEBUG, || tracing::debug_span!("task", name = %name)) {
-        Some(span) => in_task(shared, name.into(), future.instrument(span)),
+        Some(span) => in_task(shared, name.into(), InSpan::new(span, future)),
         None => in_task(shared, name.into(), future),
     }
 }
@@ -164,8 +164,7 @@ where
     let Some(shared) = shared else {
         return refuse(None, label, NO_GROUP, future);
     };
-    // First: a subscriber is code of others, and from here to the task's start nothing may fail.
-    let span = Span::current();
+    let span = log::current_span();
     let Admitted { child, starts, .. } = match admit(&shared, label, None, false) {
         Ok(admitted) => admitted,
         Err((label, why, _)) => return refuse(Some(shared), label, why, future),
@@ -174,10 +173,9 @@ where
     let report = Report::new(&shared.signals, key_of(child.seat));
     let handle = Task::new(child, Some(shared));
     // Mostly there is none, and it would make the task a good deal larger.
-    let work = if span.is_none() {
-        task(future, report, runtime, starts)
-    } else {
-        task(future.instrument(span), report, runtime, starts)
+    let work = match span {
+        None => task(future, report, runtime, starts),
+        Some(span) => task(InSpan::new(span, future), report, runtime, starts),
     };
     handle.bring(work);
     handle

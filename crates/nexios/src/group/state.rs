@@ -129,7 +129,7 @@ impl<'env, E> Shared<'env, E> {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Core<'env, E>> {
-        // Only our own code runs under the lock, and none of it panics half-way.
+        // Only our own code runs under the lock. All that panics there is a timer without a runtime, before any change.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,18 +1,13 @@
 //! Aborted parallel children that have not ended yet.
 
-use std::{
-    future::poll_fn,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::{label::Label, panics::drop_quietly};
 use crate::{
+    panics::caught,
     punctual::{poll_punctual, punctual},
     residue,
 };
@@ -48,7 +43,7 @@ impl<'env> Aborted<'env> {
         let ended = Box::pin(async move {
             // What it returned all the same is of no use to anybody, but its destructor is code of others.
             let panicked = match task.await {
-                Ok(result) => catch_unwind(AssertUnwindSafe(|| drop(result))),
+                Ok(result) => caught(|| drop(result)),
                 Err(error) => error.try_into_panic().map_or(Ok(()), Err),
             };
             if let Err(payload) = panicked {
@@ -134,10 +129,9 @@ impl<'env> Unwinding<'env> {
 impl Drop for Unwinding<'_> {
     /// Nobody here waits any more: from now on the drain of the process does.
     fn drop(&mut self) {
+        self.say_who_panicked();
         for task in std::mem::take(&mut self.tasks) {
-            if !task.abort.is_finished() {
-                residue::leave_aborted(format!("aborted child {}", task.label), task.abort);
-            }
+            residue::leave_aborted(format!("aborted child {}", task.label), task.abort);
         }
     }
 }

@@ -33,7 +33,7 @@ pub(super) const WOKEN_KEPT: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) slot: u32,
-    /// The low half of the child's id. Should it ever come again in the same slot, a late wake costs one poll.
+    /// The low half of the child's id: invariant 1.
     pub(super) generation: u32,
 }
 

@@ -15,6 +15,7 @@ use super::{
     recursion::{FlightId, Wait},
     runtime::Runtime,
 };
+use crate::log;
 
 /// The answer to a call.
 pub(super) type Answer<T, E> = Result<Arc<T>, LazyError<E>>;
@@ -151,7 +152,9 @@ where
                     wait: None,
                 });
                 if let Some(span) = waiter.flight.span().get() {
-                    tracing::Span::current().follows_from(span.clone());
+                    log::say(|| {
+                        tracing::Span::current().follows_from(span.clone());
+                    });
                 }
                 if let Some(caller) = caller {
                     let Some(wait) = caller.wait_for(waiter.flight.id()) else {

@@ -65,7 +65,7 @@ pub(super) struct Flight<T, E> {
 }
 
 enum FlightState<T, E> {
-    RunningFlight(RunningFlight<T, E>),
+    Running(RunningFlight<T, E>),
     Ended(FlightEnd<T, E>),
 }
 
@@ -107,7 +107,7 @@ impl<T, E> Flight<T, E> {
             seat: ComputationSeat::Unmade,
         };
         Arc::new(Self {
-            state: Mutex::new(FlightState::RunningFlight(running)),
+            state: Mutex::new(FlightState::Running(running)),
             driver: AtomicWaker::new(),
             span: OnceLock::new(),
             id,
@@ -125,7 +125,7 @@ impl<T, E> Flight<T, E> {
     /// Adds a waiter and returns its key, unless the flight has ended.
     pub(super) fn join(&self) -> Option<u64> {
         match &mut *self.lock() {
-            FlightState::RunningFlight(running) => {
+            FlightState::Running(running) => {
                 let key = running.next_key;
                 running.next_key += 1;
                 // Without a waker so far, but it counts at once: the last one to leave must not end the flight under it.
@@ -143,7 +143,7 @@ impl<T, E> Flight<T, E> {
         // Looked at and left under one lock: an ending in between would wake nobody.
         let replaced = match &mut *self.lock() {
             FlightState::Ended(ending) => return Poll::Ready(ending.clone()),
-            FlightState::RunningFlight(running) => running.waiters.insert(key, Some(waker)),
+            FlightState::Running(running) => running.waiters.insert(key, Some(waker)),
         };
         drop(replaced);
         Poll::Pending
@@ -152,7 +152,7 @@ impl<T, E> Flight<T, E> {
     /// Takes a waiter out; true when it was the last one and the flight was dropped for that.
     pub(super) fn leave(&self, key: u64) -> bool {
         let mut state = self.lock();
-        let FlightState::RunningFlight(running) = &mut *state else {
+        let FlightState::Running(running) = &mut *state else {
             return false;
         };
         let left = running.waiters.remove(&key);
@@ -165,7 +165,7 @@ impl<T, E> Flight<T, E> {
     /// Tells the flight that the cell has no use for its value any more: it goes on for those who wait, if any.
     pub(super) fn overtake(&self) {
         let mut state = self.lock();
-        let FlightState::RunningFlight(running) = &mut *state else {
+        let FlightState::Running(running) = &mut *state else {
             return;
         };
         running.kept = false;
@@ -174,7 +174,7 @@ impl<T, E> Flight<T, E> {
 
     /// Ends a flight that nobody waits for and that is not kept; true if it has.
     fn end_if_unwanted(&self, mut state: MutexGuard<'_, FlightState<T, E>>) -> bool {
-        let unwanted = matches!(&*state, FlightState::RunningFlight(running) if running.waiters.is_empty() && !running.kept);
+        let unwanted = matches!(&*state, FlightState::Running(running) if running.waiters.is_empty() && !running.kept);
         if unwanted {
             let taken = mem::replace(&mut *state, FlightState::Ended(FlightEnd::Abandoned));
             drop(state);
@@ -197,7 +197,7 @@ impl<T, E> Flight<T, E> {
 
     /// Drops the computation and wakes everybody, after the lock is released.
     fn finish(&self, state: FlightState<T, E>) -> usize {
-        let FlightState::RunningFlight(running) = state else {
+        let FlightState::Running(running) = state else {
             return 0;
         };
         // First, so that it is gone when somebody who is woken looks. One that is being polled is its task's to drop.
@@ -229,7 +229,7 @@ impl<T, E> Flight<T, E> {
     /// How many wait now.
     pub(super) fn waiters(&self) -> usize {
         match &*self.lock() {
-            FlightState::RunningFlight(running) => running.waiters.len(),
+            FlightState::Running(running) => running.waiters.len(),
             FlightState::Ended(_) => 0,
         }
     }
@@ -240,7 +240,7 @@ impl<T, E> Flight<T, E> {
         self.driver.register(cx.waker());
         match &mut *self.lock() {
             // It leaves its seat for the poll: nobody else can drop it then, and no lock is held while it runs.
-            FlightState::RunningFlight(running) => {
+            FlightState::Running(running) => {
                 match mem::replace(&mut running.seat, ComputationSeat::Polled) {
                     ComputationSeat::Unmade => FlightTurn::Start,
                     ComputationSeat::Idle(computation) => FlightTurn::Resume(computation),
@@ -255,7 +255,7 @@ impl<T, E> Flight<T, E> {
     /// Takes back a computation that is not ready; drops it and is false when the flight has ended meanwhile.
     pub(super) fn put_back(&self, computation: Computation<T, E>) -> bool {
         match &mut *self.lock() {
-            FlightState::RunningFlight(running) => {
+            FlightState::Running(running) => {
                 running.seat = ComputationSeat::Idle(computation);
                 return true;
             }

@@ -3,6 +3,8 @@
 use tokio::{runtime::Handle, time::Instant};
 use tracing::{Span, dispatcher};
 
+use crate::log;
+
 #[cfg(feature = "test-util")]
 use super::clock::Hold;
 
@@ -12,7 +14,7 @@ pub(super) struct Caller {
     pub(super) submitted: Instant,
     /// When it is too late to begin, on the same clock.
     pub(super) limit: Option<Instant>,
-    span: Span,
+    span: Option<Span>,
     runtime: Option<Handle>,
     /// Keeps a paused clock from running ahead until this is dropped.
     #[cfg(feature = "test-util")]
@@ -27,7 +29,7 @@ impl Caller {
         Self {
             submitted,
             limit: limit(submitted),
-            span: Span::current(),
+            span: log::current_span(),
             #[cfg(feature = "test-util")]
             _clock: runtime.as_ref().map(Hold::of),
             runtime,
@@ -37,17 +39,19 @@ impl Caller {
     /// Calls `run` as if from there.
     pub(super) fn call<R>(&self, run: impl FnOnce() -> R) -> R {
         let _runtime = self.runtime.as_ref().map(Handle::enter);
-        let _span = self.span.enter();
-        // A span may belong to a subscriber that was set for the caller's thread only; without it here,
-        // `Span::current()` and events would not find the span.
-        if self.span.id().is_some()
-            && Span::current() != self.span
-            && let Some(subscriber) = self
+        log::inside(self.span.as_ref(), || {
+            // A span may belong to a subscriber that was set for the caller's thread only; without it here,
+            // `Span::current()` and events would not find the span.
+            let foreign = self
                 .span
-                .with_subscriber(|(_, subscriber)| subscriber.clone())
-        {
-            return dispatcher::with_default(&subscriber, run);
-        }
-        run()
+                .as_ref()
+                .filter(|span| log::current_span().as_ref() != Some(span));
+            match foreign
+                .and_then(|span| span.with_subscriber(|(_, subscriber)| subscriber.clone()))
+            {
+                Some(subscriber) => dispatcher::with_default(&subscriber, run),
+                None => run(),
+            }
+        })
     }
 }

@@ -301,7 +301,7 @@ impl Threads {
         self.refuse(refused);
         // A token's waker is code of others, so it is fired without the lock. A job that has ended meanwhile does not mind.
         for job in running {
-            job.cancel(CancelReason::Shutdown);
+            contain("a token's waker", || job.cancel(CancelReason::Shutdown));
         }
     }
 

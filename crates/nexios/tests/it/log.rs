@@ -16,6 +16,7 @@ use nexios::{
 };
 use tokio::{runtime::Builder, task::yield_now, time::sleep};
 use tracing::{Dispatch, Event, Metadata, Subscriber, span, subscriber::DefaultGuard};
+use tracing_core::span::Current;
 
 /// What a subscriber panics at besides events.
 #[derive(Clone, Copy, PartialEq)]
@@ -25,6 +26,8 @@ enum Spans {
     Made,
     /// When they are entered, left or closed.
     Used,
+    /// When it is asked which one is current.
+    Asked,
 }
 
 /// Panics at every event.
@@ -96,6 +99,11 @@ impl Subscriber for Broken {
 
     fn event(&self, _: &Event<'_>) {
         self.fail();
+    }
+
+    fn current_span(&self) -> Current {
+        self.fail_in_a_span(Spans::Asked);
+        Current::none()
     }
 }
 
@@ -235,6 +243,32 @@ async fn a_lazy_value_is_computed_whatever_the_subscriber_does_with_its_span() {
             Ok(7)
         });
         assert_eq!(*lazy.get().await.unwrap(), 7);
+        assert!(panics.load(SeqCst) >= 1);
+    }
+}
+
+/// Each asks for the current span or has one of its own.
+#[tokio::test]
+async fn children_pool_jobs_and_those_who_join_end_well_whatever_the_subscriber_does_with_spans() {
+    for spans in [Spans::Made, Spans::Used, Spans::Asked] {
+        let (panics, _guard) = Broken::install(spans);
+        let group = TaskGroup::<Interrupted>::new();
+        let sum = group.run(async {
+            let named = group.spawn_named("named", async {
+                yield_now().await;
+                Ok(1)
+            });
+            let parallel = group.spawn_parallel(async { Ok(2) });
+            Ok(named.await? + parallel.await?)
+        });
+        assert_eq!(sum.await, Ok(3));
+        assert_eq!(nexios::run_in_threadpool(|| 4).await, 4);
+        let lazy = AsyncLazy::<u8, String>::new(|| async {
+            yield_now().await;
+            Ok(5)
+        });
+        let (first, joined) = tokio::join!(lazy.get(), lazy.get());
+        assert_eq!((*first.unwrap(), *joined.unwrap()), (5, 5));
         assert!(panics.load(SeqCst) >= 1);
     }
 }

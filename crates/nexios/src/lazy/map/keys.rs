@@ -12,8 +12,9 @@
 //!    `reset` took out is aloft no more, so what it computes is never seen.
 //! 3. A cell is seen only while its generation is the map's. `reset_all` begins with the next generation, and
 //!    what is of an older one is thrown away afterwards.
-//! 4. No user code but the keys' `Eq` and `Hash` runs under a lock: cells, keys and values that are replaced
-//!    or evicted are dropped after it, weights are taken and keys cloned before.
+//! 4. No user code but the keys' `Eq` and `Hash`, and their `Clone` in `reset_all`, runs under a lock: cells, keys and values
+//!    that are replaced or evicted are dropped after it, weights are taken and keys cloned before. (When an `Eq` or `Hash`
+//!    panics there, what its caller holds is dropped as it unwinds.)
 
 use std::{
     borrow::Borrow,
@@ -83,7 +84,7 @@ pub(super) type Weigh<K, T> = Box<dyn Fn(&K, &T) -> usize + Send + Sync>;
 /// A lock's part of the cells that compute.
 pub(super) type Shard<K, T, E> = HashMap<K, Arc<Cell<T, E>>>;
 
-pub(crate) struct Keys<K, T, E> {
+pub(super) struct Keys<K, T, E> {
     resident: Cache<K, Resident<T, E>, ByWeight, RandomState, Collect>,
     aloft: [Mutex<Shard<K, T, E>>; SHARDS],
     /// Which cells are seen; the next one begins with `reset_all`.
@@ -281,13 +282,13 @@ where
         }
         let given_up = shard
             .remove_entry(key)
-            .map(|(key, cell)| self.settle(key, cell));
+            .map(|(key, cell)| self.place(key, cell));
         drop(shard);
         discard(given_up);
     }
 
     /// Makes a cell resident that is aloft no more, if it holds anything to be seen; under the lock of the key's shard.
-    pub(super) fn settle(&self, key: K, cell: Arc<Cell<T, E>>) -> GivenUp<K, T, E> {
+    pub(super) fn place(&self, key: K, cell: Arc<Cell<T, E>>) -> GivenUp<K, T, E> {
         let mut given_up = GivenUp::default();
         // Read here, under the lock: a `reset_all` from now on comes to the cache after this cell.
         let generation = self.generation();

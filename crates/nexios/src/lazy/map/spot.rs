@@ -44,6 +44,7 @@ where
         let key = self.key.to_owned();
         // Declared before the lock is taken, so dropped after it is released, on a panic of the key too.
         let mut outdated = None;
+        let mut replaced = None;
         let LockedCell {
             mut shard,
             cell,
@@ -76,7 +77,7 @@ where
                 }
                 // Only of a key whose `Eq` contradicts itself.
                 Entry::Occupied(place) => {
-                    *place.into_mut() = Arc::clone(&cell);
+                    replaced = Some(std::mem::replace(place.into_mut(), Arc::clone(&cell)));
                     let (entrance, leftover) = cell.enter(visit);
                     (entrance, leftover, None)
                 }
@@ -87,7 +88,7 @@ where
             keys.throw_away(key, cell);
         }
         leftover.discard();
-        discard((key, unused));
+        discard((key, unused, replaced));
         (cell, entrance)
     }
 }
@@ -109,7 +110,7 @@ where
     // It is taken down with its flight, so what that computes cannot land on this value.
     let aloft = shard.remove_entry(&key);
     let leftover = cell.put(Arc::clone(&value), weight);
-    let given_up = keys.settle(key, Arc::clone(&cell));
+    let given_up = keys.place(key, Arc::clone(&cell));
     drop(shard);
     match aloft {
         Some((key, aloft)) if !Arc::ptr_eq(&aloft, &cell) => keys.throw_away(key, aloft),

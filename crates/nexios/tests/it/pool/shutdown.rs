@@ -1,16 +1,22 @@
 //! The end of a pool.
 
 use std::{
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
+    task::{Context, Wake, Waker},
     time::Duration,
 };
 
 use futures_util::future::join_all;
 use nexios::{CancelReason, CancelToken, Overload, PoolError, ThreadPool};
-use tokio::time::{Instant, advance};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, advance},
+};
 
 use super::{Drops, Gate, awake, block_on, occupy, poll_once, pool, ticking, until};
 
@@ -256,4 +262,44 @@ async fn idle_threads_end_with_the_last_handle_and_with_a_close() {
         }
         until(|| ends.count() == 1).await;
     }
+}
+
+#[tokio::test]
+async fn a_waker_that_panics_keeps_no_closure_from_hearing_of_a_close() {
+    struct Bomb;
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            panic!("waker");
+        }
+    }
+    let pool = ThreadPool::builder().threads(2).build();
+    let (send, tokens) = mpsc::channel();
+    let jobs: Vec<_> = (0..2)
+        .map(|_| {
+            let (pool, send) = (pool.clone(), send.clone());
+            tokio::spawn(async move {
+                pool.run_with(move |token| {
+                    send.send(token.clone()).unwrap();
+                    while !token.is_cancelled() {
+                        std::thread::yield_now();
+                    }
+                })
+                .await
+            })
+        })
+        .collect();
+    // Both run, and of each somebody waits for the token.
+    let tokens = spawn_blocking(move || [tokens.recv().unwrap(), tokens.recv().unwrap()]);
+    let bomb = Waker::from(Arc::new(Bomb));
+    let waits = tokens.await.unwrap().map(|token| {
+        let mut wait = Box::pin(async move { token.cancelled().await });
+        let first = wait.as_mut().poll(&mut Context::from_waker(&bomb));
+        assert!(first.is_pending());
+        wait
+    });
+    pool.close().await;
+    for job in jobs {
+        job.await.unwrap().unwrap();
+    }
+    drop(waits);
 }
