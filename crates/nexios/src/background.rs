@@ -35,6 +35,7 @@ use std::{
 };
 
 use crate::cancel::CancelReason;
+use crate::observe::alive::{Census, LongLived};
 
 use drain::Drains;
 use record::OnCancel;
@@ -53,6 +54,15 @@ pub use retry::Retry;
 pub use task::{BackgroundTask, Scoped};
 pub use task_builder::{RetryTaskBuilder, TaskBuilder};
 pub use watch::TaskWatch;
+
+/// The registries that are alive and have had a task.
+pub(crate) static ALIVE: Census<dyn LivingBackground> = Census::new();
+
+/// A registry of background tasks, as those see it who look around.
+pub(crate) trait LivingBackground: LongLived<Stats = BackgroundStats> {
+    /// False if no live task has this number.
+    fn cancel(&self, task: TaskId) -> bool;
+}
 
 /// Starts a task that outlives whoever started it, on [`Background::global`].
 ///

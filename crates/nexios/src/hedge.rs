@@ -7,9 +7,11 @@ mod pace;
 mod stats;
 
 use std::{
+    borrow::Cow,
     fmt,
     future::{Future, poll_fn},
-    sync::Arc,
+    panic::Location,
+    sync::{Arc, OnceLock},
     task::{Poll, ready},
     time::Duration,
 };
@@ -24,8 +26,15 @@ use stats::{Counters, Tally};
 
 use crate::{
     cancel::CancelScope,
-    race::{Decision, Driver, Occasion, RaceError, Start},
+    observe::{
+        WorkKind,
+        alive::{Census, Entry, LongLived},
+    },
+    race::{Billing, Decision, Driver, Occasion, RaceError, Start},
 };
+
+/// The hedges that are alive and have worked.
+pub(crate) static ALIVE: Census<dyn LongLived<Stats = HedgeStats>> = Census::new();
 
 /// A policy for one operation that is safe to repeat: attempt it again when it is slow or fails.
 ///
@@ -67,6 +76,10 @@ pub struct Hedge {
 }
 
 struct Policy {
+    name: Option<Cow<'static, str>>,
+    made_at: &'static Location<'static>,
+    /// On the list of the living, from the first call on.
+    entry: OnceLock<Entry<dyn LongLived<Stats = HedgeStats>>>,
     max_attempts: usize,
     delay: Delay,
     /// What was observed; only for [`Delay::Percentile`].
@@ -86,6 +99,9 @@ impl HedgeBuilder {
         };
         Hedge {
             policy: Arc::new(Policy {
+                name: self.name,
+                made_at: self.made_at,
+                entry: OnceLock::new(),
                 max_attempts: self.max_attempts,
                 delay: self.delay,
                 pace,
@@ -98,6 +114,7 @@ impl HedgeBuilder {
 
 impl Hedge {
     /// Starts a policy from its defaults: 2 attempts, [`Delay::Percentile`] of 0.95, no budget.
+    #[track_caller]
     pub fn builder() -> HedgeBuilder {
         HedgeBuilder::default()
     }
@@ -135,20 +152,27 @@ impl Hedge {
         let scope = CancelScope::current();
         async move {
             let policy = &*self.policy;
+            policy
+                .entry
+                .get_or_init(|| ALIVE.enter(Arc::downgrade(&self.policy) as _));
             let mut tally = Tally::new(&policy.counters);
             let mut driver = policy.begin_call(scope);
             // The closure owns `operation`, so that the whole is `Send` if `operation` is, without `Sync`.
             poll_fn(move |cx| {
-                let outcome = driver.poll(cx, |index, planned, cause| {
-                    let admitted = policy.admit(index, cause, &mut tally);
-                    if admitted {
-                        planned.begin(
-                            operation(Attempt { number: index + 1 }),
-                            policy.pace.as_ref(),
-                        );
-                    }
-                    admitted
-                });
+                let outcome = driver.poll(
+                    cx,
+                    || policy.billing(),
+                    |index, planned, cause| {
+                        let admitted = policy.admit(index, cause, &mut tally);
+                        if admitted {
+                            planned.begin(
+                                operation(Attempt { number: index + 1 }),
+                                policy.pace.as_ref(),
+                            );
+                        }
+                        admitted
+                    },
+                );
                 Poll::Ready(match ready!(outcome) {
                     Decision::Won { index, value, .. } => {
                         tally.won(index);
@@ -164,7 +188,7 @@ impl Hedge {
     /// Counts of all calls so far, and the delay as it is now.
     #[must_use]
     pub fn stats(&self) -> HedgeStats {
-        self.policy.counters.snapshot(self.policy.current_delay())
+        self.policy.stats()
     }
 }
 
@@ -187,6 +211,18 @@ impl Policy {
             (0..self.max_attempts).map(|_| PlannedAttempt::new(start)),
             scope,
         )
+    }
+
+    /// How a call is announced to whoever observes.
+    fn billing(&self) -> Billing<'_> {
+        let name = self.name.as_deref();
+        Billing {
+            race: WorkKind::Hedge,
+            contender: WorkKind::Attempt,
+            name,
+            owner: name,
+            made_at: self.made_at,
+        }
     }
 
     /// Whether an attempt may start now; a refused one waits for the failure of those that run.
@@ -216,6 +252,20 @@ impl Policy {
             Delay::Percentile(_) => self.pace.as_ref().and_then(Pace::delay),
             Delay::OnFailureOnly => None,
         }
+    }
+}
+
+impl LongLived for Policy {
+    type Stats = HedgeStats;
+
+    fn name(&self) -> Cow<'static, str> {
+        self.name
+            .clone()
+            .unwrap_or_else(|| self.made_at.to_string().into())
+    }
+
+    fn stats(&self) -> HedgeStats {
+        self.counters.snapshot(self.current_delay())
     }
 }
 

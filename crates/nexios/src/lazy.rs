@@ -10,6 +10,7 @@ mod entry;
 mod error;
 mod flight;
 mod guard;
+mod living;
 mod map;
 mod recursion;
 mod runtime;
@@ -23,7 +24,7 @@ use std::{
     future::Future,
     panic::Location,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -34,9 +35,11 @@ use call::{Call, Site};
 use cell::{Cell, Entrance, Visit};
 pub use error::LazyError;
 pub use guard::LazyGuard;
+pub(crate) use living::ALIVE;
+use living::Alive;
 pub use map::{AsyncLazyMap, AsyncLazyMapBuilder};
 use shortcut::Shortcuts;
-pub use stats::LazyStats;
+pub use stats::{LazyState, LazyStats};
 use tokio::time::Instant;
 
 /// A value computed by an async closure when it is first asked for, once however many ask.
@@ -91,7 +94,9 @@ use tokio::time::Instant;
 /// ```
 pub struct AsyncLazy<T, E> {
     cell: Arc<Cell<T, E>>,
-    shortcuts: Box<dyn Shortcuts<T>>,
+    shortcuts: Arc<dyn Shortcuts<T>>,
+    /// On the list of the living, from the first computation on.
+    alive: OnceLock<Alive>,
 }
 
 impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
@@ -250,7 +255,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     /// Returns what the cell has done so far; the numbers are read one after the other.
     #[must_use]
     pub fn stats(&self) -> LazyStats {
-        self.cell.counters.read(self.shortcuts.hits(), self.age())
+        self.cell.stats(self.shortcuts.hits())
     }
 }
 
@@ -262,6 +267,7 @@ impl<T, E> AsyncLazyBuilder<T, E> {
         AsyncLazy {
             cell: Arc::new(cell),
             shortcuts,
+            alive: OnceLock::new(),
         }
     }
 }
@@ -290,7 +296,7 @@ impl<T, E> fmt::Debug for AsyncLazy<T, E> {
     }
 }
 
-impl<T: Send + Sync + 'static, E> Site<T, E> for &AsyncLazy<T, E> {
+impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Site<T, E> for &AsyncLazy<T, E> {
     #[inline]
     fn fresh(&self) -> Option<Arc<T>> {
         self.shortcuts
@@ -301,6 +307,10 @@ impl<T: Send + Sync + 'static, E> Site<T, E> for &AsyncLazy<T, E> {
     fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>) {
         let (entrance, leftover) = self.cell.enter(visit);
         leftover.discard();
+        if matches!(entrance, Entrance::Started(..)) {
+            self.alive
+                .get_or_init(|| Alive::of_value(&self.cell, &self.shortcuts));
+        }
         (Arc::clone(&self.cell), entrance)
     }
 }

@@ -30,6 +30,7 @@ mod hedge;
 mod latency;
 mod lazy;
 mod log;
+pub mod observe;
 mod panics;
 mod per_thread;
 mod pool;
@@ -50,7 +51,7 @@ pub use group::{OnError, Spawner, Task, TaskGroup, TaskGroupBuilder};
 pub use hedge::{Attempt, Delay, Hedge, HedgeBuilder, HedgeStats};
 pub use lazy::{
     AsyncLazy, AsyncLazyBuilder, AsyncLazyMap, AsyncLazyMapBuilder, ErrorBackoff, LazyError,
-    LazyGuard, LazyStats,
+    LazyGuard, LazyState, LazyStats,
 };
 pub use pool::{
     Overload, PoolDrainReport, PoolError, PoolStats, ThreadPool, ThreadPoolBuilder,

@@ -21,6 +21,7 @@ mod threads;
 use std::{
     fmt,
     future::Future,
+    panic::Location,
     pin::Pin,
     sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
     time::Duration,
@@ -33,9 +34,11 @@ pub use stats::{PoolDrainReport, PoolStats};
 
 use crate::{
     cancel::{CancelScope, CancelToken},
+    observe::alive::LongLived,
     punctual::punctual,
 };
 use call::{Call, TokenWatch};
+pub(crate) use threads::ALIVE;
 use threads::Threads;
 
 static GLOBAL: LazyLock<ThreadPool> =
@@ -73,10 +76,16 @@ static POOLS: Mutex<Vec<Weak<Threads>>> = Mutex::new(Vec::new());
 ///
 /// Dropped before the closure began, the closure never runs and is dropped at once. Dropped later, the
 /// closure runs on to its end and its result is dropped.
-pub async fn run_in_threadpool<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    match ThreadPool::global().run(f).await {
-        Ok(value) => value,
-        Err(error) => panic!("run_in_threadpool cannot run the closure: {error}"),
+#[track_caller]
+pub fn run_in_threadpool<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> impl Future<Output = T> + Send {
+    let call = ThreadPool::global().run(f);
+    async {
+        match call.await {
+            Ok(value) => value,
+            Err(error) => panic!("run_in_threadpool cannot run the closure: {error}"),
+        }
     }
 }
 
@@ -144,12 +153,20 @@ impl ThreadPoolBuilder {
     #[must_use]
     pub fn build(self) -> ThreadPool {
         // A thread's name cannot hold a zero byte.
-        let name = if self.name.contains('\0') {
-            self.name.replace('\0', "").into()
-        } else {
-            self.name
-        };
-        let threads = Arc::new(Threads::new(name, self.threads, self.queue, self.overload));
+        let name = self.name.map(|name| {
+            if name.contains('\0') {
+                name.replace('\0', "").into()
+            } else {
+                name
+            }
+        });
+        let threads = Arc::new(Threads::new(
+            name,
+            self.made_at,
+            self.threads,
+            self.queue,
+            self.overload,
+        ));
         let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
         if pools.len() == pools.capacity() {
             // Only before it would grow, so that many pools cost no more than in proportion.
@@ -171,6 +188,7 @@ impl ThreadPool {
     }
 
     /// Starts building a pool.
+    #[track_caller]
     pub fn builder() -> ThreadPoolBuilder {
         ThreadPoolBuilder::new()
     }
@@ -220,11 +238,12 @@ impl ThreadPool {
     /// Dropped before the closure began, the closure never runs, and it is dropped and its place in the
     /// queue free before `drop` returns. Dropped later, the closure runs on; its result is dropped, and a
     /// panic is logged.
-    pub async fn run<T: Send + 'static>(
+    #[track_caller]
+    pub fn run<T: Send + 'static>(
         &self,
         f: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, PoolError> {
-        Call::new(self.threads(), f, None).await
+    ) -> impl Future<Output = Result<T, PoolError>> + Send {
+        Call::new(self.threads(), f, None, Location::caller())
     }
 
     /// Runs a closure that can ask whether it is still wanted.
@@ -268,13 +287,18 @@ impl ThreadPool {
     /// # Cancel safety
     ///
     /// As [`run`](Self::run); the token of a closure that runs on has fired when `drop` returns.
-    pub async fn run_with<T: Send + 'static>(
+    #[track_caller]
+    pub fn run_with<T: Send + 'static>(
         &self,
         f: impl FnOnce(&CancelToken) -> T + Send + 'static,
-    ) -> Result<T, PoolError> {
-        let watch = TokenWatch::of(CancelScope::current());
-        let token = watch.token.clone();
-        Call::new(self.threads(), move || f(&token), Some(watch)).await
+    ) -> impl Future<Output = Result<T, PoolError>> + Send {
+        let made_at = Location::caller();
+        async move {
+            // The scope is that of the first poll.
+            let watch = TokenWatch::of(CancelScope::current());
+            let token = watch.token.clone();
+            Call::new(self.threads(), move || f(&token), Some(watch), made_at).await
+        }
     }
 
     /// Submits a closure now if there is a free thread or a free place in the queue.
@@ -312,11 +336,16 @@ impl ThreadPool {
         clippy::type_complexity,
         reason = "a boxed future and the closure itself"
     )]
+    #[track_caller]
     pub fn try_run<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
         &self,
         f: F,
     ) -> Result<Pin<Box<dyn Future<Output = Result<T, PoolError>> + Send + 'static>>, F> {
-        Ok(Box::pin(Call::submit_now(self.threads().clone(), f)?))
+        Ok(Box::pin(Call::submit_now(
+            self.threads().clone(),
+            f,
+            Location::caller(),
+        )?))
     }
 
     /// What the pool does and did.

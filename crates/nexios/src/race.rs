@@ -5,12 +5,15 @@ mod clock;
 mod contender;
 mod driver;
 mod failure;
+mod observed;
 mod rules;
 mod winner;
 
 use std::{
+    borrow::Cow,
     fmt,
     future::{Future, poll_fn},
+    panic::Location,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -22,9 +25,10 @@ pub use candidate::Candidate;
 pub(crate) use contender::{Contender, Plan, Start};
 pub(crate) use driver::{Decision, Driver, Occasion};
 pub use failure::{Failure, RaceError};
+pub(crate) use observed::Billing;
 pub use winner::Winner;
 
-use crate::cancel::CancelScope;
+use crate::{cancel::CancelScope, observe::WorkKind};
 
 /// Runs candidates in the caller's task until one succeeds; the others are dropped.
 ///
@@ -79,11 +83,13 @@ use crate::cancel::CancelScope;
 /// See [`Race::winner`].
 // Always: as `Driver::new`.
 #[inline(always)]
+#[track_caller]
 pub fn run_until_first_complete<'env, T, E>(
     candidates: impl IntoIterator<Item = Candidate<'env, T, E>>,
 ) -> Race<'env, T, E> {
     Race {
         driver: Driver::new(candidates, CancelScope::current()),
+        made_at: Location::caller(),
     }
 }
 
@@ -111,9 +117,27 @@ pub fn run_until_first_complete<'env, T, E>(
 #[must_use = "a race does nothing unless it is awaited"]
 pub struct Race<'env, T, E> {
     driver: Driver<'env, Candidate<'env, T, E>, T, E>,
+    made_at: &'static Location<'static>,
+}
+
+/// How a race is announced to whoever observes.
+fn billing(made_at: &'static Location<'static>) -> Billing<'static> {
+    Billing {
+        race: WorkKind::Race,
+        contender: WorkKind::Candidate,
+        name: None,
+        owner: None,
+        made_at,
+    }
 }
 
 impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
+    /// Names the race for whoever observes it: see [`observe`](crate::observe). Default: the place of the call.
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.driver.set_name(name.into());
+        self
+    }
+
     /// Limits the whole race, counted from its first poll. Default: no limit but that of the scope.
     ///
     /// At the limit every candidate that runs is dropped and reported as [`Failure::Cancelled`], and the
@@ -195,9 +219,9 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     /// Dropping the future drops every candidate and timer before `drop` returns. What the candidates did so
     /// far is lost, as far as they are not cancel safe themselves.
     pub async fn winner(mut self) -> Result<Winner<T>, RaceError<E>> {
-        let driver = &mut self.driver;
+        let (driver, made_at) = (&mut self.driver, self.made_at);
         let began = driver.began().unwrap_or_else(Instant::now);
-        match poll_fn(|cx| driver.poll(cx, |_, _, _| true)).await {
+        match poll_fn(|cx| driver.poll(cx, || billing(made_at), |_, _, _| true)).await {
             Decision::Won { index, name, value } => Ok(Winner {
                 value,
                 name,
@@ -217,11 +241,14 @@ impl<T, E> Future for Race<'_, T, E> {
     type Output = Result<T, RaceError<E>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let made_at = self.made_at;
         let driver = &mut self.driver;
-        Poll::Ready(match ready!(driver.poll(cx, |_, _, _| true)) {
-            Decision::Won { value, .. } => Ok(value),
-            Decision::Lost { limit_hit } => Err(driver.error(limit_hit)),
-        })
+        Poll::Ready(
+            match ready!(driver.poll(cx, || billing(made_at), |_, _, _| true)) {
+                Decision::Won { value, .. } => Ok(value),
+                Decision::Lost { limit_hit } => Err(driver.error(limit_hit)),
+            },
+        )
     }
 }
 

@@ -23,6 +23,24 @@ pub enum CancelReason {
 }
 
 impl CancelReason {
+    /// The word for it in JSON, in HTML and as a label.
+    ///
+    /// ```
+    /// assert_eq!(nexios::CancelReason::ClientDisconnected.as_str(), "client_disconnected");
+    /// ```
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::SiblingFailed => "sibling_failed",
+            Self::OwnerDropped => "owner_dropped",
+            Self::Deadline => "deadline",
+            Self::ClientDisconnected => "client_disconnected",
+            Self::Shutdown => "shutdown",
+            Self::Finished => "finished",
+        }
+    }
+
     /// Packs the reason into a byte; zero is left free for "not cancelled".
     pub(super) const fn to_byte(self) -> u8 {
         match self {

@@ -72,6 +72,10 @@ impl<T, E, Fut: Future<Output = Result<T, E>>> Contender<T, E> for PlannedAttemp
         &self.plan
     }
 
+    fn name(&self, index: usize) -> &str {
+        NAMES.get(index).copied().unwrap_or_default()
+    }
+
     fn take_name(&mut self, index: usize) -> Cow<'static, str> {
         NAMES.get(index).copied().unwrap_or_default().into()
     }

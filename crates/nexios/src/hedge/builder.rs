@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{borrow::Cow, panic::Location, time::Duration};
 
 use super::attempt::MOST_ATTEMPTS;
 
@@ -26,6 +26,8 @@ pub enum Delay {
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct HedgeBuilder {
+    pub(super) name: Option<Cow<'static, str>>,
+    pub(super) made_at: &'static Location<'static>,
     pub(super) max_attempts: usize,
     pub(super) delay: Delay,
     pub(super) budget: Option<f64>,
@@ -33,8 +35,12 @@ pub struct HedgeBuilder {
 }
 
 impl Default for HedgeBuilder {
+    #[track_caller]
     fn default() -> Self {
+        let made_at = Location::caller();
         Self {
+            name: None,
+            made_at,
             max_attempts: 2,
             delay: Delay::Percentile(0.95),
             budget: None,
@@ -44,6 +50,12 @@ impl Default for HedgeBuilder {
 }
 
 impl HedgeBuilder {
+    /// Names the hedge for whoever observes it: see [`observe`](crate::observe). Default: the place where it was made.
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
     /// Limits the attempts of one call, the first included. Default: 2; at least 1, at most 10.
     pub fn max_attempts(mut self, attempts: usize) -> Self {
         self.max_attempts = attempts.clamp(1, MOST_ATTEMPTS);

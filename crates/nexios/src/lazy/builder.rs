@@ -39,7 +39,7 @@ use super::{
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AsyncLazyBuilder<T, E> {
     source: Box<dyn ValueSource<T, E>>,
-    shortcuts: Box<dyn Shortcuts<T>>,
+    shortcuts: Arc<dyn Shortcuts<T>>,
     settings: Settings,
 }
 
@@ -83,7 +83,7 @@ impl<T, E> AsyncLazyBuilder<T, E> {
         }
     }
 
-    pub(super) fn into_parts(self) -> (Cell<T, E>, Box<dyn Shortcuts<T>>) {
+    pub(super) fn into_parts(self) -> (Cell<T, E>, Arc<dyn Shortcuts<T>>) {
         (
             Cell::alone(self.source, Arc::new(self.settings)),
             self.shortcuts,

@@ -15,7 +15,7 @@ use super::{
     recursion::{FlightId, Wait},
     runtime::Runtime,
 };
-use crate::log;
+use crate::{log, observe::waiting::Waiting};
 
 /// The answer to a call.
 pub(super) type Answer<T, E> = Result<Arc<T>, LazyError<E>>;
@@ -150,6 +150,7 @@ where
                     flight,
                     key,
                     wait: None,
+                    waiting: None,
                 });
                 if let Some(span) = waiter.flight.span().get() {
                     log::say(|| {
@@ -162,6 +163,7 @@ where
                     };
                     waiter.wait = Some(wait);
                 }
+                waiter.begin();
                 self.waiter = Some(waiter);
                 None
             }
@@ -174,6 +176,7 @@ where
                     flight,
                     key,
                     wait: None,
+                    waiting: None,
                 });
                 // A new flight waits for nobody, so this closes no circle.
                 waiter.wait = caller.and_then(|caller| caller.wait_for(waiter.flight.id()));
@@ -184,6 +187,7 @@ where
                     // A runtime that shuts down drops what is spawned on it; trying again would never end.
                     return Some(Err(LazyError::Shutdown));
                 }
+                waiter.begin();
                 self.waiter = Some(waiter);
                 None
             }
@@ -212,10 +216,21 @@ struct Waiter<T, E> {
     key: u64,
     /// The edge that this wait adds when it is part of a computation.
     wait: Option<Wait>,
+    /// What the work that waits says of it.
+    waiting: Option<Waiting>,
+}
+
+impl<T, E> Waiter<T, E> {
+    /// Says that what runs here waits.
+    fn begin(&mut self) {
+        self.waiting = Waiting::begin(|| self.cell.name(), || self.flight.observed()?.id());
+    }
 }
 
 impl<T, E> Drop for Waiter<T, E> {
     fn drop(&mut self) {
+        // It waits no longer, whatever the flight's end brings about.
+        self.waiting = None;
         // The edge goes first: what the flight drops below may ask for this computation's cell.
         self.wait = None;
         if self.flight.leave(self.key) {

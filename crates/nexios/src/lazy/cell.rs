@@ -28,7 +28,7 @@ use super::{
     flight::{Flight, FlightEnd},
     recursion::{FlightId, Identity},
     settings::Settings,
-    stats::Counters,
+    stats::{Counters, LazyState, LazyStats, Served},
 };
 use crate::sync::{
     Mutex, MutexGuard,
@@ -448,6 +448,44 @@ impl<T, E> Cell<T, E> {
                 .map(|_| NonZeroU64::MIN),
         };
         weight.map_or(Rest::Empty, Rest::Holding)
+    }
+
+    /// What the cell has done, with the hits that are counted elsewhere, and what it has to serve.
+    pub(super) fn stats(&self, hits: u64) -> LazyStats {
+        let now = Instant::now();
+        let (flying, failed) = {
+            let state = self.lock();
+            (
+                state
+                    .flight
+                    .as_ref()
+                    .is_some_and(|flight| !flight.is_over()),
+                state.failure.is_some(),
+            )
+        };
+        let entry = self.current.load();
+        let entry = entry.as_deref().map(|entry| (entry, entry.freshness(now)));
+        let entry = entry.filter(|(_, freshness)| *freshness != Freshness::Expired);
+        let state = match entry {
+            Some((_, Freshness::Fresh)) => LazyState::Fresh,
+            Some(_) => LazyState::Stale,
+            None if flying => LazyState::Computing,
+            None if failed => LazyState::Failed,
+            None => LazyState::Empty,
+        };
+        let age = entry.map(|(entry, _)| now.duration_since(entry.completed));
+        let fresh_until = entry.and_then(|(entry, _)| entry.fresh_until);
+        let fresh_for = fresh_until
+            .and_then(|until| until.checked_duration_since(now))
+            .filter(|left| !left.is_zero());
+        self.counters.read(
+            hits,
+            Served {
+                state,
+                age,
+                fresh_for,
+            },
+        )
     }
 
     /// The flight that is running, for display.

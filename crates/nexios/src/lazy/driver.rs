@@ -19,7 +19,11 @@ use super::{
     flight::{Flight, FlightEnd, FlightTurn},
     runtime::Runtime,
 };
-use crate::{log, panics::caught};
+use crate::{
+    log,
+    observe::concurrent::{ConcurrentWork, End},
+    panics::{caught, text_of},
+};
 
 /// Starts the computation of `flight` on `runtime`.
 pub(super) fn launch<T, E>(cell: &Arc<Cell<T, E>>, flight: &Arc<Flight<T, E>>, runtime: &Runtime)
@@ -35,6 +39,7 @@ where
         // A flight is launched once, so the place is free.
         let _ = flight.span().set(id);
     }
+    flight.announce(|| cell.name());
     runtime.spawn(Driver {
         cell: Arc::clone(cell),
         flight: Arc::clone(flight),
@@ -91,10 +96,12 @@ impl<T, E> Driver<T, E> {
             FlightTurn::Start => {
                 self.cell.counters.computations.add(1);
                 self.begun = Some(Instant::now());
+                self.say(ConcurrentWork::started);
                 None
             }
             FlightTurn::Resume(computation) => Some(computation),
         };
+        let entered = self.flight.observed().and_then(ConcurrentWork::enter);
         // The closure and the future in one: both are the user's, and what panicked is never polled again.
         let polled = caught(|| {
             log::inside(self.span.as_ref(), || {
@@ -106,6 +113,7 @@ impl<T, E> Driver<T, E> {
                 })
             })
         });
+        drop(entered);
         match (polled, computation) {
             (Ok(Poll::Pending), Some(computation)) => {
                 if self.flight.put_back(computation) {
@@ -123,6 +131,7 @@ impl<T, E> Driver<T, E> {
                     Ok(Poll::Ready(outcome)) => Some(outcome),
                     Ok(Poll::Pending) => None,
                     Err(panic) => {
+                        self.say(|work| work.ended(|| End::Panicked(text_of(&*panic).to_owned())));
                         let lazy = self.cell.name();
                         log::tell(panic, |panic| {
                             tracing::error!(lazy, panic, "a lazy computation panicked");
@@ -131,6 +140,12 @@ impl<T, E> Driver<T, E> {
                     }
                 })
             }
+        }
+    }
+
+    fn say(&self, say: impl FnOnce(&ConcurrentWork)) {
+        if let Some(work) = self.flight.observed() {
+            say(work);
         }
     }
 
@@ -143,6 +158,13 @@ impl<T, E> Driver<T, E> {
         if let Some(begun) = self.begun {
             cell.counters.note_duration(begun.elapsed());
         }
+        self.say(|work| {
+            work.ended(|| match &outcome {
+                Ok(_) => End::Completed,
+                Err(LazyError::TimedOut) => End::TimedOut,
+                Err(_) => End::Failed,
+            });
+        });
         let outcome = outcome.map(Arc::new);
         // The weigher is the user's, so it comes before any lock.
         let weight = outcome

@@ -19,7 +19,12 @@ use futures_util::task::AtomicWaker;
 
 use super::{computation::Computation, error::LazyError, recursion::FlightId};
 use crate::{
-    log,
+    CancelReason, log,
+    observe::{
+        WorkKind,
+        concurrent::{ConcurrentWork, End},
+        observed::{New, Parent},
+    },
     sync::{Mutex, MutexGuard},
 };
 
@@ -60,6 +65,8 @@ pub(super) struct Flight<T, E> {
     driver: AtomicWaker,
     /// The span that the computation runs in, for waiters to link to; written at the launch.
     span: OnceLock<tracing::span::Id>,
+    /// What whoever observes is told of the computation; made at the launch.
+    observed: OnceLock<ConcurrentWork>,
     /// Tells this flight from all others of the process.
     id: FlightId,
 }
@@ -110,6 +117,7 @@ impl<T, E> Flight<T, E> {
             state: Mutex::new(FlightState::Running(running)),
             driver: AtomicWaker::new(),
             span: OnceLock::new(),
+            observed: OnceLock::new(),
             id,
         })
     }
@@ -120,6 +128,29 @@ impl<T, E> Flight<T, E> {
 
     pub(super) fn span(&self) -> &OnceLock<tracing::span::Id> {
         &self.span
+    }
+
+    /// Says that the computation is made. A flight is launched once.
+    pub(super) fn announce(&self, name: impl FnOnce() -> String) {
+        self.observed.get_or_init(|| {
+            let mut called = String::new();
+            ConcurrentWork::made(|| {
+                called = name();
+                New {
+                    id: None,
+                    parent: Parent::Caused,
+                    kind: WorkKind::Computation,
+                    name: Some(&called),
+                    owner: Some(&called),
+                    made_at: None,
+                }
+            })
+        });
+    }
+
+    /// The computation as whoever observes sees it.
+    pub(super) fn observed(&self) -> Option<&ConcurrentWork> {
+        self.observed.get()
     }
 
     /// Adds a waiter and returns its key, unless the flight has ended.
@@ -201,8 +232,13 @@ impl<T, E> Flight<T, E> {
             return 0;
         };
         // First, so that it is gone when somebody who is woken looks. One that is being polled is its task's to drop.
-        if let ComputationSeat::Idle(computation) = running.seat {
-            computation.discard();
+        match running.seat {
+            ComputationSeat::Idle(computation) => {
+                computation.discard();
+                self.cut_off();
+            }
+            ComputationSeat::Unmade => self.cut_off(),
+            ComputationSeat::Polled => {}
         }
         // The task holds the cell until it has seen the end, so it must not sleep on.
         self.driver.wake();
@@ -215,6 +251,13 @@ impl<T, E> Flight<T, E> {
             );
         }
         count
+    }
+
+    /// Says that the computation has gone before its end: whoever wanted it has.
+    pub(super) fn cut_off(&self) {
+        if let Some(observed) = self.observed() {
+            observed.ended(|| End::Cancelled(CancelReason::OwnerDropped));
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -56,8 +56,8 @@ impl<T> Default for Shortcut<T> {
 }
 
 /// Makes the shortcuts of a cell that nobody has read.
-pub(super) fn shortcuts<T: Send + Sync + 'static>() -> Box<dyn Shortcuts<T>> {
-    Box::new(Tallies::<RefCell<Shortcut<T>>>::new())
+pub(super) fn shortcuts<T: Send + Sync + 'static>() -> Arc<dyn Shortcuts<T>> {
+    Arc::new(Tallies::<RefCell<Shortcut<T>>>::new())
 }
 
 impl<T: Send + Sync> Shortcuts<T> for Tallies<RefCell<Shortcut<T>>> {

@@ -30,8 +30,43 @@ pub struct LazyStats {
     /// The time since the value was complete or set, if one is there that may be served; always `None` for a
     /// map, whose values have an [`age`](crate::AsyncLazyMap::age) each.
     pub age: Option<Duration>,
+    /// How much longer that value is fresh, if it is and has a `ttl`; always `None` for a map.
+    pub fresh_for: Option<Duration>,
+    /// What is there; `Empty` or `Computing` for a map.
+    pub state: LazyState,
     /// How long the last computation took that came to an end of its own, good or bad.
     pub last_duration: Option<Duration>,
+}
+
+/// What a lazy value has to serve.
+///
+/// ```
+/// use nexios::AsyncLazy;
+/// use nexios::LazyState;
+///
+/// let lazy = AsyncLazy::new(|| async { Ok::<_, std::io::Error>(1) });
+/// assert_eq!(lazy.stats().state, LazyState::Empty);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LazyState {
+    /// Nothing, and nothing is under way.
+    Empty,
+    /// Nothing yet; a computation runs.
+    Computing,
+    /// A value inside its `ttl`.
+    Fresh,
+    /// A value past its `ttl`.
+    Stale,
+    /// Nothing; the last computation failed.
+    Failed,
+}
+
+/// What a cell, or a map, has to serve at one moment.
+pub(super) struct Served {
+    pub(super) state: LazyState,
+    pub(super) age: Option<Duration>,
+    pub(super) fresh_for: Option<Duration>,
 }
 
 /// A number of things that happened.
@@ -72,7 +107,7 @@ impl Counters {
     }
 
     /// All of it, with the hits that threads have tallied.
-    pub(super) fn read(&self, tallied: u64, age: Option<Duration>) -> LazyStats {
+    pub(super) fn read(&self, tallied: u64, served: Served) -> LazyStats {
         LazyStats {
             hits: self.hits.get() + tallied,
             waits: self.waits.get(),
@@ -81,7 +116,9 @@ impl Counters {
             computations: self.computations.get(),
             failures: self.failures.get(),
             evictions: self.evictions.get(),
-            age,
+            age: served.age,
+            fresh_for: served.fresh_for,
+            state: served.state,
             last_duration: self
                 .last
                 .load(Ordering::Relaxed)

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, fmt, num::NonZero, thread::available_parallelism};
+use std::{borrow::Cow, fmt, num::NonZero, panic::Location, thread::available_parallelism};
 
 use super::overload::Overload;
 
@@ -6,25 +6,29 @@ use super::overload::Overload;
 #[must_use = "a builder does nothing until `build` is called"]
 #[derive(Clone)]
 pub struct ThreadPoolBuilder {
-    pub(super) name: Cow<'static, str>,
+    pub(super) name: Option<Cow<'static, str>>,
+    pub(super) made_at: &'static Location<'static>,
     pub(super) threads: usize,
     pub(super) queue: usize,
     pub(super) overload: Overload,
 }
 
 impl ThreadPoolBuilder {
+    #[track_caller]
     pub(super) fn new() -> Self {
         Self {
-            name: Cow::Borrowed("pool"),
+            name: None,
+            made_at: Location::caller(),
             threads: available_parallelism().map_or(1, NonZero::get),
             queue: 1_024,
             overload: Overload::Wait,
         }
     }
 
-    /// Names the pool; its threads are called `name-0`, `name-1` and so on. Default: `pool`.
+    /// Names the pool; its threads are called `name-0`, `name-1` and so on. Default: `pool`, and the place where it was made for
+    /// whoever [observes](crate::observe).
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.name = name.into();
+        self.name = Some(name.into());
         self
     }
 

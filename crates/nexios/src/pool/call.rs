@@ -3,7 +3,7 @@
 use std::{
     borrow::Borrow,
     future::Future,
-    panic::resume_unwind,
+    panic::{Location, resume_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -26,6 +26,7 @@ use super::{
 use crate::{
     cancel::{CancelReason, CancelScope, CancelToken},
     flat_drop::drop_flat,
+    observe::concurrent::End,
     punctual::poll_punctual,
 };
 
@@ -45,7 +46,7 @@ where
 }
 
 enum CallStage<F, T> {
-    New(F, Option<TokenWatch>),
+    New(F, Option<TokenWatch>, &'static Location<'static>),
     Submitted(Arc<Job<F, T>>, Ticket),
     Done,
 }
@@ -89,20 +90,30 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    pub(super) fn new(pool: P, f: F, watch: Option<TokenWatch>) -> Self {
+    pub(super) fn new(
+        pool: P,
+        f: F,
+        watch: Option<TokenWatch>,
+        made_at: &'static Location<'static>,
+    ) -> Self {
         Self {
             pool,
-            stage: CallStage::New(f, watch),
+            stage: CallStage::New(f, watch, made_at),
             limit: None,
             deadline: None,
         }
     }
 
     /// Submits now, without waiting; gives the closure back if it is refused.
-    pub(super) fn submit_now(pool: P, f: F) -> Result<Self, F> {
+    pub(super) fn submit_now(
+        pool: P,
+        f: F,
+        made_at: &'static Location<'static>,
+    ) -> Result<Self, F> {
         let caller = Caller::here(|_| None);
         let now = caller.submitted;
-        let job = Arc::new(Job::new(f, caller, None, None));
+        let observed = pool.borrow().announce(made_at);
+        let job = Arc::new(Job::new(f, caller, None, None, observed));
         let work: Arc<dyn Work> = job.clone();
         match pool.borrow().submit(&work, Admission::Shed, now) {
             Ok((ticket, _)) => Ok(Self {
@@ -111,11 +122,20 @@ where
                 limit: None,
                 deadline: None,
             }),
-            Err(_) => Err(job.take().expect("a refused job was given to nobody").0),
+            Err(_) => {
+                job.observed.ended(|| End::Refused);
+                Err(job.take().expect("a refused job was given to nobody").0)
+            }
         }
     }
 
-    fn submit(&mut self, f: F, watch: Option<TokenWatch>, waker: &Waker) -> Result<(), PoolError> {
+    fn submit(
+        &mut self,
+        f: F,
+        watch: Option<TokenWatch>,
+        made_at: &'static Location<'static>,
+        waker: &Waker,
+    ) -> Result<(), PoolError> {
         let pool = self.pool.borrow();
         let caller = Caller::here(|now| match pool.overload {
             Overload::ShedAfter(limit) => now.checked_add(limit),
@@ -124,14 +144,23 @@ where
         let (now, limit) = (caller.submitted, caller.limit);
         let (token, deadline) =
             watch.map_or((None, None), |watch| (Some(watch.token), watch.deadline));
-        let job = Arc::new(Job::new(f, caller, token, Some(waker.clone())));
+        let observed = pool.announce(made_at);
+        let job = Arc::new(Job::new(f, caller, token, Some(waker.clone()), observed));
         let work: Arc<dyn Work> = job.clone();
         let admission = match pool.overload {
             _ if nesting::is_pool_thread() => Admission::Nested,
             Overload::Shed => Admission::Shed,
             Overload::Wait | Overload::ShedAfter(_) => Admission::Wait,
         };
-        let (ticket, submitted) = pool.submit(&work, admission, now)?;
+        let (ticket, submitted) = match pool.submit(&work, admission, now) {
+            Ok(submitted) => submitted,
+            Err(error) => {
+                let taken = job.take();
+                drop(taken);
+                job.observed.ended(|| End::Refused);
+                return Err(error);
+            }
+        };
         // From here on dropping this call takes the job back, also if a timer cannot be made.
         self.stage = CallStage::Submitted(job, ticket);
         match submitted {
@@ -162,8 +191,9 @@ where
         let call = self.get_mut();
         let first = matches!(call.stage, CallStage::New(..));
         if first
-            && let CallStage::New(f, watch) = std::mem::replace(&mut call.stage, CallStage::Done)
-            && let Err(error) = call.submit(f, watch, cx.waker())
+            && let CallStage::New(f, watch, made_at) =
+                std::mem::replace(&mut call.stage, CallStage::Done)
+            && let Err(error) = call.submit(f, watch, made_at, cx.waker())
         {
             return Poll::Ready(Err(error));
         }
@@ -188,9 +218,10 @@ where
         {
             call.limit = None;
             if pool.expire(ticket) {
-                let taken = job.take();
+                let job = job.clone();
                 call.stage = CallStage::Done;
-                drop(taken);
+                drop(job.take());
+                job.observed.ended(|| End::Refused);
                 return Poll::Ready(Err(PoolError::QueueTimeout));
             }
         }
@@ -226,7 +257,14 @@ where
             job.cancel(CancelReason::OwnerDropped);
         }
         // What the closure owns may be the call of another job, and so on.
-        if let Err(payload) = drop_flat(job.abandon()) {
+        let abandoned = job.abandon();
+        let runs = abandoned.runs;
+        let dropped = drop_flat(abandoned);
+        if !runs {
+            job.observed
+                .ended(|| End::Cancelled(CancelReason::OwnerDropped));
+        }
+        if let Err(payload) = dropped {
             if std::thread::panicking() {
                 // A second panic while unwinding would end the process.
                 report("a closure's or result's destructor", payload);

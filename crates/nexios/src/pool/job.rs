@@ -21,7 +21,8 @@ use super::{caller::Caller, error::PoolError};
 use crate::{
     cancel::{CancelReason, CancelToken},
     log,
-    panics::{Payload, caught},
+    observe::concurrent::{ConcurrentWork, End},
+    panics::{Payload, caught, text_of},
     sync::{Mutex, MutexGuard},
 };
 
@@ -68,6 +69,8 @@ pub(super) struct Ran {
 }
 
 pub(super) struct Job<F, T> {
+    /// What whoever observes is told of it.
+    pub(super) observed: ConcurrentWork,
     /// What the closure of `run_with` watches.
     token: Option<CancelToken>,
     /// When the closure began, on the caller's clock.
@@ -94,18 +97,28 @@ enum SlotStage<F, T> {
     Gone,
 }
 
+/// What a caller leaves behind.
+pub(super) struct Abandoned<F, T> {
+    _waker: Option<Waker>,
+    _stage: SlotStage<F, T>,
+    /// The closure runs on.
+    pub(super) runs: bool,
+}
+
 impl<F, T> Job<F, T> {
     pub(super) fn new(
         f: F,
         caller: Caller,
         token: Option<CancelToken>,
         waker: Option<Waker>,
+        observed: ConcurrentWork,
     ) -> Self {
         let slot = Slot {
             stage: SlotStage::Ready(f, caller),
             waker,
         };
         Self {
+            observed,
             token,
             started: OnceLock::new(),
             slot: Mutex::new(slot),
@@ -163,18 +176,34 @@ impl<F, T> Job<F, T> {
     }
 
     /// Notes that the caller has gone, and gives it whatever is left of the job's own to drop.
-    pub(super) fn abandon(&self) -> impl Sized + use<F, T> {
+    pub(super) fn abandon(&self) -> Abandoned<F, T> {
         let mut slot = self.lock();
         // `Gone` tells a thread that has the closure to drop the outcome itself. What is here is dropped by the caller, without
         // the lock: it may be the call of another job.
-        (
+        let (waker, stage) = (
             slot.waker.take(),
             mem::replace(&mut slot.stage, SlotStage::Gone),
-        )
+        );
+        drop(slot);
+        let runs = matches!(stage, SlotStage::Taken);
+        if runs {
+            self.observed.adopted();
+        }
+        Abandoned {
+            _waker: waker,
+            _stage: stage,
+            runs,
+        }
     }
 
     /// Stores the outcome for `settle`, or drops it if the caller has gone.
     fn end(&self, outcome: JobResult<T>) {
+        self.observed.ended(|| match &outcome {
+            Ok(Ok(_)) => End::Completed,
+            Ok(Err(payload)) => End::Panicked(text_of(&**payload).to_owned()),
+            Err(PoolError::Closed) => End::Cancelled(CancelReason::Shutdown),
+            Err(_) => End::Refused,
+        });
         let mut slot = self.lock();
         let unwanted = match slot.stage {
             SlotStage::Gone => outcome,
@@ -215,6 +244,8 @@ where
                 }
                 // A job starts once; a second write would change nothing.
                 let _ = self.started.set(now);
+                self.observed.started();
+                let _entered = self.observed.enter();
                 let returned = caught(f);
                 times = Some((
                     now.saturating_duration_since(caller.submitted),
@@ -262,6 +293,7 @@ where
     fn cancel(&self, reason: CancelReason) {
         if let Some(token) = &self.token {
             token.cancel(reason);
+            self.observed.cancelling(reason);
         }
     }
 

@@ -11,9 +11,10 @@
 use std::{
     borrow::Cow,
     io,
-    panic::resume_unwind,
+    panic::{Location, resume_unwind},
     sync::{
         Arc,
+        OnceLock,
         PoisonError,
         // Only numbers: none of them decides anything that the model checker should try in another order.
         atomic::{AtomicU64, Ordering},
@@ -34,9 +35,18 @@ use super::{
 };
 use crate::{
     cancel::CancelReason,
+    observe::{
+        WorkKind,
+        alive::{Census, Entry, LongLived},
+        concurrent::ConcurrentWork,
+        observed::{New, Parent},
+    },
     panics::caught,
     sync::{Condvar, Mutex, MutexGuard, thread},
 };
+
+/// The pools that are alive and have worked.
+pub(crate) static ALIVE: Census<dyn LongLived<Stats = PoolStats>> = Census::new();
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -44,6 +54,10 @@ pub(super) struct Threads {
     /// Tells pools apart.
     id: u64,
     pub(super) name: Cow<'static, str>,
+    /// Its name for those who look: if none was given, the place where it was made.
+    label: Cow<'static, str>,
+    /// On the list of the living, from the first job on.
+    entry: OnceLock<Entry<dyn LongLived<Stats = PoolStats>>>,
     threads: usize,
     pub(super) overload: Overload,
     schedule: Mutex<Schedule>,
@@ -61,7 +75,8 @@ pub(super) struct Threads {
 
 impl Threads {
     pub(super) fn new(
-        name: Cow<'static, str>,
+        name: Option<Cow<'static, str>>,
+        made_at: &'static Location<'static>,
         threads: usize,
         places: usize,
         overload: Overload,
@@ -73,7 +88,9 @@ impl Threads {
         Self {
             // Relaxed: only uniqueness matters.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            name,
+            label: name.clone().unwrap_or_else(|| made_at.to_string().into()),
+            name: name.unwrap_or(Cow::Borrowed("pool")),
+            entry: OnceLock::new(),
             threads,
             overload,
             schedule: Mutex::new(Schedule::new(threads, places, limit)),
@@ -83,6 +100,25 @@ impl Threads {
             runs: RecentDurations::new(),
             next_thread: AtomicU64::new(0),
         }
+    }
+
+    /// Says that a job is made.
+    pub(super) fn announce(
+        self: &Arc<Self>,
+        made_at: &'static Location<'static>,
+    ) -> ConcurrentWork {
+        self.entry.get_or_init(|| {
+            let pool: Arc<dyn LongLived<Stats = PoolStats>> = self.clone();
+            ALIVE.enter(Arc::downgrade(&pool))
+        });
+        ConcurrentWork::made(|| New {
+            id: None,
+            parent: Parent::Current,
+            kind: WorkKind::PoolJob,
+            name: None,
+            owner: Some(&self.label),
+            made_at: Some(made_at),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Schedule> {
@@ -343,8 +379,16 @@ impl Threads {
     pub(super) fn running(&self) -> usize {
         self.lock().running()
     }
+}
 
-    pub(super) fn stats(&self) -> PoolStats {
+impl LongLived for Threads {
+    type Stats = PoolStats;
+
+    fn name(&self) -> Cow<'static, str> {
+        self.label.clone()
+    }
+
+    fn stats(&self) -> PoolStats {
         let (mut stats, running) = {
             let schedule = self.lock();
             let stats = PoolStats {

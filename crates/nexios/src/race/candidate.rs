@@ -107,6 +107,10 @@ impl<T, E> Contender<T, E> for Candidate<'_, T, E> {
         &self.boxed.label().plan
     }
 
+    fn name(&self, _index: usize) -> &str {
+        &self.boxed.label().name
+    }
+
     fn take_name(&mut self, _index: usize) -> Cow<'static, str> {
         mem::take(&mut self.boxed.as_mut().label_mut().name)
     }

@@ -29,6 +29,9 @@ pub(crate) struct Plan {
 pub(crate) trait Contender<T, E> {
     fn plan(&self) -> &Plan;
 
+    /// Its name, for whoever observes. `index` is its place in the list.
+    fn name(&self, index: usize) -> &str;
+
     /// Its name, for the report; asked once. `index` is its place in the list.
     fn take_name(&mut self, index: usize) -> Cow<'static, str>;
 

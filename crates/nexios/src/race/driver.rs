@@ -27,10 +27,12 @@ use super::{
     clock::{End, RaceClock},
     contender::{Contender, Plan, Start},
     failure::{Failure, RaceError},
+    observed::{Billing, ObservedRace},
     rules::Rules,
 };
 use crate::{
     cancel::{CancelReason, CancelScope, CancelToken, Limited, limit_to},
+    observe::{Outcome, observers::anybody},
     punctual::poll_punctual,
 };
 
@@ -87,6 +89,10 @@ struct Rest<'env, T, E> {
     held_back: bool,
     /// Those that have ended, in the order of their ends: index, name, why.
     ended: Vec<(usize, Cow<'static, str>, Failure<E>)>,
+    /// The name of the race, if it was given one.
+    name: Option<Cow<'static, str>>,
+    /// `None`: nobody observed when it began. Last, as all that is in it is dropped before.
+    observed: Option<Box<ObservedRace>>,
 }
 
 impl<T, E> Default for Rest<'_, T, E> {
@@ -99,6 +105,8 @@ impl<T, E> Default for Rest<'_, T, E> {
             turn: 0,
             held_back: false,
             ended: Vec::new(),
+            name: None,
+            observed: None,
         }
     }
 }
@@ -133,6 +141,20 @@ impl<T, E> Rest<'_, T, E> {
 fn limited<T, E>(rest: Option<&Rest<'_, T, E>>, index: usize) -> Option<Limited> {
     let limit = rest?.clock.as_ref()?.limit_of(index)?;
     Some(limit_to(Some(limit)))
+}
+
+/// Polls a contender, as the work it is if somebody observes.
+#[inline]
+fn poll<C: Contender<T, E>, T, E>(
+    contender: &mut C,
+    index: usize,
+    rest: Option<&mut Rest<'_, T, E>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<T, E>> {
+    match rest.and_then(|rest| rest.observed.as_mut()) {
+        None => contender.poll(cx),
+        Some(observed) => observed.poll(index, || contender.poll(cx)),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,6 +194,10 @@ impl<'env, C, T, E> Driver<'env, C, T, E> {
         &mut self.rest().rules
     }
 
+    pub(super) fn set_name(&mut self, name: Cow<'static, str>) {
+        self.rest().name = Some(name);
+    }
+
     pub(super) fn set_timeout(&mut self, limit: Duration) {
         self.clock().timeout = Some(limit);
     }
@@ -192,6 +218,10 @@ impl<'env, C, T, E> Driver<'env, C, T, E> {
 
     fn rules(&self) -> Option<&Rules<'env, T, E>> {
         self.rest.as_ref().map(|rest| &rest.rules)
+    }
+
+    fn observed(&mut self) -> Option<&mut ObservedRace> {
+        self.rest.as_mut()?.observed.as_deref_mut()
     }
 
     /// The clock of a race that has something to measure.
@@ -248,11 +278,16 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
     ///
     /// With the panic of a contender or rule, after everything was dropped; and when the race is over.
     #[inline]
-    pub(crate) fn poll(
+    pub(crate) fn poll<'b>(
         &mut self,
         cx: &mut Context<'_>,
+        billing: impl FnOnce() -> Billing<'b>,
         mut begin: impl FnMut(usize, &mut C, Occasion) -> bool,
     ) -> Poll<Decision<T>> {
+        if self.stage == Stage::New && anybody() {
+            self.announce(billing());
+        }
+        let _entered = self.observed().and_then(|observed| observed.enter());
         let unwinding = Unwinding(self);
         let polled = unwinding.0.step(cx, &mut begin);
         // Nothing unwinds.
@@ -271,6 +306,19 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
                 .collect(),
             limit_hit,
         )
+    }
+
+    /// Tells whoever observes that the race begins.
+    #[cold]
+    fn announce(&mut self, billing: Billing<'_>) {
+        let rest = self.rest.get_or_insert_default();
+        let name = billing.name.or(rest.name.as_deref());
+        let billing = Billing { name, ..billing };
+        rest.observed = Some(Box::new(ObservedRace::begin(
+            &billing,
+            &self.places,
+            self.token.clone(),
+        )));
     }
 
     #[inline]
@@ -294,6 +342,10 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
                     .map(|winner| winner.take_name(index))
                     .unwrap_or_default();
                 self.clear();
+                if let Some(observed) = self.observed() {
+                    observed.ended(index, &Outcome::Won);
+                    observed.over(&Outcome::Completed, &Outcome::Lost);
+                }
                 return Poll::Ready(Decision::Won { index, name, value });
             }
             // Read anew in every round: what was polled in the last one has taken time.
@@ -303,17 +355,25 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
             }
             // After the own limits, so that one which came in this instant is told as such and not as cancelled.
             if self.decided {
-                return self.lose(false, || Failure::Cancelled);
+                let others = Outcome::Cancelled(CancelReason::SiblingFailed);
+                return self.lose(
+                    false,
+                    || Failure::Cancelled,
+                    &Outcome::Failed(None),
+                    &others,
+                );
             }
             if let Some(reason) = self.token.as_ref().and_then(CancelToken::reason) {
                 let timeout = reason == CancelReason::Deadline;
-                return self.lose(timeout, || {
+                let failure = || {
                     if timeout {
                         Failure::TimedOut
                     } else {
                         Failure::Cancelled
                     }
-                });
+                };
+                let cancelled = Outcome::Cancelled(reason);
+                return self.lose(timeout, failure, &cancelled, &cancelled);
             }
             // Starting comes after all other decisions, so that nothing is polled once it is over. Those that have
             // started may have failed at once, so it is all looked at again.
@@ -325,16 +385,25 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
                 .end()
                 .filter(|end| now.is_some_and(|now| end.at <= now));
             if !self.is_running() && (over.is_none() || self.next == self.places.len()) {
-                return self.lose(false, || Failure::Cancelled);
+                // Nobody is left, so the last outcome is nobody's.
+                let failed = Outcome::Failed(None);
+                return self.lose(false, || Failure::Cancelled, &failed, &failed);
             }
             if let Some(end) = over {
-                return self.lose(true, || {
+                let failure = || {
                     if end.inherited {
                         Failure::TimedOut
                     } else {
                         Failure::Cancelled
                     }
-                });
+                };
+                let cancelled = Outcome::Cancelled(CancelReason::Deadline);
+                let outcome = if end.inherited {
+                    cancelled
+                } else {
+                    Outcome::TimedOut
+                };
+                return self.lose(true, failure, &outcome, &cancelled);
             }
             // Last, when it is certain that the race waits: most races make no timer.
             self.wait(cx);
@@ -369,22 +438,31 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
 
     /// Ends the race without a winner; what was running failed as `failure` says.
     #[cold]
-    fn lose(&mut self, limit_hit: bool, failure: impl Fn() -> Failure<E>) -> Poll<Decision<T>> {
+    fn lose(
+        &mut self,
+        limit_hit: bool,
+        failure: impl Fn() -> Failure<E>,
+        outcome: &Outcome<'_>,
+        others: &Outcome<'_>,
+    ) -> Poll<Decision<T>> {
         for index in 0..self.places.len() {
             let failure = if index < self.next {
                 failure()
             } else {
                 Failure::NotStarted
             };
-            self.fail(index, failure);
+            self.fail(index, failure, others);
         }
         self.clear();
+        if let Some(observed) = self.observed() {
+            observed.over(outcome, others);
+        }
         Poll::Ready(Decision::Lost { limit_hit })
     }
 
     /// Drops a contender and notes why it did not win, if it has not ended before.
     #[cold]
-    fn fail(&mut self, index: usize, failure: Failure<E>) {
+    fn fail(&mut self, index: usize, failure: Failure<E>, outcome: &Outcome<'_>) {
         let Some(mut contender) = self.places[index].take() else {
             return;
         };
@@ -396,6 +474,9 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
             clock.forget_limit(index);
         }
         rest.ended.push((index, name, failure));
+        if let Some(observed) = &mut rest.observed {
+            observed.ended(index, outcome);
+        }
     }
 
     /// Polls everyone that runs.
@@ -408,7 +489,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
             let Some(contender) = &mut self.places[index] else {
                 continue;
             };
-            let Poll::Ready(result) = contender.poll(cx) else {
+            let Poll::Ready(result) = poll(contender, index, self.rest.as_deref_mut(), cx) else {
                 continue;
             };
             first_finisher = first_finisher.min(index);
@@ -444,11 +525,11 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
             }
             Ok(value) => {
                 self.discard(value);
-                self.fail(index, Failure::Refused);
+                self.fail(index, Failure::Refused, &Outcome::Refused);
             }
             Err(error) => {
                 self.decided |= self.rules().is_some_and(|rules| rules.is_fatal(&error));
-                self.fail(index, Failure::Failed(error));
+                self.fail(index, Failure::Failed(error), &Outcome::Failed(None));
             }
         }
         let decides = self.first_completed();
@@ -459,7 +540,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
     /// Ends the contenders whose own limit has come.
     fn expire(&mut self, now: Instant) {
         while let Some(index) = self.clock().take_expired(now) {
-            self.fail(index, Failure::TimedOut);
+            self.fail(index, Failure::TimedOut, &Outcome::TimedOut);
             self.decided |= self.first_completed();
         }
     }
@@ -512,7 +593,10 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
             // Started from here on: if the poll panics, it is dropped as one that ran.
             self.next += 1;
             let _limited = limited(self.rest.as_deref(), index);
-            if let Poll::Ready(result) = contender.poll(cx)
+            if let Some(observed) = self.rest.as_ref().and_then(|rest| rest.observed.as_ref()) {
+                observed.started(index);
+            }
+            if let Poll::Ready(result) = poll(contender, index, self.rest.as_deref_mut(), cx)
                 && self.finish(index, result, winner)
             {
                 break;
@@ -565,5 +649,8 @@ impl<C, T, E> Drop for Unwinding<'_, '_, C, T, E> {
                 );
             },
         );
+        if let Some(observed) = self.0.observed() {
+            observed.panicked();
+        }
     }
 }

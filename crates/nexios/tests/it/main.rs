@@ -9,6 +9,7 @@ mod hedge;
 mod lazy;
 mod lines;
 mod log;
+mod observe;
 mod pool;
 mod race;
 #[rustfmt::skip]

@@ -17,12 +17,12 @@
 //!    panics there, what its caller holds is dropped as it unwinds.)
 
 use std::{
-    borrow::Borrow,
+    borrow::{Borrow, Cow},
     collections::HashMap,
     hash::{BuildHasher, Hash, RandomState},
     num::NonZeroU64,
     ptr,
-    sync::{Arc, PoisonError},
+    sync::{Arc, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -33,13 +33,15 @@ use crate::{
     lazy::{
         cell::{Cell, Rest, ValueSource},
         computation::{Computation, discard, discard_flat},
-        entry::{Entry, Weight},
+        entry::{Entry as ValueEntry, Weight},
+        living::LivingLazy,
         recursion::{Identity, next_id},
         settings::Settings,
-        stats::{Counters, LazyStats},
+        stats::{Counters, LazyState, LazyStats, Served},
         tallies::Tallies,
     },
     log,
+    observe::alive::{Entry, LongLived},
     panics::caught,
     sync::{
         Mutex, MutexGuard,
@@ -84,7 +86,9 @@ pub(super) type Weigh<K, T> = Box<dyn Fn(&K, &T) -> usize + Send + Sync>;
 /// A lock's part of the cells that compute.
 pub(super) type Shard<K, T, E> = HashMap<K, Arc<Cell<T, E>>>;
 
-pub(super) struct Keys<K, T, E> {
+pub(crate) struct Keys<K, T, E> {
+    /// On the list of the living, from the first computation on.
+    pub(super) entry: OnceLock<Entry<dyn LivingLazy>>,
     resident: Cache<K, Resident<T, E>, ByWeight, RandomState, Collect>,
     aloft: [Mutex<Shard<K, T, E>>; SHARDS],
     /// Which cells are seen; the next one begins with `reset_all`.
@@ -184,6 +188,7 @@ where
             .expect("both capacities are set");
         let hasher = RandomState::new();
         Self {
+            entry: OnceLock::new(),
             resident: Cache::with_options(options, ByWeight, hasher.clone(), Collect),
             aloft: std::array::from_fn(|_| Mutex::new(HashMap::new())),
             generation: AtomicU64::new(0),
@@ -215,7 +220,7 @@ where
     }
 
     /// The entry of a key if it is inside any of its limits.
-    pub(super) fn servable<Q>(&self, key: &Q) -> Option<Guard<Option<Arc<Entry<T>>>>>
+    pub(super) fn servable<Q>(&self, key: &Q) -> Option<Guard<Option<Arc<ValueEntry<T>>>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -387,6 +392,38 @@ where
     }
 }
 
+impl<K, T, E> LongLived for Keys<K, T, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    type Stats = LazyStats;
+
+    fn name(&self) -> Cow<'static, str> {
+        self.settings.name().into()
+    }
+
+    fn stats(&self) -> LazyStats {
+        Self::stats(self)
+    }
+}
+
+impl<K, T, E> LivingLazy for Keys<K, T, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+{
+    fn reset(&self) {
+        self.reset_all();
+    }
+
+    fn refresh(&self) -> bool {
+        false
+    }
+}
+
 impl<K: Hash + Eq, T, E> Keys<K, T, E> {
     pub(super) fn len(&self) -> usize {
         self.resident.len()
@@ -407,7 +444,19 @@ impl<K, T, E> Keys<K, T, E> {
     }
 
     pub(super) fn stats(&self) -> LazyStats {
-        self.counters.read(self.hits.sum(), None)
+        let state = if self.computing() > 0 {
+            LazyState::Computing
+        } else {
+            LazyState::Empty
+        };
+        self.counters.read(
+            self.hits.sum(),
+            Served {
+                state,
+                age: None,
+                fresh_for: None,
+            },
+        )
     }
 
     /// How many keys are being computed.

@@ -16,6 +16,7 @@ use crate::{
         computation::{Computation, discard, discard_flat},
         entry::Weight,
         error::LazyError,
+        living::{ALIVE, LivingLazy},
     },
     sync::MutexGuard,
 };
@@ -84,6 +85,12 @@ where
             }
         };
         drop(shard);
+        if matches!(entrance, Entrance::Started(..)) {
+            keys.entry.get_or_init(|| {
+                let living: Arc<dyn LivingLazy> = Arc::clone(keys) as _;
+                ALIVE.enter(Arc::downgrade(&living))
+            });
+        }
         if let Some((key, cell)) = outdated {
             keys.throw_away(key, cell);
         }

@@ -1,0 +1,186 @@
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use nexios::observe::{self, Observing};
+use tokio::net::{TcpListener, ToSocketAddrs};
+
+#[cfg(feature = "prometheus")]
+use crate::Metrics;
+use crate::{
+    Access,
+    access::Way,
+    builder::{ConsoleBuilder, NoAccess, Settings},
+    events::Feed,
+    life::Known,
+    pages::Source,
+    routes,
+    store::Store,
+};
+
+/// How long the last answers may take after the service has stopped.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// The page, its API, its events and its metrics. Observes from [`build`](ConsoleBuilder::build) until the last clone is gone,
+/// those in routers among them.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use nexios_console::Console;
+///
+/// let console = Console::builder().loopback().allow_actions().build();
+/// let app: Router = Router::new().route("/", get(async || "hello")).nest("/nexios", console.router());
+/// ```
+#[derive(Clone)]
+pub struct Console(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) service: Arc<str>,
+    pub(crate) way: Way,
+    pub(crate) actions: bool,
+    pub(crate) store: Arc<Store>,
+    pub(crate) life: Arc<Known>,
+    pub(crate) feed: Arc<Feed>,
+    #[cfg(feature = "prometheus")]
+    pub(crate) metrics: Metrics,
+    /// Ends with the last clone.
+    _observing: Observing,
+}
+
+impl Console {
+    /// Begins a console. Who may see it has to be said.
+    pub fn builder() -> ConsoleBuilder<NoAccess> {
+        ConsoleBuilder::new()
+    }
+
+    pub(crate) fn new(way: Way, settings: Settings) -> Self {
+        let service: Arc<str> = settings.service.unwrap_or_else(executable).into();
+        let store = Arc::new(Store::new(settings.memory));
+        let life = Arc::new(Known::new(settings.app));
+        let observing = observe::observe(store.clone());
+        Self(Arc::new(Inner {
+            feed: Arc::new(Feed::new(Source {
+                store: store.clone(),
+                life: life.clone(),
+                service: service.clone(),
+            })),
+            service,
+            way,
+            actions: settings.actions,
+            store,
+            life,
+            #[cfg(feature = "prometheus")]
+            metrics: Metrics::new(),
+            _observing: observing,
+        }))
+    }
+
+    /// The routes of the page, to nest anywhere: links hold under every prefix, also behind a proxy that takes a part of
+    /// the address away.
+    ///
+    /// With `nest("/nexios", ..)` it answers at `/nexios`; axum hands `/nexios/` on to nobody. With `nest_service("/nexios", ..)`
+    /// it answers at both.
+    ///
+    /// Its own requests are not among those that it shows.
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use nexios_console::Console;
+    ///
+    /// let console = Console::builder().loopback().build();
+    /// let app: Router = Router::new().nest("/admin", Router::new().nest("/nexios", console.router()));
+    /// ```
+    pub fn router(&self) -> Router {
+        routes::router(self)
+    }
+
+    /// Serves the page on a listener of its own.
+    ///
+    /// With [`loopback`](ConsoleBuilder::loopback) the address must be one of this machine. It returns after the service of
+    /// `ConsoleBuilder::app` has stopped, else never.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot listen there; with [`loopback`](ConsoleBuilder::loopback) also [`io::ErrorKind::InvalidInput`] for an address
+    /// that others can reach.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the listener; answers that are under way go on.
+    pub async fn serve(self, address: impl ToSocketAddrs) -> io::Result<()> {
+        let addresses: Vec<SocketAddr> = tokio::net::lookup_host(address).await?.collect();
+        for address in &addresses {
+            self.check(*address)?;
+        }
+        self.serve_on(TcpListener::bind(&*addresses).await?).await
+    }
+
+    /// The same with a listener that is there already.
+    ///
+    /// # Errors
+    ///
+    /// With [`loopback`](ConsoleBuilder::loopback) [`io::ErrorKind::InvalidInput`] if others can reach it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the listener; answers that are under way go on.
+    pub async fn serve_on(self, listener: TcpListener) -> io::Result<()> {
+        self.check(listener.local_addr()?)?;
+        let service = self
+            .router()
+            .into_make_service_with_connect_info::<SocketAddr>();
+        let life = self.0.life.clone();
+        let stopped = async move { life.stopped().await };
+        let serving = axum::serve(listener, service).with_graceful_shutdown(stopped);
+        let life = self.0.life.clone();
+        tokio::select! {
+            served = serving => served,
+            // Whoever does not read its last answer is not waited for.
+            () = async { life.stopped().await; tokio::time::sleep(LAST_ANSWERS).await } => Ok(()),
+        }
+    }
+
+    fn check(&self, address: SocketAddr) -> io::Result<()> {
+        if matches!(self.0.way, Way::Loopback) && !address.ip().to_canonical().is_loopback() {
+            let why =
+                format!("loopback() is for this machine only, and others can reach {address}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Where pages and events read.
+    pub(crate) fn source(&self) -> Source {
+        Source {
+            store: self.store.clone(),
+            life: self.life.clone(),
+            service: self.service.clone(),
+        }
+    }
+
+    /// Whether somebody may act.
+    pub(crate) fn lets_act(&self, access: Access) -> bool {
+        self.actions && access >= Access::Act
+    }
+}
+
+/// The name of the program.
+fn executable() -> String {
+    let path = std::env::current_exe().ok();
+    let name = path.as_ref().and_then(|path| path.file_stem());
+    name.map_or_else(
+        || "service".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+impl fmt::Debug for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Console")
+            .field("service", &self.0.service)
+            .field("access", &self.0.way)
+            .field("actions", &self.0.actions)
+            .finish_non_exhaustive()
+    }
+}

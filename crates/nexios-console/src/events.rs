@@ -1,0 +1,137 @@
+//! What changes on the pages, as server-sent events.
+//!
+//! Invariants:
+//! - Nothing is rendered while nobody is connected: there is a ticker while there is a client, and it ends, under the lock, when
+//!   it finds none.
+//! - Nothing is rendered, and nobody is woken, under the lock.
+//! - What a client has not fetched is kept for all of them together, in a ring. Who falls out of it, or does not fetch, is
+//!   dropped: nobody waits for a client.
+//! - An event tells how a part of a page looks now, not what changed. So a page that was fetched after it was told, or is told
+//!   twice, is right.
+
+mod change;
+mod feed;
+mod ring;
+mod stream;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use axum::{
+    Extension,
+    extract::{Query, Request, State, rejection::QueryRejection},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CACHE_CONTROL, RETRY_AFTER},
+    },
+    response::{
+        IntoResponse, Response,
+        sse::{KeepAlive, Sse},
+    },
+};
+use serde::Deserialize;
+
+pub(crate) use feed::Feed;
+use feed::Onlooker;
+
+use crate::{
+    Access, Console, life::Life, model::Bucket, mount::Mount, pages::View, query::RunningQuery,
+    refusal::Form,
+};
+
+/// Topics of one client.
+const MOST_TOPICS: usize = 12;
+/// How long a connection may be silent.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// Which pages, as they are asked for.
+#[derive(Deserialize)]
+pub(crate) struct EventsQuery {
+    /// `head,running`
+    topics: String,
+    route: Option<String>,
+    bucket: Option<Bucket>,
+    /// The last event that was heard, where a script cannot send `Last-Event-ID`.
+    last: Option<String>,
+}
+
+pub(crate) async fn answer(
+    State(console): State<Console>,
+    query: Result<Query<EventsQuery>, QueryRejection>,
+    running: Result<Query<RunningQuery>, QueryRejection>,
+    Extension(access): Extension<Access>,
+    Extension(form): Extension<Form>,
+    mount: Mount,
+    request: Request,
+) -> Response {
+    let unknown = || form.refuse(StatusCode::BAD_REQUEST, "There are no such topics.");
+    let (Ok(Query(query)), Ok(Query(running))) = (query, running) else {
+        return unknown();
+    };
+    let Some(views) = views(&query, &running) else {
+        return unknown();
+    };
+    let acts = console.0.lets_act(access);
+    let looks = views.into_iter().map(|view| Onlooker {
+        place: mount.place(&view.path()),
+        view,
+        access,
+        acts,
+    });
+    let last = last_heard(request.headers(), query.last.as_deref());
+    let life = Life::of(request.extensions());
+    match Feed::subscribe(&console.0.feed, looks.collect(), last) {
+        Some(subscription) => {
+            let events = stream::events(subscription, console.0.life.clone(), life);
+            let mut response = Sse::new(events)
+                .keep_alive(KeepAlive::new().interval(ALIVE))
+                .into_response();
+            let headers = response.headers_mut();
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            // A proxy that collects an answer before it hands it on would tell everything late.
+            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+            response
+        }
+        None => {
+            let detail = "As many clients follow the events as may at a time.";
+            let mut response = form.refuse(StatusCode::SERVICE_UNAVAILABLE, detail);
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            response
+        }
+    }
+}
+
+/// What a client has heard last; `Some(0)` for what cannot be read, which is no event of ours.
+fn last_heard(headers: &HeaderMap, query: Option<&str>) -> Option<u64> {
+    let header = headers
+        .get("last-event-id")
+        .map(|id| id.to_str().unwrap_or("0"));
+    let last = header.or(query).filter(|last| !last.is_empty())?;
+    Some(last.trim().parse().unwrap_or(0))
+}
+
+/// None if one is unknown, or if there are more than any page has.
+fn views(query: &EventsQuery, running: &RunningQuery) -> Option<Vec<View>> {
+    let topics: BTreeSet<&str> = query.topics.split(',').map(str::trim).collect();
+    if topics.len() > MOST_TOPICS {
+        return None;
+    }
+    let topics = topics.into_iter().map(|topic| {
+        Some(match topic {
+            "head" => View::Head,
+            "running" => View::Running(running.clone()),
+            "requests" => match (&query.route, query.bucket) {
+                (Some(route), Some(bucket)) => View::Cell(route.clone(), bucket),
+                _ => View::Requests,
+            },
+            "pools" => View::Pools,
+            "background" => View::Background,
+            "lazies" => View::Lazies,
+            "races" => View::Races,
+            "lints" => View::Lints,
+            topic => View::Request(topic.strip_prefix("requests/")?.parse().ok()?),
+        })
+    });
+    topics.collect()
+}

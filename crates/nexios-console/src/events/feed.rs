@@ -1,0 +1,471 @@
+//! Who follows what, and the one who looks for them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior},
+};
+
+use super::{
+    change::{self, Change},
+    ring::{Entry, Missed, Ring},
+};
+use crate::{
+    Access,
+    mount::Place,
+    pages::{Region, Source, View, Viewer},
+};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(250);
+/// Looks of which one is taken even if nothing was observed: some numbers are of the last minute.
+const IDLE_LOOKS: u32 = 4;
+/// Clients at a time.
+const MOST_CLIENTS: usize = 8;
+/// Pages that are remembered for those who may come back.
+const MOST_CHANNELS: usize = 64;
+/// How long a client may leave an event where it is.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) struct Feed {
+    source: Source,
+    shared: Mutex<Shared>,
+    /// Tells the number of the last event.
+    news: watch::Sender<u64>,
+}
+
+struct Shared {
+    ring: Ring,
+    channels: HashMap<Arc<str>, Channel>,
+    clients: HashMap<u64, Client>,
+    /// The number of the next client.
+    next: u64,
+    /// Looks at the pages; none while nobody is connected.
+    ticker: Option<JoinHandle<()>>,
+}
+
+/// A page, and for whom it is.
+#[derive(Debug, Clone)]
+pub(super) struct Onlooker {
+    pub(super) view: View,
+    pub(super) place: Place,
+    pub(super) access: Access,
+    pub(super) acts: bool,
+}
+
+/// One page for one kind of viewer, as it was last seen.
+struct Channel {
+    onlooker: Onlooker,
+    shown: Arc<Vec<Region>>,
+    used: Instant,
+}
+
+/// A look that is to be taken at a page, and how it was when it was last seen.
+struct Look {
+    channel: Arc<str>,
+    onlooker: Onlooker,
+    shown: Option<Arc<Vec<Region>>>,
+}
+
+struct Client {
+    channels: Vec<Arc<str>>,
+    /// The last event that it has fetched.
+    heard: u64,
+}
+
+/// A client's place, until this is dropped.
+pub(super) struct Subscription {
+    feed: Arc<Feed>,
+    client: u64,
+    /// What it is told before all else, under the number of the last event.
+    first: Vec<Change>,
+    first_id: u64,
+    news: watch::Receiver<u64>,
+}
+
+/// What a client finds when it looks.
+pub(super) enum Next {
+    Event(u64, Arc<Change>),
+    Nothing,
+    /// It was dropped, as it did not keep up.
+    Lost,
+}
+
+impl Feed {
+    pub(crate) fn new(source: Source) -> Self {
+        let ring = Ring::new();
+        let news = watch::Sender::new(ring.last());
+        let shared = Shared {
+            ring,
+            channels: HashMap::new(),
+            clients: HashMap::new(),
+            next: 0,
+            ticker: None,
+        };
+        Self {
+            source,
+            shared: Mutex::new(shared),
+            news,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // Nothing panics under it but for want of memory.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a client that has heard this much before; none if all are taken.
+    pub(super) fn subscribe(
+        this: &Arc<Self>,
+        onlookers: Vec<Onlooker>,
+        heard: Option<u64>,
+    ) -> Option<Subscription> {
+        let (looks, are_known) = {
+            let shared = this.lock();
+            if shared.clients.len() >= MOST_CLIENTS {
+                return None;
+            }
+            let looks: Vec<Look> = onlookers
+                .into_iter()
+                .map(|onlooker| shared.look_at(onlooker))
+                .collect();
+            let are_known = looks.iter().all(|look| look.shown.is_some());
+            (looks, are_known)
+        };
+        let channels: Vec<Arc<str>> = looks.iter().map(|look| look.channel.clone()).collect();
+        // What nobody followed has been forgotten or is out of date.
+        this.look(looks);
+
+        let mut shared = this.lock();
+        if shared.clients.len() >= MOST_CLIENTS {
+            return None;
+        }
+        let last = shared.ring.last();
+        let (heard, first) = match heard.map(|heard| (heard, shared.ring.missed(heard))) {
+            // The page was fetched a while ago: it is told how all of it looks.
+            None => (last, shared.all(&channels)),
+            Some((heard, Missed::Kept)) if are_known => (heard, Vec::new()),
+            Some((_, Missed::Restarted)) => (last, vec![Change::resync("restarted")]),
+            Some(_) => (last, vec![Change::resync("too_old")]),
+        };
+        let client = shared.next;
+        shared.next += 1;
+        shared.clients.insert(client, Client { channels, heard });
+        shared.forget();
+        // One whose runtime has ended counts as none.
+        if shared.ticker.as_ref().is_none_or(JoinHandle::is_finished) {
+            shared.ticker = Some(tokio::spawn(this.clone().tick()));
+        }
+        drop(shared);
+        Some(Subscription {
+            feed: this.clone(),
+            client,
+            first,
+            first_id: heard,
+            news: this.news.subscribe(),
+        })
+    }
+
+    async fn tick(self: Arc<Self>) {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut seen, mut idle) = (None, 0);
+        loop {
+            looks.tick().await;
+            let Some(followed) = self.followed() else {
+                return;
+            };
+            let rev = self.source.store.rev();
+            idle = if seen == Some(rev) { idle + 1 } else { 0 };
+            if idle % IDLE_LOOKS == 0 {
+                seen = Some(rev);
+                self.look(followed);
+            }
+        }
+    }
+
+    /// The channels that somebody follows, after those are dropped who do not keep up; none if nobody is left, and then this
+    /// was the last look.
+    fn followed(&self) -> Option<Vec<Look>> {
+        let mut shared = self.lock();
+        let now = Instant::now();
+        let Shared { ring, clients, .. } = &mut *shared;
+        let before = clients.len();
+        clients.retain(|_, client| keeps_up(client, ring, now));
+        let lost = clients.len() < before;
+        let keys: HashSet<&Arc<str>> = shared
+            .clients
+            .values()
+            .flat_map(|client| &client.channels)
+            .collect();
+        let channels = keys
+            .into_iter()
+            .filter_map(|key| Some((key, shared.channels.get(key)?)));
+        let looks: Vec<Look> = channels.map(|(key, channel)| channel.look(key)).collect();
+        if shared.clients.is_empty() {
+            shared.ticker = None;
+        }
+        let is_over = shared.clients.is_empty();
+        drop(shared);
+        if lost {
+            // So that they find out.
+            self.news.send_modify(|_| {});
+        }
+        (!is_over).then_some(looks)
+    }
+
+    /// Looks at pages, and tells what has changed.
+    fn look(&self, looks: Vec<Look>) {
+        let looked = looks.into_iter().filter_map(|look| {
+            let now = self
+                .source
+                .regions(&look.onlooker.view, look.onlooker.viewer())?;
+            let changes = look
+                .shown
+                .as_ref()
+                .map_or_else(Vec::new, |shown| change::between(shown, &now));
+            (look.shown.is_none() || !changes.is_empty()).then_some((look, Arc::new(now), changes))
+        });
+        let looked: Vec<_> = looked.collect();
+        if looked.is_empty() {
+            return;
+        }
+        let at = Instant::now();
+        let mut shared = self.lock();
+        let mut old = Vec::with_capacity(looked.len());
+        for (look, now, changes) in looked {
+            let Some(channel) = shared.channels.get_mut(&look.channel) else {
+                let Look {
+                    channel, onlooker, ..
+                } = look;
+                shared.channels.insert(
+                    channel,
+                    Channel {
+                        onlooker,
+                        shown: now,
+                        used: at,
+                    },
+                );
+                continue;
+            };
+            channel.used = at;
+            // Somebody else has looked since, and told.
+            if !look
+                .shown
+                .is_some_and(|shown| Arc::ptr_eq(&shown, &channel.shown))
+            {
+                continue;
+            }
+            old.push(mem::replace(&mut channel.shown, now));
+            for change in changes {
+                shared.ring.push(look.channel.clone(), change, at);
+            }
+        }
+        let last = shared.ring.last();
+        drop(shared);
+        drop(old);
+        self.news.send_replace(last);
+    }
+}
+
+impl Onlooker {
+    fn viewer(&self) -> Viewer<'_> {
+        Viewer {
+            place: &self.place,
+            access: self.access,
+            acts: self.acts,
+            scripted: true,
+        }
+    }
+
+    /// Those who see the same share a channel.
+    fn key(&self) -> Arc<str> {
+        let Self {
+            view,
+            place,
+            access,
+            acts,
+        } = self;
+        format!("{} {} {access:?} {acts}", place.home, view.key()).into()
+    }
+}
+
+fn keeps_up(client: &Client, ring: &Ring, now: Instant) -> bool {
+    let waits_too_long = |entry: &Entry| now.duration_since(entry.at) > PATIENCE;
+    ring.has_all_after(client.heard)
+        && !ring
+            .next(client.heard, &client.channels)
+            .is_some_and(waits_too_long)
+}
+
+impl Channel {
+    fn look(&self, key: &Arc<str>) -> Look {
+        Look {
+            channel: key.clone(),
+            onlooker: self.onlooker.clone(),
+            shown: Some(self.shown.clone()),
+        }
+    }
+}
+
+impl Shared {
+    fn look_at(&self, onlooker: Onlooker) -> Look {
+        let channel = onlooker.key();
+        let shown = self
+            .channels
+            .get(&channel)
+            .map(|channel| channel.shown.clone());
+        Look {
+            channel,
+            onlooker,
+            shown,
+        }
+    }
+
+    /// How everything looks that these channels show.
+    fn all(&self, channels: &[Arc<str>]) -> Vec<Change> {
+        let channels = channels.iter().filter_map(|key| self.channels.get(key));
+        channels
+            .flat_map(|channel| channel.shown.iter().map(Change::whole))
+            .collect()
+    }
+
+    /// Lets the pages go that nobody has looked at for the longest time.
+    fn forget(&mut self) {
+        while self.channels.len() > MOST_CHANNELS {
+            let is_followed = |key: &Arc<str>| {
+                self.clients
+                    .values()
+                    .any(|client| client.channels.contains(key))
+            };
+            let idle = self.channels.iter().filter(|(key, _)| !is_followed(key));
+            let Some(oldest) = idle
+                .min_by_key(|(_, channel)| channel.used)
+                .map(|(key, _)| key.clone())
+            else {
+                return;
+            };
+            self.channels.remove(&oldest);
+        }
+    }
+}
+
+impl Subscription {
+    /// What it is told first, with the number that stands for all before.
+    pub(super) fn take_first(&mut self) -> (u64, Vec<Change>) {
+        (self.first_id, mem::take(&mut self.first))
+    }
+
+    pub(super) fn next(&mut self) -> Next {
+        // What comes from now on wakes it.
+        self.news.borrow_and_update();
+        let mut shared = self.feed.lock();
+        let Shared { ring, clients, .. } = &mut *shared;
+        let Some(client) = clients.get_mut(&self.client) else {
+            return Next::Lost;
+        };
+        if !ring.has_all_after(client.heard) {
+            return Next::Lost;
+        }
+        match ring.next(client.heard, &client.channels) {
+            Some(entry) => {
+                client.heard = entry.id;
+                Next::Event(entry.id, entry.change.clone())
+            }
+            None => {
+                client.heard = ring.last();
+                Next::Nothing
+            }
+        }
+    }
+
+    pub(super) async fn news(&mut self) {
+        // The sender is the feed's, and this holds the feed.
+        let _ = self.news.changed().await;
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let client = self.feed.lock().clients.remove(&self.client);
+        drop(client);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{life::Known, mount::Place, store::Store};
+
+    fn feed() -> Arc<Feed> {
+        let source = Source {
+            store: Arc::new(Store::new(1 << 20)),
+            life: Arc::new(Known::new(None)),
+            service: "test".into(),
+        };
+        Arc::new(Feed::new(source))
+    }
+
+    fn looks_at(view: View) -> Vec<Onlooker> {
+        let place = Place {
+            base: "./".into(),
+            home: "./".into(),
+        };
+        vec![Onlooker {
+            view,
+            place,
+            access: Access::View,
+            acts: false,
+        }]
+    }
+
+    fn is_looking(feed: &Feed) -> bool {
+        feed.lock()
+            .ticker
+            .as_ref()
+            .is_some_and(|ticker| !ticker.is_finished())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_looks_while_nobody_is_connected() {
+        let feed = feed();
+        assert!(!is_looking(&feed));
+        let one = Feed::subscribe(&feed, looks_at(View::Head), None);
+        assert!(is_looking(&feed));
+        tokio::time::sleep(PATIENCE / 2).await;
+        assert!(is_looking(&feed), "as long as somebody is there");
+        drop(one);
+        tokio::time::sleep(LOOK * 2).await;
+        assert!(!is_looking(&feed));
+        let again = Feed::subscribe(&feed, looks_at(View::Head), None);
+        assert!(is_looking(&feed), "and again for who comes later");
+        drop(again);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_nobody_comes_back_to_is_forgotten() {
+        let feed = feed();
+        for id in 0..200 {
+            drop(Feed::subscribe(
+                &feed,
+                looks_at(View::Cell(
+                    format!("GET /{id}"),
+                    crate::model::Bucket::Failed,
+                )),
+                None,
+            ));
+        }
+        assert!(
+            feed.lock().channels.len() <= MOST_CHANNELS + 1,
+            "{}",
+            feed.lock().channels.len()
+        );
+    }
+}

@@ -1,0 +1,310 @@
+//! Each page with everything on it, as it was when somebody last looked at it.
+#![allow(clippy::unwrap_used)]
+
+mod fixtures;
+
+use maud::Markup;
+use nexios::observe::WorkKind;
+
+use fixtures::*;
+
+use super::{
+    background,
+    layout::{Page, Tab},
+    lazies, lints, pools, races,
+    region::Region,
+    request, requests,
+    requests::Cell,
+    running,
+    viewer::Viewer,
+};
+use crate::{
+    Access, assets,
+    model::*,
+    mount::Place,
+    query::{RunningQuery, ViewOf},
+};
+
+/// The page with what is around it, each tag on a line.
+fn shown(tab: Tab, place: &Place, main: Markup) -> String {
+    let page = Page {
+        tab,
+        title: tab.title(),
+        events: "events?topics=head".into(),
+        main,
+    };
+    let html = page.render(&status(), viewer(place)).into_string();
+    // What differs from day to day, or with the look of the style.
+    let html = html
+        .replace(&assets::STYLE.address(), "assets/style")
+        .replace(&assets::SCRIPT.address(), "assets/script");
+    let html = html.replace(&assets::ICON.address(), "assets/icon");
+    let mut lines = String::new();
+    for (index, part) in html.split("data-now=\"").enumerate() {
+        let part = if index == 0 {
+            part
+        } else {
+            part.split_once('"').map_or(part, |(_, rest)| rest)
+        };
+        lines.push_str(part);
+    }
+    let ages: Vec<&str> = lines.split("<time data-since=\"").collect();
+    let lines: Vec<String> = ages
+        .iter()
+        .enumerate()
+        .map(|(index, part)| match (index, part.split_once('"')) {
+            (0, _) | (_, None) => (*part).to_owned(),
+            (_, Some((since, rest))) if since.parse() == Ok(THEN) => {
+                format!("<time data-since=\"then\"{rest}")
+            }
+            (_, Some((_, rest))) => format!("<time data-since=\"while\"{rest}"),
+        })
+        .collect();
+    lines.concat().replace("><", ">\n<")
+}
+
+#[test]
+fn running_looks_as_it_did() {
+    let (place, query) = (
+        place("./"),
+        RunningQuery {
+            name: "e\"><b>".into(),
+            page: "2".into(),
+            ..RunningQuery::default()
+        },
+    );
+    insta::assert_snapshot!(shown(
+        Tab::Running,
+        &place,
+        running::main(&live(), &live(), &query, viewer(&place))
+    ));
+}
+
+#[test]
+fn requests_look_as_they_did() {
+    let place = place("./");
+    insta::assert_snapshot!(
+        "grid",
+        shown(Tab::Requests, &place, requests::grid(&grid()))
+    );
+    let cell = Cell {
+        route: "GET /quote/{id}",
+        bucket: Bucket::Cancelled,
+    };
+    insta::assert_snapshot!(
+        "cell",
+        shown(
+            Tab::Requests,
+            &place,
+            requests::cell(cell, &samples(), viewer(&place))
+        )
+    );
+}
+
+#[test]
+fn a_request_looks_as_it_did() {
+    let place = place("../");
+    insta::assert_snapshot!(shown(
+        Tab::Requests,
+        &place,
+        request::main(&cancelled(), viewer(&place))
+    ));
+}
+
+#[test]
+fn the_other_pages_look_as_they_did() {
+    let place = place("./");
+    let viewer = viewer(&place);
+    insta::assert_snapshot!(
+        "pools",
+        shown(Tab::Pools, &place, pools::main(&pool_list(), viewer))
+    );
+    insta::assert_snapshot!(
+        "background",
+        shown(Tab::Background, &place, background::main(&tasks(), viewer))
+    );
+    insta::assert_snapshot!(
+        "lazies",
+        shown(Tab::Lazies, &place, lazies::main(&lazy_list(), viewer))
+    );
+    insta::assert_snapshot!(
+        "races",
+        shown(Tab::Races, &place, races::main(&race_list()))
+    );
+    insta::assert_snapshot!(
+        "lints",
+        shown(Tab::Lints, &place, lints::main(&lint_list(), viewer))
+    );
+}
+
+#[test]
+fn a_name_is_text_whatever_it_is() {
+    let place = place("./");
+    let query = RunningQuery {
+        view: ViewOf::Flat,
+        kind: "<svg onload=x>".into(),
+        ..RunningQuery::default()
+    };
+    let html = running::main(&live(), &live(), &query, viewer(&place)).into_string();
+    assert!(html.contains("&lt;img src=x onerror=alert(1)&gt;"));
+    assert!(
+        !html.contains("<img") && !html.contains("<svg onload"),
+        "{html}"
+    );
+}
+
+#[test]
+fn nothing_stands_in_a_page_that_the_policy_forbids() {
+    let place = place("../");
+    let html = shown(
+        Tab::Requests,
+        &place,
+        request::main(&cancelled(), viewer(&place)),
+    );
+    for forbidden in [
+        "style=",
+        "<style",
+        " onclick",
+        "javascript:",
+        "http://",
+        "https://",
+    ] {
+        assert!(!html.contains(forbidden), "{forbidden}");
+    }
+    assert_eq!(
+        html.matches("<script").count(),
+        1,
+        "one file, and no script in the page"
+    );
+}
+
+#[test]
+fn who_may_only_look_sees_no_form_that_acts() {
+    let place = place("./");
+    let viewer = Viewer {
+        access: Access::View,
+        acts: false,
+        ..viewer(&place)
+    };
+    for html in [
+        running::main(&live(), &live(), &RunningQuery::default(), viewer),
+        lazies::main(&lazy_list(), viewer),
+        background::main(&tasks(), viewer),
+    ] {
+        assert!(!html.into_string().contains("method=\"post\""));
+    }
+}
+
+#[test]
+fn the_story_says_who_cancelled_it_and_where_the_time_went() {
+    let place = place("../");
+    let html = request::main(&cancelled(), viewer(&place)).into_string();
+    assert!(
+        html.contains("Cancelled after 812 ms: the client left. Cleaning up took 43 ms."),
+        "{html}"
+    );
+    assert!(html.contains("waiting for a thread of &quot;thumbnails&quot;"));
+    assert!(
+        html.contains("since stock failed"),
+        "a sibling that failed is named"
+    );
+    assert!(html.contains("won by carrier-b") && html.contains("to carrier-b, saved 1.20 s"));
+}
+
+#[test]
+fn a_request_that_runs_says_what_it_waits_for() {
+    let request = Request {
+        state: State::Running,
+        status: None,
+        cleanup_ms: None,
+        reason: None,
+        ..cancelled()
+    };
+    let mut spans = request.spans.clone();
+    spans.truncate(6);
+    spans[0] = Span {
+        state: State::Running,
+        ended_ms: None,
+        ..spans[0].clone()
+    };
+    spans[5] = Span {
+        state: State::Waiting,
+        started_ms: None,
+        ended_ms: None,
+        error: None,
+        ..spans[5].clone()
+    };
+    let place = place("../");
+    let html = request::main(&Request { spans, ..request }, viewer(&place)).into_string();
+    let said = "So far 812 ms. Right now: pool job render-pdf waits for a thread of &quot;thumbnails&quot;, 0.4 s by now.";
+    assert!(html.contains(said), "{html}");
+}
+
+#[test]
+fn the_events_send_what_the_page_holds() {
+    let place = place("./");
+    let viewer = viewer(&place);
+    let query = RunningQuery::default();
+    let page = running::main(&live(), &live(), &query, viewer).into_string();
+    for region in running::regions(&live(), &live(), &query, viewer) {
+        let html = maud::Render::render(&region).into_string();
+        assert!(
+            html.contains(&format!("id=\"{}\"", region.id)) && page.contains(&html),
+            "{}",
+            region.id
+        );
+    }
+    let page = request::main(&cancelled(), viewer).into_string();
+    let regions: Vec<Region> = request::regions(&cancelled(), viewer);
+    assert!(
+        regions
+            .iter()
+            .all(|region| page.contains(&maud::Render::render(region).into_string()))
+    );
+}
+
+fn zipped(text: &str) -> usize {
+    use std::io::Write;
+    let mut zip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    zip.write_all(text.as_bytes()).unwrap();
+    zip.finish().unwrap().len()
+}
+
+#[test]
+fn two_hundred_rows_are_at_most_20_kb_zipped() {
+    let mut running = live();
+    for id in 1000..1196 {
+        let name = format!("fetch-{:x}", id * 2_654_435_761_u64 % 65_521);
+        let waits = id % 3 == 0;
+        running.work.push(Work {
+            parent: Some(88),
+            state: if waits {
+                State::Waiting
+            } else {
+                State::Running
+            },
+            waiting_for: waits.then(|| "a thread of \"thumbnails\"".to_owned()),
+            progress: progress(id % 100, 100, &format!("{id} of many")),
+            made_unix_ms: THEN + id * id,
+            can_cancel: id % 2 == 0,
+            ..work(id, WorkKind::Child, &name)
+        });
+    }
+    assert_eq!(running.work.len(), 200);
+    let place = place("./");
+    let main = running::main(&running, &running, &RunningQuery::default(), viewer(&place));
+    let size = zipped(&shown(Tab::Running, &place, main));
+    assert!(size <= 20_000, "{size}");
+}
+
+#[test]
+fn style_and_script_stay_small() {
+    let (style, script) = (
+        zipped(assets::STYLE.content()),
+        zipped(assets::SCRIPT.content()),
+    );
+    assert!(
+        style <= 6_000 && script <= 8_000,
+        "style {style}, script {script}"
+    );
+}

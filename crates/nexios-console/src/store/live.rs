@@ -1,0 +1,211 @@
+//! Work that lives.
+//!
+//! In many parts with a lock each, found by the work's number. Whoever holds one lock takes no other, and holds it for as long
+//! as it takes to copy some records at most: the bound on memory bounds that too.
+
+use std::{
+    collections::HashMap,
+    panic::Location,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use nexios::{
+    CancelReason,
+    observe::{Work, WorkId, WorkKind},
+};
+
+use super::{
+    memory::Memory,
+    moment::Moment,
+    text::{LINE, NAME, bounded},
+    tree::Tree,
+};
+use crate::model::State;
+
+/// A power of two; with 8 MiB a part has some hundred records at most.
+const PARTS: usize = 64;
+
+/// A piece of live work.
+#[derive(Debug, Clone)]
+pub(super) struct Live {
+    pub(super) parent: Option<WorkId>,
+    pub(super) link: Option<WorkId>,
+    pub(super) kind: WorkKind,
+    pub(super) name: Box<str>,
+    pub(super) owner: Option<Box<str>>,
+    pub(super) made_at: Option<&'static Location<'static>>,
+    pub(super) made: Moment,
+    pub(super) started: Option<Moment>,
+    pub(super) cancelling: Option<(CancelReason, Moment)>,
+    /// For work that is not its own.
+    pub(super) waiting: Option<Box<str>>,
+    pub(super) progress: Option<(u64, u64)>,
+    pub(super) message: Option<Box<str>>,
+    pub(super) attempt: u32,
+    /// Of a schedule.
+    pub(super) next_run_unix_ms: Option<u64>,
+    /// The process waits for it, its parent does not.
+    pub(super) adopted: bool,
+    /// Of the request that it is, or is part of.
+    pub(super) tree: Option<Arc<Tree>>,
+}
+
+impl Live {
+    pub(super) fn new(kind: WorkKind, name: &str, made: Moment) -> Self {
+        Self {
+            parent: None,
+            link: None,
+            kind,
+            name: bounded(name, NAME),
+            owner: None,
+            made_at: None,
+            made,
+            started: None,
+            cancelling: None,
+            waiting: None,
+            progress: None,
+            message: None,
+            attempt: 1,
+            next_run_unix_ms: None,
+            adopted: false,
+            tree: None,
+        }
+    }
+
+    pub(super) fn made(work: &Work<'_>, made: Moment) -> Self {
+        Self {
+            parent: work.parent,
+            link: work.link,
+            owner: work.owner.map(|owner| bounded(owner, NAME)),
+            made_at: work.made_at,
+            ..Self::new(work.kind, work.name, made)
+        }
+    }
+
+    pub(super) fn say(&mut self, message: &str) {
+        self.message = Some(bounded(message, LINE));
+    }
+
+    pub(super) fn wait_for(&mut self, name: &str) {
+        self.waiting = Some(bounded(name, NAME));
+    }
+
+    pub(super) fn state(&self) -> State {
+        if self.cancelling.is_some() {
+            State::Cancelling
+        } else if self.started.is_none() || self.waiting.is_some() {
+            State::Waiting
+        } else {
+            State::Running
+        }
+    }
+
+    /// Who holds it, as the list of live work shows it.
+    pub(super) fn holder(&self) -> Option<WorkId> {
+        self.parent.filter(|_| !self.adopted)
+    }
+
+    /// With its place in the map, which is at most two thirds empty.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = [&self.owner, &self.waiting, &self.message];
+        let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+        size_of::<Self>() + 3 * size_of::<(WorkId, Box<Self>)>() + self.name.len() + texts
+    }
+}
+
+/// In boxes, so that a part that grows moves little under its lock.
+type Part = HashMap<WorkId, Box<Live>>;
+
+#[derive(Debug)]
+pub(super) struct Lives {
+    parts: Box<[Mutex<Part>]>,
+    memory: Arc<Memory>,
+}
+
+impl Lives {
+    pub(super) fn new(memory: Arc<Memory>) -> Self {
+        Self {
+            parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+            memory,
+        }
+    }
+
+    pub(super) fn insert(&self, id: WorkId, live: Box<Live>) {
+        self.memory.take_live(live.bytes());
+        let replaced = self.part(id).insert(id, live);
+        // Numbers are unique, but those who feed us are not ours alone.
+        if let Some(replaced) = replaced {
+            self.memory.give_back_live(replaced.bytes());
+        }
+    }
+
+    pub(super) fn remove(&self, id: WorkId) -> Option<Box<Live>> {
+        let live = {
+            let mut part = self.part(id);
+            let live = part.remove(&id)?;
+            // After a crowd has left. A quarter, so that growing and shrinking do not take turns.
+            if part.capacity() > 64 && part.len() < part.capacity() / 4 {
+                let keep = part.len() * 2;
+                part.shrink_to(keep);
+            }
+            live
+        };
+        self.memory.give_back_live(live.bytes());
+        Some(live)
+    }
+
+    /// Changes a record, if the work lives.
+    pub(super) fn update(&self, id: WorkId, change: impl FnOnce(&mut Live)) {
+        let mut part = self.part(id);
+        let Some(live) = part.get_mut(&id) else {
+            return;
+        };
+        let before = live.bytes();
+        change(live);
+        let after = live.bytes();
+        drop(part);
+        if after >= before {
+            self.memory.take_live(after - before);
+        } else {
+            self.memory.give_back_live(before - after);
+        }
+    }
+
+    /// Looks at one record, under its lock.
+    pub(super) fn look<R>(&self, id: WorkId, look: impl FnOnce(&Live) -> R) -> Option<R> {
+        self.part(id).get(&id).map(|live| look(live))
+    }
+
+    /// Copies of those that `wanted` says yes to, in no order.
+    pub(super) fn copies(
+        &self,
+        mut wanted: impl FnMut(WorkId, &Live) -> bool,
+    ) -> Vec<(WorkId, Live)> {
+        let mut copies = Vec::new();
+        for part in &self.parts {
+            let part = lock(part);
+            copies.extend(
+                part.iter()
+                    .filter(|(id, live)| wanted(**id, live))
+                    .map(|(id, live)| (*id, (**live).clone())),
+            );
+        }
+        copies
+    }
+
+    /// Shows every record, under the lock of its part: for counting.
+    pub(super) fn each(&self, mut see: impl FnMut(WorkId, &Live)) {
+        for part in &self.parts {
+            lock(part).iter().for_each(|(id, live)| see(*id, live));
+        }
+    }
+
+    fn part(&self, id: WorkId) -> MutexGuard<'_, Part> {
+        lock(&self.parts[id.0 as usize % PARTS])
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing of others runs under it, so what a panic left is whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

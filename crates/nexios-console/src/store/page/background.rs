@@ -1,0 +1,68 @@
+//! Background tasks and schedules.
+
+use std::time::Duration;
+
+use nexios::observe::WorkKind;
+
+use crate::{
+    model::{Answer, Background, BackgroundTask, Schedule, Sensitive, milliseconds},
+    store::{Store, live::Live, moment::Moment, recent::Finished},
+};
+
+impl Store {
+    pub(crate) fn background(&self) -> Answer<Background> {
+        let rev = self.rev();
+        let now = self.clock.now();
+        let mut live = self
+            .lives
+            .copies(|_, live| live.kind == WorkKind::Background);
+        live.sort_unstable_by_key(|(id, live)| (live.made, *id));
+        let schedules = live.iter().filter_map(|(_, live)| {
+            Some(Schedule {
+                name: live.name.to_string(),
+                next_unix_ms: Some(live.next_run_unix_ms?),
+            })
+        });
+        let schedules = schedules.collect();
+        let mut tasks: Vec<BackgroundTask> = live
+            .iter()
+            .map(|(id, live)| BackgroundTask {
+                work: self.work(*id, live, now),
+                registry: live.owner.as_ref().map(ToString::to_string),
+                eta_ms: eta(live, now).map(milliseconds),
+                ended_unix_ms: None,
+                elapsed_ms: milliseconds(elapsed(live, now)),
+            })
+            .collect();
+        tasks.extend(self.recent.all().iter().map(|task| self.finished(task)));
+        Answer::new(rev, Background { tasks, schedules })
+    }
+
+    fn finished(&self, task: &Finished) -> BackgroundTask {
+        let mut work = self.work(task.id, &task.live, task.ended);
+        work.state = task.end.state;
+        work.reason = task.end.reason;
+        work.error = task.end.error.as_deref().map(Sensitive::new);
+        work.waiting_for = None;
+        work.can_cancel = false;
+        BackgroundTask {
+            work,
+            registry: task.live.owner.as_ref().map(ToString::to_string),
+            eta_ms: None,
+            ended_unix_ms: Some(self.clock.unix_ms(task.ended)),
+            elapsed_ms: milliseconds(elapsed(&task.live, task.ended)),
+        }
+    }
+}
+
+fn elapsed(live: &Live, until: Moment) -> Duration {
+    live.started
+        .map_or(Duration::ZERO, |started| until.since(started))
+}
+
+/// If it goes on as it has done since its start.
+fn eta(live: &Live, now: Moment) -> Option<Duration> {
+    let (done, total) = live.progress.filter(|(done, _)| *done > 0)?;
+    let left = total.saturating_sub(done) as f64 / done as f64;
+    Duration::try_from_secs_f64(elapsed(live, now).as_secs_f64() * left).ok()
+}

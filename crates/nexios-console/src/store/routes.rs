@@ -1,0 +1,165 @@
+//! Requests that have ended: for each route a few of each bucket, so that no crowd of fast ones pushes out the slow one.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use nexios::observe::WorkId;
+
+use super::{memory::Memory, moment::Moment, tree::Tree};
+use crate::model::{Bucket, Counts};
+
+/// Kept in each bucket of each route.
+pub(super) const SAMPLES: usize = 10;
+
+/// Whoever has more has names that are no routes.
+const ROUTES: usize = 512;
+
+#[derive(Debug)]
+struct Route {
+    /// Newest last, with their numbers, to find one without a look at each.
+    buckets: [VecDeque<(WorkId, Arc<Tree>)>; Bucket::ALL.len()],
+    total: u64,
+    /// When one of its requests ended last.
+    last: Moment,
+}
+
+/// A row of the grid.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) route: Box<str>,
+    pub(super) counts: Counts,
+    pub(super) total: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Routes {
+    routes: Mutex<HashMap<Box<str>, Route>>,
+    memory: Arc<Memory>,
+}
+
+impl Routes {
+    pub(super) fn new(memory: Arc<Memory>) -> Self {
+        Self {
+            routes: Mutex::default(),
+            memory,
+        }
+    }
+
+    /// Keeps a request that has ended, and lets go of what is older where there is no room.
+    pub(super) fn file(&self, tree: Arc<Tree>, bucket: Bucket, now: Moment) {
+        let mut routes = self.lock();
+        if !routes.contains_key(&tree.route) {
+            self.memory.take(bytes(&tree.route));
+            let route = Route {
+                buckets: Default::default(),
+                total: 0,
+                last: now,
+            };
+            routes.insert(tree.route.clone(), route);
+        }
+        let mut old = None;
+        if let Some(route) = routes.get_mut(&tree.route) {
+            route.total += 1;
+            route.last = route.last.max(now);
+            let samples = &mut route.buckets[bucket as usize];
+            if samples.len() == SAMPLES {
+                old = samples.pop_front();
+            }
+            samples.push_back((tree.root, tree));
+        }
+        let routes_now = routes.len();
+        drop(routes);
+        // Outside the lock, as all that has a destructor.
+        drop(old);
+        if routes_now > ROUTES {
+            self.let_go(|routes| routes > ROUTES / 16 * 15);
+        }
+        self.make_room();
+    }
+
+    /// Lets go of what is older, if all together is over the limit: whoever adds to it calls this.
+    #[inline]
+    pub(super) fn make_room(&self) {
+        if self.memory.used() > self.memory.limit() {
+            let limit = self.memory.limit() / 16 * 15;
+            self.let_go(|_| self.memory.used() > limit);
+        }
+    }
+
+    pub(super) fn rows(&self) -> Vec<Row> {
+        let row = |name: &str, route: &Route| {
+            let mut counts = Counts::default();
+            for bucket in Bucket::ALL {
+                counts[bucket] = route.buckets[bucket as usize].len();
+            }
+            Row {
+                route: name.into(),
+                counts,
+                total: route.total,
+            }
+        };
+        self.lock()
+            .iter()
+            .map(|(name, route)| row(name, route))
+            .collect()
+    }
+
+    /// Newest first.
+    pub(super) fn samples(&self, route: &str, bucket: Bucket) -> Vec<Arc<Tree>> {
+        let routes = self.lock();
+        let samples = routes
+            .get(route)
+            .map(|route| &route.buckets[bucket as usize]);
+        samples
+            .into_iter()
+            .flatten()
+            .rev()
+            .map(|(_, tree)| tree.clone())
+            .collect()
+    }
+
+    pub(super) fn find(&self, request: WorkId) -> Option<Arc<Tree>> {
+        let routes = self.lock();
+        let mut samples = routes.values().flat_map(|route| &route.buckets).flatten();
+        samples
+            .find(|(id, _)| *id == request)
+            .map(|(_, tree)| tree.clone())
+    }
+
+    /// The route that was asked longest ago goes first. Those who call ask for a sixteenth more than they need, so that not
+    /// every request that ends comes here.
+    #[cold]
+    pub(super) fn let_go(&self, too_many: impl Fn(usize) -> bool) {
+        let mut routes = self.lock();
+        let mut by_age: Vec<_> = routes
+            .iter()
+            .map(|(name, route)| (route.last, name.clone()))
+            .collect();
+        by_age.sort_unstable_by_key(|(last, _)| *last);
+        for (_, oldest) in by_age {
+            if !too_many(routes.len()) {
+                return;
+            }
+            let Some(gone) = routes.remove(&oldest) else {
+                continue;
+            };
+            drop(routes);
+            self.memory.give_back(bytes(&oldest));
+            drop(gone);
+            routes = self.lock();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Route>> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a route takes without its requests.
+fn bytes(name: &str) -> usize {
+    let samples =
+        Bucket::ALL.len() * SAMPLES.next_power_of_two() * size_of::<(WorkId, Arc<Tree>)>();
+    3 * size_of::<(Box<str>, Route)>() + name.len() + samples
+}

@@ -1,0 +1,252 @@
+//! What somebody may do, and from where.
+
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::http::request::Parts;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use nexios::Background;
+use nexios_console::{Access, Console};
+
+use crate::asking::{Answer, ask, nested};
+
+const SAME: (&str, &str) = ("sec-fetch-site", "same-origin");
+const JSON: (&str, &str) = ("accept", "application/json");
+
+async fn cancel(console: &Console, headers: &[(&str, &str)]) -> Answer {
+    ask(
+        &nested(console),
+        "POST",
+        "/nexios/actions/cancel/18446744073709551615",
+        headers,
+    )
+    .await
+}
+
+fn acting() -> Console {
+    Console::builder().loopback().allow_actions().build()
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_may_not_act() {
+    let console = acting();
+    for headers in [
+        &[("sec-fetch-site", "cross-site")][..],
+        &[("sec-fetch-site", "same-site")],
+        &[("origin", "https://evil.example")],
+        &[("origin", "null")],
+        &[("origin", "http://127.0.0.1:9999")],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "http://127.0.0.1:8080"),
+        ],
+        &[],
+    ] {
+        assert_eq!(cancel(&console, headers).await.status, 403, "{headers:?}");
+    }
+    for headers in [
+        &[SAME][..],
+        &[("sec-fetch-site", "none")],
+        &[("origin", "http://127.0.0.1:8080")],
+    ] {
+        assert_eq!(cancel(&console, headers).await.status, 404, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_the_page_must_know_needs_no_origin() {
+    let console = Console::builder().bearer("t0ken").allow_actions().build();
+    assert_eq!(
+        cancel(&console, &[("authorization", "Bearer t0ken")])
+            .await
+            .status,
+        404
+    );
+    let console = Console::builder()
+        .basic_auth("ops", "s3cret")
+        .allow_actions()
+        .build();
+    let basic = format!("Basic {}", STANDARD.encode("ops:s3cret"));
+    assert_eq!(
+        cancel(&console, &[("authorization", &basic)]).await.status,
+        403,
+        "browsers send it by themselves"
+    );
+    assert_eq!(
+        cancel(&console, &[("authorization", &basic), SAME])
+            .await
+            .status,
+        404
+    );
+    let rule = |parts: &Parts| {
+        if parts.headers.contains_key("x-role") {
+            Access::Act
+        } else {
+            Access::Forbidden
+        }
+    };
+    let console = Console::builder().access(rule).allow_actions().build();
+    assert_eq!(cancel(&console, &[("x-role", "admin")]).await.status, 404);
+    assert_eq!(
+        cancel(&console, &[("x-role", "admin"), ("cookie", "session=1")])
+            .await
+            .status,
+        403
+    );
+}
+
+#[tokio::test]
+async fn acting_needs_the_app_and_the_access() {
+    let looking = Console::builder().loopback().build();
+    let refused = cancel(&looking, &[SAME, JSON]).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.header("content-type")),
+        (403, "application/problem+json")
+    );
+    let rule = |_: &Parts| Access::ViewSensitive;
+    let viewing = Console::builder().access(rule).allow_actions().build();
+    assert_eq!(cancel(&viewing, &[SAME]).await.status, 403);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let router = nested(&acting());
+    for path in [
+        "cancel/9999999",
+        "reset/9999999",
+        "refresh/9999999",
+        "retry/9999999",
+        "explode/1",
+        "cancel/x",
+    ] {
+        let answer = ask(
+            &router,
+            "POST",
+            &format!("/nexios/actions/{path}"),
+            &[SAME, JSON],
+        )
+        .await;
+        assert_eq!(answer.status, 404, "{path}");
+    }
+}
+
+async fn sleeping(background: &Background) -> u64 {
+    let task = background
+        .spawn("export", async |_| {
+            tokio::time::sleep(Duration::from_secs(3600)).await
+        })
+        .unwrap();
+    tokio::task::yield_now().await;
+    task.id().0
+}
+
+#[tokio::test]
+async fn a_program_is_told_204_and_a_form_is_led_back() {
+    let (console, background) = (acting(), Background::new());
+    let router = nested(&console);
+    let id = sleeping(&background).await;
+    if nexios::observe::snapshot().backgrounds.is_empty() {
+        // Said aloud, so that nobody takes silence for a check.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: registries are not observed yet, so nothing can be cancelled from here"
+        );
+        return;
+    }
+    let path = format!("/nexios/actions/cancel/{id}");
+    let done = ask(&router, "POST", &path, &[SAME, JSON]).await;
+    assert_eq!(done.status, 204);
+    let stopped = async {
+        while background.stats().running > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), stopped)
+        .await
+        .expect("it was told to stop");
+    let again = ask(&router, "POST", &path, &[SAME, JSON]).await;
+    assert_eq!(
+        (again.status.as_u16(), again.header("content-type")),
+        (409, "application/problem+json")
+    );
+
+    for (referer, expected) in [
+        (
+            "http://127.0.0.1:8080/nexios/background?page=2",
+            "/nexios/background?page=2",
+        ),
+        ("http://evil.example/nexios", "../../../nexios"),
+        ("http://127.0.0.1:8080//evil.example/", "../../../nexios"),
+        ("", "../../../nexios"),
+    ] {
+        let id = sleeping(&background).await;
+        let path = format!("/nexios/actions/cancel/{id}");
+        let done = ask(&router, "POST", &path, &[SAME, ("referer", referer)]).await;
+        assert_eq!(
+            (done.status.as_u16(), done.header("location")),
+            (303, expected),
+            "{referer}"
+        );
+    }
+}
+
+/// Lines of a log.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn each_attempt_is_in_the_audit_log() {
+    let lines = Lines::default();
+    let writer = {
+        let lines = lines.clone();
+        move || lines.clone()
+    };
+    // For all threads: what a call of `tracing` does is decided for all of them together.
+    let log = tracing_subscriber::fmt()
+        .with_writer(writer)
+        .with_ansi(false)
+        .finish();
+    tracing::subscriber::set_global_default(log).unwrap();
+    let router = nested(
+        &Console::builder()
+            .basic_auth("ops", "s3cret")
+            .allow_actions()
+            .build(),
+    );
+    let basic = format!("Basic {}", STANDARD.encode("ops:s3cret"));
+    ask(
+        &router,
+        "POST",
+        "/nexios/actions/reset/424242424242",
+        &[("authorization", &basic), SAME],
+    )
+    .await;
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.contains("target=424242424242"))
+        .unwrap_or_else(|| panic!("{text}"));
+    for part in [
+        "nexios::audit",
+        "who=ops",
+        "action=reset",
+        "result=\"unknown\"",
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert!(!text.contains("s3cret"));
+}

@@ -1,0 +1,249 @@
+//! The JSON of work as it really runs.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::Request,
+};
+use nexios::{
+    CancelReason, Candidate, Hedge, ThreadPool,
+    observe::{self, Outcome, Update, WorkId},
+    run_until_first_complete,
+};
+use nexios_console::Console;
+use serde_json::Value;
+use tower::ServiceExt;
+
+fn console() -> Router {
+    Router::new().nest(
+        "/nexios",
+        Console::builder().dangerously_public().build().router(),
+    )
+}
+
+async fn get(router: &Router, path: &str) -> Value {
+    let request = Request::get(format!("/nexios/api/v1{path}"))
+        .body(Body::empty())
+        .expect("a request");
+    let response = router.clone().oneshot(request).await.expect("infallible");
+    assert_eq!(response.status(), 200, "{path}");
+    let body = to_bytes(response.into_body(), usize::MAX)
+        .await
+        .expect("a body");
+    serde_json::from_slice(&body).expect("JSON")
+}
+
+fn spans(request: &Value) -> Vec<&Value> {
+    request["spans"].as_array().into_iter().flatten().collect()
+}
+
+fn id(work: Option<WorkId>) -> u64 {
+    work.expect("observed").0
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_shown_with_its_race_and_its_pool_job() {
+    let router = console();
+    let request = observe::request("GET /race-and-job");
+    let number = id(request.id());
+    request.update(&Update::Attribute {
+        name: "status",
+        value: "200",
+    });
+    request.update(&Update::Attribute {
+        name: "uri",
+        value: "/race-and-job?user=7",
+    });
+    let pool = ThreadPool::builder().name("api test").threads(1).build();
+    let work = async {
+        let sleeper = |millis| async move {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            Ok::<_, std::io::Error>(millis)
+        };
+        let candidates = [
+            Candidate::new("slow", sleeper(900)),
+            Candidate::new("fast", sleeper(40)),
+        ];
+        let won = run_until_first_complete(candidates)
+            .name("api race")
+            .await
+            .expect("a winner");
+        pool.run(move || won).await.expect("a job")
+    };
+    assert_eq!(request.run(work).await, 40);
+
+    let shown = get(&router, &format!("/requests/{number}")).await;
+    assert_eq!(
+        (&shown["route"], &shown["status"], &shown["state"]),
+        (
+            &"GET /race-and-job".into(),
+            &200.into(),
+            &"completed".into()
+        )
+    );
+    assert_eq!(
+        shown["uri"], "•••",
+        "everybody may look, and not everybody may read it"
+    );
+    let spans = spans(&shown);
+    let named = |name: &str| {
+        *spans
+            .iter()
+            .find(|span| span["name"] == name)
+            .expect("a span with this name")
+    };
+    let (race, slow, fast) = (named("api race"), named("slow"), named("fast"));
+    assert_eq!(
+        (&race["winner"], &race["parent"]),
+        (&fast["id"], &number.into())
+    );
+    assert_eq!(
+        (&fast["state"], &slow["state"]),
+        (&"won".into(), &"lost".into())
+    );
+    assert_eq!(
+        (&fast["critical"], &slow["critical"]),
+        (&true.into(), &false.into())
+    );
+    let job = spans
+        .iter()
+        .find(|span| span["kind"] == "pool_job")
+        .expect("a job");
+    assert_eq!(
+        (&job["owner"], &job["state"]),
+        (&"api test".into(), &"completed".into())
+    );
+
+    let races = get(&router, "/races").await;
+    let race = races["races"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|race| race["name"] == "api race")
+        .cloned();
+    assert_eq!(
+        race.expect("a race")["wins"],
+        serde_json::json!({"fast": 1, "slow": 0})
+    );
+    let pools = get(&router, "/pools").await;
+    let pool = pools["pools"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|pool| pool["name"] == "api test");
+    assert_eq!(pool.map(|pool| &pool["completed"]), Some(&1.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_left_is_found_in_the_grid_as_cancelled() {
+    let router = console();
+    let request = observe::request("GET /left");
+    tokio::time::advance(Duration::from_millis(812)).await;
+    request.update(&Update::Cancelling(CancelReason::ClientDisconnected));
+    let running = get(&router, "/running?state=cancelling&name=left").await;
+    assert_eq!(running["work"][0]["reason"], "client_disconnected");
+    tokio::time::advance(Duration::from_millis(43)).await;
+    let number = id(request.id());
+    request.end(&Outcome::Cancelled(CancelReason::ClientDisconnected));
+    let cell = get(&router, "/requests?route=GET%20/left&bucket=cancelled").await;
+    let sample = &cell["samples"][0];
+    assert_eq!(
+        (&sample["id"], &sample["status"], &sample["duration_ms"]),
+        (&number.into(), &499.into(), &812.0.into())
+    );
+    assert_eq!(
+        get(&router, &format!("/requests/{number}")).await["cleanup_ms"],
+        43.0
+    );
+}
+
+#[tokio::test]
+async fn the_consoles_own_requests_are_not_shown() {
+    let router = console();
+    let own = observe::request("GET /nexios/api/v1/running");
+    let running = own.run(get(&router, "/running?name=/nexios/api")).await;
+    assert_eq!(running["total"], 0);
+    let routes = get(&router, "/requests").await;
+    let mut routes = routes["routes"].as_array().into_iter().flatten();
+    assert!(routes.all(|route| route["route"] != "GET /nexios/api/v1/running"));
+}
+
+#[tokio::test]
+async fn a_poll_that_blocks_is_named_by_a_lint() {
+    let router = console();
+    let work = observe::custom("blocking parse");
+    let number = id(work.id());
+    work.run(async { std::thread::sleep(Duration::from_millis(150)) })
+        .await;
+    let lints = get(&router, "/lints").await;
+    let mut lints = lints["lints"].as_array().into_iter().flatten();
+    let lint = lints.find(|lint| lint["work"] == number).expect("a lint");
+    assert_eq!(lint["lint"], "slow-poll");
+    let text = lint["text"].as_str().unwrap_or_default();
+    assert!(
+        text.contains("blocking parse") && text.contains("tests/it/api.rs"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_hedge_is_listed_with_what_it_counts() {
+    let hedge = Hedge::builder().name("api hedge").build();
+    hedge
+        .run(|_| async { Ok::<_, std::io::Error>(1) })
+        .await
+        .expect("an answer");
+    let router = console();
+    let listed = async || {
+        let races = get(&router, "/races").await;
+        races["races"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|race| race["name"] == "api hedge")
+            .cloned()
+    };
+    let before = listed().await.expect("it lived before the console");
+    assert_eq!(
+        (
+            &before["kind"],
+            &before["calls"],
+            &before["hedges"]["started"]
+        ),
+        (&"hedge".into(), &0.into(), &0.into())
+    );
+    hedge
+        .run(|_| async { Ok::<_, std::io::Error>(1) })
+        .await
+        .expect("an answer");
+    let after = listed().await.expect("it lives");
+    assert_eq!(
+        (&after["calls"], &after["wins"]["attempt 1"]),
+        (&1.into(), &1.into())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_had_a_job_a_while_ago_was_idle_since() {
+    let router = console();
+    let pool = ThreadPool::builder().name("api idle").threads(1).build();
+    pool.run(|| ()).await.expect("a job");
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let pools = get(&router, "/pools").await;
+    let pool = pools["pools"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|pool| pool["name"] == "api idle");
+    let history = pool.expect("a pool")["history"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let running: Vec<_> = history.iter().map(|second| &second[1]).collect();
+    assert!(
+        !running.is_empty() && running.iter().all(|running| **running == 0),
+        "{history:?}"
+    );
+}

@@ -1,0 +1,15 @@
+//! The console from outside.
+
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod actions;
+mod api;
+mod asking;
+mod events;
+mod listener;
+#[cfg(feature = "prometheus")]
+mod metrics;
+mod pages;
+#[cfg(all(feature = "app", feature = "prometheus"))]
+mod usage;

@@ -1,0 +1,191 @@
+//! Work of which several threads have something to say.
+//!
+//! Invariants:
+//! - What is said is told in the order in which it was said, one after the other, and nothing after the end.
+//! - No lock is held while an observer is called.
+//! - Whoever says something goes on when it has been told, also if another thread tells it; so an owner who then ends does
+//!   so after its work.
+
+use std::{collections::VecDeque, sync::PoisonError};
+
+use super::{
+    current,
+    handle::Handle,
+    observed::{Entered, New, Observed},
+    observers,
+    outcome::{Outcome, Update},
+    work::WorkId,
+};
+use crate::{
+    CancelReason,
+    sync::{Mutex, MutexGuard, thread},
+};
+
+/// Work that is shared by those who may end it; nothing if nobody observed when it was made.
+pub(crate) struct ConcurrentWork(Option<Box<Shared>>);
+
+struct Shared {
+    handle: Handle,
+    mail: Mutex<Mail>,
+}
+
+struct Mail {
+    /// Said and not yet told.
+    events: VecDeque<Event>,
+    /// Somebody is telling.
+    telling: bool,
+    /// Said that its token fired.
+    cancelling: bool,
+    /// Its owner has left it to the process, so however it ends, that is its outcome.
+    adopted: bool,
+    /// The end was said.
+    over: bool,
+}
+
+enum Event {
+    Started,
+    Cancelling(CancelReason),
+    Adopted,
+    Ended(End),
+}
+
+/// How it ended, with the text of a panic or an error.
+pub(crate) enum End {
+    Completed,
+    Failed,
+    Panicked(String),
+    Cancelled(CancelReason),
+    TimedOut,
+    Refused,
+}
+
+impl ConcurrentWork {
+    /// Says that work is made; `describe` is not called if nobody observes.
+    #[inline]
+    pub(crate) fn made<'a>(describe: impl FnOnce() -> New<'a>) -> Self {
+        Self(
+            Observed::made(describe)
+                .into_handle()
+                .map(|handle| Box::new(Shared::new(handle))),
+        )
+    }
+
+    /// Its number, if anybody was told of it.
+    pub(crate) fn id(&self) -> Option<WorkId> {
+        self.0.as_ref().map(|shared| shared.handle.id())
+    }
+
+    /// What is made until the guard is dropped is its part.
+    #[inline]
+    pub(crate) fn enter(&self) -> Option<Entered> {
+        self.0.as_ref().map(|shared| current::enter(&shared.handle))
+    }
+
+    #[inline]
+    pub(crate) fn started(&self) {
+        self.say(|_| Some(Event::Started));
+    }
+
+    /// Its token has fired, and it goes on for a while; said once.
+    #[inline]
+    pub(crate) fn cancelling(&self, reason: CancelReason) {
+        self.say(|mail| {
+            (!std::mem::replace(&mut mail.cancelling, true)).then_some(Event::Cancelling(reason))
+        });
+    }
+
+    /// Its owner ends now, and it goes on for a while: it is cancelled, and the process waits for it.
+    #[inline]
+    pub(crate) fn adopted(&self) {
+        self.cancelling(CancelReason::OwnerDropped);
+        self.say(|mail| {
+            mail.adopted = true;
+            Some(Event::Adopted)
+        });
+    }
+
+    /// It is over; what it was made of is gone.
+    #[inline]
+    pub(crate) fn ended(&self, end: impl FnOnce() -> End) {
+        self.say(|mail| {
+            mail.over = true;
+            let left = End::Cancelled(CancelReason::OwnerDropped);
+            Some(Event::Ended(if mail.adopted { left } else { end() }))
+        });
+    }
+
+    #[inline]
+    fn say(&self, event: impl FnOnce(&mut Mail) -> Option<Event>) {
+        if let Some(shared) = &self.0 {
+            shared.say(event);
+        }
+    }
+}
+
+impl Drop for ConcurrentWork {
+    #[inline]
+    fn drop(&mut self) {
+        self.ended(|| End::Cancelled(CancelReason::OwnerDropped));
+    }
+}
+
+impl Shared {
+    fn new(handle: Handle) -> Self {
+        let mail = Mail {
+            events: VecDeque::new(),
+            telling: false,
+            cancelling: false,
+            adopted: false,
+            over: false,
+        };
+        Self {
+            handle,
+            mail: Mutex::new(mail),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Mail> {
+        // Nothing of the user's runs under this lock.
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, event: impl FnOnce(&mut Mail) -> Option<Event>) {
+        let mut mail = self.lock();
+        if !mail.over
+            && let Some(event) = event(&mut mail)
+        {
+            mail.events.push_back(event);
+        }
+        if mail.telling {
+            // Whoever tells does not stop before it has told all that was said up to now.
+            drop(mail);
+            while !observers::is_within_a_call() && self.lock().telling {
+                thread::yield_now();
+            }
+            return;
+        }
+        mail.telling = true;
+        while let Some(event) = mail.events.pop_front() {
+            drop(mail);
+            self.tell(&event);
+            mail = self.lock();
+        }
+        mail.telling = false;
+    }
+
+    fn tell(&self, event: &Event) {
+        match event {
+            Event::Started => self.handle.start(),
+            Event::Cancelling(reason) => self.handle.update(&Update::Cancelling(*reason)),
+            Event::Adopted => self.handle.update(&Update::Adopted),
+            Event::Ended(end) => self.handle.end(&match end {
+                End::Completed => Outcome::Completed,
+                End::Failed => Outcome::Failed(None),
+                End::Panicked(text) => Outcome::Panicked(text),
+                End::Cancelled(reason) => Outcome::Cancelled(*reason),
+                End::TimedOut => Outcome::TimedOut,
+                End::Refused => Outcome::Refused,
+            }),
+        }
+    }
+}

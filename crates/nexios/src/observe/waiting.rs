@@ -1,0 +1,31 @@
+//! What work says while it waits for work that is not its own.
+
+use super::{current, handle::Handle, observers, outcome::Update, work::WorkId};
+
+/// The work that runs here waits, until this is dropped.
+pub(crate) struct Waiting(Handle);
+
+impl Waiting {
+    /// Says so, if the work that runs here is observed.
+    #[inline]
+    pub(crate) fn begin(
+        name: impl FnOnce() -> String,
+        on: impl FnOnce() -> Option<WorkId>,
+    ) -> Option<Self> {
+        if !observers::anybody() {
+            return None;
+        }
+        let work = current::innermost()?;
+        work.update(&Update::Waiting {
+            name: &name(),
+            on: on(),
+        });
+        Some(Self(work))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.update(&Update::Resumed);
+    }
+}
