@@ -1,5 +1,7 @@
 //! What those are told who look.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 mod custom;
 mod lazies;
 mod observers;

@@ -69,7 +69,8 @@ async fn a_computation_ends_as_it_went() {
         .timeout(Duration::from_secs(1))
         .name("slow")
         .build();
-    root.run(async { (failed.get().await, panics.get().await, slow.get().await) })
+    let _ended = root
+        .run(async { (failed.get().await, panics.get().await, slow.get().await) })
         .await;
     let lines = lines(&recorder);
     for line in [
