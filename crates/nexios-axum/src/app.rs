@@ -2,8 +2,8 @@
 
 mod accept;
 mod connection;
+mod connection_control;
 mod connections;
-mod control;
 mod downcast;
 mod error;
 mod flight;
@@ -11,7 +11,6 @@ mod handle;
 mod health;
 mod hooks;
 pub(crate) mod life;
-mod limits;
 mod listener;
 mod names;
 mod phase;
@@ -24,6 +23,7 @@ mod serve;
 mod service;
 mod service_life;
 mod shutdown;
+mod shutdown_limits;
 mod signals;
 mod socket;
 mod watchdog;
@@ -41,7 +41,7 @@ use crate::request::{RequestLayer, Requests};
 use health::HealthPaths;
 use hooks::Hook;
 use life::{EndOnDrop, Life};
-use limits::Limits;
+use shutdown_limits::Limits;
 
 pub use error::ServeError;
 pub use handle::AppHandle;

@@ -21,7 +21,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    answer::Asker, deadline::Deadline, log::log, problem::Problem, readiness::Inner,
+    answer::Asker, deadline::Deadline, inner_service::Inner, log::log, problem::Problem,
     request::RequestState,
 };
 

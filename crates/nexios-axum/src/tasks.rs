@@ -1,8 +1,8 @@
 //! Routes that show and cancel background tasks.
 
+mod cross_site;
 mod events;
 mod feed;
-mod guard;
 mod view;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -19,8 +19,8 @@ use serde_json::Value;
 use tower_http::csrf::CsrfLayer;
 
 use crate::{extract::OrProblem, problem::Problem};
+use cross_site::Guard;
 use feed::Feed;
-use guard::Guard;
 use view::{Status, TaskView};
 
 /// Makes the routes that show and cancel the tasks of one registry.
@@ -125,7 +125,7 @@ impl TaskRoutes {
     ///
     /// A port makes no difference, as in the header.
     pub fn host(mut self, name: impl Into<String>) -> Self {
-        self.hosts.push(guard::name_of_host(&name.into()));
+        self.hosts.push(cross_site::name_of_host(&name.into()));
         self
     }
 

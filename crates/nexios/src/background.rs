@@ -1,6 +1,7 @@
 //! Work that outlives the request that started it, with a name, a bound and an end.
 
 mod attempts;
+mod bounds;
 mod builder;
 mod context;
 #[cfg(feature = "cron")]
@@ -11,12 +12,12 @@ mod driver;
 mod exit;
 mod facts;
 mod failure;
+mod id_hasher;
 mod info;
-mod numbers;
+mod notices;
 mod record;
 mod refusal;
 mod registry;
-mod report;
 mod retry;
 mod runtime;
 mod schedule;

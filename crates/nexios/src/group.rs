@@ -28,8 +28,8 @@ use std::{borrow::Cow, fmt, future::Future, panic::Location, sync::Arc, thread};
 use futures_util::stream::Stream;
 
 use self::{
-    builder::Settings,
-    label::Label,
+    builder::GroupSettings,
+    label::ChildLabel,
     state::{Run, Shared},
     verdict::Cause,
 };
@@ -163,7 +163,7 @@ impl TaskGroupBuilder {
 }
 
 impl<'env, E> TaskGroup<'env, E> {
-    fn with(settings: Settings, made_at: &'static Location<'static>) -> Self {
+    fn with(settings: GroupSettings, made_at: &'static Location<'static>) -> Self {
         Self {
             shared: Arc::new(Shared::new(settings)),
             made_at,
@@ -194,7 +194,7 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     {
         spawn::in_task(
             Some(self.shared.clone()),
-            Label::SpawnedAt(Location::caller()),
+            ChildLabel::SpawnedAt(Location::caller()),
             future,
         )
     }
@@ -230,7 +230,7 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     {
         spawn::parallel(
             Some(self.shared.clone()),
-            Label::SpawnedAt(Location::caller()),
+            ChildLabel::SpawnedAt(Location::caller()),
             future,
         )
     }
@@ -240,7 +240,11 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     /// It takes no place under the limit and is not counted by [`len`](Self::len). Its panic is a child's panic.
     #[track_caller]
     pub fn spawn_daemon(&self, future: impl Future<Output = ()> + Send + 'env) {
-        spawn::daemon(&self.shared, Label::SpawnedAt(Location::caller()), future);
+        spawn::daemon(
+            &self.shared,
+            ChildLabel::SpawnedAt(Location::caller()),
+            future,
+        );
     }
 
     /// Drives `body` and the children together until all have ended.

@@ -22,15 +22,15 @@ use budget::Budget;
 pub use builder::{Delay, HedgeBuilder};
 use pace::Pace;
 pub use stats::HedgeStats;
-use stats::{Counters, Tally};
+use stats::{HedgeCounters, Tally};
 
 use crate::{
     cancel::CancelScope,
     observe::{
         WorkKind,
-        alive::{Census, Entry, LongLived},
+        alive::{Census, CensusEntry, LongLived},
     },
-    race::{Billing, Decision, Driver, Occasion, RaceError, Start},
+    race::{Billing, Decision, Occasion, RaceDriver, RaceError, StartRule},
 };
 
 /// The hedges that are alive and have worked.
@@ -79,14 +79,14 @@ struct Policy {
     name: Option<Cow<'static, str>>,
     made_at: &'static Location<'static>,
     /// On the list of the living, from the first call on.
-    entry: OnceLock<Entry<dyn LongLived<Stats = HedgeStats>>>,
+    entry: OnceLock<CensusEntry<dyn LongLived<Stats = HedgeStats>>>,
     max_attempts: usize,
     delay: Delay,
     /// What was observed; only for [`Delay::Percentile`].
     pace: Option<Pace>,
     /// `None`: no budget, every hedge may start.
     budget: Option<Budget>,
-    counters: Counters,
+    counters: HedgeCounters,
 }
 
 impl HedgeBuilder {
@@ -106,7 +106,7 @@ impl HedgeBuilder {
                 delay: self.delay,
                 pace,
                 budget: self.budget.map(Budget::new),
-                counters: Counters::default(),
+                counters: HedgeCounters::default(),
             }),
         }
     }
@@ -197,17 +197,17 @@ impl Policy {
     fn begin_call<'h, Fut, T, E>(
         &self,
         scope: Option<CancelScope>,
-    ) -> Driver<'static, PlannedAttempt<'h, Fut>, T, E> {
+    ) -> RaceDriver<'static, PlannedAttempt<'h, Fut>, T, E> {
         self.counters.called();
         if let Some(budget) = &self.budget {
             budget.feed();
         }
         let start = match self.current_delay() {
-            Some(delay) if delay.is_zero() => Start::Together,
-            Some(delay) => Start::After(delay),
-            None => Start::OnFailure,
+            Some(delay) if delay.is_zero() => StartRule::Together,
+            Some(delay) => StartRule::After(delay),
+            None => StartRule::OnFailure,
         };
-        Driver::new(
+        RaceDriver::new(
             (0..self.max_attempts).map(|_| PlannedAttempt::new(start)),
             scope,
         )

@@ -31,8 +31,8 @@ use std::{
 
 pub use backoff::ErrorBackoff;
 pub use builder::AsyncLazyBuilder;
-use call::{Call, Site};
-use cell::{Cell, Entrance, Visit};
+use call::{LazyCall, Site};
+use cell::{Entrance, ValueCell, Visit};
 pub use error::LazyError;
 pub use guard::LazyGuard;
 pub(crate) use living::ALIVE;
@@ -93,7 +93,7 @@ use tokio::time::Instant;
 /// # }
 /// ```
 pub struct AsyncLazy<T, E> {
-    cell: Arc<Cell<T, E>>,
+    cell: Arc<ValueCell<T, E>>,
     shortcuts: Arc<dyn Shortcuts<T>>,
     /// On the list of the living, from the first computation on.
     alive: OnceLock<Alive>,
@@ -161,7 +161,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     pub fn get(
         &self,
     ) -> impl Future<Output = Result<Arc<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E> {
-        Call::<_, _, _, false>::new(self)
+        LazyCall::<_, _, _, false>::new(self)
     }
 
     /// Returns the value as [`get`](Self::get) does, borrowed instead of as an [`Arc`].
@@ -183,7 +183,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     ) -> impl Future<Output = Result<LazyGuard<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E>
     {
         GetGuard {
-            call: Call::<_, _, _, false>::new(self),
+            call: LazyCall::<_, _, _, false>::new(self),
         }
     }
 
@@ -207,7 +207,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     pub fn refresh(
         &self,
     ) -> impl Future<Output = Result<Arc<T>, LazyError<E>>> + Send + Unpin + use<'_, T, E> {
-        Call::<_, _, _, true>::new(self)
+        LazyCall::<_, _, _, true>::new(self)
     }
 
     /// Forgets the value and the last error.
@@ -304,7 +304,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Site<T, E> for &AsyncLa
             .or_else(|| self.read())
     }
 
-    fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>) {
+    fn enter(&self, visit: Visit) -> (Arc<ValueCell<T, E>>, Entrance<T, E>) {
         let (entrance, leftover) = self.cell.enter(visit);
         leftover.discard();
         if matches!(entrance, Entrance::Started(..)) {
@@ -327,7 +327,7 @@ impl<T, E> AsyncLazy<T, E> {
 }
 
 struct GetGuard<'a, T, E> {
-    call: Call<&'a AsyncLazy<T, E>, T, E, false>,
+    call: LazyCall<&'a AsyncLazy<T, E>, T, E, false>,
 }
 
 impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Future for GetGuard<'_, T, E> {

@@ -7,12 +7,12 @@
 mod builder;
 mod call;
 mod caller;
-#[cfg(feature = "test-util")]
-mod clock;
 mod error;
 mod job;
 mod nesting;
 mod overload;
+#[cfg(feature = "test-util")]
+mod paused_clock;
 mod recent;
 mod schedule;
 mod stats;
@@ -37,7 +37,7 @@ use crate::{
     observe::alive::LongLived,
     punctual::punctual,
 };
-use call::{Call, TokenWatch};
+use call::{PoolCall, TokenWatch};
 pub(crate) use threads::ALIVE;
 use threads::Threads;
 
@@ -243,7 +243,7 @@ impl ThreadPool {
         &self,
         f: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = Result<T, PoolError>> + Send {
-        Call::new(self.threads(), f, None, Location::caller())
+        PoolCall::new(self.threads(), f, None, Location::caller())
     }
 
     /// Runs a closure that can ask whether it is still wanted.
@@ -297,7 +297,7 @@ impl ThreadPool {
             // The scope is that of the first poll.
             let watch = TokenWatch::of(CancelScope::current());
             let token = watch.token.clone();
-            Call::new(self.threads(), move || f(&token), Some(watch), made_at).await
+            PoolCall::new(self.threads(), move || f(&token), Some(watch), made_at).await
         }
     }
 
@@ -341,7 +341,7 @@ impl ThreadPool {
         &self,
         f: F,
     ) -> Result<Pin<Box<dyn Future<Output = Result<T, PoolError>> + Send + 'static>>, F> {
-        Ok(Box::pin(Call::submit_now(
+        Ok(Box::pin(PoolCall::submit_now(
             self.threads().clone(),
             f,
             Location::caller(),

@@ -3,6 +3,7 @@
 mod candidate;
 mod clock;
 mod contender;
+mod delay;
 mod driver;
 mod failure;
 mod observed;
@@ -22,8 +23,8 @@ use std::{
 use tokio::time::Instant;
 
 pub use candidate::Candidate;
-pub(crate) use contender::{Contender, Plan, Start};
-pub(crate) use driver::{Decision, Driver, Occasion};
+pub(crate) use contender::{Contender, Plan, StartRule};
+pub(crate) use driver::{Decision, Occasion, RaceDriver};
 pub use failure::{Failure, RaceError};
 pub(crate) use observed::Billing;
 pub use winner::Winner;
@@ -81,14 +82,14 @@ use crate::{cancel::CancelScope, observe::WorkKind};
 /// # Cancel safety
 ///
 /// See [`Race::winner`].
-// Always: as `Driver::new`.
+// Always: as `RaceDriver::new`.
 #[inline(always)]
 #[track_caller]
 pub fn run_until_first_complete<'env, T, E>(
     candidates: impl IntoIterator<Item = Candidate<'env, T, E>>,
 ) -> Race<'env, T, E> {
     Race {
-        driver: Driver::new(candidates, CancelScope::current()),
+        driver: RaceDriver::new(candidates, CancelScope::current()),
         made_at: Location::caller(),
     }
 }
@@ -116,7 +117,7 @@ pub fn run_until_first_complete<'env, T, E>(
 /// As [`winner`](Self::winner). Polled again when it is over, it panics.
 #[must_use = "a race does nothing unless it is awaited"]
 pub struct Race<'env, T, E> {
-    driver: Driver<'env, Candidate<'env, T, E>, T, E>,
+    driver: RaceDriver<'env, Candidate<'env, T, E>, T, E>,
     made_at: &'static Location<'static>,
 }
 

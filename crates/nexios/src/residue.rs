@@ -45,7 +45,7 @@ const LOOK_FROM: usize = 64;
 
 struct Live {
     /// In the order in which they came.
-    entries: BTreeMap<u64, Entry>,
+    entries: BTreeMap<u64, LeftoverEntry>,
     /// The key of the next one.
     next: u64,
     /// How many aborted tasks are among them.
@@ -54,12 +54,12 @@ struct Live {
     look_at: usize,
 }
 
-struct Entry {
+struct LeftoverEntry {
     name: Name,
-    kind: Kind,
+    kind: LeftoverKind,
 }
 
-enum Kind {
+enum LeftoverKind {
     /// Ends with its [`Leftover`].
     Counted,
     /// A future of its own, which ends with its [`Leftover`] too.
@@ -71,22 +71,21 @@ enum Kind {
 }
 
 impl Live {
-    fn insert(&mut self, name: Name, kind: Kind) -> u64 {
+    fn insert(&mut self, name: Name, kind: LeftoverKind) -> u64 {
         let key = self.next;
         self.next += 1;
-        self.entries.insert(key, Entry { name, kind });
+        self.entries.insert(key, LeftoverEntry { name, kind });
         key
     }
 
     /// Sorts out the aborted tasks that have ended meanwhile, to be dropped without the lock: an abort handle may be the
     /// last thing that keeps a task's memory.
     #[must_use]
-    fn look(&mut self) -> BTreeMap<u64, Entry> {
+    fn look(&mut self) -> BTreeMap<u64, LeftoverEntry> {
         if self.aborted == 0 {
             return BTreeMap::new();
         }
-        let has_ended =
-            |entry: &Entry| matches!(&entry.kind, Kind::Aborted(task) if task.is_finished());
+        let has_ended = |entry: &LeftoverEntry| matches!(&entry.kind, LeftoverKind::Aborted(task) if task.is_finished());
         let (ended, left): (BTreeMap<_, _>, _) = mem::take(&mut self.entries)
             .into_iter()
             .partition(|(_, entry)| has_ended(entry));
@@ -123,14 +122,14 @@ fn live() -> MutexGuard<'static, Live> {
 /// Counts a leftover under `name` until the returned value is dropped.
 pub(crate) fn enter(name: impl Into<Name>) -> Leftover {
     Leftover {
-        key: lock().insert(name.into(), Kind::Counted),
+        key: lock().insert(name.into(), LeftoverKind::Counted),
     }
 }
 
 /// Counts an aborted task under `name` until it has ended.
 pub(crate) fn leave_aborted(name: impl Into<Name>, task: AbortHandle) {
     let mut live = lock();
-    live.insert(name.into(), Kind::Aborted(task));
+    live.insert(name.into(), LeftoverKind::Aborted(task));
     live.aborted += 1;
     let ended = if live.aborted >= live.look_at {
         live.look()
@@ -155,7 +154,7 @@ pub(crate) fn adopt(name: impl Into<Name>, future: impl Future<Output = ()> + Se
     });
     // It may have ended already.
     if let Some(entry) = lock().entries.get_mut(&key) {
-        entry.kind = Kind::Adopted(task.abort_handle());
+        entry.kind = LeftoverKind::Adopted(task.abort_handle());
     }
 }
 
@@ -178,8 +177,9 @@ pub(crate) async fn wait_until_empty(limit: Instant) -> bool {
 pub(crate) fn cut_off() {
     let mut cut = Vec::new();
     for entry in lock().entries.values_mut() {
-        if let Kind::Adopted(_) = entry.kind
-            && let Kind::Adopted(task) = std::mem::replace(&mut entry.kind, Kind::CutOff)
+        if let LeftoverKind::Adopted(_) = entry.kind
+            && let LeftoverKind::Adopted(task) =
+                std::mem::replace(&mut entry.kind, LeftoverKind::CutOff)
         {
             cut.push(task);
         }
@@ -194,7 +194,7 @@ pub(crate) async fn wait_for_cut_off(limit: Instant) {
         !live
             .entries
             .values()
-            .any(|entry| matches!(entry.kind, Kind::CutOff))
+            .any(|entry| matches!(entry.kind, LeftoverKind::CutOff))
     })
     .await;
 }

@@ -25,7 +25,7 @@ use tokio::{
 
 use super::{
     connection::Server,
-    control::{Control, Order},
+    connection_control::{Control, Order},
     listener::accept,
     places::{Place, Places, Scarce},
     socket::{Socket, notice_dead_peers},

@@ -33,8 +33,8 @@ use tokio::{
 };
 
 use super::{
+    connection_control::{Control, Order},
     connections::OpenConnection,
-    control::{Control, Order},
     life::Life,
     response::{answer, until_cut, upgraded},
     service_life::ServiceLife,

@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{
-    control::{Control, Order, Unfinished},
+    connection_control::{Control, Order, Unfinished},
     places::Place,
     register::{Entry, Register},
 };

@@ -10,8 +10,8 @@ use nexios::{CancelReason, CancelToken};
 use tokio::sync::watch;
 
 use super::{
+    connection_control::{Order, Unfinished},
     connections::Connections,
-    control::{Order, Unfinished},
     listener::ListenAddress,
     phase::Phase,
     register::Register,

@@ -16,7 +16,7 @@ use axum::{
 use hyper::body::{Frame, Incoming, SizeHint};
 use tower_service::Service;
 
-use super::control::{Control, InFlight, Order, Piece};
+use super::connection_control::{Control, InFlight, Order, Piece};
 
 /// HTTP/2 is given an answer in pieces of its frames, so that each tells when it has left.
 const PIECE: usize = 16_384;

@@ -24,12 +24,12 @@ use super::{
     error::ServeError,
     hooks::Hook,
     life::{Life, Stops},
-    limits::Limits,
     listener::{Listen, ListenAddress},
     phase::Phase,
     places::Places,
     report::ShutdownReport,
     shutdown::{Shutdown, WatchedRequests},
+    shutdown_limits::Limits,
     signals::Signals,
     watchdog,
 };

@@ -21,13 +21,13 @@ use tokio::{
 };
 
 use super::{
-    control::{Order, Unfinished},
+    connection_control::{Order, Unfinished},
     hooks::Hook,
     life::{Life, Stops},
-    limits::{Limits, Schedule},
     names::counted,
     phase::Phase,
     report::ShutdownReport,
+    shutdown_limits::{Limits, Schedule},
 };
 use crate::{log::log, punctual::punctual, request::Requests};
 

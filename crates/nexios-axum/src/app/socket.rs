@@ -22,7 +22,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{control::Control, downcast::try_downcast};
+use super::{connection_control::Control, downcast::try_downcast};
 
 /// The kernel's limit for the seconds of keep-alive: more is refused.
 const LONGEST_SILENCE: Duration = Duration::from_secs(32_767);

@@ -19,10 +19,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     life::Life,
-    limits::{Limits, Schedule},
     names::counted,
     phase::Phase,
     report::ABANDONED,
+    shutdown_limits::{Limits, Schedule},
     signals::Signals,
 };
 use crate::log::log;

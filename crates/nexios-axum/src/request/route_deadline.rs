@@ -9,8 +9,8 @@ use axum::http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{missing::warn_once, state::RequestState};
-use crate::readiness::Inner;
+use super::{missing_layer::warn_once, state::RequestState};
+use crate::inner_service::Inner;
 
 /// Replaces the server's own limit for one route inside a [`RequestLayer`](crate::RequestLayer): longer for an
 /// upload, none for a stream of events, shorter for what must be quick. A client still can only shorten it. It holds for the

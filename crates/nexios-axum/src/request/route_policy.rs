@@ -4,7 +4,7 @@ use axum::http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{missing::warn_once, policy::OnDisconnect, state::RequestState};
+use super::{missing_layer::warn_once, policy::OnDisconnect, state::RequestState};
 
 impl<S> Layer<S> for OnDisconnect {
     type Service = OnDisconnectService<S>;

@@ -18,7 +18,7 @@ use super::{
     state::{Live, RequestState},
     upload,
 };
-use crate::readiness::Inner;
+use crate::inner_service::Inner;
 
 /// In the extensions of a request that a layer watches over already. It travels with the request itself: a request
 /// that a handler makes for another router is another one.

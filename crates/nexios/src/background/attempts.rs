@@ -20,9 +20,9 @@ use crate::{
 use super::{
     context::TaskContext,
     exit::{Exit, contain, panic_text},
+    notices,
     record::Record,
     registry::Registry,
-    report,
 };
 
 /// Turns what the user's future returned into an outcome.
@@ -102,7 +102,7 @@ where
             return exit;
         };
         drop(exit);
-        report::retry(&record, attempt, &error, delay);
+        notices::retry(&record, attempt, &error, delay);
         record.set_error(error);
         registry.set_retrying(&record, true);
         let token = record.token();

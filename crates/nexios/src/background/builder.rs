@@ -1,9 +1,10 @@
 use std::{fmt, sync::Arc};
 
 use super::{
+    bounds::Bounds,
     info::TaskInfo,
-    registry::{Bounds, Registry},
-    report::{Function, Hook},
+    notices::{Function, Hook},
+    registry::Registry,
 };
 
 /// Settings of a [`Background`](crate::Background).
@@ -16,13 +17,10 @@ pub struct BackgroundBuilder {
 
 impl BackgroundBuilder {
     pub(super) fn new() -> Self {
-        let bounds = Bounds {
-            limit: usize::MAX,
-            queue: usize::MAX,
-            live: 10_000,
-            history: 1_000,
-        };
-        Self { bounds, hook: None }
+        Self {
+            bounds: Bounds::default(),
+            hook: None,
+        }
     }
 
     /// Runs at most `limit` tasks at once; the others wait. Default: no limit but [`live`](Self::live).

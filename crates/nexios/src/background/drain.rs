@@ -31,9 +31,9 @@ use crate::{
 use super::{
     current,
     info::{TaskId, TaskState},
+    notices,
     record::Record,
     registry::Registry,
-    report,
     runtime::{self, later, now, wait_until},
 };
 
@@ -188,7 +188,7 @@ impl Drains {
     }
 
     /// Closes the registry; joins the drain that goes on, or begins one.
-    fn join(&self, registry: &Arc<Registry>, drain: Drain) -> Waiter {
+    fn join(&self, registry: &Arc<Registry>, drain: Drain) -> DrainWaiter {
         let now = now();
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -210,13 +210,13 @@ impl Drains {
 }
 
 /// One who awaits a drain.
-struct Waiter {
+struct DrainWaiter {
     draining: Arc<Draining>,
     /// The member in whose code it is awaited.
     member: Option<Arc<Record>>,
 }
 
-impl Waiter {
+impl DrainWaiter {
     fn report(&self) -> Option<&DrainReport> {
         let early = self
             .member
@@ -226,7 +226,7 @@ impl Waiter {
     }
 }
 
-impl Drop for Waiter {
+impl Drop for DrainWaiter {
     /// A member is a task like the others again.
     fn drop(&mut self) {
         let Some(member) = &self.member else { return };
@@ -287,7 +287,7 @@ impl Draining {
     }
 
     /// Joins it, unless it is over: in one step with its end, so that nobody gets a report that was made before he came.
-    fn enter(self: Arc<Self>, now: Instant, drain: Drain) -> Option<Waiter> {
+    fn enter(self: Arc<Self>, now: Instant, drain: Drain) -> Option<DrainWaiter> {
         let member = current::task().and_then(|id| self.member(id));
         let mut state = self.state();
         if self.report.get().is_some() {
@@ -299,7 +299,7 @@ impl Draining {
             None => state.outside = true,
         }
         drop(state);
-        Some(Waiter {
+        Some(DrainWaiter {
             draining: self,
             member,
         })
@@ -431,7 +431,7 @@ impl Draining {
 
     fn give_up(&self, choose: impl Fn(&Arc<Record>) -> bool) {
         for record in self.registry.end_all(&self.members, choose) {
-            report::abandoned(&record);
+            notices::abandoned(&record);
             record.wake();
         }
     }
@@ -513,7 +513,7 @@ impl Draining {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::background::{registry::Bounds, report::Hook};
+    use crate::background::{bounds::Bounds, notices::Hook};
 
     fn registry() -> Arc<Registry> {
         Arc::new(Registry::new(

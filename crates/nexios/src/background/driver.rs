@@ -31,16 +31,16 @@ use super::{
     exit::{Exit, contain},
     failure::BackgroundFailure,
     info::TaskState,
+    notices,
     record::{Next, Record},
     registry::{Registry, Shown},
-    report,
 };
 
 /// How long a task may go on after it was asked to end before it is reported as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
 pin_project! {
-    pub(super) struct Driver<W> {
+    pub(super) struct TaskDriver<W> {
         // The work, until it has ended; before `end`, so that it is dropped first.
         #[pin]
         work: Option<W>,
@@ -52,7 +52,7 @@ pin_project! {
         end: EndGuard,
     }
 
-    impl<W> PinnedDrop for Driver<W> {
+    impl<W> PinnedDrop for TaskDriver<W> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let Err(text) = drop_work(this.work, &this.end.record, this.span) {
@@ -63,7 +63,7 @@ pin_project! {
     }
 }
 
-impl<W> Driver<W> {
+impl<W> TaskDriver<W> {
     pub(super) fn new(end: EndGuard, span: Option<Span>, work: W) -> Self {
         // Most have none, and then it should not make the task larger.
         Self {
@@ -103,7 +103,7 @@ fn drop_work<W>(
     inside(record, span, move || work.set(None))
 }
 
-impl<T, W: Future<Output = Exit<T>>> Driver<W> {
+impl<T, W: Future<Output = Exit<T>>> TaskDriver<W> {
     /// Records how the work ended, after dropping what is left of it.
     fn finish(self: Pin<&mut Self>, exit: Exit<T>) -> Result<T, BackgroundFailure> {
         let this = self.project();
@@ -148,12 +148,12 @@ impl<T, W: Future<Output = Exit<T>>> Driver<W> {
             .is_some_and(|stuck| poll_punctual(stuck.as_mut(), context).is_ready())
         {
             *this.stuck = None;
-            report::stuck(&this.end.record);
+            notices::stuck(&this.end.record);
         }
     }
 }
 
-impl<T, W: Future<Output = Exit<T>>> Future for Driver<W> {
+impl<T, W: Future<Output = Exit<T>>> Future for TaskDriver<W> {
     type Output = Result<T, BackgroundFailure>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -226,10 +226,10 @@ impl EndGuard {
         });
         if state.is_failure() {
             let info = self.registry.info(Shown::Live(self.record.clone()));
-            report::failure(&self.registry.hook, &info);
+            notices::failure(&self.registry.hook, &info);
             self.registry.gone();
         } else if self.record.is_stuck() {
-            report::unstuck(&self.record);
+            notices::unstuck(&self.record);
         }
         state
     }
@@ -247,7 +247,7 @@ impl Drop for EndGuard {
         } else if self.record.is_cancelled() || self.record.state() == TaskState::Queued {
             self.settle(TaskState::Cancelled, None);
         } else {
-            report::cut_off(&self.record);
+            notices::cut_off(&self.record);
             self.settle(TaskState::Abandoned, None);
         }
     }
@@ -261,7 +261,7 @@ mod tests {
         task::{Context, Poll, Wake, Waker},
     };
 
-    use super::super::{record::OnCancel, registry::Bounds, report::Hook};
+    use super::super::{bounds::Bounds, notices::Hook, record::OnCancel};
     use super::*;
 
     struct Count;
@@ -294,7 +294,7 @@ mod tests {
                     Poll::Ready(Exit::Completed(()))
                 }
             });
-            let mut driver = Box::pin(Driver::new(end, None, work));
+            let mut driver = Box::pin(TaskDriver::new(end, None, work));
             let count = Arc::new(Count);
             let waker = Waker::from(count.clone());
             assert!(

@@ -29,28 +29,16 @@ use crate::{
 };
 
 use super::{
+    bounds::Bounds,
     facts::{Ended, shortened},
+    id_hasher::Spread,
     info::{BackgroundStats, TaskId, TaskInfo, TaskState},
-    numbers::Spread,
+    notices::Hook,
     record::{OnCancel, Record},
     refusal::Refusal,
-    report::Hook,
     runtime,
     wall_clock::{TimeOfDay, WallClock},
 };
-
-/// How many tasks there may be.
-#[derive(Debug, Clone)]
-pub(super) struct Bounds {
-    /// Most tasks that run at once.
-    pub(super) limit: usize,
-    /// Most tasks that wait.
-    pub(super) queue: usize,
-    /// Most tasks that run and wait together.
-    pub(super) live: usize,
-    /// Most finished tasks that are shown.
-    pub(super) history: usize,
-}
 
 /// The tasks of one [`Background`](crate::Background).
 pub(super) struct Registry {

@@ -24,9 +24,9 @@ use super::{
     driver::EndGuard,
     exit::{Exit, panic_text},
     info::{TaskInfo, TaskState},
+    notices,
     record::Record,
     registry::{Registry, Shown},
-    report,
     runtime::later,
 };
 #[cfg(feature = "cron")]
@@ -170,7 +170,7 @@ where
             self.registry.count_panicked_run();
             // The run has panicked; the task itself goes on.
             let task = self.registry.info(Shown::Live(self.record.clone()));
-            report::failure(
+            notices::failure(
                 &self.registry.hook,
                 &TaskInfo {
                     state: TaskState::Panicked,

@@ -9,12 +9,13 @@ use crate::log;
 use super::{
     attempts::{self, Judge},
     context::TaskContext,
-    driver::{Driver, EndGuard},
+    driver::{EndGuard, TaskDriver},
     exit::Exit,
+    notices,
     record::OnCancel,
     refusal::BackgroundError,
     registry::Registry,
-    report, runtime,
+    runtime,
     task::BackgroundTask,
 };
 
@@ -52,7 +53,7 @@ impl TaskSpec {
             Err((refusal, name)) => {
                 // A closure goes back to its owner; of a future only the handle tells, which nobody may hold.
                 if on_cancel == OnCancel::Drop {
-                    report::refused(&name);
+                    notices::refused(&name);
                 }
                 Err(BackgroundError::new(refusal, source))
             }
@@ -98,6 +99,6 @@ where
             id = record.id.0
         )
     });
-    let join = runtime::spawn(Driver::new(end, span, work));
+    let join = runtime::spawn(TaskDriver::new(end, span, work));
     BackgroundTask::running(record, join)
 }

@@ -1,12 +1,12 @@
 //! What is left when the children are gone: aborted tasks that unwind, then the finalizers.
 
-use super::{finalizers::Finalizers, unwinding::Unwinding};
+use super::{finalizers::Finalizers, unwinding::UnwindingChildren};
 use crate::panics::Payload;
 
 /// What `run` waits for after its children. Dropped, it becomes the business of the process.
 #[derive(Default)]
 pub(super) struct Afterwards<'env> {
-    pub(super) unwinding: Unwinding<'env>,
+    pub(super) unwinding: UnwindingChildren<'env>,
     pub(super) finalizers: Finalizers,
 }
 

@@ -38,7 +38,7 @@ enum Parent {
 
 /// The settings of a group, with everything inherited in place.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(super) struct GroupSettings {
     pub(super) name: Option<Cow<'static, str>>,
     pub(super) timeout: Option<Duration>,
     /// Inherited from the scope.
@@ -121,7 +121,7 @@ impl TaskGroupBuilder {
     }
 
     /// What was set, and what is inherited from the scope that is current now.
-    pub(super) fn settings(self) -> Settings {
+    pub(super) fn settings(self) -> GroupSettings {
         let scope = match self.parent {
             Parent::Nobody => None,
             _ => CancelScope::current(),
@@ -132,7 +132,7 @@ impl TaskGroupBuilder {
             Parent::Scope => scope.map(|scope| scope.token()),
             Parent::Nobody => None,
         };
-        Settings {
+        GroupSettings {
             name: self.name,
             timeout: self.timeout,
             deadline,

@@ -21,7 +21,7 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::task::{JoinError, JoinHandle};
 
-use super::{label::Label, panics::drop_quietly, unwinding::Aborted};
+use super::{label::ChildLabel, panics::drop_quietly, unwinding::Aborted};
 use crate::{
     cancel::{CancelReason, Interrupted},
     panics::{Payload, caught},
@@ -33,11 +33,11 @@ use crate::{
 };
 
 /// What a child does.
-pub(super) enum Work<'env, T, E> {
+pub(super) enum ChildWork<'env, T, E> {
     /// Polled by whoever drives the group.
     InTask(BoxFuture<'env, Result<T, E>>),
     /// A task that waits for its place; the first poll starts it.
-    Waiting(Option<Start<'env, T, E>>),
+    Waiting(Option<StartTask<'env, T, E>>),
     /// A task on the runtime's worker threads. To its group it is a future like any other.
     Parallel(JoinHandle<Result<T, E>>),
     /// What a task has come to that is not its handle's.
@@ -45,19 +45,19 @@ pub(super) enum Work<'env, T, E> {
 }
 
 /// Starts a task.
-pub(super) type Start<'env, T, E> = Box<dyn FnOnce() -> JoinHandle<Result<T, E>> + Send + 'env>;
+pub(super) type StartTask<'env, T, E> = Box<dyn FnOnce() -> JoinHandle<Result<T, E>> + Send + 'env>;
 
 /// A child, shared by its group and its handle.
 ///
 /// Kept small, as the handle is: the usual allocators are quick up to 128 bytes, and with lists up to a kilobyte.
 pub(super) struct Child<'env, T, E> {
     pub(super) seat: Seat,
-    pub(super) label: Label,
+    pub(super) label: ChildLabel,
     /// Its error is the group's.
     fails_group: bool,
     /// The handle's own note: how far it is.
     progress: AtomicU8,
-    cell: Mutex<Cell<'env, T, E>>,
+    cell: Mutex<ChildCell<'env, T, E>>,
 }
 
 /// Where a child sits in its group, and its id, which no other child in the process has.
@@ -74,15 +74,15 @@ impl Seat {
     }
 }
 
-struct Cell<'env, T, E> {
-    stage: Stage<'env, T, E>,
-    end: End<T, E>,
+struct ChildCell<'env, T, E> {
+    stage: WorkPlace<'env, T, E>,
+    end: HandleResult<T, E>,
 }
 
 /// Where a child's work is.
-enum Stage<'env, T, E> {
+enum WorkPlace<'env, T, E> {
     /// Here: between two polls, or not polled yet.
-    Idle(Work<'env, T, E>),
+    Idle(ChildWork<'env, T, E>),
     /// With whoever polls it, starts its task, or drops it.
     Polled(Meanwhile),
     /// There is none any more.
@@ -99,7 +99,7 @@ pub(super) struct Meanwhile {
 }
 
 /// What the handle will find.
-enum End<T, E> {
+enum HandleResult<T, E> {
     /// Nothing yet. The waker is the handle's.
     None(Option<Waker>),
     Result(Result<T, E>),
@@ -153,7 +153,7 @@ pub(super) trait Member<'env, E>: Send + Sync {
     /// Tells the handle of a child that has ended without a result for it. Fails if the handle's waker panics.
     fn tell(&self, why: Interrupted) -> Result<(), Payload>;
 
-    fn label(&self) -> &Label;
+    fn label(&self) -> &ChildLabel;
 
     fn is_polled(&self) -> bool;
 
@@ -165,32 +165,32 @@ impl<'env, T, E> Child<'env, T, E> {
     /// A child whose work is here, or is being made and [comes](Self::bring) later.
     pub(super) fn new(
         seat: Seat,
-        label: Label,
+        label: ChildLabel,
         fails_group: bool,
-        work: Option<Work<'env, T, E>>,
+        work: Option<ChildWork<'env, T, E>>,
     ) -> Self {
-        let stage = work.map_or(Stage::Polled(Meanwhile::default()), Stage::Idle);
+        let stage = work.map_or(WorkPlace::Polled(Meanwhile::default()), WorkPlace::Idle);
         Self::with(
             seat,
             label,
             fails_group,
-            Cell {
+            ChildCell {
                 stage,
-                end: End::None(None),
+                end: HandleResult::None(None),
             },
         )
     }
 
     /// A child that never was.
-    pub(super) fn refused(id: u64, label: Label, why: Interrupted) -> Self {
-        let cell = Cell {
-            stage: Stage::Gone,
-            end: End::Interrupted(why),
+    pub(super) fn refused(id: u64, label: ChildLabel, why: Interrupted) -> Self {
+        let cell = ChildCell {
+            stage: WorkPlace::Gone,
+            end: HandleResult::Interrupted(why),
         };
         Self::with(Seat::outside(id), label, false, cell)
     }
 
-    fn with(seat: Seat, label: Label, fails_group: bool, cell: Cell<'env, T, E>) -> Self {
+    fn with(seat: Seat, label: ChildLabel, fails_group: bool, cell: ChildCell<'env, T, E>) -> Self {
         Self {
             seat,
             label,
@@ -200,7 +200,7 @@ impl<'env, T, E> Child<'env, T, E> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Cell<'env, T, E>> {
+    fn lock(&self) -> MutexGuard<'_, ChildCell<'env, T, E>> {
         // Every change is an assignment, so a poisoned cell is still whole.
         self.cell.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -243,7 +243,7 @@ impl<'env, T, E> Child<'env, T, E> {
         let mut cell = self.lock();
         let replaced = cell.look_at_task(self.fails_group);
         let (found, old) = match &mut cell.end {
-            End::None(waiter) => (None, waiter.replace(fresh)),
+            HandleResult::None(waiter) => (None, waiter.replace(fresh)),
             _ => (cell.take(), None),
         };
         drop(cell);
@@ -254,7 +254,7 @@ impl<'env, T, E> Child<'env, T, E> {
     pub(super) fn is_finished(&self) -> bool {
         let cell = self.lock();
         // What a task has come to gets here when somebody drives the group.
-        !matches!(cell.end, End::None(_)) || cell.stage.has_ended()
+        !matches!(cell.end, HandleResult::None(_)) || cell.stage.has_ended()
     }
 
     /// The handle goes away; true if it leaves an error that nobody has looked at.
@@ -262,19 +262,22 @@ impl<'env, T, E> Child<'env, T, E> {
         let (left, _replaced) = {
             let mut cell = self.lock();
             let replaced = cell.look_at_task(self.fails_group);
-            (mem::replace(&mut cell.end, End::Unwanted), replaced)
+            (
+                mem::replace(&mut cell.end, HandleResult::Unwanted),
+                replaced,
+            )
         };
-        matches!(left, End::Result(Err(_)))
+        matches!(left, HandleResult::Result(Err(_)))
     }
 
     /// Gives the result to the handle, if there is one; says what is left for the group.
     #[inline(always)]
     fn publish(&self, result: Result<T, E>) -> Left<'env, E> {
         let mut cell = self.lock();
-        cell.stage = Stage::Gone;
-        if let End::None(waiter) = &mut cell.end {
+        cell.stage = WorkPlace::Gone;
+        if let HandleResult::None(waiter) = &mut cell.end {
             let waiter = waiter.take();
-            cell.end = End::Result(result);
+            cell.end = HandleResult::Result(result);
             drop(cell);
             return wake(waiter).map_or_else(Left::Panic, |()| Left::Nothing);
         }
@@ -290,7 +293,7 @@ impl<'env, T, E> Child<'env, T, E> {
     fn settle(&self, result: Result<T, E>) -> Left<'env, E> {
         match result {
             Err(error) if self.fails_group => {
-                self.lock().stage = Stage::Gone;
+                self.lock().stage = WorkPlace::Gone;
                 Left::Error(error)
             }
             result => self.publish(result),
@@ -300,69 +303,72 @@ impl<'env, T, E> Child<'env, T, E> {
     /// Ends the cell without a result.
     fn interrupt(&self, why: Interrupted) -> Result<(), Payload> {
         let mut cell = self.lock();
-        cell.stage = Stage::Gone;
-        let End::None(waiter) = &mut cell.end else {
+        cell.stage = WorkPlace::Gone;
+        let HandleResult::None(waiter) = &mut cell.end else {
             return Ok(());
         };
         let waiter = waiter.take();
-        cell.end = End::Interrupted(why);
+        cell.end = HandleResult::Interrupted(why);
         drop(cell);
         wake(waiter)
     }
 
     /// Brings the work of a child that was started; says what has happened meanwhile.
     #[inline(always)]
-    pub(super) fn bring(&self, work: Work<'env, T, E>) -> Meanwhile {
-        match mem::replace(&mut self.lock().stage, Stage::Idle(work)) {
-            Stage::Polled(meanwhile) => meanwhile,
-            Stage::Idle(_) | Stage::Gone => Meanwhile::default(),
+    pub(super) fn bring(&self, work: ChildWork<'env, T, E>) -> Meanwhile {
+        match mem::replace(&mut self.lock().stage, WorkPlace::Idle(work)) {
+            WorkPlace::Polled(meanwhile) => meanwhile,
+            WorkPlace::Idle(_) | WorkPlace::Gone => Meanwhile::default(),
         }
     }
 
     /// Takes the work out to be polled; without it, what the group is to make of the child.
-    fn take_to_poll(&self) -> Result<Work<'env, T, E>, Option<Left<'env, E>>> {
+    fn take_to_poll(&self) -> Result<ChildWork<'env, T, E>, Option<Left<'env, E>>> {
         let mut cell = self.lock();
         if let Some(work) = cell.stage.take_work(Meanwhile::default()) {
             return Ok(work);
         }
         match &mut cell.stage {
             // Its task is being started, or it is being dropped. Who does that will see to it that the group comes again.
-            Stage::Polled(meanwhile) => {
+            WorkPlace::Polled(meanwhile) => {
                 meanwhile.woken = true;
                 Err(None)
             }
             // Ended before its turn came; whoever ended it has told the group.
-            Stage::Idle(_) | Stage::Gone => Err(Some(Left::Nothing)),
+            WorkPlace::Idle(_) | WorkPlace::Gone => Err(Some(Left::Nothing)),
         }
     }
 
     /// The work is still pending; hands it back if the child was ended during the poll.
-    fn put_back(&self, work: Work<'env, T, E>) -> Result<(), (Work<'env, T, E>, Interrupted)> {
+    fn put_back(
+        &self,
+        work: ChildWork<'env, T, E>,
+    ) -> Result<(), (ChildWork<'env, T, E>, Interrupted)> {
         let mut cell = self.lock();
         // Then it has not ended before it is dropped.
-        if let Stage::Polled(Meanwhile {
+        if let WorkPlace::Polled(Meanwhile {
             ended: Some(why), ..
         }) = cell.stage
         {
             return Err((work, why));
         }
-        cell.stage = Stage::Idle(work);
+        cell.stage = WorkPlace::Idle(work);
         Ok(())
     }
 }
 
 impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Child<'env, T, E> {
     /// Ends the work of a child that has been taken out of its cell, then tells its handle.
-    fn end_work(&self, work: Work<'env, T, E>, why: Interrupted) -> Left<'env, E> {
+    fn end_work(&self, work: ChildWork<'env, T, E>, why: Interrupted) -> Left<'env, E> {
         let joined = match work {
-            Work::InTask(_) | Work::Waiting(_) => {
+            ChildWork::InTask(_) | ChildWork::Waiting(_) => {
                 let dropped = caught(|| drop(work));
                 let told = self.interrupt(why);
                 return dropped
                     .and(told)
                     .map_or_else(Left::PanicAtEnd, |()| Left::Nothing);
             }
-            Work::Parallel(mut task) => {
+            ChildWork::Parallel(mut task) => {
                 task.abort();
                 // It may have ended before its turn came; then that is what it has come to.
                 let Some(joined) = punctual(&mut task).now_or_never() else {
@@ -372,7 +378,7 @@ impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Child<'env, T, E>
                 };
                 joined
             }
-            Work::Joined(joined) => *joined,
+            ChildWork::Joined(joined) => *joined,
         };
         match joined.map_err(JoinError::try_into_panic) {
             Ok(result) => self.settle(result),
@@ -393,14 +399,14 @@ fn wake(waiter: Option<Waker>) -> Result<(), Payload> {
 }
 
 /// What is no longer in the cell.
-type Replaced<'env, T, E> = (Stage<'env, T, E>, Option<End<T, E>>);
+type ReplacedWork<'env, T, E> = (WorkPlace<'env, T, E>, Option<HandleResult<T, E>>);
 
-impl<'env, T, E> Cell<'env, T, E> {
+impl<'env, T, E> ChildCell<'env, T, E> {
     /// Takes what a task has come to, if that is its handle's, before the group has looked: the result goes where the
     /// handle goes. Gives back what it replaces, to be dropped outside the lock.
     #[inline(always)]
-    fn look_at_task(&mut self, fails_group: bool) -> Option<Replaced<'env, T, E>> {
-        let Stage::Idle(Work::Parallel(task)) = &mut self.stage else {
+    fn look_at_task(&mut self, fails_group: bool) -> Option<ReplacedWork<'env, T, E>> {
+        let WorkPlace::Idle(ChildWork::Parallel(task)) = &mut self.stage else {
             return None;
         };
         // Asked first, so as to leave the group's waker where it is; then reading the result runs nobody's code.
@@ -411,42 +417,42 @@ impl<'env, T, E> Cell<'env, T, E> {
         };
         Some(match joined {
             Ok(result) if result.is_ok() || !fails_group => (
-                mem::replace(&mut self.stage, Stage::Gone),
-                Some(mem::replace(&mut self.end, End::Result(result))),
+                mem::replace(&mut self.stage, WorkPlace::Gone),
+                Some(mem::replace(&mut self.end, HandleResult::Result(result))),
             ),
             joined => {
-                let joined = Stage::Idle(Work::Joined(Box::new(joined)));
+                let joined = WorkPlace::Idle(ChildWork::Joined(Box::new(joined)));
                 (mem::replace(&mut self.stage, joined), None)
             }
         })
     }
 
     fn take(&mut self) -> Option<Found<T, E>> {
-        if let End::None(_) = self.end {
+        if let HandleResult::None(_) = self.end {
             return None;
         }
         // The handle is the only one who takes, and does it once.
-        match mem::replace(&mut self.end, End::Taken) {
-            End::Result(result) => Some(Found::Result(result)),
-            End::Interrupted(why) => Some(Found::Interrupted(why)),
-            End::None(_) | End::Taken | End::Unwanted => None,
+        match mem::replace(&mut self.end, HandleResult::Taken) {
+            HandleResult::Result(result) => Some(Found::Result(result)),
+            HandleResult::Interrupted(why) => Some(Found::Interrupted(why)),
+            HandleResult::None(_) | HandleResult::Taken | HandleResult::Unwanted => None,
         }
     }
 }
 
-impl<'env, T, E> Stage<'env, T, E> {
+impl<'env, T, E> WorkPlace<'env, T, E> {
     fn has_ended(&self) -> bool {
         match self {
-            Self::Idle(Work::Parallel(task)) => task.is_finished(),
-            Self::Idle(Work::Joined(_)) | Self::Gone => true,
-            Self::Idle(Work::InTask(_) | Work::Waiting(_)) | Self::Polled(_) => false,
+            Self::Idle(ChildWork::Parallel(task)) => task.is_finished(),
+            Self::Idle(ChildWork::Joined(_)) | Self::Gone => true,
+            Self::Idle(ChildWork::InTask(_) | ChildWork::Waiting(_)) | Self::Polled(_) => false,
         }
     }
 
     /// Takes the work out, if it is here. With a task that has ended the child is gone: all that is left is to read what it
     /// has come to, and who has seen it ended must not see it alive again.
     #[inline(always)]
-    fn take_work(&mut self, meanwhile: Meanwhile) -> Option<Work<'env, T, E>> {
+    fn take_work(&mut self, meanwhile: Meanwhile) -> Option<ChildWork<'env, T, E>> {
         let Self::Idle(_) = self else { return None };
         let elsewhere = if self.has_ended() {
             Self::Gone
@@ -460,7 +466,7 @@ impl<'env, T, E> Stage<'env, T, E> {
     }
 }
 
-impl<'env, T, E: From<Interrupted>> Work<'env, T, E> {
+impl<'env, T, E: From<Interrupted>> ChildWork<'env, T, E> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
         if let Self::Waiting(start) = self {
             if let Some(start) = start.take() {
@@ -512,7 +518,7 @@ impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Member<'env, E>
             }
             Err(payload) => {
                 drop_quietly(work);
-                self.lock().stage = Stage::Gone;
+                self.lock().stage = WorkPlace::Gone;
                 Some(Left::Panic(payload))
             }
         }
@@ -528,11 +534,11 @@ impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Member<'env, E>
             return Some(self.end_work(work, why));
         }
         match &mut cell.stage {
-            Stage::Polled(meanwhile) => {
+            WorkPlace::Polled(meanwhile) => {
                 meanwhile.ended.get_or_insert(why);
                 None
             }
-            Stage::Idle(_) | Stage::Gone => Some(Left::Nothing),
+            WorkPlace::Idle(_) | WorkPlace::Gone => Some(Left::Nothing),
         }
     }
 
@@ -540,12 +546,12 @@ impl<'env, T: Send + 'env, E: From<Interrupted> + Send + 'env> Member<'env, E>
         self.interrupt(why)
     }
 
-    fn label(&self) -> &Label {
+    fn label(&self) -> &ChildLabel {
         &self.label
     }
 
     fn is_polled(&self) -> bool {
-        matches!(self.lock().stage, Stage::Polled(_))
+        matches!(self.lock().stage, WorkPlace::Polled(_))
     }
 
     fn has_ended(&self) -> bool {

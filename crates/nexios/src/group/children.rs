@@ -23,7 +23,7 @@ pub(super) type Held<'env, E> = Arc<dyn Member<'env, E> + 'env>;
 
 /// The list of all children that have not ended. A slot is used again once its child has.
 pub(super) struct Children<'env, E> {
-    slots: Slots<Entry<'env, E>>,
+    slots: Slots<ChildEntry<'env, E>>,
     /// The wakers of the slots, and who is ready to be polled.
     pub(super) wakers: Wakers,
     /// Who has not started because the limit is reached: id and slot, in spawn order.
@@ -68,7 +68,7 @@ impl<E> Ending<'_, E> {
     }
 }
 
-struct Entry<'env, E> {
+struct ChildEntry<'env, E> {
     id: u64,
     child: Held<'env, E>,
     /// Does not keep the group open.
@@ -153,7 +153,7 @@ impl<'env, E> Children<'env, E> {
         self.slots.is_empty()
     }
 
-    fn entry(&mut self, seat: Seat) -> Option<&mut Entry<'env, E>> {
+    fn entry(&mut self, seat: Seat) -> Option<&mut ChildEntry<'env, E>> {
         self.slots
             .get_mut(seat.slot)
             .filter(|entry| entry.id == seat.id)
@@ -189,7 +189,7 @@ impl<'env, E> Children<'env, E> {
         let starts = daemon || self.has_room();
         let holds = starts && !daemon && self.is_limited();
         self.holding += usize::from(holds);
-        self.slots.insert(Entry {
+        self.slots.insert(ChildEntry {
             id: seat.id,
             child,
             daemon,

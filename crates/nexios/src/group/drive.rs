@@ -25,10 +25,10 @@ use super::{
     clock::Time,
     ending::Over,
     panics::drop_quietly,
-    state::{Core, Phase, Run, Shared},
+    state::{Core, GroupPhase, Run, Shared},
     turns::{self, Entered, Polled},
     verdict::Cause,
-    wakers::Seats,
+    wakers::WakerSeats,
 };
 use crate::{
     cancel::{CancelReason, Interrupted, Limited, limit_to},
@@ -84,7 +84,7 @@ pub(super) struct Turn<'a, 'env, E> {
     waker: &'a Waker,
     /// What is registered when the turn ends, if it still wakes the right one; else that is cloned then.
     known: Option<Waker>,
-    seats: Seats,
+    seats: WakerSeats,
     /// Has polled in this turn. One poll is always allowed, else a deep nest of groups would never reach its leaves.
     polled: bool,
     driving: bool,
@@ -200,7 +200,7 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
         loop {
             // Where the group as a whole stands.
             match core.phase {
-                Phase::Open if body == Body::Gone && core.children.live() == 0 => {
+                GroupPhase::Open if body == Body::Gone && core.children.live() == 0 => {
                     if !shared.finish(&mut core) {
                         drop(core);
                         shared.close(Cause::Finished);
@@ -208,20 +208,20 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
                     }
                     continue;
                 }
-                Phase::Closing | Phase::Closed
+                GroupPhase::Closing | GroupPhase::Closed
                     if body.is_alive() && core.verdict.interrupts_body() =>
                 {
                     return Event::CutBody;
                 }
-                Phase::Closing if core.children.is_gone() => {
+                GroupPhase::Closing if core.children.is_gone() => {
                     shared.end_grace(core);
                     core = shared.lock();
                     continue;
                 }
-                Phase::Closed if !body.is_alive() && Shared::is_over(&core) => {
+                GroupPhase::Closed if !body.is_alive() && Shared::is_over(&core) => {
                     return self.finish(core, body);
                 }
-                Phase::Open | Phase::Closing | Phase::Closed => {}
+                GroupPhase::Open | GroupPhase::Closing | GroupPhase::Closed => {}
             }
             // Before anybody is polled: nobody goes on who was cancelled.
             if body != Body::New && mem::take(&mut core.children.wakers.ready.parent) {
@@ -242,7 +242,7 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
             }
             if let Some(key) = core.children.next_woken() {
                 // Who is being ended is not polled any more.
-                if core.phase != Phase::Closed
+                if core.phase != GroupPhase::Closed
                     && let Some((seat, child)) = core.children.woken(key)
                 {
                     // While the lock is held: a `drop` on another thread must wait for this poll.
@@ -291,7 +291,7 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
         // The body, and the end of `run`, are only for `run` itself to go on with. The others have nothing to do
         // with it: told as well, they would come here in their turn and wake one another for ever.
         let for_run = core.children.wakers.ready.body
-            || core.phase != Phase::Open
+            || core.phase != GroupPhase::Open
             || core.children.live() == 0;
         let hand_over = (body == Body::None && core.run == Run::Active && for_run).then_some(RUN);
         let Some(waker) = self.known.take() else {
@@ -430,7 +430,7 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
         mut core: MutexGuard<'a, Core<'env, E>>,
         body: Body,
     ) -> Locked<'a, 'env, E> {
-        if core.phase != Phase::Open {
+        if core.phase != GroupPhase::Open {
             return Ok(core);
         }
         let Some(mut watch) = core.clock.take_watch(&self.shared.signals) else {
@@ -466,12 +466,12 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
             Time::Lost => Cause::Parent(CancelReason::Shutdown),
         };
         match core.phase {
-            Phase::Open => {
+            GroupPhase::Open => {
                 drop(core);
                 return self.close(cause, body);
             }
-            Phase::Closing => self.shared.end_grace(core),
-            Phase::Closed => return Ok(core),
+            GroupPhase::Closing => self.shared.end_grace(core),
+            GroupPhase::Closed => return Ok(core),
         }
         Ok(self.shared.lock())
     }

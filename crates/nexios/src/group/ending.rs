@@ -13,7 +13,7 @@ use super::{
     children::{Ending, Held},
     finalizers::Finalizers,
     panics::{drop_quietly, go_on, log_panic, log_unseen},
-    state::{Core, Phase, Run, Shared},
+    state::{Core, GroupPhase, Run, Shared},
     turns,
     unwinding::Aborted,
     verdict::{Cause, Recorded},
@@ -71,7 +71,7 @@ impl<'env, E> Shared<'env, E> {
         if core.verdict.cause.is_none() {
             core.verdict.cause = Some(cause);
             self.wind_down(core);
-        } else if cause == Cause::OwnerDropped && core.phase != Phase::Closed {
+        } else if cause == Cause::OwnerDropped && core.phase != GroupPhase::Closed {
             self.end_grace(core);
         }
     }
@@ -109,9 +109,9 @@ impl<'env, E> Shared<'env, E> {
         let graceful = !self.settings.grace.is_zero() && cause != Cause::OwnerDropped;
         let mut ending = core.children.all_to_end(graceful);
         core.phase = if graceful {
-            Phase::Closing
+            GroupPhase::Closing
         } else {
-            Phase::Closed
+            GroupPhase::Closed
         };
         // A grace too long to be represented has no end.
         core.set_due(if graceful {
@@ -139,7 +139,7 @@ impl<'env, E> Shared<'env, E> {
     /// Ends whatever the grace period has left.
     pub(super) fn end_grace(&self, mut core: MutexGuard<'_, Core<'env, E>>) {
         let cause = core.verdict.cause.unwrap_or(Cause::OwnerDropped);
-        core.phase = Phase::Closed;
+        core.phase = GroupPhase::Closed;
         core.set_due(None);
         let mut ending = core.children.all_to_end(false);
         core.dropping += 1;
@@ -257,7 +257,7 @@ impl<'env, E> Shared<'env, E> {
         let mut late = Finalizers::default();
         {
             let mut core = self.lock();
-            if core.phase == Phase::Open || core.run == Run::Active {
+            if core.phase == GroupPhase::Open || core.run == Run::Active {
                 core.afterwards
                     .get_or_insert_default()
                     .finalizers

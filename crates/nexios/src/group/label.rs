@@ -8,14 +8,14 @@ use std::{
 
 /// What a child is called: the given name, or where it was spawned.
 #[derive(Clone, Debug)]
-pub(super) enum Label {
+pub(super) enum ChildLabel {
     Given(&'static str),
     /// A name made at run time; clones share it.
     Made(Arc<str>),
     SpawnedAt(&'static Location<'static>),
 }
 
-impl Label {
+impl ChildLabel {
     pub(super) fn as_str(&self) -> &str {
         match self {
             Self::Given(name) => name,
@@ -25,7 +25,7 @@ impl Label {
     }
 }
 
-impl From<Cow<'static, str>> for Label {
+impl From<Cow<'static, str>> for ChildLabel {
     fn from(name: Cow<'static, str>) -> Self {
         match name {
             Cow::Borrowed(name) => Self::Given(name),
@@ -45,7 +45,7 @@ fn text_of(location: &'static Location<'static>) -> &'static str {
         .or_insert_with(|| location.to_string().leak())
 }
 
-impl fmt::Display for Label {
+impl fmt::Display for ChildLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Given(name) => f.write_str(name),

@@ -18,7 +18,7 @@ use super::{
     children::take_ids,
     drive,
     panics::log_panic_text,
-    state::{Phase, Run, Shared},
+    state::{GroupPhase, Run, Shared},
     turns,
     verdict::Cause,
 };
@@ -86,7 +86,7 @@ where
     /// Why the group has ended, if it has.
     fn ended(&self) -> Option<Interrupted> {
         let core = self.shared.lock();
-        (core.phase != Phase::Open).then(|| {
+        (core.phase != GroupPhase::Open).then(|| {
             core.verdict
                 .cause
                 .unwrap_or(Cause::OwnerDropped)

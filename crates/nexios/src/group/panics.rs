@@ -2,7 +2,7 @@
 
 use std::{panic::resume_unwind, thread};
 
-use super::label::Label;
+use super::label::ChildLabel;
 use crate::{
     log::say,
     panics::{Payload, bury, caught, text_of},
@@ -15,7 +15,7 @@ pub(super) fn drop_quietly<T>(value: T) {
     }
 }
 
-pub(super) fn log_panic(what: &'static str, child: &Label, payload: &Payload) {
+pub(super) fn log_panic(what: &'static str, child: &ChildLabel, payload: &Payload) {
     say(|| tracing::error!(child = %child, panic = text_of(&**payload), "{what}"));
 }
 
@@ -47,6 +47,6 @@ pub(super) fn go_on<const N: usize>(steps: [Result<(), Payload>; N]) {
 }
 
 /// Logs an error whose handle is gone.
-pub(super) fn log_unseen(child: &Label) {
+pub(super) fn log_unseen(child: &ChildLabel) {
     say(|| tracing::warn!(%child, "a child of a task group failed and nobody looked at its error"));
 }

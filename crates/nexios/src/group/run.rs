@@ -14,7 +14,7 @@ use super::{
     drive::{Body, Event, RUN, Turn},
     ending::{Conclusion, Over},
     panics::resume_or_log,
-    state::{Core, Phase, Run, Shared},
+    state::{Core, GroupPhase, Run, Shared},
     verdict::{BODY, Cause},
     wakers::ChildWaker,
 };
@@ -146,7 +146,8 @@ impl<E> Running<'_, '_, E> {
             return true;
         }
         let cancelled_before = core.verdict.cause == Some(Cause::Requested);
-        self.entered = core.run == Run::NotYet && (core.phase == Phase::Open || cancelled_before);
+        self.entered =
+            core.run == Run::NotYet && (core.phase == GroupPhase::Open || cancelled_before);
         if self.entered {
             core.run = Run::Active;
             self.waker = Some(core.children.wakers.body(&self.shared.signals));

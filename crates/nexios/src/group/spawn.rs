@@ -8,12 +8,12 @@ use tracing::Level;
 
 use super::{
     builder::OnError,
-    child::{Child, Work},
+    child::{Child, ChildWork},
     children::{key_of, take_ids},
-    label::Label,
+    label::ChildLabel,
     state::Shared,
     task::Task,
-    wakers::Report,
+    wakers::EndNotice,
 };
 use crate::{
     cancel::{CancelReason, Interrupted},
@@ -23,7 +23,7 @@ use crate::{
 /// Makes a handle whose child never was. What was refused is dropped before this returns.
 fn refuse<'env, T, E>(
     shared: Option<Arc<Shared<'env, E>>>,
-    label: Label,
+    label: ChildLabel,
     why: Interrupted,
     refused: impl Sized,
 ) -> Task<'env, T, E> {
@@ -47,17 +47,17 @@ struct Admitted<'env, T, E> {
 }
 
 /// A child, or what was refused.
-type Admission<'env, T, E> =
-    Result<Admitted<'env, T, E>, (Label, Interrupted, Option<Work<'env, T, E>>)>;
+type ChildAdmission<'env, T, E> =
+    Result<Admitted<'env, T, E>, (ChildLabel, Interrupted, Option<ChildWork<'env, T, E>>)>;
 
 /// Adds a child, or hands everything back.
 #[inline(always)]
 fn admit<'env, T, E>(
     shared: &Shared<'env, E>,
-    label: Label,
-    work: Option<Work<'env, T, E>>,
+    label: ChildLabel,
+    work: Option<ChildWork<'env, T, E>>,
     daemon: bool,
-) -> Admission<'env, T, E>
+) -> ChildAdmission<'env, T, E>
 where
     T: Send + 'env,
     E: From<Interrupted> + Send + 'env,
@@ -90,7 +90,7 @@ where
 
 pub(super) fn in_task<'env, T, E, F>(
     shared: Option<Arc<Shared<'env, E>>>,
-    label: Label,
+    label: ChildLabel,
     future: F,
 ) -> Task<'env, T, E>
 where
@@ -101,7 +101,12 @@ where
     let Some(shared) = shared else {
         return refuse(None, label, NO_GROUP, future);
     };
-    match admit(&shared, label, Some(Work::InTask(Box::pin(future))), false) {
+    match admit(
+        &shared,
+        label,
+        Some(ChildWork::InTask(Box::pin(future))),
+        false,
+    ) {
         Ok(Admitted { child, notify, .. }) => {
             let task = Task::new(child, Some(shared));
             if notify {
@@ -129,12 +134,12 @@ where
     }
 }
 
-pub(super) fn daemon<'env, E, F>(shared: &Shared<'env, E>, label: Label, future: F)
+pub(super) fn daemon<'env, E, F>(shared: &Shared<'env, E>, label: ChildLabel, future: F)
 where
     E: From<Interrupted> + Send + 'env,
     F: Future<Output = ()> + Send + 'env,
 {
-    let work = Work::InTask(Box::pin(async move {
+    let work = ChildWork::InTask(Box::pin(async move {
         future.await;
         Ok::<(), E>(())
     }));
@@ -150,7 +155,7 @@ where
 #[track_caller]
 pub(super) fn parallel<'env, T, E, F>(
     shared: Option<Arc<Shared<'env, E>>>,
-    label: Label,
+    label: ChildLabel,
     future: F,
 ) -> Task<'env, T, E>
 where
@@ -170,7 +175,7 @@ where
         Err((label, why, _)) => return refuse(Some(shared), label, why, future),
     };
     // Outside the lock: a runtime that shuts down drops the future on the spot.
-    let report = Report::new(&shared.signals, key_of(child.seat));
+    let report = EndNotice::new(&shared.signals, key_of(child.seat));
     let handle = Task::new(child, Some(shared));
     // Mostly there is none, and it would make the task a good deal larger.
     let work = match span {
@@ -183,7 +188,12 @@ where
 
 /// Starts a task now, or at its first poll. As it goes it reports to the group, which polls it when it has ended and
 /// not before.
-fn task<T, E, F>(future: F, report: Report, runtime: Handle, now: bool) -> Work<'static, T, E>
+fn task<T, E, F>(
+    future: F,
+    report: EndNotice,
+    runtime: Handle,
+    now: bool,
+) -> ChildWork<'static, T, E>
 where
     T: Send + 'static,
     E: Send + 'static,
@@ -194,8 +204,8 @@ where
         result
     });
     if now {
-        Work::Parallel(runtime.spawn(reporting))
+        ChildWork::Parallel(runtime.spawn(reporting))
     } else {
-        Work::Waiting(Some(Box::new(move || runtime.spawn(reporting))))
+        ChildWork::Waiting(Some(Box::new(move || runtime.spawn(reporting))))
     }
 }

@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt, future::Future, panic::Location, sync::Weak};
 
-use super::{label::Label, spawn, state::Shared, task::Task, verdict::Cause};
+use super::{label::ChildLabel, spawn, state::Shared, task::Task, verdict::Cause};
 use crate::cancel::{CancelReason, CancelToken, Interrupted};
 
 /// A clonable handle that spawns into a [`TaskGroup`](super::TaskGroup) from one of its children.
@@ -51,7 +51,7 @@ impl<'env, E: From<Interrupted> + Send + 'env> Spawner<'env, E> {
     {
         spawn::in_task(
             self.shared.upgrade(),
-            Label::SpawnedAt(Location::caller()),
+            ChildLabel::SpawnedAt(Location::caller()),
             future,
         )
     }
@@ -84,7 +84,7 @@ impl<'env, E: From<Interrupted> + Send + 'env> Spawner<'env, E> {
     {
         spawn::parallel(
             self.shared.upgrade(),
-            Label::SpawnedAt(Location::caller()),
+            ChildLabel::SpawnedAt(Location::caller()),
             future,
         )
     }

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 
 use super::{
     afterwards::Afterwards,
-    builder::Settings,
+    builder::GroupSettings,
     child::Seat,
     children::Children,
     clock::Clock,
@@ -44,7 +44,7 @@ use crate::{
 
 /// The shared half of a group.
 pub(super) struct Shared<'env, E> {
-    pub(super) settings: Settings,
+    pub(super) settings: GroupSettings,
     pub(super) signals: Arc<Signals>,
     core: Mutex<Core<'env, E>>,
     /// Told when a poll or a round of destructors ends while somebody waits for it in `drop`.
@@ -53,7 +53,7 @@ pub(super) struct Shared<'env, E> {
 
 /// How far the group is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum GroupPhase {
     Open,
     /// The token has fired; children have the grace period to end by themselves.
     Closing,
@@ -72,7 +72,7 @@ pub(super) enum Run {
 pub(super) struct Core<'env, E> {
     pub(super) children: Children<'env, E>,
     pub(super) verdict: Verdict<E>,
-    pub(super) phase: Phase,
+    pub(super) phase: GroupPhase,
     pub(super) run: Run,
     /// A thread is driving.
     pub(super) driving: bool,
@@ -98,7 +98,7 @@ pub(super) struct Core<'env, E> {
 }
 
 impl<'env, E> Shared<'env, E> {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: GroupSettings) -> Self {
         let clock = Clock::new(settings.timeout, settings.deadline, settings.parent.clone());
         let (signals, mut wakers) = wakers::borrow();
         let ready = &mut wakers.ready;
@@ -106,7 +106,7 @@ impl<'env, E> Shared<'env, E> {
         let core = Core {
             children: Children::new(settings.limit, wakers),
             verdict: Verdict::new(),
-            phase: Phase::Open,
+            phase: GroupPhase::Open,
             run: Run::NotYet,
             driving: false,
             polling: false,
@@ -141,7 +141,7 @@ impl<'env, E> Shared<'env, E> {
     /// Why nothing can be spawned any more, if so.
     pub(super) fn refusal(core: &Core<'env, E>) -> Option<Interrupted> {
         match core.phase {
-            Phase::Open => None,
+            GroupPhase::Open => None,
             _ => Some(
                 core.verdict
                     .cause
@@ -187,7 +187,7 @@ impl<'env, E> Shared<'env, E> {
         let simple = core.children.is_gone() && core.token.is_none() && core.watchers.is_none();
         if simple {
             core.verdict.cause = Some(Cause::Finished);
-            core.phase = Phase::Closed;
+            core.phase = GroupPhase::Closed;
             core.set_due(None);
         }
         simple
@@ -208,7 +208,7 @@ impl<'env, E> Shared<'env, E> {
 
     /// Whether everything has ended that `run` waits for, the body apart.
     pub(super) fn is_over(core: &Core<'env, E>) -> bool {
-        core.phase == Phase::Closed && core.children.is_gone() && core.dropping == 0
+        core.phase == GroupPhase::Closed && core.children.is_gone() && core.dropping == 0
     }
 
     /// A child's poll is over, and whatever had to be dropped after it.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    child::{Child, Found, Meanwhile, Progress, Work},
+    child::{Child, ChildWork, Found, Meanwhile, Progress},
     children::key_of,
     drive,
     panics::log_unseen,
@@ -47,7 +47,7 @@ impl<'env, T, E> Task<'env, T, E> {
     }
 
     /// The task is started; makes up for what has happened meanwhile.
-    pub(super) fn bring(&self, work: Work<'env, T, E>) {
+    pub(super) fn bring(&self, work: ChildWork<'env, T, E>) {
         let Meanwhile { woken, ended } = self.child.bring(work);
         let (Some(group), seat) = (&self.group, self.child.seat) else {
             return;

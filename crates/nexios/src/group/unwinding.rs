@@ -5,7 +5,7 @@ use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::task::{AbortHandle, JoinHandle};
 
-use super::{label::Label, panics::drop_quietly};
+use super::{label::ChildLabel, panics::drop_quietly};
 use crate::{
     panics::caught,
     punctual::{poll_punctual, punctual},
@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 const LOOK_FROM: usize = 64;
 
 /// The aborted parallel children of one group.
-pub(super) struct Unwinding<'env> {
+pub(super) struct UnwindingChildren<'env> {
     tasks: Vec<Aborted<'env>>,
     /// How many may be kept until the next look; twice what the last one left, so that looking stays cheap.
     look_at: usize,
@@ -27,14 +27,14 @@ pub(super) struct Unwinding<'env> {
 
 /// An aborted child.
 pub(super) struct Aborted<'env> {
-    label: Label,
+    label: ChildLabel,
     abort: AbortHandle,
     /// Waits for the task, and logs its panic.
     ended: BoxFuture<'env, ()>,
 }
 
 impl<'env> Aborted<'env> {
-    pub(super) fn new<T, E>(label: Label, task: JoinHandle<Result<T, E>>) -> Self
+    pub(super) fn new<T, E>(label: ChildLabel, task: JoinHandle<Result<T, E>>) -> Self
     where
         T: Send + 'env,
         E: Send + 'env,
@@ -67,7 +67,7 @@ impl<'env> Aborted<'env> {
     }
 }
 
-impl Default for Unwinding<'_> {
+impl Default for UnwindingChildren<'_> {
     fn default() -> Self {
         Self {
             tasks: Vec::new(),
@@ -76,7 +76,7 @@ impl Default for Unwinding<'_> {
     }
 }
 
-impl<'env> Unwinding<'env> {
+impl<'env> UnwindingChildren<'env> {
     /// Hands back those that have ended meanwhile, to be [looked at](Aborted::say_if_panicked) outside of locks.
     #[must_use]
     pub(super) fn enter(&mut self, task: Aborted<'env>) -> Vec<Aborted<'env>> {
@@ -126,7 +126,7 @@ impl<'env> Unwinding<'env> {
     }
 }
 
-impl Drop for Unwinding<'_> {
+impl Drop for UnwindingChildren<'_> {
     /// Nobody here waits any more: from now on the drain of the process does.
     fn drop(&mut self) {
         self.say_who_panicked();

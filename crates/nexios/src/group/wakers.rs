@@ -96,12 +96,12 @@ impl ArcWake for ChildWaker {
 }
 
 /// Tells the group of a task that is gone, however that came: its turn has come again.
-pub(super) struct Report {
+pub(super) struct EndNotice {
     signals: Arc<Signals>,
     key: Key,
 }
 
-impl Report {
+impl EndNotice {
     pub(super) fn new(signals: &Arc<Signals>, key: Key) -> Self {
         Self {
             signals: signals.clone(),
@@ -110,7 +110,7 @@ impl Report {
     }
 }
 
-impl Drop for Report {
+impl Drop for EndNotice {
     fn drop(&mut self) {
         // It goes as a part of the task: a panic of somebody's waker would be the task's end, or the process's if the task
         // has panicked itself.
@@ -126,11 +126,11 @@ impl Drop for Report {
 
 /// The wakers of the slots. They belong to whoever drives the group, and rest in it between two turns.
 #[derive(Default)]
-pub(super) struct Seats {
+pub(super) struct WakerSeats {
     seats: Vec<Option<Arc<ChildWaker>>>,
 }
 
-impl Seats {
+impl WakerSeats {
     /// The waker for the next poll of the child with this key.
     #[inline]
     pub(super) fn waker(&mut self, key: Key, signals: &Arc<Signals>) -> &Arc<ChildWaker> {
@@ -151,7 +151,7 @@ impl Seats {
 #[derive(Default)]
 pub(super) struct Wakers {
     /// Empty while somebody drives.
-    pub(super) seats: Seats,
+    pub(super) seats: WakerSeats,
     /// Who is to be polled next. Lives here so that its memory is used again.
     pub(super) ready: Queue,
     /// The waker for the body of `run`.

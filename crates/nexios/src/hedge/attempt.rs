@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::pace::Pace;
-use crate::race::{Contender, Plan, Start};
+use crate::race::{Contender, Plan, StartRule};
 
 /// The most attempts of one call.
 pub(super) const MOST_ATTEMPTS: usize = NAMES.len();
@@ -48,7 +48,7 @@ struct Stopwatch<'h> {
 }
 
 impl<'h, Fut> PlannedAttempt<'h, Fut> {
-    pub(super) fn new(start: Start) -> Self {
+    pub(super) fn new(start: StartRule) -> Self {
         Self {
             plan: Plan { start, limit: None },
             future: None,

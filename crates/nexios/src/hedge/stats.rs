@@ -22,7 +22,7 @@ pub struct HedgeStats {
 
 // Relaxed but for `won` and `wasted`: statistics, nobody synchronises through them.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(super) struct HedgeCounters {
     calls: AtomicU64,
     started: AtomicU64,
     won: AtomicU64,
@@ -30,7 +30,7 @@ pub(super) struct Counters {
     suppressed: AtomicU64,
 }
 
-impl Counters {
+impl HedgeCounters {
     pub(super) fn called(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
@@ -68,13 +68,13 @@ impl Counters {
 
 /// The later attempts of one call; what came of them is counted when it goes.
 pub(super) struct Tally<'h> {
-    counters: &'h Counters,
+    counters: &'h HedgeCounters,
     started: u64,
     won: bool,
 }
 
 impl<'h> Tally<'h> {
-    pub(super) fn new(counters: &'h Counters) -> Self {
+    pub(super) fn new(counters: &'h HedgeCounters) -> Self {
         Self {
             counters,
             started: 0,

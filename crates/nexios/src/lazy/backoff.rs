@@ -19,11 +19,11 @@ use crate::backoff::Backoff;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorBackoff {
-    kind: Kind,
+    kind: BackoffKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum BackoffKind {
     Fixed(Duration),
     Exponential(Backoff),
 }
@@ -36,15 +36,15 @@ impl ErrorBackoff {
     #[must_use]
     pub fn exponential(first: Duration, max: Duration) -> Self {
         Self {
-            kind: Kind::Exponential(Backoff { first, max }),
+            kind: BackoffKind::Exponential(Backoff { first, max }),
         }
     }
 
     /// The pause after so many failures in a row.
     pub(super) fn pause(self, failures: u32) -> Duration {
         match self.kind {
-            Kind::Fixed(pause) => pause,
-            Kind::Exponential(backoff) => backoff.pause(failures),
+            BackoffKind::Fixed(pause) => pause,
+            BackoffKind::Exponential(backoff) => backoff.pause(failures),
         }
     }
 }
@@ -52,7 +52,7 @@ impl ErrorBackoff {
 impl From<Duration> for ErrorBackoff {
     fn from(pause: Duration) -> Self {
         Self {
-            kind: Kind::Fixed(pause),
+            kind: BackoffKind::Fixed(pause),
         }
     }
 }

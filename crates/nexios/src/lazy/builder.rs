@@ -1,9 +1,9 @@
 use std::{future::Future, marker::PhantomData, panic::Location, sync::Arc, time::Duration};
 
 use super::{
-    cell::{Cell, Remains, ValueSource},
+    cell::{Remains, ValueCell, ValueSource},
     computation::{Computation, discard_flat, limited},
-    settings::{Settings, setters},
+    settings::{LazySettings, setters},
     shortcut::{Shortcuts, shortcuts},
 };
 
@@ -40,7 +40,7 @@ use super::{
 pub struct AsyncLazyBuilder<T, E> {
     source: Box<dyn ValueSource<T, E>>,
     shortcuts: Arc<dyn Shortcuts<T>>,
-    settings: Settings,
+    settings: LazySettings,
 }
 
 /// A closure that makes the computations of one cell.
@@ -79,13 +79,13 @@ impl<T, E> AsyncLazyBuilder<T, E> {
                 future: PhantomData,
             }),
             shortcuts: shortcuts(),
-            settings: Settings::new(location),
+            settings: LazySettings::new(location),
         }
     }
 
-    pub(super) fn into_parts(self) -> (Cell<T, E>, Arc<dyn Shortcuts<T>>) {
+    pub(super) fn into_parts(self) -> (ValueCell<T, E>, Arc<dyn Shortcuts<T>>) {
         (
-            Cell::alone(self.source, Arc::new(self.settings)),
+            ValueCell::alone(self.source, Arc::new(self.settings)),
             self.shortcuts,
         )
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    cell::{Cell, Entrance, Visit},
+    cell::{Entrance, ValueCell, Visit},
     driver::{forget, launch},
     error::LazyError,
     flight::{Flight, FlightEnd},
@@ -27,17 +27,17 @@ pub(super) trait Site<T, E>: Unpin {
 
     /// Finds the cell, and what there is. The cell of a started flight stays where others find it until that
     /// ends.
-    fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>);
+    fn enter(&self, visit: Visit) -> (Arc<ValueCell<T, E>>, Entrance<T, E>);
 }
 
 /// A call of `get` or, if `REFRESH`, one to which a value that is there is not good enough.
-pub(super) struct Call<S, T, E, const REFRESH: bool> {
+pub(super) struct LazyCall<S, T, E, const REFRESH: bool> {
     site: S,
     /// The flight that this call waits for; in a box, since most calls wait for none.
-    waiter: Option<Box<Waiter<T, E>>>,
+    waiter: Option<Box<FlightWaiter<T, E>>>,
 }
 
-impl<S, T, E, const REFRESH: bool> Call<S, T, E, REFRESH> {
+impl<S, T, E, const REFRESH: bool> LazyCall<S, T, E, REFRESH> {
     #[inline]
     pub(super) fn new(site: S) -> Self {
         Self { site, waiter: None }
@@ -55,7 +55,7 @@ impl<S, T, E, const REFRESH: bool> Call<S, T, E, REFRESH> {
     }
 }
 
-impl<S, T, E, const REFRESH: bool> Future for Call<S, T, E, REFRESH>
+impl<S, T, E, const REFRESH: bool> Future for LazyCall<S, T, E, REFRESH>
 where
     S: Site<T, E>,
     T: Send + Sync + 'static,
@@ -75,7 +75,7 @@ where
     }
 }
 
-impl<S, T, E, const REFRESH: bool> Call<S, T, E, REFRESH>
+impl<S, T, E, const REFRESH: bool> LazyCall<S, T, E, REFRESH>
 where
     S: Site<T, E>,
     T: Send + Sync + 'static,
@@ -145,7 +145,7 @@ where
                 if counted {
                     counters.waits.add(1);
                 }
-                let mut waiter = Box::new(Waiter {
+                let mut waiter = Box::new(FlightWaiter {
                     cell,
                     flight,
                     key,
@@ -171,7 +171,7 @@ where
                 if counted {
                     counters.misses.add(1);
                 }
-                let mut waiter = Box::new(Waiter {
+                let mut waiter = Box::new(FlightWaiter {
                     cell,
                     flight,
                     key,
@@ -195,7 +195,7 @@ where
     }
 
     /// What to answer when the computation failed: the old value, if it may still stand in.
-    fn instead_of(&self, cell: &Cell<T, E>, error: LazyError<E>) -> Answer<T, E> {
+    fn instead_of(&self, cell: &ValueCell<T, E>, error: LazyError<E>) -> Answer<T, E> {
         if REFRESH {
             return Err(error);
         }
@@ -210,8 +210,8 @@ where
 }
 
 /// A place among those who wait for a flight; leaving it is dropping it.
-struct Waiter<T, E> {
-    cell: Arc<Cell<T, E>>,
+struct FlightWaiter<T, E> {
+    cell: Arc<ValueCell<T, E>>,
     flight: Arc<Flight<T, E>>,
     key: u64,
     /// The edge that this wait adds when it is part of a computation.
@@ -220,14 +220,14 @@ struct Waiter<T, E> {
     waiting: Option<Waiting>,
 }
 
-impl<T, E> Waiter<T, E> {
+impl<T, E> FlightWaiter<T, E> {
     /// Says that what runs here waits.
     fn begin(&mut self) {
         self.waiting = Waiting::begin(|| self.cell.name(), || self.flight.observed()?.id());
     }
 }
 
-impl<T, E> Drop for Waiter<T, E> {
+impl<T, E> Drop for FlightWaiter<T, E> {
     fn drop(&mut self) {
         // It waits no longer, whatever the flight's end brings about.
         self.waiting = None;

@@ -8,7 +8,7 @@
 //!    nothing that began before them can be published, joined or taken for a recent failure after them.
 //! 3. A value is published before its waiters are told.
 //! 4. No user code runs under the lock, nor under its callers': what is replaced is handed out as a
-//!    [`Replaced`].
+//!    [`ReplacedState`].
 //! 5. `edition` changes before `current` does, so a shortcut is never good for a value that is not there any
 //!    more.
 
@@ -23,12 +23,12 @@ use tokio::time::Instant;
 
 use super::{
     computation::{Computation, discard},
-    entry::{Entry, Freshness, Weight},
+    entry::{Freshness, ValueEntry, Weight},
     error::LazyError,
     flight::{Flight, FlightEnd},
     recursion::{FlightId, Identity},
-    settings::Settings,
-    stats::{Counters, LazyState, LazyStats, Served},
+    settings::LazySettings,
+    stats::{LazyCounters, LazyState, LazyStats, Served},
 };
 use crate::sync::{
     Mutex, MutexGuard,
@@ -50,7 +50,7 @@ pub(super) trait ValueSource<T, E>: Send + Sync {
     }
 
     /// Takes the cell, whose flight has ended, to where it belongs now.
-    fn land(&self, _cell: &Cell<T, E>) {}
+    fn land(&self, _cell: &ValueCell<T, E>) {}
 
     /// Drops itself and what the cell held. Any of it may own other lazy values, which are dropped next and not inside
     /// of it, so a chain of them may be of any length.
@@ -60,20 +60,20 @@ pub(super) trait ValueSource<T, E>: Send + Sync {
 /// What a cell holds in the end.
 #[derive(Debug)]
 pub(super) struct Remains<T, E> {
-    _entry: Option<Arc<Entry<T>>>,
+    _entry: Option<Arc<ValueEntry<T>>>,
     _error: Option<LazyError<E>>,
 }
 
-pub(super) struct Cell<T, E> {
+pub(super) struct ValueCell<T, E> {
     /// The edition of `current`, or of what is about to be there; zero when it is empty.
     edition: AtomicU64,
     /// The value that is served, with its limits.
-    current: ArcSwapOption<Entry<T>>,
+    current: ArcSwapOption<ValueEntry<T>>,
     state: Mutex<CellState<T, E>>,
     /// There until the cell is dropped.
     source: Option<Box<dyn ValueSource<T, E>>>,
-    settings: Arc<Settings>,
-    pub(super) counters: Arc<Counters>,
+    settings: Arc<LazySettings>,
+    pub(super) counters: Arc<LazyCounters>,
     /// Tells this cell from all others of the process.
     identity: Identity,
     /// Of its map, as the cell was made.
@@ -84,10 +84,10 @@ struct CellState<T, E> {
     /// The flight that computes the next value.
     flight: Option<Arc<Flight<T, E>>>,
     /// The last failure since the last value, `reset` or `set`.
-    failure: Option<Failure<E>>,
+    failure: Option<CellFailure<E>>,
 }
 
-struct Failure<E> {
+struct CellFailure<E> {
     at: Instant,
     /// So long no refresh begins that nobody waits for; with a backoff, so long the error stands.
     pause: Duration,
@@ -116,7 +116,7 @@ pub(super) enum Entrance<T, E> {
 }
 
 /// What a map has to know of a cell to find its place.
-pub(super) enum Rest {
+pub(super) enum Residency {
     /// None yet: a flight is the cell's.
     Aloft,
     /// There is something to remember, a value or an error in its backoff, of this weight.
@@ -138,13 +138,13 @@ pub(super) struct Visit {
 
 /// What a change of a cell has replaced. Its owner lets go of it where no lock is held.
 #[must_use]
-pub(super) struct Replaced<T, E> {
+pub(super) struct ReplacedState<T, E> {
     flight: Option<Arc<Flight<T, E>>>,
-    entry: Option<Arc<Entry<T>>>,
-    failure: Option<Failure<E>>,
+    entry: Option<Arc<ValueEntry<T>>>,
+    failure: Option<CellFailure<E>>,
 }
 
-impl<T, E> Replaced<T, E> {
+impl<T, E> ReplacedState<T, E> {
     const NOTHING: Self = Self {
         flight: None,
         entry: None,
@@ -171,17 +171,17 @@ impl<T, E> Replaced<T, E> {
     }
 }
 
-impl<T, E> Cell<T, E> {
+impl<T, E> ValueCell<T, E> {
     /// Makes a cell without a key.
-    pub(super) fn alone(source: Box<dyn ValueSource<T, E>>, settings: Arc<Settings>) -> Self {
+    pub(super) fn alone(source: Box<dyn ValueSource<T, E>>, settings: Arc<LazySettings>) -> Self {
         Self::new(source, settings, Arc::default(), Identity::alone(), 0)
     }
 
     /// Makes a cell, which may share its settings and counters with others.
     pub(super) fn new(
         source: Box<dyn ValueSource<T, E>>,
-        settings: Arc<Settings>,
-        counters: Arc<Counters>,
+        settings: Arc<LazySettings>,
+        counters: Arc<LazyCounters>,
         identity: Identity,
         generation: u64,
     ) -> Self {
@@ -213,7 +213,7 @@ impl<T, E> Cell<T, E> {
 
     /// The current entry, if it is fresh; takes no lock.
     #[inline]
-    pub(super) fn fresh(&self) -> Option<Guard<Option<Arc<Entry<T>>>>> {
+    pub(super) fn fresh(&self) -> Option<Guard<Option<Arc<ValueEntry<T>>>>> {
         let entry = self.current.load();
         if entry.as_ref()?.is_fresh() {
             Some(entry)
@@ -224,7 +224,7 @@ impl<T, E> Cell<T, E> {
 
     /// The current entry, if it is inside any of its limits; takes no lock.
     #[inline]
-    pub(super) fn servable(&self) -> Option<Guard<Option<Arc<Entry<T>>>>> {
+    pub(super) fn servable(&self) -> Option<Guard<Option<Arc<ValueEntry<T>>>>> {
         let entry = self.current.load();
         if entry.as_ref()?.is_servable() {
             Some(entry)
@@ -234,13 +234,13 @@ impl<T, E> Cell<T, E> {
     }
 
     /// Finds a value, a flight to wait for, or a reason why there is neither.
-    pub(super) fn enter(&self, visit: Visit) -> (Entrance<T, E>, Replaced<T, E>) {
-        let mut leftover = Replaced::NOTHING;
+    pub(super) fn enter(&self, visit: Visit) -> (Entrance<T, E>, ReplacedState<T, E>) {
+        let mut leftover = ReplacedState::NOTHING;
         let entrance = self.look(visit, &mut leftover);
         (entrance, leftover)
     }
 
-    fn look(&self, visit: Visit, leftover: &mut Replaced<T, E>) -> Entrance<T, E> {
+    fn look(&self, visit: Visit, leftover: &mut ReplacedState<T, E>) -> Entrance<T, E> {
         // One lock over look and start: two callers that find nothing must not both start a flight.
         let mut state = self.lock();
         let now = Instant::now();
@@ -306,7 +306,7 @@ impl<T, E> Cell<T, E> {
         &self,
         state: &mut CellState<T, E>,
         now: Instant,
-        leftover: &mut Replaced<T, E>,
+        leftover: &mut ReplacedState<T, E>,
     ) -> Option<Arc<Flight<T, E>>> {
         let resting = state
             .failure
@@ -346,16 +346,16 @@ impl<T, E> Cell<T, E> {
         flight: &Arc<Flight<T, E>>,
         outcome: &Result<Arc<T>, LazyError<E>>,
         weight: Weight,
-    ) -> Replaced<T, E> {
+    ) -> ReplacedState<T, E> {
         let now = Instant::now();
         let mut state = self.lock();
         // `reset`, `set` or a newer flight may have come first (invariant 2): then only those who wait are given this.
         if !state.is_flying(flight) {
-            return Replaced::NOTHING;
+            return ReplacedState::NOTHING;
         }
         // Value, flight and failure change as one: a caller in between would compute what is there, or be given an error
         // that a value has made good.
-        let mut leftover = Replaced {
+        let mut leftover = ReplacedState {
             flight: state.flight.take(),
             entry: None,
             failure: state.failure.take(),
@@ -377,10 +377,10 @@ impl<T, E> Cell<T, E> {
     }
 
     /// What to remember of a failure that is the last of so many in a row.
-    fn failed(&self, error: &LazyError<E>, in_a_row: u32, at: Instant) -> Failure<E> {
+    fn failed(&self, error: &LazyError<E>, in_a_row: u32, at: Instant) -> CellFailure<E> {
         let backoff = self.settings.error_backoff;
         let pause = backoff.map_or(REFRESH_SPACING, |backoff| backoff.pause(in_a_row));
-        Failure {
+        CellFailure {
             at,
             pause,
             in_a_row,
@@ -398,12 +398,12 @@ impl<T, E> Cell<T, E> {
     }
 
     /// Takes out everything that there is.
-    pub(super) fn empty(&self) -> Replaced<T, E> {
+    pub(super) fn empty(&self) -> ReplacedState<T, E> {
         self.replace(None)
     }
 
     /// Puts `value` in the place of everything that there is, with an age of zero.
-    pub(super) fn put(&self, value: Arc<T>, weight: Weight) -> Replaced<T, E> {
+    pub(super) fn put(&self, value: Arc<T>, weight: Weight) -> ReplacedState<T, E> {
         self.replace(self.settings.limits.admit(value, weight, Instant::now()))
     }
 
@@ -416,9 +416,9 @@ impl<T, E> Cell<T, E> {
         }
     }
 
-    fn replace(&self, entry: Option<Arc<Entry<T>>>) -> Replaced<T, E> {
+    fn replace(&self, entry: Option<Arc<ValueEntry<T>>>) -> ReplacedState<T, E> {
         let mut state = self.lock();
-        Replaced {
+        ReplacedState {
             flight: state.flight.take(),
             entry: self.serve(entry),
             failure: state.failure.take(),
@@ -426,7 +426,7 @@ impl<T, E> Cell<T, E> {
     }
 
     /// Changes what is served; only under the lock.
-    fn serve(&self, entry: Option<Arc<Entry<T>>>) -> Option<Arc<Entry<T>>> {
+    fn serve(&self, entry: Option<Arc<ValueEntry<T>>>) -> Option<Arc<ValueEntry<T>>> {
         let edition = entry.as_ref().map_or(0, |entry| entry.edition);
         // First, or a thread could read the old value by its shortcut after another has read the new one.
         self.edition.store(edition, Ordering::SeqCst);
@@ -434,10 +434,10 @@ impl<T, E> Cell<T, E> {
     }
 
     /// Whether a map has to keep the cell, and where.
-    pub(super) fn rest(&self) -> Rest {
+    pub(super) fn rest(&self) -> Residency {
         let state = self.lock();
         if state.flight.is_some() {
-            return Rest::Aloft;
+            return Residency::Aloft;
         }
         let weight = match &*self.current.load() {
             Some(entry) => entry.weight,
@@ -447,7 +447,7 @@ impl<T, E> Cell<T, E> {
                 .and_then(|failure| failure.error.as_ref())
                 .map(|_| NonZeroU64::MIN),
         };
-        weight.map_or(Rest::Empty, Rest::Holding)
+        weight.map_or(Residency::Empty, Residency::Holding)
     }
 
     /// What the cell has done, with the hits that are counted elsewhere, and what it has to serve.
@@ -502,7 +502,7 @@ impl<T, E> Cell<T, E> {
     }
 }
 
-impl<T, E> Drop for Cell<T, E> {
+impl<T, E> Drop for ValueCell<T, E> {
     fn drop(&mut self) {
         let failure = match self.state.get_mut() {
             Ok(state) => state.failure.take(),
@@ -518,7 +518,7 @@ impl<T, E> Drop for Cell<T, E> {
     }
 }
 
-impl<E> Failure<E> {
+impl<E> CellFailure<E> {
     fn is_recent(&self, now: Instant) -> bool {
         now.duration_since(self.at) < self.pause
     }

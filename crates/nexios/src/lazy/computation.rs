@@ -6,16 +6,20 @@ use super::error::LazyError;
 use crate::{flat_drop::drop_flat, log};
 
 /// A computation with its time limit, ready to be polled.
-pub(super) type Computation<T, E> = Pin<Box<dyn Compute<T, E>>>;
+pub(super) type Computation<T, E> = Pin<Box<dyn ComputationFuture<T, E>>>;
 
 /// The future of a computation.
-pub(super) trait Compute<T, E>: Future<Output = Result<T, LazyError<E>>> + Send {
+pub(super) trait ComputationFuture<T, E>:
+    Future<Output = Result<T, LazyError<E>>> + Send
+{
     /// Drops it. If it was the last to wait for another flight, that flight's computation is dropped next and not
     /// inside of it, so a chain of computations may be of any length.
     fn discard(self: Pin<Box<Self>>);
 }
 
-impl<T, E, F: Future<Output = Result<T, LazyError<E>>> + Send + 'static> Compute<T, E> for F {
+impl<T, E, F: Future<Output = Result<T, LazyError<E>>> + Send + 'static> ComputationFuture<T, E>
+    for F
+{
     fn discard(self: Pin<Box<Self>>) {
         discard_flat(self);
     }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{Level, Span};
 
 use super::{
-    cell::Cell,
+    cell::ValueCell,
     error::LazyError,
     flight::{Flight, FlightEnd, FlightTurn},
     runtime::Runtime,
@@ -26,8 +26,11 @@ use crate::{
 };
 
 /// Starts the computation of `flight` on `runtime`.
-pub(super) fn launch<T, E>(cell: &Arc<Cell<T, E>>, flight: &Arc<Flight<T, E>>, runtime: &Runtime)
-where
+pub(super) fn launch<T, E>(
+    cell: &Arc<ValueCell<T, E>>,
+    flight: &Arc<Flight<T, E>>,
+    runtime: &Runtime,
+) where
     T: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
@@ -40,7 +43,7 @@ where
         let _ = flight.span().set(id);
     }
     flight.announce(|| cell.name());
-    runtime.spawn(Driver {
+    runtime.spawn(FlightDriver {
         cell: Arc::clone(cell),
         flight: Arc::clone(flight),
         span,
@@ -49,13 +52,13 @@ where
 }
 
 /// Takes a flight that ended without an outcome out of its cell, and the cell to where it belongs.
-pub(super) fn forget<T, E>(cell: &Cell<T, E>, flight: &Arc<Flight<T, E>>) {
+pub(super) fn forget<T, E>(cell: &ValueCell<T, E>, flight: &Arc<Flight<T, E>>) {
     cell.forget(flight);
     land(cell);
 }
 
 /// Lands a cell; whatever the user's keys do there, those who wait are told next.
-fn land<T, E>(cell: &Cell<T, E>) {
+fn land<T, E>(cell: &ValueCell<T, E>) {
     log::contain(
         || cell.source().land(cell),
         |panic| {
@@ -69,15 +72,15 @@ fn land<T, E>(cell: &Cell<T, E>) {
     );
 }
 
-struct Driver<T, E> {
-    cell: Arc<Cell<T, E>>,
+struct FlightDriver<T, E> {
+    cell: Arc<ValueCell<T, E>>,
     flight: Arc<Flight<T, E>>,
     span: Option<Span>,
     /// When it was polled first.
     begun: Option<Instant>,
 }
 
-impl<T, E> Future for Driver<T, E> {
+impl<T, E> Future for FlightDriver<T, E> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -88,7 +91,7 @@ impl<T, E> Future for Driver<T, E> {
     }
 }
 
-impl<T, E> Driver<T, E> {
+impl<T, E> FlightDriver<T, E> {
     /// Polls the computation once; `None` when the flight ended without it.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, LazyError<E>>>> {
         let mut computation = match self.flight.take_turn(cx) {
@@ -190,7 +193,7 @@ impl<T, E> Driver<T, E> {
     }
 }
 
-impl<T, E> Drop for Driver<T, E> {
+impl<T, E> Drop for FlightDriver<T, E> {
     fn drop(&mut self) {
         // The runtime drops it before its time. Whoever has ended the flight otherwise has it out of the cell.
         if !self.flight.is_over() {

@@ -39,7 +39,7 @@ impl ValueLimits {
         value: Arc<T>,
         weight: Weight,
         completed: Instant,
-    ) -> Option<Arc<Entry<T>>> {
+    ) -> Option<Arc<ValueEntry<T>>> {
         // A limit beyond what the clock can show is never reached.
         let [fresh_until, stale_until, fallback_until] =
             match self.ttl.map(|ttl| self.jittered(ttl)) {
@@ -54,7 +54,7 @@ impl ValueLimits {
                 }
             };
         let edition = next_id();
-        Some(Arc::new(Entry {
+        Some(Arc::new(ValueEntry {
             value,
             weight,
             edition,
@@ -76,7 +76,7 @@ impl ValueLimits {
 
 /// A value with its limits; never changed once it is made.
 #[derive(Debug)]
-pub(super) struct Entry<T> {
+pub(super) struct ValueEntry<T> {
     pub(super) value: Arc<T>,
     pub(super) weight: Weight,
     /// Tells this entry from all others of the process.
@@ -102,7 +102,7 @@ pub(super) enum Freshness {
     Expired,
 }
 
-impl<T> Entry<T> {
+impl<T> ValueEntry<T> {
     /// True while the value may be served as it is; reads the clock only if there is a limit.
     #[inline]
     pub(super) fn is_fresh(&self) -> bool {

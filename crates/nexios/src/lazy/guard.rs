@@ -2,7 +2,7 @@ use std::{fmt, ops::Deref, sync::Arc};
 
 use arc_swap::Guard;
 
-use super::entry::Entry;
+use super::entry::ValueEntry;
 
 /// A borrowed lazy value, which does not count as a reference to it: many threads take one without waiting
 /// for each other, where they would fight over the count of an [`Arc`].
@@ -16,16 +16,16 @@ pub struct LazyGuard<T> {
 
 enum HeldValue<T> {
     /// Read from the cell.
-    Borrowed(Guard<Option<Arc<Entry<T>>>>),
+    Borrowed(Guard<Option<Arc<ValueEntry<T>>>>),
     /// Waited for.
     Owned(Arc<T>),
 }
 
 impl<T> LazyGuard<T> {
-    /// Takes what [`Cell::fresh`](super::cell::Cell::fresh) and its like return, which is never `None`
+    /// Takes what [`ValueCell::fresh`](super::cell::Cell::fresh) and its like return, which is never `None`
     /// inside.
     #[inline]
-    pub(super) fn borrowed(entry: Guard<Option<Arc<Entry<T>>>>) -> Self {
+    pub(super) fn borrowed(entry: Guard<Option<Arc<ValueEntry<T>>>>) -> Self {
         Self {
             held: HeldValue::Borrowed(entry),
         }

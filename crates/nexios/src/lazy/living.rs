@@ -3,13 +3,13 @@
 use std::{borrow::Cow, sync::Arc};
 
 use super::{
-    call::{Call, Site},
-    cell::{Cell, Entrance, Visit},
+    call::{LazyCall, Site},
+    cell::{Entrance, ValueCell, Visit},
     runtime::Runtime,
     shortcut::Shortcuts,
     stats::LazyStats,
 };
-use crate::observe::alive::{Census, Entry, LongLived};
+use crate::observe::alive::{Census, CensusEntry, LongLived};
 
 /// The lazy values and maps that are alive and have computed.
 pub(crate) static ALIVE: Census<dyn LivingLazy> = Census::new();
@@ -24,7 +24,7 @@ pub(crate) trait LivingLazy: LongLived<Stats = LazyStats> {
 
 /// A place on the list of the living.
 pub(super) struct Alive {
-    _entry: Entry<dyn LivingLazy>,
+    _entry: CensusEntry<dyn LivingLazy>,
     _living: Arc<dyn LivingLazy>,
 }
 
@@ -36,7 +36,10 @@ impl Alive {
         }
     }
 
-    pub(super) fn of_value<T, E>(cell: &Arc<Cell<T, E>>, shortcuts: &Arc<dyn Shortcuts<T>>) -> Self
+    pub(super) fn of_value<T, E>(
+        cell: &Arc<ValueCell<T, E>>,
+        shortcuts: &Arc<dyn Shortcuts<T>>,
+    ) -> Self
     where
         T: Send + Sync + 'static,
         E: Send + Sync + 'static,
@@ -49,7 +52,7 @@ impl Alive {
 }
 
 struct Value<T, E> {
-    cell: Arc<Cell<T, E>>,
+    cell: Arc<ValueCell<T, E>>,
     shortcuts: Arc<dyn Shortcuts<T>>,
 }
 
@@ -77,21 +80,21 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> LivingLazy for Value<T,
         let site = Refreshed(Arc::clone(&self.cell));
         runtime.spawn(async move {
             // What became of it is in the statistics, and a failure that nobody waited for in the log.
-            let _ = Call::<_, _, _, true>::new(site).await;
+            let _ = LazyCall::<_, _, _, true>::new(site).await;
         });
         true
     }
 }
 
 /// A cell whose value is computed anew, on behalf of nobody who keeps it.
-struct Refreshed<T, E>(Arc<Cell<T, E>>);
+struct Refreshed<T, E>(Arc<ValueCell<T, E>>);
 
 impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Site<T, E> for Refreshed<T, E> {
     fn fresh(&self) -> Option<Arc<T>> {
         None
     }
 
-    fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>) {
+    fn enter(&self, visit: Visit) -> (Arc<ValueCell<T, E>>, Entrance<T, E>) {
         let (entrance, leftover) = self.0.enter(visit);
         leftover.discard();
         (Arc::clone(&self.0), entrance)

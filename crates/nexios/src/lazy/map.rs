@@ -1,19 +1,19 @@
 //! Lazy values by key, bounded.
 
 mod builder;
+mod key_site;
 mod keys;
-mod spot;
 
 use std::{
     borrow::Borrow, fmt, future::Future, hash::Hash, panic::Location, sync::Arc, time::Duration,
 };
 
 pub use builder::AsyncLazyMapBuilder;
+use key_site::Spot;
 use keys::Keys;
-use spot::Spot;
 use tokio::time::Instant;
 
-use super::{call::Call, error::LazyError, stats::LazyStats};
+use super::{call::LazyCall, error::LazyError, stats::LazyStats};
 
 /// Values by key, each computed by an async closure when it is first asked for, once however many ask.
 ///
@@ -112,7 +112,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        Call::<_, _, _, false>::new(Spot {
+        LazyCall::<_, _, _, false>::new(Spot {
             keys: &self.keys,
             key,
         })
@@ -141,7 +141,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
     {
-        Call::<_, _, _, true>::new(Spot {
+        LazyCall::<_, _, _, true>::new(Spot {
             keys: &self.keys,
             key,
         })
@@ -151,7 +151,7 @@ where
     ///
     /// It wins over a computation that is running: its waiters are given this value, and it is dropped.
     pub fn set(&self, key: K, value: T) {
-        spot::set(&self.keys, key, value);
+        key_site::set(&self.keys, key, value);
     }
 
     /// Forgets the value and the last error of `key`.

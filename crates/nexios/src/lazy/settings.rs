@@ -6,7 +6,7 @@ use super::{backoff::ErrorBackoff, entry::ValueLimits};
 
 /// What a user chose for a cell.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(super) struct LazySettings {
     pub(super) name: Option<Cow<'static, str>>,
     /// Where the cell was made; stands for a missing name.
     pub(super) location: &'static Location<'static>,
@@ -16,7 +16,7 @@ pub(super) struct Settings {
     pub(super) timeout: Option<Duration>,
 }
 
-impl Settings {
+impl LazySettings {
     pub(super) fn new(location: &'static Location<'static>) -> Self {
         Self {
             name: None,

@@ -17,7 +17,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    entry::Entry,
+    entry::ValueEntry,
     tallies::{Own, Tallies},
 };
 
@@ -28,7 +28,7 @@ pub(super) trait Shortcuts<T>: Send + Sync {
     fn recall(&self, edition: u64) -> Option<Arc<T>>;
 
     /// Remembers what this thread has read, and counts the hit.
-    fn remember(&self, entry: &Entry<T>);
+    fn remember(&self, entry: &ValueEntry<T>);
 
     /// Counts a hit that needs no shortcut.
     fn count(&self);
@@ -74,7 +74,7 @@ impl<T: Send + Sync> Shortcuts<T> for Tallies<RefCell<Shortcut<T>>> {
         })?
     }
 
-    fn remember(&self, entry: &Entry<T>) {
+    fn remember(&self, entry: &ValueEntry<T>) {
         let (edition, limited) = match entry.fresh_until {
             None => (entry.edition, None),
             Some(limit) => (0, Some((entry.edition, limit))),

@@ -71,9 +71,9 @@ pub(super) struct Served {
 
 /// A number of things that happened.
 #[derive(Debug, Default)]
-pub(super) struct Count(AtomicU64);
+pub(super) struct EventCount(AtomicU64);
 
-impl Count {
+impl EventCount {
     pub(super) fn add(&self, things: u64) {
         // Relaxed: a statistic, nobody synchronises through it.
         self.0.fetch_add(things, Ordering::Relaxed);
@@ -86,20 +86,20 @@ impl Count {
 
 /// The counters behind [`LazyStats`].
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(super) struct LazyCounters {
     /// Those that were found in the slow way; all others are tallied by the threads.
-    pub(super) hits: Count,
-    pub(super) waits: Count,
-    pub(super) misses: Count,
-    pub(super) stale: Count,
-    pub(super) computations: Count,
-    pub(super) failures: Count,
-    pub(super) evictions: Count,
+    pub(super) hits: EventCount,
+    pub(super) waits: EventCount,
+    pub(super) misses: EventCount,
+    pub(super) stale: EventCount,
+    pub(super) computations: EventCount,
+    pub(super) failures: EventCount,
+    pub(super) evictions: EventCount,
     /// Nanoseconds of the last computation and one more; zero is none.
     last: AtomicU64,
 }
 
-impl Counters {
+impl LazyCounters {
     pub(super) fn note_duration(&self, took: Duration) {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.last

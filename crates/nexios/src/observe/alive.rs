@@ -25,10 +25,10 @@ impl<T: ?Sized> Census<T> {
     }
 
     /// Takes a thing in, until the entry is dropped.
-    pub(crate) fn enter(&'static self, thing: Weak<T>) -> Entry<T> {
+    pub(crate) fn enter(&'static self, thing: Weak<T>) -> CensusEntry<T> {
         let id = WorkId(take_numbers(1));
         self.lock().insert(id, thing);
-        Entry { id, census: self }
+        CensusEntry { id, census: self }
     }
 
     /// All of them. None is dropped under the lock: the last use of a thing may be ours.
@@ -49,12 +49,12 @@ impl<T: ?Sized> Census<T> {
 }
 
 /// A thing is on the list of the living, until this is dropped.
-pub(crate) struct Entry<T: ?Sized + 'static> {
+pub(crate) struct CensusEntry<T: ?Sized + 'static> {
     id: WorkId,
     census: &'static Census<T>,
 }
 
-impl<T: ?Sized> Drop for Entry<T> {
+impl<T: ?Sized> Drop for CensusEntry<T> {
     fn drop(&mut self) {
         self.census.lock().remove(&self.id);
     }

@@ -17,10 +17,10 @@ use tokio::{
 use super::{
     caller::Caller,
     error::PoolError,
-    job::{Job, JobResult, Work, report},
+    job::{ErasedJob, Job, JobResult, report},
     nesting,
     overload::Overload,
-    schedule::{Admission, Submitted, Ticket},
+    schedule::{Submitted, Ticket, WhenBusy},
     threads::Threads,
 };
 use crate::{
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// A call into the pool `P`, owned or borrowed.
-pub(super) struct Call<P, F, T>
+pub(super) struct PoolCall<P, F, T>
 where
     P: Borrow<Arc<Threads>>,
     F: FnOnce() -> T + Send + 'static,
@@ -76,7 +76,7 @@ impl TokenWatch {
 }
 
 // Nothing in it is pinned in place.
-impl<P, F, T> Unpin for Call<P, F, T>
+impl<P, F, T> Unpin for PoolCall<P, F, T>
 where
     P: Borrow<Arc<Threads>>,
     F: FnOnce() -> T + Send + 'static,
@@ -84,7 +84,7 @@ where
 {
 }
 
-impl<P, F, T> Call<P, F, T>
+impl<P, F, T> PoolCall<P, F, T>
 where
     P: Borrow<Arc<Threads>>,
     F: FnOnce() -> T + Send + 'static,
@@ -114,8 +114,8 @@ where
         let now = caller.submitted;
         let observed = pool.borrow().announce(made_at);
         let job = Arc::new(Job::new(f, caller, None, None, observed));
-        let work: Arc<dyn Work> = job.clone();
-        match pool.borrow().submit(&work, Admission::Shed, now) {
+        let work: Arc<dyn ErasedJob> = job.clone();
+        match pool.borrow().submit(&work, WhenBusy::Shed, now) {
             Ok((ticket, _)) => Ok(Self {
                 pool,
                 stage: CallStage::Submitted(job, ticket),
@@ -146,11 +146,11 @@ where
             watch.map_or((None, None), |watch| (Some(watch.token), watch.deadline));
         let observed = pool.announce(made_at);
         let job = Arc::new(Job::new(f, caller, token, Some(waker.clone()), observed));
-        let work: Arc<dyn Work> = job.clone();
+        let work: Arc<dyn ErasedJob> = job.clone();
         let admission = match pool.overload {
-            _ if nesting::is_pool_thread() => Admission::Nested,
-            Overload::Shed => Admission::Shed,
-            Overload::Wait | Overload::ShedAfter(_) => Admission::Wait,
+            _ if nesting::is_pool_thread() => WhenBusy::Nested,
+            Overload::Shed => WhenBusy::Shed,
+            Overload::Wait | Overload::ShedAfter(_) => WhenBusy::Wait,
         };
         let (ticket, submitted) = match pool.submit(&work, admission, now) {
             Ok(submitted) => submitted,
@@ -179,7 +179,7 @@ where
     }
 }
 
-impl<P, F, T> Future for Call<P, F, T>
+impl<P, F, T> Future for PoolCall<P, F, T>
 where
     P: Borrow<Arc<Threads>>,
     F: FnOnce() -> T + Send + 'static,
@@ -204,7 +204,7 @@ where
         let mut outcome = job.poll(cx);
         // Queued by a poll elsewhere, and now awaited on a thread that the queue may be waiting for.
         if outcome.is_pending() && !first && nesting::is_pool_thread() {
-            let work: Arc<dyn Work> = job.clone();
+            let work: Arc<dyn ErasedJob> = job.clone();
             if pool.take_over(&work, ticket) {
                 outcome = job.poll(cx);
             }
@@ -242,7 +242,7 @@ fn deliver<T>(outcome: JobResult<T>) -> Result<T, PoolError> {
     }
 }
 
-impl<P, F, T> Drop for Call<P, F, T>
+impl<P, F, T> Drop for PoolCall<P, F, T>
 where
     P: Borrow<Arc<Threads>>,
     F: FnOnce() -> T + Send + 'static,

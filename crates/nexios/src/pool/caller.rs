@@ -6,7 +6,7 @@ use tracing::{Span, dispatcher};
 use crate::log;
 
 #[cfg(feature = "test-util")]
-use super::clock::Hold;
+use super::paused_clock::Hold;
 
 /// The surroundings of a caller.
 pub(super) struct Caller {

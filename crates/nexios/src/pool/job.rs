@@ -30,7 +30,7 @@ use crate::{
 pub(super) type JobResult<T> = Result<Result<T, Payload>, PoolError>;
 
 /// A job without its types, as the pool knows it.
-pub(super) trait Work: Send + Sync {
+pub(super) trait ErasedJob: Send + Sync {
     /// Runs the closure on this thread, unless its caller has taken it, and keeps the outcome for
     /// [`settle`](Self::settle).
     fn run(&self, limitless: bool) -> Ran;
@@ -220,7 +220,7 @@ impl<F, T> Job<F, T> {
     }
 }
 
-impl<F, T> Work for Job<F, T>
+impl<F, T> ErasedJob for Job<F, T>
 where
     F: FnOnce() -> T + Send,
     T: Send,

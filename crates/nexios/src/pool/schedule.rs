@@ -19,12 +19,12 @@ use tokio::time::Instant;
 
 use super::{
     error::PoolError,
-    job::{JobEnd, Work},
+    job::{ErasedJob, JobEnd},
 };
 
 /// Whether new work is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum PoolPhase {
     Open,
     /// Only nested jobs of accepted ones.
     Draining,
@@ -33,7 +33,7 @@ pub(super) enum Phase {
 
 /// What becomes of a job when no thread is free for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(super) enum WhenBusy {
     /// It is queued, or stands in line for a place in the queue.
     Wait,
     /// It is queued, or refused.
@@ -67,7 +67,7 @@ pub(super) enum Signal {
 
 /// A job that no thread has begun.
 struct Queued {
-    job: Arc<dyn Work>,
+    job: Arc<dyn ErasedJob>,
     /// A thread was free for it at once.
     limitless: bool,
 }
@@ -75,7 +75,7 @@ struct Queued {
 /// A job for the thread that has taken it.
 pub(super) struct Begun {
     pub(super) ticket: Ticket,
-    pub(super) job: Arc<dyn Work>,
+    pub(super) job: Arc<dyn ErasedJob>,
     /// No time limit applies.
     pub(super) limitless: bool,
 }
@@ -97,13 +97,13 @@ pub(super) struct Schedule {
     /// Accepted jobs that no thread has begun.
     queued: BTreeMap<Ticket, Queued>,
     /// Jobs whose callers wait for a place in the queue.
-    waiting: BTreeMap<Ticket, Arc<dyn Work>>,
+    waiting: BTreeMap<Ticket, Arc<dyn ErasedJob>>,
     /// Jobs whose closures were handed to a thread and have not ended.
-    running: BTreeMap<Ticket, Arc<dyn Work>>,
+    running: BTreeMap<Ticket, Arc<dyn ErasedJob>>,
     next_ticket: Ticket,
     pub(super) crew: Crew,
     /// Whether new work is taken; only ever moves forward.
-    pub(super) phase: Phase,
+    pub(super) phase: PoolPhase,
     /// No handle is left; the threads end when there is nothing to do.
     orphaned: bool,
     /// A caller has reached the time limit since nobody stood in line, or somebody has stood there for that long:
@@ -133,7 +133,7 @@ impl Schedule {
             running: BTreeMap::new(),
             next_ticket: 0,
             crew: Crew::default(),
-            phase: Phase::Open,
+            phase: PoolPhase::Open,
             orphaned: false,
             overloaded: false,
             limit,
@@ -148,12 +148,12 @@ impl Schedule {
 
     pub(super) fn submit(
         &mut self,
-        job: &Arc<dyn Work>,
-        admission: Admission,
+        job: &Arc<dyn ErasedJob>,
+        admission: WhenBusy,
         now: Instant,
     ) -> (Result<(Ticket, Submitted), PoolError>, Signal) {
-        let nested = admission == Admission::Nested;
-        if self.phase == Phase::Closed || (self.phase == Phase::Draining && !nested) {
+        let nested = admission == WhenBusy::Nested;
+        if self.phase == PoolPhase::Closed || (self.phase == PoolPhase::Draining && !nested) {
             self.cancelled += 1;
             return (Err(PoolError::Closed), Signal::Nothing);
         }
@@ -184,7 +184,7 @@ impl Schedule {
             );
             self.note_standing(now);
             (Ok((ticket, Submitted::Queued)), Signal::Nothing)
-        } else if admission == Admission::Wait {
+        } else if admission == WhenBusy::Wait {
             self.waiting.insert(ticket, job);
             self.note_standing(now);
             (Ok((ticket, Submitted::Queued)), Signal::Nothing)
@@ -299,9 +299,9 @@ impl Schedule {
     }
 
     /// Stops taking new work from outside; returns the jobs whose callers wait for a place.
-    pub(super) fn drain(&mut self) -> Vec<Arc<dyn Work>> {
-        if self.phase == Phase::Open {
-            self.phase = Phase::Draining;
+    pub(super) fn drain(&mut self) -> Vec<Arc<dyn ErasedJob>> {
+        if self.phase == PoolPhase::Open {
+            self.phase = PoolPhase::Draining;
         }
         // A sleeper has to see the new phase, or it would sleep beyond the end.
         self.call_all();
@@ -311,8 +311,8 @@ impl Schedule {
     }
 
     /// Stops taking work; returns the jobs that no thread has begun.
-    pub(super) fn close(&mut self) -> Vec<Arc<dyn Work>> {
-        self.phase = Phase::Closed;
+    pub(super) fn close(&mut self) -> Vec<Arc<dyn ErasedJob>> {
+        self.phase = PoolPhase::Closed;
         self.call_all();
         let queued = std::mem::take(&mut self.queued)
             .into_values()
@@ -332,7 +332,7 @@ impl Schedule {
 
     /// Whether threads without a job end.
     pub(super) fn is_ending(&self) -> bool {
-        self.orphaned || self.phase != Phase::Open
+        self.orphaned || self.phase != PoolPhase::Open
     }
 
     /// Whether no job is left but some that run.
@@ -346,7 +346,7 @@ impl Schedule {
     }
 
     /// The jobs that run.
-    pub(super) fn running_jobs(&self) -> Vec<Arc<dyn Work>> {
+    pub(super) fn running_jobs(&self) -> Vec<Arc<dyn ErasedJob>> {
         self.running.values().cloned().collect()
     }
 
@@ -409,7 +409,7 @@ impl Schedule {
     }
 
     /// Takes a job out that no thread has begun. A thread that comes for it takes another one, or sleeps again.
-    fn remove(&mut self, ticket: Ticket) -> Option<Arc<dyn Work>> {
+    fn remove(&mut self, ticket: Ticket) -> Option<Arc<dyn ErasedJob>> {
         let queued = self.queued.remove(&ticket).map(|queued| queued.job);
         let removed = queued.or_else(|| self.waiting.remove(&ticket))?;
         self.refill();

@@ -26,18 +26,18 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     error::PoolError,
-    job::{Work, contain},
+    job::{ErasedJob, contain},
     nesting,
     overload::Overload,
     recent::RecentDurations,
-    schedule::{Admission, Begun, Phase, Schedule, Signal, Submitted, Ticket},
+    schedule::{Begun, PoolPhase, Schedule, Signal, Submitted, Ticket, WhenBusy},
     stats::PoolStats,
 };
 use crate::{
     cancel::CancelReason,
     observe::{
         WorkKind,
-        alive::{Census, Entry, LongLived},
+        alive::{Census, CensusEntry, LongLived},
         concurrent::ConcurrentWork,
         observed::{New, Parent},
     },
@@ -57,7 +57,7 @@ pub(super) struct Threads {
     /// Its name for those who look: if none was given, the place where it was made.
     label: Cow<'static, str>,
     /// On the list of the living, from the first job on.
-    entry: OnceLock<Entry<dyn LongLived<Stats = PoolStats>>>,
+    entry: OnceLock<CensusEntry<dyn LongLived<Stats = PoolStats>>>,
     threads: usize,
     pub(super) overload: Overload,
     schedule: Mutex<Schedule>,
@@ -133,8 +133,8 @@ impl Threads {
     /// Why it is refused.
     pub(super) fn submit(
         self: &Arc<Self>,
-        job: &Arc<dyn Work>,
-        admission: Admission,
+        job: &Arc<dyn ErasedJob>,
+        admission: WhenBusy,
         now: Instant,
     ) -> Result<(Ticket, Submitted), PoolError> {
         // What the schedule asks for is done without its lock: starting a thread takes long, and a woken one needs the lock.
@@ -146,7 +146,7 @@ impl Threads {
             || tracing::warn!(pool = &*self.name, %error, "a thread pool cannot start a thread"),
         );
         let mut schedule = self.lock();
-        if admission == Admission::Nested {
+        if admission == WhenBusy::Nested {
             // The threads that there are may all wait for jobs like this one.
             if schedule.take_over(ticket) {
                 Ok((ticket, Submitted::Inline))
@@ -245,7 +245,10 @@ impl Threads {
             let mut schedule = self.lock();
             schedule.finish(begun.ticket, ran.ending, inline);
             let next = if inline { None } else { schedule.take() };
-            (next, schedule.phase != Phase::Open && schedule.only_runs())
+            (
+                next,
+                schedule.phase != PoolPhase::Open && schedule.only_runs(),
+            )
         };
         if ended {
             self.ended.notify_waiters();
@@ -258,7 +261,7 @@ impl Threads {
     }
 
     /// Runs a job on this thread, which waits for it, unless a thread has it or comes for it; true when it has run.
-    pub(super) fn take_over(&self, job: &Arc<dyn Work>, ticket: Ticket) -> bool {
+    pub(super) fn take_over(&self, job: &Arc<dyn ErasedJob>, ticket: Ticket) -> bool {
         let taken = self.lock().take_over(ticket);
         if taken {
             self.run_here(job, ticket);
@@ -267,7 +270,7 @@ impl Threads {
     }
 
     /// Runs a job on this thread, which waits for it, inside a poll of that wait.
-    pub(super) fn run_here(&self, job: &Arc<dyn Work>, ticket: Ticket) {
+    pub(super) fn run_here(&self, job: &Arc<dyn ErasedJob>, ticket: Ticket) {
         let begun = Begun {
             ticket,
             job: job.clone(),
@@ -313,7 +316,7 @@ impl Threads {
             let mut schedule = self.lock();
             (
                 remove(&mut schedule),
-                schedule.phase != Phase::Open && schedule.only_runs(),
+                schedule.phase != PoolPhase::Open && schedule.only_runs(),
             )
         };
         if removed && ended {
@@ -341,7 +344,7 @@ impl Threads {
         }
     }
 
-    fn refuse(&self, jobs: Vec<Arc<dyn Work>>) {
+    fn refuse(&self, jobs: Vec<Arc<dyn ErasedJob>>) {
         // Threads that sleep are to end.
         self.called.notify_all();
         let ended = !jobs.is_empty();

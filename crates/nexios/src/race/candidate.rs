@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::contender::{Contender, Plan, Start};
+use super::contender::{Contender, Plan, StartRule};
 
 /// One way to get the value of a race: a name, a future, and when it may start.
 ///
@@ -23,31 +23,31 @@ pub struct Candidate<'env, T, E> {
 
 pin_project_lite::pin_project! {
     struct PlannedCandidate<F> {
-        label: Label,
+        label: CandidateLabel,
         #[pin]
         future: F,
     }
 }
 
 /// What was said about a candidate.
-struct Label {
+struct CandidateLabel {
     name: Cow<'static, str>,
     plan: Plan,
 }
 
 /// A planned future of any type.
 trait Erased<T, E> {
-    fn label(&self) -> &Label;
-    fn label_mut(self: Pin<&mut Self>) -> &mut Label;
+    fn label(&self) -> &CandidateLabel;
+    fn label_mut(self: Pin<&mut Self>) -> &mut CandidateLabel;
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>>;
 }
 
 impl<T, E, F: Future<Output = Result<T, E>>> Erased<T, E> for PlannedCandidate<F> {
-    fn label(&self) -> &Label {
+    fn label(&self) -> &CandidateLabel {
         &self.label
     }
 
-    fn label_mut(self: Pin<&mut Self>) -> &mut Label {
+    fn label_mut(self: Pin<&mut Self>) -> &mut CandidateLabel {
         self.project().label
     }
 
@@ -63,12 +63,12 @@ impl<'env, T, E> Candidate<'env, T, E> {
         future: impl Future<Output = Result<T, E>> + Send + 'env,
     ) -> Self {
         let plan = Plan {
-            start: Start::Together,
+            start: StartRule::Together,
             limit: None,
         };
         Self {
             boxed: Box::pin(PlannedCandidate {
-                label: Label {
+                label: CandidateLabel {
                     name: name.into(),
                     plan,
                 },
@@ -83,7 +83,7 @@ impl<'env, T, E> Candidate<'env, T, E> {
     /// [RFC 8305](https://www.rfc-editor.org/rfc/rfc8305#section-5) ("happy eyeballs"). Default: no delay.
     /// Of `after` and [`on_failure`](Self::on_failure) the last call counts.
     pub fn after(mut self, delay: Duration) -> Self {
-        self.boxed.as_mut().label_mut().plan.start = Start::After(delay);
+        self.boxed.as_mut().label_mut().plan.start = StartRule::After(delay);
         self
     }
 
@@ -97,7 +97,7 @@ impl<'env, T, E> Candidate<'env, T, E> {
 
     /// Starts it only when all earlier ones have failed.
     pub fn on_failure(mut self) -> Self {
-        self.boxed.as_mut().label_mut().plan.start = Start::OnFailure;
+        self.boxed.as_mut().label_mut().plan.start = StartRule::OnFailure;
         self
     }
 }
@@ -122,7 +122,7 @@ impl<T, E> Contender<T, E> for Candidate<'_, T, E> {
 
 impl<T, E> fmt::Debug for Candidate<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Label {
+        let CandidateLabel {
             name,
             plan: Plan { start, limit },
         } = self.boxed.label();

@@ -1,4 +1,4 @@
-//! The times of a race: its limits, when the next contender is due, and the one timer.
+//! The times of a race: its limits, the delay of the next contender, and the one timer.
 //!
 //! It is only made when there is something to measure.
 
@@ -6,6 +6,7 @@ use std::{pin::Pin, task::Context, time::Duration};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::delay::StartDelay;
 use crate::punctual::poll_punctual;
 
 #[derive(Debug, Default)]
@@ -15,9 +16,9 @@ pub(super) struct RaceClock {
     /// The deadline of the surrounding scope.
     pub(super) deadline: Option<Instant>,
     /// When the race is over, whatever happens; known from the first poll on.
-    pub(super) end: Option<End>,
-    /// When the next contender starts by its delay, if it has one.
-    pub(super) due: Option<Instant>,
+    pub(super) end: Option<RaceEnd>,
+    /// Of the next contender, if it has one.
+    pub(super) delay: StartDelay,
     /// The own limits of contenders that run: index and instant.
     limits: Vec<(usize, Instant)>,
     /// Made when there is something to wait for.
@@ -26,7 +27,7 @@ pub(super) struct RaceClock {
 
 /// The instant at which a race is over, whatever happens.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct End {
+pub(super) struct RaceEnd {
     pub(super) at: Instant,
     /// Whether it is the scope's deadline and not the race's own limit.
     pub(super) inherited: bool,
@@ -37,11 +38,11 @@ impl RaceClock {
     pub(super) fn begin(&mut self, now: Instant) {
         // A limit beyond the end of the clock is no limit.
         let own = self.timeout.and_then(|timeout| now.checked_add(timeout));
-        let own = own.map(|at| End {
+        let own = own.map(|at| RaceEnd {
             at,
             inherited: false,
         });
-        let outer = self.deadline.map(|at| End {
+        let outer = self.deadline.map(|at| RaceEnd {
             at,
             inherited: true,
         });
@@ -84,7 +85,7 @@ impl RaceClock {
     /// When there is no tokio runtime with its clock enabled.
     pub(super) fn watch(&mut self, held_back: bool, cx: &mut Context<'_>) -> bool {
         let limits = self.limits.iter().map(|(_, at)| *at);
-        let due = self.due.filter(|_| !held_back);
+        let due = self.delay.due.filter(|_| !held_back);
         let Some(instant) = limits.chain(due).chain(self.end.map(|end| end.at)).min() else {
             return false;
         };

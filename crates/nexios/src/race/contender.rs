@@ -8,7 +8,7 @@ use std::{
 
 /// When a contender may start, seen from the one before it in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Start {
+pub(crate) enum StartRule {
     /// Together with it.
     Together,
     /// This long after it started.
@@ -20,7 +20,7 @@ pub(crate) enum Start {
 /// What was said about a contender.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
-    pub(crate) start: Start,
+    pub(crate) start: StartRule,
     /// Its own limit, from its own start.
     pub(crate) limit: Option<Duration>,
 }

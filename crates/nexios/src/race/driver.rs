@@ -24,8 +24,8 @@ use smallvec::SmallVec;
 use tokio::{task::coop::has_budget_remaining, time::Instant};
 
 use super::{
-    clock::{End, RaceClock},
-    contender::{Contender, Plan, Start},
+    clock::{RaceClock, RaceEnd},
+    contender::{Contender, Plan, StartRule},
     failure::{Failure, RaceError},
     observed::{Billing, ObservedRace},
     rules::Rules,
@@ -61,21 +61,21 @@ pub(crate) enum Decision<T> {
 }
 
 /// One race under way. It is moved about before it is polled, and most races are won at once: so it is small.
-pub(crate) struct Driver<'env, C, T, E> {
+pub(crate) struct RaceDriver<'env, C, T, E> {
     /// Those that have not ended, each in its place; empty when the race is over.
     places: SmallVec<[Option<C>; FEW]>,
     /// The first contender that has not started; to start is to be polled.
     next: usize,
-    stage: Stage,
+    stage: RaceStage,
     /// Set by an outcome that ends the race without a winner.
     decided: bool,
     /// The token of the surrounding scope.
     token: Option<CancelToken>,
     /// What a race needs only when it has rules, has to wait or to measure, or has seen a failure.
-    rest: Option<Box<Rest<'env, T, E>>>,
+    rest: Option<Box<RareState<'env, T, E>>>,
 }
 
-struct Rest<'env, T, E> {
+struct RareState<'env, T, E> {
     rules: Rules<'env, T, E>,
     /// `None`: there is nothing to measure.
     clock: Option<RaceClock>,
@@ -95,7 +95,7 @@ struct Rest<'env, T, E> {
     observed: Option<Box<ObservedRace>>,
 }
 
-impl<T, E> Default for Rest<'_, T, E> {
+impl<T, E> Default for RareState<'_, T, E> {
     fn default() -> Self {
         Self {
             rules: Rules::default(),
@@ -111,23 +111,19 @@ impl<T, E> Default for Rest<'_, T, E> {
     }
 }
 
-impl<T, E> Rest<'_, T, E> {
+impl<T, E> RareState<'_, T, E> {
     /// Whether the next contender is due by its delay; `follows` if the one before it starts right now.
     fn is_due(&mut self, delay: Duration, follows: bool, now: &mut Option<Instant>) -> bool {
         let now = *now.get_or_insert_with(Instant::now);
         let clock = self.clock.get_or_insert_default();
-        if follows {
-            // A delay beyond the end of the clock never ends.
-            clock.due = now.checked_add(delay);
-        }
-        clock.due.is_some_and(|due| due <= now)
+        clock.delay.is_over(delay, follows, now)
     }
 
     /// Notes that a contender starts.
     fn started(&mut self, index: usize, limit: Option<Duration>, now: &mut Option<Instant>) {
         self.held_back = false;
         if let Some(clock) = &mut self.clock {
-            clock.due = None;
+            clock.delay.end();
         }
         if let Some(limit) = limit {
             let now = *now.get_or_insert_with(Instant::now);
@@ -138,7 +134,7 @@ impl<T, E> Rest<'_, T, E> {
 
 /// Tells a contender, while it is polled, when its time is up; a race that measures nothing has nothing to tell.
 #[inline]
-fn limited<T, E>(rest: Option<&Rest<'_, T, E>>, index: usize) -> Option<Limited> {
+fn limited<T, E>(rest: Option<&RareState<'_, T, E>>, index: usize) -> Option<Limited> {
     let limit = rest?.clock.as_ref()?.limit_of(index)?;
     Some(limit_to(Some(limit)))
 }
@@ -148,7 +144,7 @@ fn limited<T, E>(rest: Option<&Rest<'_, T, E>>, index: usize) -> Option<Limited>
 fn poll<C: Contender<T, E>, T, E>(
     contender: &mut C,
     index: usize,
-    rest: Option<&mut Rest<'_, T, E>>,
+    rest: Option<&mut RareState<'_, T, E>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<T, E>> {
     match rest.and_then(|rest| rest.observed.as_mut()) {
@@ -158,13 +154,13 @@ fn poll<C: Contender<T, E>, T, E>(
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum RaceStage {
     New,
     Running,
     Over,
 }
 
-impl<'env, C, T, E> Driver<'env, C, T, E> {
+impl<'env, C, T, E> RaceDriver<'env, C, T, E> {
     /// Lines the contenders up for a race that ends with `scope`.
     // Always: the list is then made where the caller keeps it, a fifth of the whole race of three.
     #[inline(always)]
@@ -176,7 +172,7 @@ impl<'env, C, T, E> Driver<'env, C, T, E> {
         let mut driver = Self {
             places,
             next: 0,
-            stage: Stage::New,
+            stage: RaceStage::New,
             decided: false,
             token: None,
             rest: None,
@@ -212,7 +208,7 @@ impl<'env, C, T, E> Driver<'env, C, T, E> {
         self.next
     }
 
-    fn rest(&mut self) -> &mut Rest<'env, T, E> {
+    fn rest(&mut self) -> &mut RareState<'env, T, E> {
         self.rest.get_or_insert_default()
     }
 
@@ -242,7 +238,7 @@ impl<'env, C, T, E> Driver<'env, C, T, E> {
     /// Drops every contender and the timer.
     #[inline]
     fn clear(&mut self) {
-        self.stage = Stage::Over;
+        self.stage = RaceStage::Over;
         drop(mem::take(&mut self.places));
         if let Some(rest) = &mut self.rest {
             rest.clock = None;
@@ -251,7 +247,7 @@ impl<'env, C, T, E> Driver<'env, C, T, E> {
     }
 }
 
-impl<C: fmt::Debug, T, E> Driver<'_, C, T, E> {
+impl<C: fmt::Debug, T, E> RaceDriver<'_, C, T, E> {
     /// Adds the contenders that have not ended, and the settings.
     pub(super) fn debug<'s, 'a, 'b>(
         &self,
@@ -270,7 +266,7 @@ impl<C: fmt::Debug, T, E> Driver<'_, C, T, E> {
     }
 }
 
-impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
+impl<C: Contender<T, E>, T, E> RaceDriver<'_, C, T, E> {
     /// Drives the race. `begin` lets a contender start, or says no when it must not before all others have
     /// failed.
     ///
@@ -284,11 +280,11 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
         billing: impl FnOnce() -> Billing<'b>,
         mut begin: impl FnMut(usize, &mut C, Occasion) -> bool,
     ) -> Poll<Decision<T>> {
-        if self.stage == Stage::New && anybody() {
+        if self.stage == RaceStage::New && anybody() {
             self.announce(billing());
         }
         let _entered = self.observed().and_then(|observed| observed.enter());
-        let unwinding = Unwinding(self);
+        let unwinding = ClearOnPanic(self);
         let polled = unwinding.0.step(cx, &mut begin);
         // Nothing unwinds.
         mem::forget(unwinding);
@@ -330,9 +326,9 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
         let mut winner = None;
         // Before any decision (invariant 2): a success must beat a limit or a token of the same instant.
         match self.stage {
-            Stage::New => self.begin(),
-            Stage::Running => self.poll_running(cx, &mut winner),
-            Stage::Over => panic!("a race that is over was polled again"),
+            RaceStage::New => self.begin(),
+            RaceStage::Running => self.poll_running(cx, &mut winner),
+            RaceStage::Over => panic!("a race that is over was polled again"),
         }
         loop {
             if let Some((index, value)) = winner {
@@ -417,7 +413,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
     }
 
     fn begin(&mut self) {
-        self.stage = Stage::Running;
+        self.stage = RaceStage::Running;
         if self.rest.as_ref().is_some_and(|rest| rest.clock.is_some()) {
             let now = Instant::now();
             self.rest().began = Some(now);
@@ -432,7 +428,7 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
     }
 
     /// When the race is over, whatever happens.
-    fn end(&self) -> Option<End> {
+    fn end(&self) -> Option<RaceEnd> {
         self.rest.as_ref()?.clock.as_ref()?.end
     }
 
@@ -568,13 +564,13 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
                 Occasion::Failover
             } else {
                 let due = match start {
-                    Start::Together => true,
-                    Start::After(delay) => {
+                    StartRule::Together => true,
+                    StartRule::After(delay) => {
                         self.rest
                             .get_or_insert_default()
                             .is_due(delay, index > before, &mut now)
                     }
-                    Start::OnFailure => false,
+                    StartRule::OnFailure => false,
                 };
                 if !due || self.rest.as_ref().is_some_and(|rest| rest.held_back) {
                     break;
@@ -635,9 +631,9 @@ impl<C: Contender<T, E>, T, E> Driver<'_, C, T, E> {
 }
 
 /// Drops everything of a race whose poll unwinds.
-struct Unwinding<'d, 'env, C, T, E>(&'d mut Driver<'env, C, T, E>);
+struct ClearOnPanic<'d, 'env, C, T, E>(&'d mut RaceDriver<'env, C, T, E>);
 
-impl<C, T, E> Drop for Unwinding<'_, '_, C, T, E> {
+impl<C, T, E> Drop for ClearOnPanic<'_, '_, C, T, E> {
     fn drop(&mut self) {
         // A second panic while unwinding would end the process.
         crate::log::contain(

@@ -1,9 +1,9 @@
 use std::{fmt, future::Future, hash::Hash, panic::Location};
 
-use super::keys::{Compute, Keys, Weigh};
+use super::keys::{Keys, MakeComputation, Weigh};
 use crate::lazy::{
     computation::limited,
-    settings::{Settings, setters},
+    settings::{LazySettings, setters},
 };
 
 /// Settings of an [`AsyncLazyMap`](crate::AsyncLazyMap); made by
@@ -36,9 +36,9 @@ use crate::lazy::{
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AsyncLazyMapBuilder<K, T, E> {
     capacity: usize,
-    compute: Box<dyn Compute<K, T, E>>,
+    compute: Box<dyn MakeComputation<K, T, E>>,
     weigh: Option<Weigh<K, T>>,
-    settings: Settings,
+    settings: LazySettings,
 }
 
 impl<K, T, E> AsyncLazyMapBuilder<K, T, E> {
@@ -59,7 +59,7 @@ impl<K, T, E> AsyncLazyMapBuilder<K, T, E> {
             capacity,
             compute: Box::new(move |key, limit| limited(f(key), limit)),
             weigh: None,
-            settings: Settings::new(location),
+            settings: LazySettings::new(location),
         }
     }
 

@@ -31,17 +31,17 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
 use crate::{
     lazy::{
-        cell::{Cell, Rest, ValueSource},
+        cell::{Residency, ValueCell, ValueSource},
         computation::{Computation, discard, discard_flat},
-        entry::{Entry as ValueEntry, Weight},
+        entry::{ValueEntry, Weight},
         living::LivingLazy,
         recursion::{Identity, next_id},
-        settings::Settings,
-        stats::{Counters, LazyState, LazyStats, Served},
+        settings::LazySettings,
+        stats::{LazyCounters, LazyState, LazyStats, Served},
         tallies::Tallies,
     },
     log,
-    observe::alive::{Entry, LongLived},
+    observe::alive::{CensusEntry, LongLived},
     panics::caught,
     sync::{
         Mutex, MutexGuard,
@@ -59,7 +59,7 @@ const FEWEST_A_PART: usize = 32;
 const MOST_WEIGHTED_PARTS: usize = 4;
 
 /// Makes the computations of keys.
-pub(super) trait Compute<K, T, E>: Send + Sync {
+pub(super) trait MakeComputation<K, T, E>: Send + Sync {
     /// Makes the computation of `key` with the given time limit.
     fn compute(&self, key: K, limit: Option<Duration>) -> Computation<T, E>;
 
@@ -67,7 +67,7 @@ pub(super) trait Compute<K, T, E>: Send + Sync {
     fn discard(self: Box<Self>);
 }
 
-impl<K, T, E, F> Compute<K, T, E> for F
+impl<K, T, E, F> MakeComputation<K, T, E> for F
 where
     F: Fn(K, Option<Duration>) -> Computation<T, E> + Send + Sync + 'static,
 {
@@ -84,22 +84,22 @@ where
 pub(super) type Weigh<K, T> = Box<dyn Fn(&K, &T) -> usize + Send + Sync>;
 
 /// A lock's part of the cells that compute.
-pub(super) type Shard<K, T, E> = HashMap<K, Arc<Cell<T, E>>>;
+pub(super) type Shard<K, T, E> = HashMap<K, Arc<ValueCell<T, E>>>;
 
 pub(crate) struct Keys<K, T, E> {
     /// On the list of the living, from the first computation on.
-    pub(super) entry: OnceLock<Entry<dyn LivingLazy>>,
+    pub(super) entry: OnceLock<CensusEntry<dyn LivingLazy>>,
     resident: Cache<K, Resident<T, E>, ByWeight, RandomState, Collect>,
     aloft: [Mutex<Shard<K, T, E>>; SHARDS],
     /// Which cells are seen; the next one begins with `reset_all`.
     generation: AtomicU64,
     hasher: RandomState,
     /// There until the map is dropped.
-    compute: Option<Box<dyn Compute<K, T, E>>>,
+    compute: Option<Box<dyn MakeComputation<K, T, E>>>,
     /// `None`: every entry counts as one.
     weigh: Option<Weigh<K, T>>,
-    settings: Arc<Settings>,
-    counters: Arc<Counters>,
+    settings: Arc<LazySettings>,
+    counters: Arc<LazyCounters>,
     hits: Tallies<()>,
     /// Tells this map from all others of the process.
     id: u64,
@@ -107,7 +107,7 @@ pub(crate) struct Keys<K, T, E> {
 
 /// A cell in the cache.
 struct Resident<T, E> {
-    cell: Arc<Cell<T, E>>,
+    cell: Arc<ValueCell<T, E>>,
     /// Of what the cell held as it was put here: a cache must be told the same weight every time.
     weight: NonZeroU64,
 }
@@ -143,7 +143,7 @@ impl<K, T, E> Lifecycle<K, Resident<T, E>> for Collect {
     }
 }
 
-pub(super) struct GivenUp<K, T, E>(Vec<(K, Arc<Cell<T, E>>)>);
+pub(super) struct GivenUp<K, T, E>(Vec<(K, Arc<ValueCell<T, E>>)>);
 
 impl<K, T, E> Default for GivenUp<K, T, E> {
     fn default() -> Self {
@@ -159,9 +159,9 @@ where
 {
     pub(super) fn new(
         capacity: usize,
-        compute: Box<dyn Compute<K, T, E>>,
+        compute: Box<dyn MakeComputation<K, T, E>>,
         weigh: Option<Weigh<K, T>>,
-        settings: Settings,
+        settings: LazySettings,
     ) -> Self {
         let most = if weigh.is_some() {
             MOST_WEIGHTED_PARTS
@@ -276,13 +276,13 @@ where
     }
 
     /// Takes a cell down whose flight has ended.
-    pub(super) fn land(&self, key: &K, cell: &Cell<T, E>) {
+    pub(super) fn land(&self, key: &K, cell: &ValueCell<T, E>) {
         let mut shard = self.shard(key);
         // It is aloft no more if `reset`, `set` or a call of the next generation came first. Then what it holds is not to
         // be seen, and the key's place may be another cell's.
         let is_aloft = shard.get(key).is_some_and(|aloft| ptr::eq(&**aloft, cell));
         // With the next flight it is to stay, or that one's callers would start a second beside it. It lands too.
-        if !is_aloft || matches!(cell.rest(), Rest::Aloft) {
+        if !is_aloft || matches!(cell.rest(), Residency::Aloft) {
             return;
         }
         let given_up = shard
@@ -293,18 +293,18 @@ where
     }
 
     /// Makes a cell resident that is aloft no more, if it holds anything to be seen; under the lock of the key's shard.
-    pub(super) fn place(&self, key: K, cell: Arc<Cell<T, E>>) -> GivenUp<K, T, E> {
+    pub(super) fn place(&self, key: K, cell: Arc<ValueCell<T, E>>) -> GivenUp<K, T, E> {
         let mut given_up = GivenUp::default();
         // Read here, under the lock: a `reset_all` from now on comes to the cache after this cell.
         let generation = self.generation();
         match cell.rest() {
-            Rest::Holding(weight) if cell.generation == generation => {
+            Residency::Holding(weight) if cell.generation == generation => {
                 let own = Arc::as_ptr(&cell);
                 let resident = Resident { cell, weight };
                 self.resident
                     .insert_with_lifecycle(key, resident, &mut given_up);
                 // The cell itself is given up when it is heavier than a part, its key's former one when it is replaced.
-                let is_evicted = |old: &Arc<Cell<T, E>>| {
+                let is_evicted = |old: &Arc<ValueCell<T, E>>| {
                     !ptr::eq(Arc::as_ptr(old), own) && old.generation == generation
                 };
                 let evicted = given_up.0.iter().filter(|(_, old)| is_evicted(old));
@@ -331,7 +331,7 @@ where
     }
 
     /// The cell of a key, which may be of an older generation.
-    pub(super) fn find<Q>(&self, shard: &Shard<K, T, E>, key: &Q) -> Option<Arc<Cell<T, E>>>
+    pub(super) fn find<Q>(&self, shard: &Shard<K, T, E>, key: &Q) -> Option<Arc<ValueCell<T, E>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -350,17 +350,17 @@ where
         key: &K,
         source: Box<dyn ValueSource<T, E>>,
         generation: u64,
-    ) -> Cell<T, E> {
+    ) -> ValueCell<T, E> {
         let identity = Identity {
             owner: self.id,
             hash: self.hasher.hash_one(key),
         };
         let (settings, counters) = (Arc::clone(&self.settings), Arc::clone(&self.counters));
-        Cell::new(source, settings, counters, identity, generation)
+        ValueCell::new(source, settings, counters, identity, generation)
     }
 
     /// Lets go of a cell that is aloft no more: its flight goes on for those who wait.
-    pub(super) fn throw_away(&self, key: K, cell: Arc<Cell<T, E>>) {
+    pub(super) fn throw_away(&self, key: K, cell: Arc<ValueCell<T, E>>) {
         cell.empty().overtake();
         discard((key, cell));
     }

@@ -12,7 +12,7 @@ use super::keys::{Keys, Shard};
 use crate::{
     lazy::{
         call::Site,
-        cell::{Cell, Entrance, Remains, ValueSource, Visit},
+        cell::{Entrance, Remains, ValueCell, ValueSource, Visit},
         computation::{Computation, discard, discard_flat},
         entry::Weight,
         error::LazyError,
@@ -39,7 +39,7 @@ where
         self.keys.fresh(self.key)
     }
 
-    fn enter(&self, visit: Visit) -> (Arc<Cell<T, E>>, Entrance<T, E>) {
+    fn enter(&self, visit: Visit) -> (Arc<ValueCell<T, E>>, Entrance<T, E>) {
         let keys = self.keys;
         // Cloned before the lock is taken, which no clone of the user's may run under; so sometimes for nothing.
         let key = self.key.to_owned();
@@ -130,9 +130,9 @@ where
 /// The cell of a key, made if there was none, while it is that.
 struct LockedCell<'a, K, T, E> {
     shard: MutexGuard<'a, Shard<K, T, E>>,
-    cell: Arc<Cell<T, E>>,
+    cell: Arc<ValueCell<T, E>>,
     /// What was found or made besides; for the caller to drop without the lock.
-    unused: [Option<Arc<Cell<T, E>>>; 2],
+    unused: [Option<Arc<ValueCell<T, E>>>; 2],
 }
 
 fn locked<'a, K, T, E>(keys: &'a Arc<Keys<K, T, E>>, key: &K) -> LockedCell<'a, K, T, E>
@@ -141,7 +141,7 @@ where
     T: Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
-    let mut made: Option<Arc<Cell<T, E>>> = None;
+    let mut made: Option<Arc<ValueCell<T, E>>> = None;
     loop {
         let shard = keys.shard(key);
         // Under the lock, as whoever begins the next generation comes to this shard afterwards.
@@ -194,7 +194,7 @@ where
         self.keys.upgrade()?.weigh(&self.key, value)
     }
 
-    fn land(&self, cell: &Cell<T, E>) {
+    fn land(&self, cell: &ValueCell<T, E>) {
         if let Some(keys) = self.keys.upgrade() {
             keys.land(&self.key, cell);
         }
