@@ -2,7 +2,7 @@
 //!
 //! [`service`] opens a request, [`future`] polls its handler and is the guard that notices who ends it,
 //! [`rescue`] lets an unfinished handler clean up, [`body`] watches the answer on its way out, and [`state`] is
-//! what they share with the extractors. [`requests`] counts them all.
+//! what they share with the extractors. [`requests`] counts them all, and [`work`] is what observers hear of one.
 
 mod access;
 mod body;
@@ -19,6 +19,7 @@ mod settings;
 mod span;
 mod state;
 mod upload;
+mod work;
 
 use std::{fmt, sync::Arc, time::Duration};
 
