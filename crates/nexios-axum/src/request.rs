@@ -59,6 +59,9 @@ use settings::{Settings, Supervisor};
 /// In the handler the request's [`CancelScope`](nexios::CancelScope) is current, so task groups, races and pool
 /// calls made there hear of all of it by themselves.
 ///
+/// While somebody [observes](nexios::observe), the request is a piece of work, called by its method and route, and what its
+/// handler and its body make is its part; see [`docs::lifecycle`](crate::docs::lifecycle) for what it says.
+///
 /// # Examples
 ///
 /// ```

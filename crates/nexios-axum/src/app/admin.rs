@@ -12,7 +12,7 @@ use axum::Router;
 use futures_util::future::{join_all, join3};
 use nexios::CancelReason;
 use tokio::{
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::{Instant, timeout},
 };
 
@@ -120,6 +120,10 @@ impl NexiosApp {
                 requests,
                 _accepting: accepting,
             });
+        }
+        if !open.0.is_empty() {
+            // A new task waits for the thread that has spawned it, and the first hook may hold that one: begun, it waits for clients.
+            yield_now().await;
         }
         Ok(open)
     }

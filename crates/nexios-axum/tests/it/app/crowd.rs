@@ -211,7 +211,9 @@ fn no_connection_of_a_peer_at_all_is_refused() {
 async fn clients_that_come_and_go_fill_no_log_with_the_want_of_places() {
     crate::log::start();
     // No other test has so many places.
-    let running = start(hasty(router()).connections(3)).await;
+    let layer = RequestLayer::new().grace(Duration::ZERO);
+    let requests = layer.requests();
+    let running = start(app(router()).requests(layer).connections(3)).await;
     for _ in 0..5 {
         let mut busy = Vec::new();
         for _ in 0..3 {
@@ -219,11 +221,8 @@ async fn clients_that_come_and_go_fill_no_log_with_the_want_of_places() {
             client.begin("/stuck").await;
             busy.push(client);
         }
-        let unready = async || {
-            let status = running.client().await.get("/").await.status;
-            (status == 503).then_some(())
-        };
-        eventually(unready).await;
+        eventually(async || (requests.live() == 3).then_some(())).await;
+        assert_eq!(running.client().await.get("/").await.status, 503);
         drop(busy);
         until_open(&running, 0).await;
     }
