@@ -99,6 +99,33 @@ impl CustomWork {
         f()
     }
 
+    /// Calls `poll` as [`scope`](Self::scope) does, and says [`SlowPoll`](Update::SlowPoll) if it takes as long: for a future
+    /// that is polled by hand.
+    ///
+    /// ```
+    /// use std::{future::{Future, poll_fn}, pin::pin};
+    ///
+    /// use nexios::observe::{self, Outcome};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() {
+    /// let import = observe::custom("import");
+    /// let mut rows = pin!(async { 7 });
+    /// let count = poll_fn(|cx| import.poll(|| rows.as_mut().poll(cx))).await;
+    /// import.end(if count > 0 { &Outcome::Completed } else { &Outcome::Failed(Some("no rows")) });
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// With what `poll` panics with.
+    pub fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
+        match &self.0 {
+            Some(work) => timed(work, poll),
+            None => poll(),
+        }
+    }
+
     /// Polls the future as this work and ends with it: `Completed`, `Panicked` with its text, `Cancelled(OwnerDropped)` if it
     /// is dropped.
     ///
@@ -131,6 +158,20 @@ impl CustomWork {
     }
 }
 
+/// Polls as this work, and says if that took long.
+fn timed<R>(work: &Observed, poll: impl FnOnce() -> R) -> R {
+    // Nobody was told of it, so nobody pays for a look at the clock.
+    if work.id().is_none() {
+        return poll();
+    }
+    let entered = work.enter();
+    let stopwatch = Stopwatch::begin();
+    let polled = poll();
+    drop(entered);
+    stopwatch.end(work);
+    polled
+}
+
 pin_project! {
     /// The future goes before its work, which ends when all that was made of it is gone.
     struct Running<F> {
@@ -145,13 +186,11 @@ impl<F: Future> Future for Running<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let entered = this.work.as_ref().and_then(Observed::enter);
-        let stopwatch = this.work.as_ref().map(|_| Stopwatch::begin());
-        let polled = caught(|| this.future.poll(cx));
-        drop(entered);
-        if let (Some(stopwatch), Some(work)) = (stopwatch, &this.work) {
-            stopwatch.end(work);
-        }
+        let poll = || caught(|| this.future.poll(cx));
+        let polled = match &*this.work {
+            Some(work) => timed(work, poll),
+            None => poll(),
+        };
         let outcome = match &polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(_)) => Outcome::Completed,

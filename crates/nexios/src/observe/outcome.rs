@@ -93,8 +93,9 @@ pub enum Update<'a> {
     },
     /// A line about what it does.
     Message(&'a str),
-    /// A fact about it that no other update has. What serves requests says `status`, `uri` and `deadline_ms` (from the
-    /// request's start), a schedule `next_unix_ms`. A later value replaces an earlier one.
+    /// A fact about it that no other update has. What serves requests says `status`, `uri`, `deadline_ms` (from the
+    /// request's start) and `response_bytes`, a schedule `next_unix_ms`. A later value replaces an earlier one; an empty one
+    /// takes it back.
     Attribute {
         /// What it is.
         name: &'a str,
@@ -102,7 +103,7 @@ pub enum Update<'a> {
         value: &'a str,
     },
     /// It held its thread for so long in one poll, and the tasks beside it waited. Said from 100 ms on, of
-    /// [custom work and requests](super::CustomWork::run), by the innermost that was polled.
+    /// [custom work](super::CustomWork::run) and [requests](super::CustomWork::poll), by the innermost that was polled.
     SlowPoll(Duration),
     /// Its token fired and its future is still there: a grace, a task that cleans up, a closure whose caller is gone.
     /// Said once.
