@@ -93,6 +93,7 @@ mod pages;
 mod query;
 mod refusal;
 mod routes;
+mod settings;
 mod store;
 
 pub use access::{Access, Secret};
