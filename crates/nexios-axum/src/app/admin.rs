@@ -40,11 +40,13 @@ const LAST_ANSWERS: [Duration; 2] = [Duration::from_millis(100), Duration::from_
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// Opens a listener; what it gives lets clients in.
+type Open = Box<dyn FnOnce(Door) -> Boxed<Result<Boxed<()>, ServeError>> + Send>;
+
 /// A router, and the listener that it will have.
 pub(super) struct Admin {
     router: Router,
-    /// Opens the listener; what it gives lets clients in.
-    open: Box<dyn FnOnce(Door) -> Boxed<Result<Boxed<()>, ServeError>> + Send>,
+    open: Open,
 }
 
 impl NexiosApp {
