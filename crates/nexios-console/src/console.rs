@@ -35,8 +35,8 @@ pub(crate) struct Inner {
     pub(crate) feed: Arc<Feed>,
     #[cfg(feature = "prometheus")]
     pub(crate) metrics: Metrics,
-    /// Ends with the last clone.
-    _observing: Observing,
+    /// Ends with the last clone, and the last router.
+    pub(crate) observing: Arc<Observing>,
 }
 
 impl Console {
@@ -60,7 +60,7 @@ impl Console {
             life,
             #[cfg(feature = "prometheus")]
             metrics: Metrics::new(),
-            _observing: observing,
+            observing: Arc::new(observing),
         }))
     }
 

@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use nexios::observe;
+use nexios::observe::{self, Observing};
 use tower_http::csrf::ProtectionError;
 
 use crate::{
@@ -26,6 +26,8 @@ pub(crate) struct Gate {
     pub(crate) actions: bool,
     pub(crate) store: Arc<Store>,
     pub(crate) life: Arc<Known>,
+    /// As long as there is somebody to ask, there is something to see.
+    pub(crate) _observing: Arc<Observing>,
 }
 
 /// Lets in whom the way of access lets in, and tells the routes what they may: they find the [`Access`] and [`MayAct`] in the request.

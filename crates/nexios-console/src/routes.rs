@@ -70,6 +70,7 @@ impl Console {
             actions: console.actions,
             store: console.store.clone(),
             life: console.life.clone(),
+            _observing: console.observing.clone(),
         };
         router
             .nest("/api/v1", api)
