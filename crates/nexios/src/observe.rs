@@ -37,6 +37,7 @@ pub(crate) mod alive;
 pub(crate) mod concurrent;
 mod current;
 mod custom;
+mod entered;
 mod handle;
 pub(crate) mod observed;
 mod observer;
@@ -45,7 +46,7 @@ mod outcome;
 mod slow_poll;
 mod snapshot;
 pub(crate) mod waiting;
-mod work;
+pub(crate) mod work;
 
 pub use current::current;
 pub use custom::{CustomWork, custom, request};

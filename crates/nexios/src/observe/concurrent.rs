@@ -6,10 +6,14 @@
 //! - Whoever says something goes on when it has been told, also if another thread tells it; so an owner who then ends does
 //!   so after its work.
 
-use std::{collections::VecDeque, sync::PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use super::{
-    current,
+    entered::SlowPolls,
     handle::Handle,
     observed::{Entered, New, Observed},
     observers,
@@ -22,7 +26,7 @@ use crate::{
 };
 
 /// Work that is shared by those who may end it; nothing if nobody observed when it was made.
-pub(crate) struct ConcurrentWork(Option<Box<Shared>>);
+pub(crate) struct ConcurrentWork(Option<Arc<Shared>>);
 
 struct Shared {
     handle: Handle,
@@ -45,6 +49,7 @@ struct Mail {
 enum Event {
     Started,
     Cancelling(CancelReason),
+    SlowPoll(Duration),
     Adopted,
     Ended(End),
 }
@@ -66,7 +71,7 @@ impl ConcurrentWork {
         Self(
             Observed::made(describe)
                 .into_handle()
-                .map(|handle| Box::new(Shared::new(handle))),
+                .map(|handle| Arc::new(Shared::new(handle))),
         )
     }
 
@@ -75,10 +80,20 @@ impl ConcurrentWork {
         self.0.as_ref().map(|shared| shared.handle.id())
     }
 
-    /// What is made until the guard is dropped is its part.
+    /// It is polled: what is made until the guard is dropped is its part, and it says if that took long.
     #[inline]
     pub(crate) fn enter(&self) -> Option<Entered> {
-        self.0.as_ref().map(|shared| current::enter(&shared.handle))
+        self.0
+            .as_ref()
+            .map(|shared| Entered::poll_shared(&shared.handle, shared.clone()))
+    }
+
+    /// The same for code that may take as long as it likes.
+    #[inline]
+    pub(crate) fn enter_blocking(&self) -> Option<Entered> {
+        self.0
+            .as_ref()
+            .map(|shared| Entered::blocking(&shared.handle))
     }
 
     #[inline]
@@ -104,6 +119,12 @@ impl ConcurrentWork {
         });
     }
 
+    /// Its owner ends now, and from now on the process waits for it; it goes on to its own end.
+    #[inline]
+    pub(crate) fn handed_over(&self) {
+        self.say(|_| Some(Event::Adopted));
+    }
+
     /// It is over; what it was made of is gone.
     #[inline]
     pub(crate) fn ended(&self, end: impl FnOnce() -> End) {
@@ -126,6 +147,12 @@ impl Drop for ConcurrentWork {
     #[inline]
     fn drop(&mut self) {
         self.ended(|| End::Cancelled(CancelReason::OwnerDropped));
+    }
+}
+
+impl SlowPolls for Shared {
+    fn slow_poll(&self, took: Duration) {
+        self.say(|_| Some(Event::SlowPoll(took)));
     }
 }
 
@@ -177,6 +204,7 @@ impl Shared {
         match event {
             Event::Started => self.handle.start(),
             Event::Cancelling(reason) => self.handle.update(&Update::Cancelling(*reason)),
+            Event::SlowPoll(took) => self.handle.update(&Update::SlowPoll(*took)),
             Event::Adopted => self.handle.update(&Update::Adopted),
             Event::Ended(end) => self.handle.end(&match end {
                 End::Completed => Outcome::Completed,

@@ -13,7 +13,6 @@ use pin_project_lite::pin_project;
 use super::{
     observed::{New, Observed, Parent},
     outcome::{Outcome, Update},
-    slow_poll::Stopwatch,
     work::{WorkId, WorkKind},
 };
 use crate::panics::{caught, text_of};
@@ -95,7 +94,7 @@ impl CustomWork {
     ///
     /// With what `f` panics with.
     pub fn scope<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _entered = self.0.as_ref().and_then(Observed::enter);
+        let _entered = self.0.as_ref().and_then(Observed::enter_blocking);
         f()
     }
 
@@ -146,12 +145,8 @@ impl<F: Future> Future for Running<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let entered = this.work.as_ref().and_then(Observed::enter);
-        let stopwatch = this.work.as_ref().map(|_| Stopwatch::begin());
         let polled = caught(|| this.future.poll(cx));
         drop(entered);
-        if let (Some(stopwatch), Some(work)) = (stopwatch, &this.work) {
-            stopwatch.end(work);
-        }
         let outcome = match &polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(_)) => Outcome::Completed,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod custom;
+mod groups;
 mod lazies;
 mod observers;
 mod pools;
