@@ -37,6 +37,20 @@ pub enum Access {
     Act,
 }
 
+/// Whether the sender of a request may act: they are let, and actions are allowed at all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MayAct(pub(crate) bool);
+
+impl MayAct {
+    /// As the guard has put it there; without a guard nobody may.
+    pub(crate) fn of(parts: &Parts) -> bool {
+        parts
+            .extensions
+            .get()
+            .is_some_and(|MayAct(may_act)| *may_act)
+    }
+}
+
 /// The app's own rule.
 type Rule = Arc<dyn Fn(&Parts) -> Access + Send + Sync>;
 

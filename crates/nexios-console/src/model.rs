@@ -34,7 +34,7 @@ pub(crate) use status::Status;
 pub(crate) use trace::{Trace, TraceArguments, TraceEvent};
 pub(crate) use work::{Progress, Work};
 
-use crate::Access;
+use crate::access::Access;
 
 /// One page's content, with what stands before each.
 #[derive(Debug, Clone, Serialize)]

@@ -21,6 +21,7 @@ mod page;
 mod recent;
 mod routes;
 mod slow_polls;
+mod span;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
@@ -48,8 +49,9 @@ use self::{
     recent::{Finished, Recent},
     routes::Routes,
     slow_polls::{SlowPoll, SlowPolls},
+    span::End,
     text::{LINE, bounded},
-    tree::{Answer, End, Span, Tree},
+    tree::{Answer, Tree},
 };
 use crate::model::State;
 
@@ -318,7 +320,7 @@ impl Observer for Store {
             _ => {}
         }
         if let Some(tree) = tree
-            && tree.keep(Span::ended(id, *live, end, now))
+            && tree.keep(live.into_span(id, end, now))
         {
             self.drop_one();
         }

@@ -51,7 +51,7 @@ pub(crate) mod work;
 pub use current::current;
 pub use custom::{CustomWork, custom, request};
 pub use observer::Observer;
-pub use observers::{Observing, observe};
+pub use observers::{Observing, anybody, observe};
 pub use outcome::{Outcome, Update};
 pub use snapshot::{Living, Snapshot, cancel, refresh, reset, snapshot};
 pub use work::{Work, WorkId, WorkKind};

@@ -45,6 +45,9 @@ const BEYOND: usize = 64;
 /// A search among all connections that finds none idle is not made again before: clients come faster than it goes.
 const SEARCH_AGAIN: Duration = Duration::from_millis(10);
 
+/// That places are scarce is not said again before.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
 /// The door of a service.
 pub(crate) struct Door {
     pub(crate) server: Arc<Server>,
@@ -54,8 +57,9 @@ pub(crate) struct Door {
     pub(crate) silence: Duration,
     /// The connections beyond the limit, oldest first.
     beyond: VecDeque<Weak<Control>>,
-    /// Whether the last client found no place.
-    full: bool,
+    /// Of the clients that found no place: in all, and for a peer that has its share. Apart, so that one peer's rush does not
+    /// silence what is said of all.
+    turned_away: [TurnedAway; 2],
     /// When a search among all connections last found none that was idle: of anybody, and of a peer that has its share.
     /// Apart, so that one peer's rush at the door keeps no place from the others.
     all_busy: [Option<Instant>; 2],
@@ -68,7 +72,7 @@ impl Door {
             places,
             silence,
             beyond: VecDeque::new(),
-            full: false,
+            turned_away: Default::default(),
             all_busy: [None; 2],
         }
     }
@@ -159,28 +163,13 @@ impl Door {
     fn place(&mut self, from: Option<IpAddr>) -> Option<Place> {
         loop {
             let peer = match self.places.take(from) {
-                Ok(place) => {
-                    self.full = false;
-                    return Some(place);
-                }
+                Ok(place) => return Some(place),
                 Err(Scarce::Places) => None,
                 Err(Scarce::PlacesOf(peer)) => Some(peer),
             };
             // Each round frees a place of the kind that there was none of.
             if !self.close_idle(peer) {
-                if !std::mem::replace(&mut self.full, true) {
-                    let whose = if peer.is_some() {
-                        "of one peer"
-                    } else {
-                        "of all"
-                    };
-                    log(|| {
-                        tracing::warn!(
-                            ?peer,
-                            "all places {whose} are busy: further clients are only told about health"
-                        );
-                    });
-                }
+                self.turned_away[usize::from(peer.is_some())].note(peer, self.places.most());
                 return None;
             }
         }
@@ -204,6 +193,39 @@ impl Door {
                 control.tell(Order::Abort);
             }
         }
+    }
+}
+
+/// Clients that found no place, and when that was last said.
+#[derive(Debug, Default)]
+struct TurnedAway {
+    said: Option<Instant>,
+    /// Since then.
+    clients: u64,
+}
+
+impl TurnedAway {
+    /// Says so in the log, at most once in a while: how often places come and go is the clients' to choose.
+    fn note(&mut self, peer: Option<IpAddr>, places: usize) {
+        self.clients += 1;
+        if self.said.is_some_and(|said| said.elapsed() < SAY_AGAIN) {
+            return;
+        }
+        self.said = Some(Instant::now());
+        let clients = std::mem::take(&mut self.clients);
+        let whose = if peer.is_some() {
+            "of one peer"
+        } else {
+            "of all"
+        };
+        log(|| {
+            tracing::warn!(
+                ?peer,
+                clients,
+                places,
+                "all places {whose} are busy: further clients are only told about health"
+            );
+        });
     }
 }
 

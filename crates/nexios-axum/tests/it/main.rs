@@ -11,6 +11,7 @@ mod extract;
 mod fallback;
 mod grpc;
 mod log;
+mod observe;
 mod outbound;
 mod panic;
 mod problem;

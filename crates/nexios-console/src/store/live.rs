@@ -17,6 +17,7 @@ use nexios::{
 use super::{
     memory::Memory,
     moment::Moment,
+    span::{End, Span},
     text::{LINE, NAME, bounded},
     tree::Tree,
 };
@@ -103,6 +104,38 @@ impl Live {
     /// Who holds it, as the list of live work shows it.
     pub(super) fn holder(&self) -> Option<WorkId> {
         self.parent.filter(|_| !self.adopted)
+    }
+
+    /// What is kept of it once it has ended.
+    pub(super) fn into_span(self, id: WorkId, end: End, ended: Moment) -> Span {
+        Span {
+            ended: Some(ended),
+            ..self.into_open_span(id, end)
+        }
+    }
+
+    /// What there is of it so far.
+    pub(super) fn into_living_span(self, id: WorkId) -> Span {
+        let end = End {
+            state: self.state(),
+            reason: self.cancelling.map(|(reason, _)| reason),
+            error: None,
+        };
+        self.into_open_span(id, end)
+    }
+
+    fn into_open_span(self, id: WorkId, end: End) -> Span {
+        Span {
+            id,
+            parent: self.parent,
+            kind: self.kind,
+            name: self.name,
+            owner: self.owner,
+            made: self.made,
+            started: self.started,
+            ended: None,
+            end,
+        }
     }
 
     /// With its place in the map, which is at most two thirds empty.

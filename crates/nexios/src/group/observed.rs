@@ -237,7 +237,7 @@ impl ObservedGroup {
     fn end_for(&self, cause: Cause, own_limit: bool) -> End {
         match cause {
             Cause::Finished => End::Completed,
-            Cause::Failed => End::Failed,
+            Cause::Failed => End::Failed(None),
             Cause::Panicked => End::Panicked(String::new()),
             Cause::Deadline if own_limit => End::TimedOut,
             Cause::Requested | Cause::Parent(_) | Cause::Deadline | Cause::OwnerDropped => {
@@ -372,7 +372,11 @@ impl Part {
     /// It ended with an error, which may only repeat what its group has told it.
     pub(super) fn failed(self, told: bool) {
         let echoes = told && self.work.is_child() && self.group.why().is_some();
-        let end = if echoes { self.cut() } else { End::Failed };
+        let end = if echoes {
+            self.cut()
+        } else {
+            End::Failed(None)
+        };
         self.ended(end);
     }
 

@@ -98,6 +98,31 @@ impl CustomWork {
         f()
     }
 
+    /// Calls `poll` as [`scope`](Self::scope) does, and says [`SlowPoll`](Update::SlowPoll) if it takes as long: for a future
+    /// that is polled by hand.
+    ///
+    /// ```
+    /// use std::{future::{Future, poll_fn}, pin::pin};
+    ///
+    /// use nexios::observe::{self, Outcome};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() {
+    /// let import = observe::custom("import");
+    /// let mut rows = pin!(async { 7 });
+    /// let count = poll_fn(|cx| import.poll(|| rows.as_mut().poll(cx))).await;
+    /// import.end(if count > 0 { &Outcome::Completed } else { &Outcome::Failed(Some("no rows")) });
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// With what `poll` panics with.
+    pub fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
+        let _entered = self.0.as_ref().and_then(Observed::enter);
+        poll()
+    }
+
     /// Polls the future as this work and ends with it: `Completed`, `Panicked` with its text, `Cancelled(OwnerDropped)` if it
     /// is dropped.
     ///

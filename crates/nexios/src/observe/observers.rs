@@ -46,10 +46,21 @@ struct Seat(ArcSwapOption<Sitter>);
 /// An observer in its seat. Only the seat and the calls under way hold this, so the count of its `Arc` counts them.
 struct Sitter(Arc<dyn Observer>);
 
-/// Whether somebody observes. Relaxed: who begins to observe on another thread at this moment may miss the work that is
-/// being made, as a whole.
+/// Whether somebody observes now: for who would have to prepare what there is to say, such as a name.
+///
+/// Who begins to observe on another thread at this moment may miss the work that is being made, as a whole.
+///
+/// ```
+/// use nexios::observe;
+///
+/// # let (method, route) = ("GET", "/users/{id}");
+/// let request = observe::anybody().then(|| observe::request(format!("{method} {route}")));
+/// # assert!(request.is_none());
+/// ```
 #[inline]
-pub(crate) fn anybody() -> bool {
+#[must_use]
+pub fn anybody() -> bool {
+    // Relaxed: nobody synchronises through it.
     ANYBODY.load(Ordering::Relaxed)
 }
 

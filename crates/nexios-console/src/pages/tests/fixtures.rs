@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nexios::{CancelReason, LazyState, observe::WorkKind};
 
-use crate::{Access, model::*, mount::Place, pages::viewer::Viewer};
+use crate::{access::Access, model::*, mount::Place, pages::viewer::Viewer};
 
 /// A moment that all texts are counted from.
 pub(super) const THEN: u64 = 1_795_348_288_000;

@@ -17,11 +17,7 @@ use super::{
 };
 use crate::{
     model::{self, Answer, RaceKind, Request, Sensitive, State, Trace, milliseconds},
-    store::{
-        Store,
-        moment::Moment,
-        tree::{Span, Tree},
-    },
+    store::{Store, moment::Moment, span::Span, tree::Tree},
 };
 
 impl Store {
@@ -49,7 +45,7 @@ impl Store {
         let mut spans = kept.spans;
         let ended: HashSet<WorkId> = spans.iter().map(|span| span.id).collect();
         let living = living.into_iter().filter(|(id, _)| !ended.contains(id));
-        spans.extend(living.map(|(id, live)| Span::living(id, live)));
+        spans.extend(living.map(|(id, live)| live.into_living_span(id)));
 
         let (state, reason, error) = match (&kept.answer, &running) {
             (Some(answer), _) => (

@@ -33,7 +33,7 @@ use crate::{
     lazy::{
         cell::{Residency, ValueCell, ValueSource},
         computation::{Computation, discard, discard_flat},
-        entry::{ValueEntry, Weight},
+        freshness::{ValueEntry, Weight},
         living::LivingLazy,
         recursion::{Identity, next_id},
         settings::LazySettings,
