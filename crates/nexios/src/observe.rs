@@ -37,6 +37,7 @@ pub(crate) mod alive;
 pub(crate) mod concurrent;
 mod current;
 mod custom;
+mod entered;
 mod handle;
 pub(crate) mod observed;
 mod observer;

@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    panic::resume_unwind,
+    panic::{Location, resume_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -17,6 +17,8 @@ use super::{
     builder::OnError,
     children::take_ids,
     drive,
+    observed::Introduction,
+    observed_future::ObservedFuture,
     panics::log_panic_text,
     state::{GroupPhase, Run, Shared},
     turns,
@@ -24,7 +26,8 @@ use super::{
 };
 use crate::{
     cancel::{CancelReason, Interrupted},
-    panics::{Payload, caught},
+    observe::{WorkKind, observers::anybody},
+    panics::{Payload, caught, text_of},
 };
 
 /// The results of items in completion order. At most the group's limit of them exist as futures at a time.
@@ -34,17 +37,23 @@ pub(super) struct Mapped<'g, 'env, E, I, F, Fut> {
     shared: &'g Arc<Shared<'env, E>>,
     items: Option<I>,
     make: F,
-    under_way: FuturesUnordered<Fut>,
+    under_way: FuturesUnordered<ObservedFuture<Fut>>,
     /// The last look found the budget used up and left it at that.
     gave_way: bool,
     /// Who this is among the awaiters and watchers of the group.
     awaiter: u64,
+    made_at: &'static Location<'static>,
 }
 
 impl<E, I, F, Fut> Unpin for Mapped<'_, '_, E, I, F, Fut> {}
 
 impl<'g, 'env, E, I, F, Fut> Mapped<'g, 'env, E, I, F, Fut> {
-    pub(super) fn new(shared: &'g Arc<Shared<'env, E>>, items: I, make: F) -> Self {
+    pub(super) fn new(
+        shared: &'g Arc<Shared<'env, E>>,
+        items: I,
+        make: F,
+        made_at: &'static Location<'static>,
+    ) -> Self {
         Self {
             shared,
             items: Some(items),
@@ -52,6 +61,7 @@ impl<'g, 'env, E, I, F, Fut> Mapped<'g, 'env, E, I, F, Fut> {
             under_way: FuturesUnordered::new(),
             gave_way: false,
             awaiter: take_ids(1).start,
+            made_at,
         }
     }
 }
@@ -70,17 +80,38 @@ where
         {
             let made = caught(|| items.next().map(&self.make))?;
             match made {
-                Some(future) => self.under_way.push(future),
+                Some(future) => self.under_way.push(self.item(future)),
                 None => self.items = None,
             }
         }
         Ok(())
     }
 
+    /// An item, told of as made if somebody observes.
+    fn item(&self, future: Fut) -> ObservedFuture<Fut> {
+        let part = anybody().then(|| {
+            self.shared.observe().part(&Introduction {
+                id: take_ids(1).start,
+                kind: WorkKind::Item,
+                name: None,
+                made_at: Some(self.made_at),
+            })
+        });
+        ObservedFuture::new(future, part)
+    }
+
     /// Drops all items, those under way first.
     fn stop(&mut self) {
         self.under_way.clear();
         self.items = None;
+    }
+
+    /// Drops all items because one has failed.
+    fn fall(&mut self) {
+        if let Some(observed) = self.shared.observed.get() {
+            observed.is_failing();
+        }
+        self.stop();
     }
 
     /// Why the group has ended, if it has.
@@ -108,7 +139,7 @@ where
         if self.shared.settings.on_error == OnError::Continue {
             return error;
         }
-        self.stop();
+        self.fall();
         self.shared.fail(self.awaiter, error);
         self.interrupted(Interrupted::Cancelled(CancelReason::SiblingFailed))
     }
@@ -116,10 +147,13 @@ where
     /// An item is a child: its panic ends the group, and resumes in `run` or here.
     fn panicked(&mut self, payload: Payload) -> E {
         log_panic_text("an item of a task group's map panicked", &payload);
-        self.stop();
+        self.fall();
         if self.shared.lock().run == Run::Active {
             self.shared.panicked(payload);
             return Interrupted::Cancelled(CancelReason::SiblingFailed).into();
+        }
+        if let Some(observed) = self.shared.observed.get() {
+            observed.panicked(text_of(&*payload));
         }
         self.shared.close(Cause::Panicked);
         resume_unwind(payload)
@@ -190,6 +224,7 @@ pub(super) async fn in_order<E, I, T, F, Fut>(
     shared: &Arc<Shared<'_, E>>,
     items: I,
     make: F,
+    made_at: &'static Location<'static>,
 ) -> Result<Vec<T>, E>
 where
     E: From<Interrupted>,
@@ -199,7 +234,7 @@ where
 {
     let mut results: Vec<Option<T>> = Vec::new();
     let numbered = |(index, item)| make(item).map(move |result| result.map(|value| (index, value)));
-    let mut mapped = Mapped::new(shared, items.enumerate(), numbered);
+    let mut mapped = Mapped::new(shared, items.enumerate(), numbered, made_at);
     while let Some(result) = mapped.next().await {
         let (index, value) = result?;
         if results.len() <= index {

@@ -18,7 +18,11 @@ use super::{
     verdict::{BODY, Cause},
     wakers::ChildWaker,
 };
-use crate::{cancel::Interrupted, panics::caught};
+use crate::{
+    cancel::Interrupted,
+    observe::observers::anybody,
+    panics::{caught, text_of},
+};
 
 pub(super) async fn run<T, E, B>(shared: &Arc<Shared<'_, E>>, body: B) -> Result<T, E>
 where
@@ -41,11 +45,17 @@ where
         Over::Waits(mut afterwards) => {
             // Boxed: it is rare, and would make every run larger.
             finalizer_panic = Box::pin(afterwards.finish()).await;
+            if let (Some(payload), Some(observed)) = (&finalizer_panic, shared.observed.get()) {
+                observed.panicked(text_of(&**payload));
+            }
             // A finalizer that came while these ran is for the drop to hand over.
             Shared::conclusion(&mut shared.lock())
         }
     };
     running.settled = conclusion.settled;
+    if conclusion.settled {
+        shared.end_observed();
+    }
     let Conclusion {
         cause,
         primary,
@@ -78,6 +88,9 @@ where
     let mut body = pin!(Some(body));
     let mut state = Body::New;
     poll_fn(|cx| {
+        if !running.entered && anybody() {
+            running.announce();
+        }
         let mut core = shared.lock();
         if !running.enter(&mut core) {
             return Poll::Ready(None);
@@ -140,14 +153,26 @@ struct Running<'a, 'env, E> {
 }
 
 impl<E> Running<'_, '_, E> {
+    /// Says that the group is made, if this is its first use.
+    #[cold]
+    fn announce(&self) {
+        let runs = Self::may_enter(&self.shared.lock());
+        if runs {
+            self.shared.observe();
+        }
+    }
+
+    fn may_enter(core: &Core<'_, E>) -> bool {
+        let cancelled_before = core.verdict.cause == Some(Cause::Requested);
+        core.run == Run::NotYet && (core.phase == GroupPhase::Open || cancelled_before)
+    }
+
     /// Begins the run; false if there is nothing left to run.
     fn enter(&mut self, core: &mut Core<'_, E>) -> bool {
         if self.entered {
             return true;
         }
-        let cancelled_before = core.verdict.cause == Some(Cause::Requested);
-        self.entered =
-            core.run == Run::NotYet && (core.phase == GroupPhase::Open || cancelled_before);
+        self.entered = Self::may_enter(core);
         if self.entered {
             core.run = Run::Active;
             self.waker = Some(core.children.wakers.body(&self.shared.signals));
@@ -169,6 +194,7 @@ impl<E> Running<'_, '_, E> {
     {
         let Some(waker) = &self.waker else { return };
         waker.arm();
+        let entered = self.shared.observed.get().and_then(|group| group.enter());
         let polled = caught(|| {
             let waker = waker_ref(waker);
             let future = body.as_mut().as_pin_mut();
@@ -180,6 +206,7 @@ impl<E> Running<'_, '_, E> {
             }
             polled
         });
+        drop(entered);
         match polled {
             Ok(Poll::Pending) => {}
             Ok(Poll::Ready(Ok(returned))) => *value = Some(returned),
@@ -193,7 +220,14 @@ impl<E> Running<'_, '_, E> {
 
     /// Drops the body at its await.
     fn cut<B>(&self, mut body: Pin<&mut Option<B>>) {
-        if let Err(payload) = caught(|| body.set(None)) {
+        let entered = self
+            .shared
+            .observed
+            .get()
+            .and_then(|group| group.enter_blocking());
+        let dropped = caught(|| body.set(None));
+        drop(entered);
+        if let Err(payload) = dropped {
             self.shared.panicked(payload);
         }
     }

@@ -6,10 +6,15 @@
 //! - Whoever says something goes on when it has been told, also if another thread tells it; so an owner who then ends does
 //!   so after its work.
 
-use std::{collections::VecDeque, mem, sync::PoisonError};
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use super::{
-    current,
+    entered::SlowPolls,
     handle::Handle,
     observed::{self, Entered, New, Observed},
     observers,
@@ -22,7 +27,7 @@ use crate::{
 };
 
 /// Work that is shared by those who may end it; nothing if nobody observed when it was made.
-pub(crate) struct ConcurrentWork(Option<Box<Shared>>);
+pub(crate) struct ConcurrentWork(Option<Arc<Shared>>);
 
 struct Shared {
     handle: Handle,
@@ -48,6 +53,7 @@ enum Event {
     Started,
     Said(Saying),
     Cancelling(CancelReason),
+    SlowPoll(Duration),
     Adopted,
     Ended(End),
 }
@@ -77,7 +83,7 @@ impl ConcurrentWork {
         Self(
             Observed::made(describe)
                 .into_handle()
-                .map(|handle| Box::new(Shared::new(handle, false))),
+                .map(|handle| Arc::new(Shared::new(handle, false))),
         )
     }
 
@@ -90,7 +96,7 @@ impl ConcurrentWork {
         }
         Self(
             observers::present()
-                .map(|observers| Box::new(Shared::new(Handle::new(id, observers), true))),
+                .map(|observers| Arc::new(Shared::new(Handle::new(id, observers), true))),
         )
     }
 
@@ -114,10 +120,20 @@ impl ConcurrentWork {
         self.0.as_ref().map(|shared| shared.handle.id())
     }
 
-    /// What is made until the guard is dropped is its part.
+    /// It is polled: what is made until the guard is dropped is its part, and it says if that took long.
     #[inline]
     pub(crate) fn enter(&self) -> Option<Entered> {
-        self.0.as_ref().map(|shared| current::enter(&shared.handle))
+        self.0
+            .as_ref()
+            .map(|shared| Entered::poll_shared(&shared.handle, shared.clone()))
+    }
+
+    /// The same for code that may take as long as it likes.
+    #[inline]
+    pub(crate) fn enter_blocking(&self) -> Option<Entered> {
+        self.0
+            .as_ref()
+            .map(|shared| Entered::blocking(&shared.handle))
     }
 
     /// It is about to be polled or run; said the first time.
@@ -150,6 +166,12 @@ impl ConcurrentWork {
         });
     }
 
+    /// Its owner ends now, and from now on the process waits for it; it goes on to its own end.
+    #[inline]
+    pub(crate) fn handed_over(&self) {
+        self.say(|_| Some(Event::Adopted));
+    }
+
     /// It is over; what it was made of is gone.
     #[inline]
     pub(crate) fn ended(&self, end: impl FnOnce() -> End) {
@@ -172,6 +194,12 @@ impl Drop for ConcurrentWork {
     #[inline]
     fn drop(&mut self) {
         self.ended(|| End::Cancelled(CancelReason::OwnerDropped));
+    }
+}
+
+impl SlowPolls for Shared {
+    fn slow_poll(&self, took: Duration) {
+        self.say(|_| Some(Event::SlowPoll(took)));
     }
 }
 
@@ -238,6 +266,7 @@ impl Shared {
                 Saying::Attempt(attempt) => Update::Attempt(*attempt),
             }),
             Event::Cancelling(reason) => self.handle.update(&Update::Cancelling(*reason)),
+            Event::SlowPoll(took) => self.handle.update(&Update::SlowPoll(*took)),
             Event::Adopted => self.handle.update(&Update::Adopted),
             Event::Ended(end) => self.handle.end(&match end {
                 End::Completed => Outcome::Completed,

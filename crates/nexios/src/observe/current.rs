@@ -34,15 +34,15 @@ pub(super) fn innermost() -> Option<Handle> {
 }
 
 /// What runs on this thread is code of this work, until the guard is dropped.
-pub(super) fn enter(work: &Handle) -> Entered {
-    Entered(replace(Some(work.clone())))
+pub(super) fn enter(work: &Handle) -> Place {
+    Place(replace(Some(work.clone())))
 }
 
 /// Gives the thread back to the outer work when it is dropped, also while a panic unwinds.
 #[must_use = "it leaves when it is dropped"]
-pub(crate) struct Entered(Option<Handle>);
+pub(super) struct Place(Option<Handle>);
 
-impl Drop for Entered {
+impl Drop for Place {
     fn drop(&mut self) {
         drop(replace(self.0.take()));
     }

@@ -13,7 +13,6 @@ use pin_project_lite::pin_project;
 use super::{
     observed::{New, Observed, Parent},
     outcome::{Outcome, Update},
-    slow_poll::Stopwatch,
     work::{WorkId, WorkKind},
 };
 use crate::panics::{caught, text_of};
@@ -95,7 +94,7 @@ impl CustomWork {
     ///
     /// With what `f` panics with.
     pub fn scope<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _entered = self.0.as_ref().and_then(Observed::enter);
+        let _entered = self.0.as_ref().and_then(Observed::enter_blocking);
         f()
     }
 
@@ -120,10 +119,8 @@ impl CustomWork {
     ///
     /// With what `poll` panics with.
     pub fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
-        match &self.0 {
-            Some(work) => timed(work, poll),
-            None => poll(),
-        }
+        let _entered = self.0.as_ref().and_then(Observed::enter);
+        poll()
     }
 
     /// Polls the future as this work and ends with it: `Completed`, `Panicked` with its text, `Cancelled(OwnerDropped)` if it
@@ -158,20 +155,6 @@ impl CustomWork {
     }
 }
 
-/// Polls as this work, and says if that took long.
-fn timed<R>(work: &Observed, poll: impl FnOnce() -> R) -> R {
-    // Nobody was told of it, so nobody pays for a look at the clock.
-    if work.id().is_none() {
-        return poll();
-    }
-    let entered = work.enter();
-    let stopwatch = Stopwatch::begin();
-    let polled = poll();
-    drop(entered);
-    stopwatch.end(work);
-    polled
-}
-
 pin_project! {
     /// The future goes before its work, which ends when all that was made of it is gone.
     struct Running<F> {
@@ -186,11 +169,9 @@ impl<F: Future> Future for Running<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let poll = || caught(|| this.future.poll(cx));
-        let polled = match &*this.work {
-            Some(work) => timed(work, poll),
-            None => poll(),
-        };
+        let entered = this.work.as_ref().and_then(Observed::enter);
+        let polled = caught(|| this.future.poll(cx));
+        drop(entered);
         let outcome = match &polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(_)) => Outcome::Completed,

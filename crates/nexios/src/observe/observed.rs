@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, mem, panic::Location};
 
-pub(crate) use super::current::Entered;
+pub(crate) use super::entered::Entered;
 use super::{
     current,
     handle::Handle,
@@ -96,10 +96,16 @@ impl Observed {
         self.end(outcome);
     }
 
-    /// What is made until the guard is dropped is its part.
+    /// It is polled: what is made until the guard is dropped is its part, and it says if that took long.
     #[inline]
     pub(crate) fn enter(&self) -> Option<Entered> {
-        self.0.as_ref().map(current::enter)
+        self.0.as_ref().map(Entered::poll)
+    }
+
+    /// The same for code that may take as long as it likes.
+    #[inline]
+    pub(crate) fn enter_blocking(&self) -> Option<Entered> {
+        self.0.as_ref().map(Entered::blocking)
     }
 
     fn end(&mut self, outcome: &Outcome<'_>) {

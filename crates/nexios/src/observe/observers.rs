@@ -110,7 +110,7 @@ impl Drop for Calls {
 }
 
 /// Whether an observer is being called on this thread.
-pub(super) fn is_within_a_call() -> bool {
+pub(crate) fn is_within_a_call() -> bool {
     // A thread that ends has no count any more, and may be within a call.
     CALLS.try_with(|calls| calls.get() > 0).unwrap_or(true)
 }

@@ -102,8 +102,8 @@ pub enum Update<'a> {
         /// Numbers in decimal.
         value: &'a str,
     },
-    /// It held its thread for so long in one poll, and the tasks beside it waited. Said from 100 ms on, of
-    /// [custom work](super::CustomWork::run) and [requests](super::CustomWork::poll), by the innermost that was polled.
+    /// It held its thread for so long in one poll, and the tasks beside it waited. Said from 100 ms on, by the innermost
+    /// work that was polled; never of the closures of a pool or of [`scope`](super::CustomWork::scope).
     SlowPoll(Duration),
     /// Its token fired and its future is still there: a grace, a task that cleans up, a closure whose caller is gone.
     /// Said once.

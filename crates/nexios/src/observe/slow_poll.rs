@@ -4,8 +4,6 @@ use std::{cell::Cell, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{observed::Observed, outcome::Update};
-
 /// A thousand times as long as a poll should take; whoever waits on the same thread can feel it.
 const SLOW: Duration = Duration::from_millis(100);
 
@@ -22,19 +20,17 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
-    /// Says so if the poll of this work was slow. Of polls within each other the innermost says it.
-    pub(super) fn end(self, work: &Observed) {
+    /// How long the poll took, if it was slow. Of polls within each other the innermost hears of it.
+    pub(super) fn end(self) -> Option<Duration> {
         let took = self.0.elapsed();
         if took < SLOW {
-            return;
+            return None;
         }
         // A thread that ends may have lost it, and then says one too many.
         let told = TOLD
             .try_with(|told| told.replace(Some(Instant::now())))
             .ok()
             .flatten();
-        if told.is_none_or(|told| told < self.0) {
-            work.updated(&Update::SlowPoll(took));
-        }
+        told.is_none_or(|told| told < self.0).then_some(took)
     }
 }

@@ -43,7 +43,8 @@ pub enum WorkKind {
     Request,
     /// A task of a [`Background`](crate::Background), with all its attempts.
     Background,
-    /// A [`TaskGroup`](crate::TaskGroup), from its first use to its end.
+    /// A [`TaskGroup`](crate::TaskGroup), from its first use that somebody observes (a spawn, a finalizer, an item, `run`)
+    /// to its end.
     Group,
     /// A child of a group that is polled where the group is.
     Child,

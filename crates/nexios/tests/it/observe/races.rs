@@ -79,6 +79,26 @@ async fn what_a_candidate_starts_is_its_part() {
     );
 }
 
+/// In real time: a paused clock stands while code blocks.
+#[tokio::test]
+async fn a_slow_poll_is_told_by_the_candidate_and_not_by_the_race() {
+    let (told, _observing, root) = Recorder::begin();
+    let candidate = Candidate::new("slow", async {
+        std::thread::sleep(Duration::from_millis(150));
+        Ok::<_, ()>(1)
+    });
+    within(root, run_until_first_complete([candidate]).name("race"))
+        .await
+        .unwrap();
+    let lines = told.lines();
+    let slow: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains("SlowPoll"))
+        .collect();
+    assert_eq!(slow.len(), 1, "{lines:#?}");
+    assert!(slow[0].starts_with("slow: "), "{lines:#?}");
+}
+
 #[tokio::test]
 async fn candidates_that_fail_have_failed_and_so_has_the_race() {
     let (told, _observing, root) = Recorder::begin();
