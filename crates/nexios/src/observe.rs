@@ -45,7 +45,7 @@ mod outcome;
 mod slow_poll;
 mod snapshot;
 pub(crate) mod waiting;
-mod work;
+pub(crate) mod work;
 
 pub use current::current;
 pub use custom::{CustomWork, custom, request};

@@ -165,7 +165,7 @@ impl<T, E> FlightDriver<T, E> {
             work.ended(|| match &outcome {
                 Ok(_) => End::Completed,
                 Err(LazyError::TimedOut) => End::TimedOut,
-                Err(_) => End::Failed,
+                Err(_) => End::Failed(None),
             });
         });
         let outcome = outcome.map(Arc::new);

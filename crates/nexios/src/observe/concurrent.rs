@@ -6,12 +6,12 @@
 //! - Whoever says something goes on when it has been told, also if another thread tells it; so an owner who then ends does
 //!   so after its work.
 
-use std::{collections::VecDeque, sync::PoisonError};
+use std::{collections::VecDeque, mem, sync::PoisonError};
 
 use super::{
     current,
     handle::Handle,
-    observed::{Entered, New, Observed},
+    observed::{self, Entered, New, Observed},
     observers,
     outcome::{Outcome, Update},
     work::WorkId,
@@ -32,8 +32,10 @@ struct Shared {
 struct Mail {
     /// Said and not yet told.
     events: VecDeque<Event>,
-    /// Somebody is telling.
+    /// Somebody is telling, or is about to say that it is made.
     telling: bool,
+    /// Said that it has started.
+    started: bool,
     /// Said that its token fired.
     cancelling: bool,
     /// Its owner has left it to the process, so however it ends, that is its outcome.
@@ -44,15 +46,24 @@ struct Mail {
 
 enum Event {
     Started,
+    Said(Saying),
     Cancelling(CancelReason),
     Adopted,
     Ended(End),
 }
 
+/// What it says of itself, kept until it is told.
+pub(crate) enum Saying {
+    Progress { done: u64, total: u64 },
+    Message(String),
+    Attribute { name: &'static str, value: String },
+    Attempt(u32),
+}
+
 /// How it ended, with the text of a panic or an error.
 pub(crate) enum End {
     Completed,
-    Failed,
+    Failed(Option<String>),
     Panicked(String),
     Cancelled(CancelReason),
     TimedOut,
@@ -66,8 +77,36 @@ impl ConcurrentWork {
         Self(
             Observed::made(describe)
                 .into_handle()
-                .map(|handle| Box::new(Shared::new(handle))),
+                .map(|handle| Box::new(Shared::new(handle, false))),
         )
+    }
+
+    /// Work that has its number before anybody can be told of it, as under a lock: [`announce`](Self::announce) must follow,
+    /// and what others say meanwhile waits for it.
+    #[inline]
+    pub(crate) fn numbered(id: WorkId) -> Self {
+        if !observers::anybody() {
+            return Self(None);
+        }
+        Self(
+            observers::present()
+                .map(|observers| Box::new(Shared::new(Handle::new(id, observers), true))),
+        )
+    }
+
+    /// Says that it is made, and what others have said of it since.
+    #[inline]
+    pub(crate) fn announce<'a>(&self, describe: impl FnOnce() -> New<'a>) {
+        if let Some(shared) = &self.0 {
+            observed::tell_made(&shared.handle, &describe());
+            shared.deliver(shared.lock());
+        }
+    }
+
+    /// Whether anybody is told of it.
+    #[inline]
+    pub(crate) fn is_observed(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Its number, if anybody was told of it.
@@ -81,16 +120,23 @@ impl ConcurrentWork {
         self.0.as_ref().map(|shared| current::enter(&shared.handle))
     }
 
+    /// It is about to be polled or run; said the first time.
     #[inline]
     pub(crate) fn started(&self) {
-        self.say(|_| Some(Event::Started));
+        self.say(|mail| (!mem::replace(&mut mail.started, true)).then_some(Event::Started));
+    }
+
+    /// What it says of itself; not asked for if nobody is told.
+    #[inline]
+    pub(crate) fn said(&self, saying: impl FnOnce() -> Saying) {
+        self.say(|_| Some(Event::Said(saying())));
     }
 
     /// Its token has fired, and it goes on for a while; said once.
     #[inline]
     pub(crate) fn cancelling(&self, reason: CancelReason) {
         self.say(|mail| {
-            (!std::mem::replace(&mut mail.cancelling, true)).then_some(Event::Cancelling(reason))
+            (!mem::replace(&mut mail.cancelling, true)).then_some(Event::Cancelling(reason))
         });
     }
 
@@ -130,10 +176,11 @@ impl Drop for ConcurrentWork {
 }
 
 impl Shared {
-    fn new(handle: Handle) -> Self {
+    fn new(handle: Handle, telling: bool) -> Self {
         let mail = Mail {
             events: VecDeque::new(),
-            telling: false,
+            telling,
+            started: false,
             cancelling: false,
             adopted: false,
             over: false,
@@ -165,6 +212,11 @@ impl Shared {
             return;
         }
         mail.telling = true;
+        self.deliver(mail);
+    }
+
+    /// Tells all that was said; nobody else does meanwhile.
+    fn deliver<'a>(&'a self, mut mail: MutexGuard<'a, Mail>) {
         while let Some(event) = mail.events.pop_front() {
             drop(mail);
             self.tell(&event);
@@ -176,11 +228,20 @@ impl Shared {
     fn tell(&self, event: &Event) {
         match event {
             Event::Started => self.handle.start(),
+            Event::Said(saying) => self.handle.update(&match saying {
+                Saying::Progress { done, total } => Update::Progress {
+                    done: *done,
+                    total: *total,
+                },
+                Saying::Message(message) => Update::Message(message),
+                Saying::Attribute { name, value } => Update::Attribute { name, value },
+                Saying::Attempt(attempt) => Update::Attempt(*attempt),
+            }),
             Event::Cancelling(reason) => self.handle.update(&Update::Cancelling(*reason)),
             Event::Adopted => self.handle.update(&Update::Adopted),
             Event::Ended(end) => self.handle.end(&match end {
                 End::Completed => Outcome::Completed,
-                End::Failed => Outcome::Failed(None),
+                End::Failed(text) => Outcome::Failed(text.as_deref()),
                 End::Panicked(text) => Outcome::Panicked(text),
                 End::Cancelled(reason) => Outcome::Cancelled(*reason),
                 End::TimedOut => Outcome::TimedOut,

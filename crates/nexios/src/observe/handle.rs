@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     observers::Observers,
     outcome::{Outcome, Update},
-    work::WorkId,
+    work::{Work, WorkId},
 };
 
 #[derive(Clone)]
@@ -21,6 +21,10 @@ impl Handle {
 
     pub(super) fn id(&self) -> WorkId {
         self.id
+    }
+
+    pub(super) fn make(&self, work: &Work<'_>) {
+        self.observers.tell(|observer| observer.made(work));
     }
 
     pub(super) fn start(&self) {

@@ -60,30 +60,9 @@ impl Observed {
             return Self::UNSEEN;
         };
         let id = new.id.unwrap_or_else(|| WorkId(take_numbers(1)));
-        let mut place = String::new();
-        let name = new.name.unwrap_or_else(|| {
-            if let Some(location) = new.made_at {
-                // Writing to a string cannot fail.
-                let _ = write!(place, "{location}");
-            }
-            &place
-        });
-        let (parent, link) = match new.parent {
-            Parent::Current => (current::current(), None),
-            Parent::Of(owner) => (owner, None),
-            Parent::Caused => (None, current::current()),
-        };
-        let work = Work {
-            id,
-            parent,
-            link,
-            kind: new.kind,
-            name,
-            owner: new.owner,
-            made_at: new.made_at,
-        };
-        observers.tell(|observer| observer.made(&work));
-        Self(Some(Handle::new(id, observers)))
+        let handle = Handle::new(id, observers);
+        tell_made(&handle, new);
+        Self(Some(handle))
     }
 
     /// Leaves it to somebody else to say the rest.
@@ -137,4 +116,32 @@ impl Drop for Observed {
             self.end(&Outcome::Cancelled(CancelReason::OwnerDropped));
         }
     }
+}
+
+/// Says that the work of this handle is made.
+#[cold]
+pub(super) fn tell_made(handle: &Handle, new: &New<'_>) {
+    let mut place = String::new();
+    let name = new.name.unwrap_or_else(|| {
+        if let Some(location) = new.made_at {
+            // Writing to a string cannot fail.
+            let _ = write!(place, "{location}");
+        }
+        &place
+    });
+    let (parent, link) = match new.parent {
+        Parent::Current => (current::current(), None),
+        Parent::Of(owner) => (owner, None),
+        Parent::Caused => (None, current::current()),
+    };
+    let work = Work {
+        id: handle.id(),
+        parent,
+        link,
+        kind: new.kind,
+        name,
+        owner: new.owner,
+        made_at: new.made_at,
+    };
+    handle.make(&work);
 }

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -12,6 +12,7 @@ use std::{
 use nexios::{
     Background, BackgroundError, BackgroundFailure, BackgroundTask, CancelReason, Drain,
     DrainReport, TaskState,
+    observe::{self, Observer, Outcome, Update, Work, WorkId},
 };
 use shuttle::{future::block_on, thread};
 
@@ -396,5 +397,85 @@ fn a_listing_shows_every_task_once() {
         other.join().expect("no panic");
         kept.cancel();
         assert!(block_on(kept).is_err());
+    });
+}
+
+/// What was told of which work. No step of the model checker: a call of an observer is one step of its caller.
+#[derive(Default)]
+struct Told(Mutex<Vec<(WorkId, &'static str)>>);
+
+impl Told {
+    fn say(&self, id: WorkId, what: &'static str) {
+        self.0.lock().expect("nothing panics").push((id, what));
+    }
+
+    fn of(&self, id: WorkId) -> Vec<&'static str> {
+        let told = self.0.lock().expect("nothing panics");
+        let of_it = told.iter().filter(|(of, _)| *of == id);
+        of_it.map(|(_, what)| *what).collect()
+    }
+}
+
+impl Observer for Told {
+    fn made(&self, work: &Work<'_>) {
+        self.say(work.id, "made");
+    }
+
+    fn started(&self, id: WorkId) {
+        self.say(id, "started");
+    }
+
+    fn updated(&self, id: WorkId, update: &Update<'_>) {
+        self.say(
+            id,
+            match update {
+                Update::Cancelling(_) => "cancelling",
+                _ => "update",
+            },
+        );
+    }
+
+    fn ended(&self, id: WorkId, outcome: &Outcome<'_>) {
+        self.say(id, outcome.as_str());
+    }
+}
+
+/// It is made first, its end is told once and last, and before a drain that waits for it has returned.
+#[test]
+fn a_cancellation_a_drain_and_the_end_are_told_in_one_order() {
+    check(|| {
+        let told = Arc::new(Told::default());
+        let observing = observe::observe(told.clone());
+        let background = registry(1);
+        let drained = drain(&background, CANCELS);
+        let tasks: Vec<_> = (0..2)
+            .filter_map(|_| {
+                let spawned = background.spawn("task", |cx| async move {
+                    cx.progress(1, 2);
+                    step().await;
+                });
+                spawned.ok()
+            })
+            .collect();
+        let ids: Vec<_> = tasks.iter().map(|task| WorkId(task.id().0)).collect();
+        let canceller = {
+            let ids = ids.clone();
+            thread::spawn(move || ids.into_iter().map(observe::cancel).count())
+        };
+        drained.join().expect("no panic");
+        let lines: Vec<_> = ids.iter().map(|id| told.of(*id)).collect();
+        for lines in lines {
+            assert_eq!(lines[0], "made", "{lines:?}");
+            let ends = |what: &&&str| matches!(**what, "completed" | "cancelled");
+            assert_eq!(lines.iter().filter(ends).count(), 1, "{lines:?}");
+            assert!(lines.last().is_some_and(|last| ends(&last)), "{lines:?}");
+            for once in ["started", "cancelling"] {
+                let times = lines.iter().filter(|what| **what == once).count();
+                assert!(times <= 1, "{lines:?}");
+            }
+        }
+        canceller.join().expect("no panic");
+        drop(tasks);
+        drop(observing);
     });
 }
