@@ -20,11 +20,15 @@ impl Scene {
         let address = stage.address.strip_prefix("http://").unwrap();
         let playing = tokio::spawn(newsroom::play(address.parse().unwrap()));
         let scene = Scene { stage, playing };
-        let pools = scene.stage.console("/api/v1/pools");
+        // Of the requests, and not of the pool: that of an earlier test may still be there.
+        let requests = scene.stage.console("/api/v1/requests");
         eventually("pictures are turned away", async || {
-            let pools = scene.answer(&pools).await;
-            let mut pools = pools["pools"].as_array().unwrap().iter();
-            pools.any(|pool| pool["name"] == "thumbnails" && pool["shed"] != 0)
+            let requests = scene.answer(&requests).await;
+            let mut routes = requests["routes"].as_array().unwrap().iter();
+            routes.any(|route| {
+                let failed = route["counts"]["failed"].as_u64();
+                route["route"] == "POST /upload" && failed.is_some_and(|failed| failed > 0)
+            })
         })
         .await;
         scene
