@@ -34,7 +34,7 @@ async fn it_is_at_nexios_with_and_without_a_slash_and_on_the_first_page() {
         (307, Some("../nexios"))
     );
     assert_eq!(ask(&service, "/nexios/metrics", &[HERE]).await.status, 200);
-    let first = service.get("/").await.text().to_owned();
+    let first = service.get("/").await.text();
     assert!(first.contains("href=\"/nexios\""), "{first}");
 }
 
