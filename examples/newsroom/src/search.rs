@@ -41,6 +41,7 @@ pub(crate) struct Hit {
 impl Articles {
     pub(crate) fn new(primary: Sqlite, replica: Sqlite) -> Self {
         let replica_reads = Hedge::builder()
+            .name("replica reads")
             .delay(Delay::Fixed(REPLICA_PATIENCE))
             .budget(REPLICA_BUDGET);
         Articles {

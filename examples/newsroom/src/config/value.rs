@@ -1,8 +1,13 @@
 //! Settings read from text; each refusal says what would be right.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{env, net::SocketAddr, time::Duration};
 
 use reqwest::Url;
+
+use crate::console::ConsoleAccess;
+
+/// Not a flag: the arguments of a process can be read by everybody on its machine.
+const CONSOLE_SECRET: &str = "NEWSROOM_CONSOLE_SECRET";
 
 /// Longer is a mistake, and much longer more than a clock can add.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -69,5 +74,18 @@ pub(super) fn limit(text: &str) -> Result<Duration, String> {
         Err("nothing can be done in no time".to_owned())
     } else {
         Ok(limit)
+    }
+}
+
+/// Reads who may see the console, and its password where there has to be one.
+pub(super) fn console(text: &str) -> Result<ConsoleAccess, String> {
+    match text {
+        "off" => Ok(ConsoleAccess::Off),
+        "loopback" => Ok(ConsoleAccess::Loopback),
+        "basic" => match env::var(CONSOLE_SECRET) {
+            Ok(secret) if !secret.is_empty() => Ok(ConsoleAccess::Basic(secret.into())),
+            _ => Err(format!("the password has to be in {CONSOLE_SECRET}")),
+        },
+        _ => Err("write off, loopback or basic".to_owned()),
     }
 }

@@ -81,6 +81,7 @@ pub(crate) async fn search(
         Candidate::new(Source::Scan.name(), scan).timeout(SCAN_LIMIT),
     ]);
     let outcome = race
+        .name("search")
         .fatal(SearchError::is_our_own)
         .timeout(LIMIT)
         .winner()

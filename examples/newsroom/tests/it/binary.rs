@@ -38,12 +38,13 @@ pub(crate) fn start(arguments: &[&str]) -> Running {
 
 /// Starts it on data that is there, and with its log going elsewhere.
 pub(crate) fn start_in(folder: TempDir, log: Stdio, arguments: &[&str]) -> Running {
-    let mut process = command(&folder.path().join("data"))
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .unwrap();
+    let mut command = command(&folder.path().join("data"));
+    command.args(arguments);
+    spawn(command, folder, log)
+}
+
+fn spawn(mut command: Command, folder: TempDir, log: Stdio) -> Running {
+    let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(process.stdout.as_mut().unwrap())
         .read_line(&mut line)
@@ -67,6 +68,7 @@ pub(crate) fn command(data: &Path) -> Command {
     command
         .env("NEWSROOM_LISTEN", "127.0.0.1:0")
         .env("NEWSROOM_ACCEPTING", "0")
+        .env_remove("NEWSROOM_CONSOLE_SECRET")
         .arg("--data")
         .arg(data);
     command
@@ -224,6 +226,7 @@ fn help_tells_every_setting_and_no_password_of_the_environment() {
         for flag in SETTINGS {
             assert!(help.contains(&format!("--{flag}")), "{flag}: {help}");
         }
+        assert!(help.contains("--play"), "{help}");
         assert!(!help.contains("letmein"), "{help}");
     }
 }
@@ -287,6 +290,8 @@ fn a_setting_that_cannot_be_used_is_refused_with_what_would_be_right() {
         ("shutdown-limit", "1e18", "such as 2"),
         ("shutdown-limit", "", "such as 2"),
         ("log", "xml", "text, json"),
+        ("console", "everybody", "off, loopback or basic"),
+        ("console", "basic", "NEWSROOM_CONSOLE_SECRET"),
     ] {
         let (mut by_flag, mut by_variable) = (command(data.path()), command(data.path()));
         by_flag.arg(format!("--{setting}={value}"));
@@ -314,6 +319,39 @@ fn a_setting_that_cannot_be_used_is_refused_with_what_would_be_right() {
         0,
         "nothing was begun"
     );
+}
+
+#[test]
+fn an_empty_password_is_none() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = command(data.path());
+    command
+        .args(["--console", "basic"])
+        .env("NEWSROOM_CONSOLE_SECRET", "");
+    let (code, said) = refused(command);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("NEWSROOM_CONSOLE_SECRET"), "{said}");
+}
+
+#[tokio::test]
+async fn the_password_of_the_console_is_taken_from_the_environment() {
+    let (config, folder) = empty();
+    prepare(&config).unwrap();
+    let mut command = command(&config.data);
+    command
+        .env("NEWSROOM_CONSOLE", "basic")
+        .env("NEWSROOM_CONSOLE_SECRET", "letmein");
+    let running = spawn(command, folder, Stdio::piped());
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let console = client.get(running.url.join("/nexios").unwrap());
+    let with = console
+        .try_clone()
+        .unwrap()
+        .basic_auth("newsroom", Some("letmein"));
+    assert_eq!(with.send().await.unwrap().status(), 200);
+    assert_eq!(console.send().await.unwrap().status(), 401);
+    let log = running.stop("TERM").await.log;
+    assert!(!log.contains("letmein"), "{log}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use clap::{CommandFactory, Parser};
-use newsroom::{Config, LogFormat, Sizes};
+use newsroom::{Config, ConsoleAccess, LogFormat, Sizes};
 
-pub(crate) const SETTINGS: [&str; 9] = [
+pub(crate) const SETTINGS: [&str; 10] = [
     "listen",
     "data",
     "upstream",
@@ -11,6 +11,7 @@ pub(crate) const SETTINGS: [&str; 9] = [
     "accepting",
     "shutdown-limit",
     "log",
+    "console",
 ];
 
 #[test]
@@ -31,6 +32,7 @@ fn the_defaults_need_no_flag() {
         (10, 2)
     );
     assert!(config.upstream.is_none() && config.smtp_url.is_none());
+    assert!(matches!(config.console, ConsoleAccess::Loopback) && !config.play);
     assert_eq!(
         config.sizes,
         Sizes {
@@ -100,6 +102,18 @@ fn a_password_is_not_in_the_debug_output() {
     let text = format!("{config:?}");
     assert!(
         !text.contains("letmein") && !text.contains("ada") && text.contains("smtp://localhost:25"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_password_of_the_console_is_not_in_the_debug_output() {
+    let mut config = Config::parse_from(["newsroom", "--console", "off"]);
+    assert!(matches!(config.console, ConsoleAccess::Off));
+    config.console = ConsoleAccess::Basic("letmein".into());
+    let text = format!("{config:?}");
+    assert!(
+        !text.contains("letmein") && text.contains("Basic"),
         "{text}"
     );
 }
