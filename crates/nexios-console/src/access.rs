@@ -9,7 +9,10 @@ mod secret;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use axum::{extract::ConnectInfo, http::request::Parts};
+use axum::{
+    extract::ConnectInfo,
+    http::{Extensions, request::Parts},
+};
 
 pub(crate) use origin::{Site, site};
 pub use secret::Secret;
@@ -43,11 +46,8 @@ pub(crate) struct MayAct(pub(crate) bool);
 
 impl MayAct {
     /// As the guard has put it there; without a guard nobody may.
-    pub(crate) fn of(parts: &Parts) -> bool {
-        parts
-            .extensions
-            .get()
-            .is_some_and(|MayAct(may_act)| *may_act)
+    pub(crate) fn of(extensions: &Extensions) -> bool {
+        extensions.get().is_some_and(|MayAct(may_act)| *may_act)
     }
 }
 

@@ -59,7 +59,7 @@ impl Done {
 async fn act(State(actor): State<Actor>, parts: Parts) -> Response {
     let (action, id) = (part(&parts.uri, 1), part(&parts.uri, 2));
     let form = Form::of(&parts);
-    let done = match (MayAct::of(&parts), id.parse()) {
+    let done = match (MayAct::of(&parts.extensions), id.parse()) {
         (false, _) => Done::Forbidden,
         (true, Ok(id)) => perform(&actor, action, WorkId(id)),
         (true, Err(_)) => Done::Unknown,

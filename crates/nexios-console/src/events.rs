@@ -78,7 +78,6 @@ async fn answer(
     query: Result<Query<EventsQuery>, QueryRejection>,
     running: Result<Query<RunningQuery>, QueryRejection>,
     Extension(access): Extension<Access>,
-    Extension(MayAct(acts)): Extension<MayAct>,
     Extension(form): Extension<Form>,
     mount: Mount,
     request: Request,
@@ -90,6 +89,7 @@ async fn answer(
     let Some(views) = views(&query, &running) else {
         return unknown();
     };
+    let acts = MayAct::of(request.extensions());
     let looks = views.into_iter().map(|view| Onlooker {
         place: mount.place(&view.path()),
         view,

@@ -55,7 +55,7 @@ impl FromRequestParts<Source> for PageOf {
         Ok(Self {
             source: source.clone(),
             access,
-            acts: MayAct::of(parts),
+            acts: MayAct::of(&parts.extensions),
             mount: Mount::of(parts),
             form: Form::of(parts),
         })
