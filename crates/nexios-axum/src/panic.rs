@@ -7,7 +7,7 @@ use std::{
 
 use axum::response::{IntoResponse, Response};
 
-use crate::{log::log, problem::Problem};
+use crate::{log::log, problem::Problem, text::in_short};
 
 /// Answers 500 with an id, and logs the panic's message beside the same id.
 ///
@@ -22,14 +22,14 @@ pub(crate) fn panic_problem(payload: Box<dyn Any + Send>) -> Problem {
     Problem::internal(&format_args!("a handler panicked: {}", message(payload)))
 }
 
-/// What a panic says.
+/// What a panic says, in short.
 pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let text = text.unwrap_or("a value that is no text").to_owned();
     // A value may panic as it is dropped; what it has to say is said.
     log(|| drop(payload));
-    text
+    in_short(text)
 }
 
 /// Drops what is others', such as a handler that is cut off. A panic of a destructor is a line in the log, and takes

@@ -30,7 +30,7 @@ use super::{
     places::{Place, Places, Scarce},
     socket::{Socket, notice_dead_peers},
 };
-use crate::{log::log, punctual::punctual};
+use crate::{log::log, punctual::punctual, rationed_log::RationedLog};
 
 /// How long to wait after the system would not give us a connection: the first time, and at most.
 const PAUSE: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
@@ -54,6 +54,8 @@ pub(crate) struct Door {
     pub(crate) silence: Duration,
     /// The connections beyond the limit, oldest first.
     beyond: VecDeque<Weak<Control>>,
+    /// The system would not give us a connection.
+    refusals: RationedLog,
     /// Whether the last client found no place.
     full: bool,
     /// When a search among all connections last found none that was idle: of anybody, and of a peer that has its share.
@@ -68,6 +70,7 @@ impl Door {
             places,
             silence,
             beyond: VecDeque::new(),
+            refusals: RationedLog::every(Duration::from_secs(1)),
             full: false,
             all_busy: [None; 2],
         }
@@ -95,7 +98,10 @@ impl Door {
                 Err(error) if is_the_client(&error) => {}
                 // Too many open files, most of the time: trying again at once would only burn the processor.
                 Err(error) => {
-                    log(|| tracing::error!(%error, ?pause, "cannot accept connections"));
+                    // Near the limit each client that leaves lets one in, and the next one is refused.
+                    self.refusals.say(|count| {
+                        tracing::error!(%error, ?pause, count, "cannot accept connections");
+                    });
                     self.server.life.connections.close_idle(None);
                     if let Either::Left(_) =
                         select(closed.as_mut(), pin!(punctual(sleep(pause)))).await

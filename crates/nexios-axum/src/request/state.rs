@@ -39,6 +39,7 @@ use crate::{
     deadline::{Deadline, DeadlineHeader, DeadlineSource},
     log::log,
     problem::Problem,
+    text::for_the_log,
 };
 
 tokio::task_local! {
@@ -50,7 +51,7 @@ tokio::task_local! {
 /// and should be the first to know; an answer of ours that came a moment before would be one of two that race.
 const AFTER_THE_CLIENT: Duration = Duration::from_millis(20);
 
-/// What is known about one request, supervisor by its guard, its route layers and its extractors.
+/// What is known about one request, shared by its guard, its route layers and its extractors.
 pub(crate) struct RequestState {
     /// The layer.
     supervisor: Arc<Supervisor>,
@@ -172,8 +173,13 @@ impl RequestState {
         &self.method
     }
 
+    /// For people, as its path is: cut, as a client may send as much as a head may have.
+    pub(super) fn method_name(&self) -> &str {
+        for_the_log(self.method.as_str())
+    }
+
     pub(super) fn path(&self) -> &str {
-        self.path.as_ref().map_or("", PathAndQuery::path)
+        for_the_log(self.path.as_ref().map_or("", PathAndQuery::path))
     }
 
     pub(super) fn client(&self) -> Option<IpAddr> {
@@ -298,7 +304,7 @@ impl RequestState {
             .is_some_and(CancelToken::is_cancelled)
         {
             self.requests()
-                .note_cut_off(|| format!("request {} {}", self.method, self.name()));
+                .note_cut_off(|| format!("request {} {}", self.method_name(), self.name()));
         }
     }
 
@@ -368,7 +374,7 @@ impl TokenSource for RequestState {
 impl fmt::Debug for RequestState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("method", &self.method)
+            .field("method", &self.method_name())
             .field("name", &self.name())
             .finish_non_exhaustive()
     }
