@@ -228,7 +228,9 @@ tests! {
         assert_eq!(run(&["--list", "--exact", one, "--test-threads", "1", "-q"]), (Some(0), format!("{one}: test\n")));
         // As in a run of all tests of one concept.
         assert_eq!(run(&["nothing_is_called_so"]).0, Some(0));
-        for unknown in [&["--bogus"][..], &["--skip"], &["--test-threads"], &["--skip", "", "--list"]] {
+        // With `--list`: one that is taken for something else must not run this test again.
+        let unknown = [&["--list", "--bogus"][..], &["--list", "--skip"], &["--list", "--test-threads"], &["--list", "--skip", ""]];
+        for unknown in unknown {
             assert_eq!(run(unknown).0, Some(2), "{unknown:?}");
         }
     }
