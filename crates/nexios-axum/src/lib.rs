@@ -157,10 +157,12 @@ mod log;
 mod panic;
 mod problem;
 mod punctual;
+mod rationed_log;
 mod request;
 mod shed;
 mod stream;
 mod tasks;
+mod text;
 mod websocket;
 
 pub use answer::OwnAnswer;

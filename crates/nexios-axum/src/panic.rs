@@ -7,7 +7,7 @@ use std::{
 
 use axum::response::{IntoResponse, Response};
 
-use crate::{log::log, problem::Problem};
+use crate::{log::log, problem::Problem, text::in_short};
 
 /// Answers 500 with an id, and logs the panic's message beside the same id.
 ///
@@ -34,7 +34,7 @@ pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
     let text = text_of(&*payload).to_owned();
     // A value may panic as it is dropped; what it has to say is said.
     log(|| drop(payload));
-    text
+    in_short(text)
 }
 
 /// Drops what is others', such as a handler that is cut off. A panic of a destructor is a line in the log, and takes

@@ -37,7 +37,8 @@ use crate::{
     upstream::UpstreamClient,
 };
 
-/// Every route has tighter limits of its own; this one ends what HTTP/1 does not let them see.
+/// `/dashboard`, `/search` and `/protected-operation` have tighter limits of their own, `/upload` has a longer one. This
+/// one is that of all others, and ends for those three what HTTP/1 does not let them see.
 const LONGEST_REQUEST: Duration = Duration::from_secs(90);
 
 /// As an upload may take two minutes to arrive.
@@ -56,6 +57,8 @@ pub struct Newsroom {
     pub(crate) protected: Arc<Counters>,
     /// Whether the service listens for its own machine alone.
     pub(crate) is_local: bool,
+    /// The names under which clients on this machine may ask for it besides local ones.
+    pub(crate) hosts: Arc<[String]>,
     /// Watches over the requests; it is here because the service waits for them at its end.
     pub(crate) requests: RequestLayer,
     pub(crate) console: Option<Console>,
@@ -115,6 +118,7 @@ impl Newsroom {
             analytics: Arc::new(Analytics::new(place.dataset())),
             protected: Arc::new(Counters::default()),
             is_local: listens_for_this_machine(&config.listen),
+            hosts: config.host.as_slice().into(),
             requests: RequestLayer::new()
                 .shutdown(CancelToken::new())
                 .deadline(LONGEST_REQUEST),

@@ -34,6 +34,19 @@ pub struct Config {
     )]
     pub listen: String,
 
+    /// A name under which clients on the same machine ask for the service, as a proxy does that passes a public name
+    /// on; may be given more than once. Without it they are served under addresses, `localhost` and names without a
+    /// dot only: where the service listens on a loopback address that holds for all routes, elsewhere for those of
+    /// tasks
+    #[arg(
+        long,
+        env = "NEWSROOM_HOST",
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = value::host
+    )]
+    pub host: Vec<String>,
+
     /// The folder of the data, created on first start
     #[arg(
         long,

@@ -30,7 +30,7 @@ use super::{
     places::{Place, Places, Scarce},
     socket::{Socket, notice_dead_peers},
 };
-use crate::{log::log, punctual::punctual};
+use crate::{log::log, punctual::punctual, rationed_log::RationedLog};
 
 /// How long to wait after the system would not give us a connection: the first time, and at most.
 const PAUSE: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
@@ -57,9 +57,11 @@ pub(crate) struct Door {
     pub(crate) silence: Duration,
     /// The connections beyond the limit, oldest first.
     beyond: VecDeque<Weak<Control>>,
+    /// The system would not give us a connection.
+    refusals: RationedLog,
     /// Of the clients that found no place: in all, and for a peer that has its share. Apart, so that one peer's rush does not
     /// silence what is said of all.
-    turned_away: [TurnedAway; 2],
+    turned_away: [RationedLog; 2],
     /// When a search among all connections last found none that was idle: of anybody, and of a peer that has its share.
     /// Apart, so that one peer's rush at the door keeps no place from the others.
     all_busy: [Option<Instant>; 2],
@@ -72,7 +74,8 @@ impl Door {
             places,
             silence,
             beyond: VecDeque::new(),
-            turned_away: Default::default(),
+            refusals: RationedLog::every(Duration::from_secs(1)),
+            turned_away: [RationedLog::every(SAY_AGAIN), RationedLog::every(SAY_AGAIN)],
             all_busy: [None; 2],
         }
     }
@@ -99,7 +102,10 @@ impl Door {
                 Err(error) if is_the_client(&error) => {}
                 // Too many open files, most of the time: trying again at once would only burn the processor.
                 Err(error) => {
-                    log(|| tracing::error!(%error, ?pause, "cannot accept connections"));
+                    // Near the limit each client that leaves lets one in, and the next one is refused.
+                    self.refusals.say(|count| {
+                        tracing::error!(%error, ?pause, count, "cannot accept connections");
+                    });
                     self.server.life.connections.close_idle(None);
                     if let Either::Left(_) =
                         select(closed.as_mut(), pin!(punctual(sleep(pause)))).await
@@ -169,7 +175,7 @@ impl Door {
             };
             // Each round frees a place of the kind that there was none of.
             if !self.close_idle(peer) {
-                self.turned_away[usize::from(peer.is_some())].note(peer, self.places.most());
+                self.say_that_all_are_busy(peer);
                 return None;
             }
         }
@@ -185,6 +191,23 @@ impl Door {
         closed
     }
 
+    fn say_that_all_are_busy(&self, peer: Option<IpAddr>) {
+        let places = self.places.most();
+        let whose = if peer.is_some() {
+            "of one peer"
+        } else {
+            "of all"
+        };
+        self.turned_away[usize::from(peer.is_some())].say(|clients| {
+            tracing::warn!(
+                ?peer,
+                clients,
+                places,
+                "all places {whose} are busy: further clients are only told about health"
+            );
+        });
+    }
+
     /// Keeps those beyond the limit within theirs.
     fn make_room_beyond(&mut self) {
         self.beyond.retain(|control| control.strong_count() > 0);
@@ -193,39 +216,6 @@ impl Door {
                 control.tell(Order::Abort);
             }
         }
-    }
-}
-
-/// Clients that found no place, and when that was last said.
-#[derive(Debug, Default)]
-struct TurnedAway {
-    said: Option<Instant>,
-    /// Since then.
-    clients: u64,
-}
-
-impl TurnedAway {
-    /// Says so in the log, at most once in a while: how often places come and go is the clients' to choose.
-    fn note(&mut self, peer: Option<IpAddr>, places: usize) {
-        self.clients += 1;
-        if self.said.is_some_and(|said| said.elapsed() < SAY_AGAIN) {
-            return;
-        }
-        self.said = Some(Instant::now());
-        let clients = std::mem::take(&mut self.clients);
-        let whose = if peer.is_some() {
-            "of one peer"
-        } else {
-            "of all"
-        };
-        log(|| {
-            tracing::warn!(
-                ?peer,
-                clients,
-                places,
-                "all places {whose} are busy: further clients are only told about health"
-            );
-        });
     }
 }
 

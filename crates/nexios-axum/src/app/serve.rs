@@ -152,7 +152,9 @@ impl NexiosApp {
         requests: WatchedRequests,
         stops: watch::Receiver<Stops>,
     ) -> ShutdownReport {
+        // What is to be waited for, and no longer than for a whole shutdown.
         let total = self.limits.cancelling.saturating_add(self.limits.hooks);
+        let total = total.min(self.limits.total);
         self.limits = Limits {
             accepting: Duration::ZERO,
             total,

@@ -41,6 +41,7 @@ use crate::{
     log::log,
     panic::drop_others,
     problem::Problem,
+    text::for_the_log,
 };
 
 tokio::task_local! {
@@ -52,7 +53,7 @@ tokio::task_local! {
 /// and should be the first to know; an answer of ours that came a moment before would be one of two that race.
 const AFTER_THE_CLIENT: Duration = Duration::from_millis(20);
 
-/// What is known about one request, supervisor by its guard, its route layers and its extractors.
+/// What is known about one request, shared by its guard, its route layers and its extractors.
 pub(crate) struct RequestState {
     /// The layer.
     supervisor: Arc<Supervisor>,
@@ -177,8 +178,13 @@ impl RequestState {
         &self.method
     }
 
+    /// For people, as its path is: cut, as a client may send as much as a head may have.
+    pub(super) fn method_name(&self) -> &str {
+        for_the_log(self.method.as_str())
+    }
+
     pub(super) fn path(&self) -> &str {
-        self.path.as_ref().map_or("", PathAndQuery::path)
+        for_the_log(self.path.as_ref().map_or("", PathAndQuery::path))
     }
 
     pub(super) fn client(&self) -> Option<IpAddr> {
@@ -332,7 +338,7 @@ impl RequestState {
     pub(super) fn note_if_shut_down(&self) {
         if self.shutdown_reason().is_some() {
             self.requests()
-                .note_cut_off(|| format!("request {} {}", self.method, self.name()));
+                .note_cut_off(|| format!("request {} {}", self.method_name(), self.name()));
         }
     }
 
@@ -402,7 +408,7 @@ impl TokenSource for RequestState {
 impl fmt::Debug for RequestState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("method", &self.method)
+            .field("method", &self.method_name())
             .field("name", &self.name())
             .finish_non_exhaustive()
     }

@@ -25,11 +25,25 @@ pub(super) fn listen(text: &str) -> Result<String, String> {
     if port.parse::<u16>().is_err() {
         return Err(format!("{port:?} is no port from 0 to 65535: {RIGHT}"));
     }
-    let is_name = |char: char| char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | '_');
-    if host.is_empty() || !host.chars().all(is_name) {
+    if host.is_empty() || !host.chars().all(is_of_a_name) {
         return Err(format!("{host:?} is no host: {RIGHT}"));
     }
     Ok(text.to_owned())
+}
+
+/// Reads `news.example.org`: the port makes no difference, and neither does case.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let name = text.trim_end_matches('.').to_ascii_lowercase();
+    if name.is_empty() || !name.chars().all(is_of_a_name) {
+        return Err(format!(
+            "{text:?} is no name of a host: write news.example.org, without a port"
+        ));
+    }
+    Ok(name)
+}
+
+fn is_of_a_name(char: char) -> bool {
+    char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | '_')
 }
 
 /// Reads the address of an API, whose paths begin at its end.

@@ -1,8 +1,9 @@
 use clap::{CommandFactory, Parser};
 use newsroom::{Config, ConsoleAccess, LogFormat, Sizes};
 
-pub(crate) const SETTINGS: [&str; 10] = [
+pub(crate) const SETTINGS: [&str; 11] = [
     "listen",
+    "host",
     "data",
     "upstream",
     "smtp-url",
@@ -67,6 +68,8 @@ fn addresses_that_can_be_used_are_taken() {
         ("listen", "[::1]:0"),
         ("listen", "localhost:8080"),
         ("listen", "news-1.example.org:8080"),
+        ("host", "news.example.org"),
+        ("host", "news.example,proxy.example."),
         ("upstream", "http://localhost"),
         ("upstream", "http://[::1]:9000/v1/"),
         ("smtp-url", "smtp://localhost"),
@@ -75,6 +78,16 @@ fn addresses_that_can_be_used_are_taken() {
     ] {
         let parsed = Config::try_parse_from(["newsroom".to_owned(), format!("--{setting}={good}")]);
         assert!(parsed.is_ok(), "{setting}={good}: {parsed:?}");
+    }
+}
+
+#[test]
+fn a_host_is_a_name_without_a_port_in_any_case() {
+    let config = Config::parse_from(["newsroom", "--host", "News.Example.", "--host", "b.example"]);
+    assert_eq!(config.host, ["news.example", "b.example"]);
+    for bad in ["", ".", "news.example:80", "a b", "http://news.example"] {
+        let parsed = Config::try_parse_from(["newsroom".to_owned(), format!("--host={bad}")]);
+        assert!(parsed.is_err(), "{bad:?}");
     }
 }
 
