@@ -135,8 +135,8 @@ async fn what_is_not_there_is_not_found() {
 
 async fn sleeping(background: &Background) -> u64 {
     let task = background
-        .spawn("export", async |_| {
-            tokio::time::sleep(Duration::from_secs(3600)).await;
+        .spawn("export", async |task| {
+            task.cancelled().await;
         })
         .unwrap();
     tokio::task::yield_now().await;
