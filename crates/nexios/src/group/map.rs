@@ -90,7 +90,7 @@ where
     /// An item, told of as made if somebody observes.
     fn item(&self, future: Fut) -> ObservedFuture<Fut> {
         let part = anybody().then(|| {
-            self.shared.observe().part(&Introduction {
+            self.shared.observe(self.shared.lock()).part(&Introduction {
                 id: take_ids(1).start,
                 kind: WorkKind::Item,
                 name: None,

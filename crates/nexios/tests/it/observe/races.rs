@@ -90,13 +90,9 @@ async fn a_slow_poll_is_told_by_the_candidate_and_not_by_the_race() {
     within(root, run_until_first_complete([candidate]).name("race"))
         .await
         .unwrap();
-    let lines = told.lines();
-    let slow: Vec<_> = lines
-        .iter()
-        .filter(|line| line.contains("SlowPoll"))
-        .collect();
-    assert_eq!(slow.len(), 1, "{lines:#?}");
-    assert!(slow[0].starts_with("slow: "), "{lines:#?}");
+    let slow = told.slow_polls();
+    assert_eq!(slow.len(), 1, "{slow:#?}");
+    assert!(slow[0].starts_with("slow: "), "{slow:#?}");
 }
 
 #[tokio::test]
