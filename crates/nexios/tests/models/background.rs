@@ -16,7 +16,11 @@ use nexios::{
 };
 use shuttle::{future::block_on, thread};
 
-use crate::{channel::channel, check::check, told::Told};
+use crate::{
+    channel::channel,
+    check::{check, check_observed},
+    told::Told,
+};
 
 const PATIENT: Drain = Drain {
     wait: Duration::MAX,
@@ -403,7 +407,7 @@ fn a_listing_shows_every_task_once() {
 /// It is made first, its end is told once and last, and before a drain that waits for it has returned.
 #[test]
 fn a_cancellation_a_drain_and_the_end_are_told_in_one_order() {
-    check(|| {
+    check_observed(|| {
         let (told, observing) = Told::begin();
         let background = registry(1);
         let drained = drain(&background, CANCELS);

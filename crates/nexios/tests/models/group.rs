@@ -8,7 +8,7 @@ use shuttle::{future::block_on, thread};
 
 use crate::{
     channel::channel,
-    check::{check, poll_once},
+    check::{check, check_observed, poll_once},
     told::Told,
     witness::Witness,
 };
@@ -438,7 +438,7 @@ fn a_late_wake_of_an_earlier_group_harms_no_later_one() {
 /// tokio's runtime is a coroutine of the model here: nothing of it may wait for good.
 #[test]
 fn a_parallel_child_that_ends_as_its_group_is_dropped_has_one_end_and_in_the_right_order() {
-    check(|| {
+    check_observed(|| {
         let (told, observing) = Told::begin();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
