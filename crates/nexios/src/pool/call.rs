@@ -258,9 +258,9 @@ where
         }
         // What the closure owns may be the call of another job, and so on.
         let abandoned = job.abandon();
-        // One that runs ends on its thread, any other when it is gone.
+        // One that runs ends on its thread, any other when it is gone; the job itself would say so as it is dropped.
         let work = (!abandoned.runs).then(|| job.observed.until_dropped());
-        let dropped = drop_flat((abandoned, work));
+        let dropped = drop_flat((abandoned, work, job));
         if let Err(payload) = dropped {
             if std::thread::panicking() {
                 // A second panic while unwinding would end the process.
