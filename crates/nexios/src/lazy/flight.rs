@@ -233,10 +233,10 @@ impl<T, E> Flight<T, E> {
         };
         // First, so that it is gone when somebody who is woken looks. One that is being polled is its task's to drop.
         match running.seat {
-            ComputationSeat::Idle(computation) => {
-                computation.discard();
-                self.cut_off();
-            }
+            ComputationSeat::Idle(computation) => match self.observed() {
+                Some(work) => computation.cut_off(work.until_dropped()),
+                None => computation.discard(),
+            },
             ComputationSeat::Unmade => self.cut_off(),
             ComputationSeat::Polled => {}
         }

@@ -74,7 +74,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> LivingLazy for Value<T,
     }
 
     fn refresh(&self) -> bool {
-        let Ok(runtime) = Runtime::try_current() else {
+        let Some(runtime) = Runtime::try_current().ok() else {
             return false;
         };
         let site = Refreshed(Arc::clone(&self.cell));

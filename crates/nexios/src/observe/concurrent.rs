@@ -109,6 +109,11 @@ impl ConcurrentWork {
         }
     }
 
+    /// For what it is made of, where that is dropped later than its owner knows: it is cut off when this is dropped.
+    pub(crate) fn until_dropped(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// Whether anybody is told of it.
     #[inline]
     pub(crate) fn is_observed(&self) -> bool {

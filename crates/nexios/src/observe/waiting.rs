@@ -2,7 +2,8 @@
 
 use super::{current, handle::Handle, observers, outcome::Update, work::WorkId};
 
-/// The work that runs here waits, until this is dropped.
+/// The work that runs here waits, until this is dropped. Dropped elsewhere, as by who goes on with a call that was begun
+/// inside other work, it says nothing: that work may have ended.
 pub(crate) struct Waiting(Handle);
 
 impl Waiting {
@@ -26,6 +27,8 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.update(&Update::Resumed);
+        if current::current() == Some(self.0.id()) {
+            self.0.update(&Update::Resumed);
+        }
     }
 }

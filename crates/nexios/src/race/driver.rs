@@ -283,9 +283,14 @@ impl<C: Contender<T, E>, T, E> RaceDriver<'_, C, T, E> {
         if self.stage == RaceStage::New && anybody() {
             self.announce(billing());
         }
-        let _entered = self.observed().and_then(|observed| observed.enter());
+        if let Some(observed) = self.observed() {
+            observed.enter();
+        }
         let unwinding = ClearOnPanic(self);
         let polled = unwinding.0.step(cx, &mut begin);
+        if let Some(observed) = unwinding.0.observed() {
+            observed.leave();
+        }
         // Nothing unwinds.
         mem::forget(unwinding);
         polled

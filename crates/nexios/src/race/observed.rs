@@ -29,6 +29,8 @@ pub(crate) struct Billing<'a> {
 pub(super) struct ObservedRace {
     contenders: SmallVec<[Option<Observed>; 4]>,
     race: Option<Observed>,
+    /// It is being polled, and has not ended.
+    entered: Option<Entered>,
     /// Says why it is cancelled, if it is dropped before it has ended.
     token: Option<CancelToken>,
     /// Who panicked, and with what.
@@ -66,14 +68,19 @@ impl ObservedRace {
         Self {
             contenders: contenders.collect(),
             race: Some(race),
+            entered: None,
             token,
             panicked: None,
         }
     }
 
-    /// Whoever is made by the rules of the race is its part.
-    pub(super) fn enter(&self) -> Option<Entered> {
-        self.race.as_ref().and_then(Observed::enter)
+    /// Whoever is made by the rules of the race is its part, until it ends or is left.
+    pub(super) fn enter(&mut self) {
+        self.entered = self.race.as_ref().and_then(Observed::enter);
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.entered = None;
     }
 
     pub(super) fn started(&self, index: usize) {
@@ -110,6 +117,7 @@ impl ObservedRace {
         for contender in self.contenders.iter_mut().filter_map(Option::take) {
             contender.ended(others);
         }
+        self.leave();
         if let Some(race_itself) = self.race.take() {
             race_itself.ended(race);
         }
