@@ -63,8 +63,9 @@ impl Rules {
                 parent,
                 link,
                 kind,
-                ..
+                name,
             } => {
+                self.holds(!name.is_empty(), "without a name", told);
                 self.holds(id.0 != 0, "a number is 0", told);
                 let new = !self.lives.contains_key(id);
                 self.holds(new, "made twice", told);
@@ -168,7 +169,7 @@ fn every_rule_is_seen_to_be_broken() {
         parent: parent.map(WorkId),
         link: None,
         kind,
-        name: String::new(),
+        name: "work".to_owned(),
     };
     let ended = |id: u64| Told::Ended(WorkId(id), "Completed".to_owned());
     let updated = |id: u64, kept| Told::Updated(WorkId(id), kept);

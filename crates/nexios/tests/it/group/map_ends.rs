@@ -304,40 +304,6 @@ async fn an_items_panic_is_a_childs_panic() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_item_whose_destructor_panics_leaves_no_other_behind() {
-    struct Panics;
-    impl Drop for Panics {
-        fn drop(&mut self) {
-            if !std::thread::panicking() {
-                panic!("the destructor");
-            }
-        }
-    }
-    for polled in [false, true] {
-        let dropped = AtomicUsize::new(0);
-        let group = TaskGroup::<Failed>::new();
-        let mut map = Box::pin(group.map(0..6, |item| {
-            let held = CountDrop(&dropped);
-            let panics = (item == 3).then_some(Panics);
-            async move {
-                let (_held, _panics) = (held, panics);
-                after(if item == 0 { 10 } else { 500 }).await;
-                Err::<(), _>(Failed::With("item"))
-            }
-        }));
-        assert!(poll_immediate(&mut map).await.is_none());
-        let payload = if polled {
-            // The failure of the first one drops the others.
-            AssertUnwindSafe(bounded(map)).catch_unwind().await.err()
-        } else {
-            std::panic::catch_unwind(AssertUnwindSafe(|| drop(map))).err()
-        };
-        assert_eq!(text_of(payload.unwrap()), "the destructor");
-        assert_eq!(count(&dropped), 6, "polled: {polled}");
-    }
-}
-
 /// TG-143: the closure that makes the futures panics, at the start or later: what is under way is dropped first.
 #[tokio::test(start_paused = true)]
 async fn when_the_closure_panics_the_items_under_way_are_gone_before_it_surfaces() {
