@@ -108,6 +108,7 @@ impl Introduction<'_> {
     }
 }
 
+// What is called on the way of every group is cold: those that nobody observes must not pay for it.
 impl ObservedGroup {
     /// [`announce`](Self::announce) must follow; it may be made under a lock, for others to find it.
     pub(super) fn new(token: Option<CancelToken>) -> Self {
@@ -149,16 +150,22 @@ impl ObservedGroup {
     }
 
     /// The body of `run` is polled.
+    #[cold]
+    #[inline(never)]
     pub(super) fn enter(&self) -> Option<Entered> {
         self.work.enter()
     }
 
     /// The body of `run` is dropped.
+    #[cold]
+    #[inline(never)]
     pub(super) fn enter_blocking(&self) -> Option<Entered> {
         self.work.enter_blocking()
     }
 
     /// Says that a part is made.
+    #[cold]
+    #[inline(never)]
     pub(super) fn part(self: &Arc<Self>, introduction: &Introduction<'_>) -> Part {
         self.started();
         // What its group says of it waits until it is told of as made.
@@ -194,11 +201,15 @@ impl ObservedGroup {
     }
 
     /// A part has failed, and others are dropped before the cause is written.
+    #[cold]
+    #[inline(never)]
     pub(super) fn is_failing(&self) {
         self.is_failing.store(true, Ordering::Relaxed);
     }
 
     /// The cause of the end is written. `own_limit` says that a deadline is the group's own.
+    #[cold]
+    #[inline(never)]
     pub(super) fn closes(&self, cause: Cause, own_limit: bool) {
         // There is only one.
         let _ = self.ending.set(GroupEnding { cause, own_limit });
@@ -206,6 +217,8 @@ impl ObservedGroup {
 
     /// Tells of those who are cancelled and go on for a while: children that have started, if they have a grace, and the
     /// body of a group that was cancelled by itself.
+    #[cold]
+    #[inline(never)]
     pub(super) fn tell_who_lingers(&self, cause: Cause, graceful: bool) {
         let why = self.reason_of(cause.reason());
         let lingers = match cause {
@@ -254,6 +267,8 @@ impl ObservedGroup {
     }
 
     /// A panic ends the group.
+    #[cold]
+    #[inline(never)]
     pub(super) fn panicked(&self, text: &str) {
         // The first one counts.
         let _ = self.panic.set(text.to_owned());
@@ -264,6 +279,8 @@ impl ObservedGroup {
     }
 
     /// A child is ended.
+    #[cold]
+    #[inline(never)]
     pub(super) fn ends(&self, id: u64, why: Interrupted) {
         if let Some(part) = self.alive(id) {
             let why = self.reason_of(reason(why));
@@ -273,6 +290,8 @@ impl ObservedGroup {
     }
 
     /// A child was ended and is still there: its task unwinds, or it is in the middle of a poll.
+    #[cold]
+    #[inline(never)]
     pub(super) fn lingers(&self, id: u64, why: Interrupted) {
         if let Some(part) = self.alive(id) {
             part.work.cancelling(self.reason_of(reason(why)));
@@ -280,6 +299,8 @@ impl ObservedGroup {
     }
 
     /// The group is over: hands over what is left of it, and says so. Only the first call does.
+    #[cold]
+    #[inline(never)]
     pub(super) fn ended(&self) {
         self.started();
         let alive = {
