@@ -45,7 +45,7 @@ pub use self::{
 };
 use crate::{
     cancel::{CancelToken, Interrupted},
-    observe::{WorkKind, observers::anybody},
+    work::{WorkKind, observers::anybody},
 };
 
 /// A set of tasks that all end before the group does.

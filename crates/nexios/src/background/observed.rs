@@ -7,7 +7,7 @@ use std::{panic::Location, sync::Arc};
 
 use crate::{
     cancel::CancelReason,
-    observe::{
+    work::{
         Outcome, WorkId, WorkKind,
         alive::{Census, CensusEntry, LongLived},
         concurrent::End,

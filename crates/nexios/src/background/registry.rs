@@ -26,8 +26,8 @@ use tokio::{
 
 use crate::{
     cancel::{CancelReason, CancelToken},
-    observe::alive::{CensusEntry, LongLived},
     sync::{Mutex, MutexGuard},
+    work::alive::{CensusEntry, LongLived},
 };
 
 use super::{

@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{
     cancel::{CancelReason, Interrupted},
-    observe::{WorkKind, observers::anybody},
     panics::{Payload, bury, caught, text_of},
+    work::{WorkKind, observers::anybody},
 };
 
 pin_project! {

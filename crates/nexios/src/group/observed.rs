@@ -19,15 +19,15 @@ use std::{
 use super::verdict::Cause;
 use crate::{
     cancel::{CancelReason, CancelToken, Interrupted},
-    observe::{
-        Outcome, WorkId, WorkKind,
-        concurrent::{ConcurrentWork, End},
-        observed::{Entered, New, Observed, Parent},
-        work::take_numbers,
-    },
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
+    },
+    work::{
+        Outcome, WorkId, WorkKind,
+        concurrent::{ConcurrentWork, End},
+        identity::take_numbers,
+        observed::{Entered, New, Observed, Parent},
     },
 };
 

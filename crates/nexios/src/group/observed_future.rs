@@ -15,8 +15,8 @@ use super::{
     turns,
 };
 use crate::{
-    observe::concurrent::End,
     panics::{caught, text_of},
+    work::concurrent::End,
 };
 
 /// What a part ends with.

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     cancel::Interrupted,
-    observe::observers::anybody,
     panics::{caught, text_of},
+    work::observers::anybody,
 };
 
 pub(super) async fn run<T, E, B>(shared: &Arc<Shared<'_, E>>, body: B) -> Result<T, E>

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cancel::{CancelReason, Interrupted},
     log::{self, InSpan},
-    observe::{WorkKind, observers::anybody},
+    work::{WorkKind, observers::anybody},
 };
 
 /// What a child is called, and how it is announced to whoever observes.

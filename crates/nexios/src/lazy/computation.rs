@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin, time::Duration};
 
 use super::error::LazyError;
-use crate::{flat_drop::drop_flat, log, observe::concurrent::ConcurrentWork};
+use crate::{flat_drop::drop_flat, log, work::concurrent::ConcurrentWork};
 
 /// A computation with its time limit, ready to be polled.
 pub(super) type Computation<T, E> = Pin<Box<dyn ComputationFuture<T, E>>>;

@@ -19,13 +19,14 @@ use futures_util::task::AtomicWaker;
 
 use super::{computation::Computation, error::LazyError, recursion::FlightId};
 use crate::{
-    CancelReason, log,
-    observe::{
+    cancel::CancelReason,
+    log,
+    sync::{Mutex, MutexGuard},
+    work::{
         WorkKind,
         concurrent::{ConcurrentWork, End},
         observed::{New, Parent},
     },
-    sync::{Mutex, MutexGuard},
 };
 
 /// What became of a flight.

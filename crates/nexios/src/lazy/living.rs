@@ -9,7 +9,7 @@ use super::{
     shortcut::Shortcuts,
     stats::LazyStats,
 };
-use crate::observe::alive::{Census, CensusEntry, LongLived};
+use crate::work::alive::{Census, CensusEntry, LongLived};
 
 /// The lazy values and maps that are alive and have computed.
 pub(crate) static ALIVE: Census<dyn LivingLazy> = Census::new();

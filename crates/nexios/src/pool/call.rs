@@ -26,8 +26,8 @@ use super::{
 use crate::{
     cancel::{CancelReason, CancelScope, CancelToken},
     flat_drop::drop_flat,
-    observe::concurrent::End,
     punctual::poll_punctual,
+    work::concurrent::End,
 };
 
 /// A call into the pool `P`, owned or borrowed.

@@ -32,8 +32,8 @@ use super::{
 };
 use crate::{
     cancel::{CancelReason, CancelScope, CancelToken, Limited, limit_to},
-    observe::{Outcome, observers::anybody},
     punctual::poll_punctual,
+    work::{Outcome, observers::anybody},
 };
 
 /// So many places lie in the race itself, without an allocation.

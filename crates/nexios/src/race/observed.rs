@@ -6,12 +6,12 @@ use smallvec::SmallVec;
 
 use super::contender::Contender;
 use crate::{
-    CancelReason, CancelToken,
-    observe::{
+    cancel::{CancelReason, CancelToken},
+    panics::{caught, text_of},
+    work::{
         Outcome, WorkKind,
         observed::{Entered, New, Observed, Parent},
     },
-    panics::{caught, text_of},
 };
 
 /// How a race, and those who run in it, are announced.

@@ -1,6 +1,6 @@
 //! What work says while it waits for work that is not its own.
 
-use super::{current, handle::Handle, observers, outcome::Update, work::WorkId};
+use super::{current, handle::Handle, identity::WorkId, observers, outcome::Update};
 
 /// The work that runs here waits, until this is dropped. Dropped elsewhere, as by who goes on with a call that was begun
 /// inside other work, it says nothing: that work may have ended.

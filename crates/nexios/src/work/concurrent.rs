@@ -16,13 +16,13 @@ use std::{
 use super::{
     entered::SlowPolls,
     handle::Handle,
+    identity::WorkId,
     observed::{self, Entered, New, Observed},
     observers,
     outcome::{Outcome, Update},
-    work::WorkId,
 };
 use crate::{
-    CancelReason,
+    cancel::CancelReason,
     sync::{Mutex, MutexGuard, thread},
 };
 
