@@ -14,9 +14,20 @@ use tempfile::TempDir;
 use crate::{config::SETTINGS, service::empty, shutdown::post_letter};
 
 pub(crate) struct Running {
-    process: Child,
+    process: Guarded,
     pub(crate) url: Url,
     folder: TempDir,
+}
+
+/// A process that does not outlive its test, however that ends.
+struct Guarded(Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // It has ended, if the test has gone well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// How the process ended.
@@ -56,7 +67,7 @@ fn spawn(mut command: Command, folder: TempDir, log: Stdio) -> Running {
         .parse()
         .unwrap();
     Running {
-        process,
+        process: Guarded(process),
         url,
         folder,
     }
@@ -90,17 +101,17 @@ impl Running {
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.process.id()
+        self.process.0.id()
     }
 
     /// Nobody reads the log any more.
     pub(crate) fn close_log(&mut self) {
-        drop(self.process.stderr.take());
+        drop(self.process.0.stderr.take());
     }
 
     pub(crate) fn signal(&self, signal: &str) {
         let kill = Command::new("kill")
-            .args(["-s", signal, &self.process.id().to_string()])
+            .args(["-s", signal, &self.process.0.id().to_string()])
             .status()
             .unwrap();
         assert!(kill.success());
@@ -117,10 +128,10 @@ impl Running {
         let waiting = move || {
             let begun = Instant::now();
             let mut log = String::new();
-            if let Some(mut stderr) = self.process.stderr.take() {
+            if let Some(mut stderr) = self.process.0.stderr.take() {
                 stderr.read_to_string(&mut log).unwrap();
             }
-            let code = self.process.wait().unwrap().code();
+            let code = self.process.0.wait().unwrap().code();
             End {
                 code,
                 took: begun.elapsed(),
