@@ -343,7 +343,11 @@ async fn what_requests_are_at_is_told_by_what_they_have_in_common() {
             ("GET /dashboard".to_owned(), 1),
         ],
     );
-    assert_eq!(stays(), std::slice::from_ref(&waits), "the others may be quick");
+    assert_eq!(
+        stays(),
+        std::slice::from_ref(&waits),
+        "the others may be quick"
+    );
     advance(ms(1_500)).await;
     let slow = vec![("GET /dashboard".to_owned(), 3)];
     let runs = ("profile service".to_owned(), false, 3, slow);
