@@ -106,7 +106,7 @@ async fn a_race_whose_rules_hold_the_thread_says_so_before_its_end() {
         })
         .name("race");
     within(root, race).await.unwrap();
-    let lines = told.lines();
+    let lines = told.lines_and_slow_polls();
     assert!(
         lines.iter().any(|line| line.starts_with("race: SlowPoll")),
         "{lines:#?}"

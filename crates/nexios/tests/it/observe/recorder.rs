@@ -41,6 +41,11 @@ impl Recorder {
         self.filtered(true)
     }
 
+    /// All of it, slow polls too.
+    pub(super) fn lines_and_slow_polls(&self) -> Vec<String> {
+        self.0.lock().unwrap().lines.clone()
+    }
+
     fn filtered(&self, slow_polls: bool) -> Vec<String> {
         let told = self.0.lock().unwrap();
         let lines = told.lines.iter();
