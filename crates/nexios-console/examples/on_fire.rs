@@ -11,6 +11,7 @@
 //! | `shutdown` | the service was told to stop, and cannot |
 //!
 //! What the pages say in each, and what to do, is in `docs/operating.md`.
+#![allow(clippy::print_stdout, reason = "whoever starts it reads where to look")]
 
 use std::{
     env, thread,
