@@ -33,7 +33,7 @@ use super::{
 use crate::{
     cancel::{CancelReason, CancelScope, CancelToken, Limited, limit_to},
     punctual::poll_punctual,
-    work::{Outcome, observers::anybody},
+    work::{Outcome, anybody},
 };
 
 /// So many places lie in the race itself, without an allocation.
