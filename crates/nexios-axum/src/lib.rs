@@ -145,6 +145,8 @@
 //! * `multipart`: problems for the rejections of `axum::extract::Multipart`.
 //! * `reqwest`: `WithDeadline`, which hands a deadline on to the calls that reqwest makes.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod answer;
 mod app;
 mod broken_body;

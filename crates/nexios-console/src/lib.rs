@@ -74,6 +74,8 @@
 //! * `prometheus` (default): [`Metrics`], and `/metrics` of the console.
 //! * `app`: `ConsoleBuilder::app`. A console that is nested in a `NexiosApp` finds its life without it.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod access;
 mod actions;
 mod api;

@@ -19,6 +19,8 @@
 //! `test-util`: holds a paused tokio clock while pool jobs are outstanding, so that a time limit around one does
 //! not fire early in a test.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod background;
 mod backoff;
 mod cancel;
@@ -64,7 +66,7 @@ pub use race::{Candidate, Failure, Race, RaceError, Winner, run_until_first_comp
 /// The examples of the pages are compiled and run as well.
 #[cfg(doctest)]
 mod pages {
-    #[doc = include_str!("../../../README.md")]
+    #[doc = include_str!("../README.md")]
     mod readme {}
     #[doc = include_str!("../docs/design.md")]
     mod design {}

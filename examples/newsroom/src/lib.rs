@@ -35,3 +35,8 @@ pub use logging::{init_logging, subscriber};
 pub use mail::{SmtpServer, SmtpUrlError};
 pub use play::play;
 pub use upstream::upstream;
+
+/// The example of the repository's first page is compiled and run as well.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
