@@ -10,6 +10,10 @@
 //! | work that outlives the request, with a name, progress, retries and an orderly shutdown | [`create_background_task`], [`Background`] |
 //! | one computation for all callers, with reset, expiry and stale values; the same by key, bounded | [`AsyncLazy`], [`AsyncLazyMap`] |
 //!
+//! The [`guide`] begins with ten minutes of [structured concurrency](guide::structured_concurrency), has
+//! [recipes](guide::recipes) by question, and pages for those who come from [tokio](guide::coming_from_tokio), Python, Go, Kotlin
+//! and Java.
+//!
 //! What is made inside a [`CancelScope`] (a request, a background task) ends when its [`CancelToken`] fires.
 //!
 //! # Features
@@ -28,6 +32,7 @@ mod cancel;
 mod compile_fail;
 mod flat_drop;
 mod group;
+pub mod guide;
 mod hedge;
 mod latency;
 mod lazy;
