@@ -8,7 +8,8 @@ use tracing::Level;
 
 use super::{
     builder::OnError,
-    child::{Child, ChildWork},
+    child::Child,
+    child_work::ChildWork,
     children::{key_of, take_ids},
     label::ChildLabel,
     observed::{Introduction, Part},
