@@ -47,7 +47,7 @@ pub use self::{
 };
 use crate::{
     cancel::{CancelToken, Interrupted},
-    work::{WorkKind, observers::anybody},
+    work::{WorkKind, anybody},
 };
 
 /// A set of tasks that all end before the group does.

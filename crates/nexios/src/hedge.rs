@@ -30,6 +30,7 @@ use crate::{
     work::{
         WorkKind,
         alive::{Census, CensusEntry, LongLived},
+        identity::given_or_place,
     },
 };
 
@@ -259,9 +260,7 @@ impl LongLived for Policy {
     type Stats = HedgeStats;
 
     fn name(&self) -> Cow<'static, str> {
-        self.name
-            .clone()
-            .unwrap_or_else(|| self.made_at.to_string().into())
+        given_or_place(self.name.clone(), self.made_at)
     }
 
     fn stats(&self) -> HedgeStats {

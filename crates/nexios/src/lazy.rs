@@ -308,7 +308,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Site<T, E> for &AsyncLa
     fn enter(&self, visit: Visit) -> (Arc<ValueCell<T, E>>, Entrance<T, E>) {
         let (entrance, leftover) = self.cell.enter(visit);
         leftover.discard();
-        if matches!(entrance, Entrance::Started(..)) {
+        if entrance.launches() {
             self.alive
                 .get_or_init(|| Alive::of_value(&self.cell, &self.shortcuts));
         }

@@ -9,7 +9,7 @@ mod handle;
 pub(crate) mod identity;
 pub(crate) mod observed;
 mod observer;
-pub(crate) mod observers;
+mod observers;
 mod outcome;
 mod slow_poll;
 pub(crate) mod waiting;

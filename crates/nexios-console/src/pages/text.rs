@@ -1,6 +1,11 @@
 //! Numbers and times as people read them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    fmt::Write,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use humantime::format_rfc3339_seconds;
 
 /// Now, in milliseconds since 1970.
 pub(crate) fn now() -> u64 {
@@ -78,23 +83,13 @@ pub(crate) fn share(part: f64, whole: f64) -> String {
 
 /// A moment as UTC: `2026-11-22 14:03:22 UTC`.
 pub(crate) fn moment(unix_ms: u64) -> String {
-    let seconds = unix_ms / 1000;
-    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    // Howard Hinnant's civil_from_days, for days after 1970.
-    let days = seconds / 86_400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    let day = UNIX_EPOCH.checked_add(Duration::from_millis(unix_ms));
+    let mut text = String::new();
+    match day.map(|day| write!(text, "{}", format_rfc3339_seconds(day))) {
+        Some(Ok(())) => text.replace('T', " ").replace('Z', " UTC"),
+        // After the year 9999.
+        _ => format!("{unix_ms} ms since 1970"),
+    }
 }
 
 #[cfg(test)]

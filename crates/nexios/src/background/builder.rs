@@ -6,6 +6,7 @@ use super::{
     notices::{Function, Hook},
     registry::Registry,
 };
+use crate::work::identity::given_or_place;
 
 /// Settings of a [`Background`](crate::Background).
 #[derive(Clone)]
@@ -84,7 +85,7 @@ impl BackgroundBuilder {
     }
 
     pub(super) fn into_registry(self) -> Registry {
-        let label = self.name.unwrap_or_else(|| self.made_at.to_string().into());
+        let label = given_or_place(self.name, self.made_at);
         Registry::new(label, self.bounds, Hook::new(self.hook))
     }
 }

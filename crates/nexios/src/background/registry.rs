@@ -16,7 +16,7 @@ use std::{
     fmt,
     hash::BuildHasherDefault,
     panic::Location,
-    sync::{Arc, PoisonError},
+    sync::{Arc, OnceLock, PoisonError},
 };
 
 use tokio::{
@@ -58,6 +58,8 @@ pub(super) struct Registry {
     closing: CancelToken,
     /// Told of every end once the registry is closed.
     changed: Notify,
+    /// On the list of the living, from the first task on.
+    entry: OnceLock<CensusEntry<dyn LivingBackground>>,
 }
 
 struct Tasks {
@@ -76,8 +78,6 @@ struct Tasks {
     /// Tasks that have ended but are not gone: their hook has not returned, their future is not dropped yet, or those who
     /// look have not been told.
     ending: usize,
-    /// On the list of the living, from the first task on.
-    entry: Option<CensusEntry<dyn LivingBackground>>,
 }
 
 /// A task as a list shows it. Of one that has ended nothing is held in memory but that.
@@ -106,7 +106,6 @@ impl Registry {
             totals: BackgroundStats::default(),
             closed: false,
             ending: 0,
-            entry: None,
         };
         Self {
             label,
@@ -116,6 +115,7 @@ impl Registry {
             tasks: Mutex::new(tasks),
             closing: CancelToken::new(),
             changed: Notify::new(),
+            entry: OnceLock::new(),
         }
     }
 
@@ -134,9 +134,6 @@ impl Registry {
     ) -> Result<Arc<Record>, (Refusal, Cow<'static, str>)> {
         let now = Instant::now();
         let mut tasks = self.lock();
-        if tasks.entry.is_none() {
-            tasks.entry = Some(observed::enter(self.clone()));
-        }
         let starts = tasks.running() < self.bounds.limit;
         let refusal = if tasks.closed {
             Refusal::ShuttingDown
@@ -157,6 +154,7 @@ impl Registry {
             }
             tasks.shown.insert(record.id, Shown::Live(record.clone()));
             drop(tasks);
+            self.entry.get_or_init(|| observed::enter(self.clone()));
             observed::admitted(&self.label, &record, made_at);
             return Ok(record);
         };

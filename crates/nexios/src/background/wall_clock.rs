@@ -1,6 +1,9 @@
 //! The time of day as schedules and the list see it.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    fmt::Write,
+    time::{Duration, Instant, SystemTime},
+};
 
 use tokio::time;
 
@@ -103,30 +106,15 @@ pub(super) fn nanos(day: SystemTime) -> i128 {
     }
 }
 
-/// A time in milliseconds since 1970, to the second and in UTC, as in RFC 3339.
+/// A time in milliseconds since 1970, to the second and in UTC, as in RFC 3339; as the number where that has no words for it.
 pub(super) fn utc_text(milliseconds: i128) -> String {
-    let seconds = milliseconds.div_euclid(1_000);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Howard Hinnant, *chrono-Compatible Low-Level Date Algorithms*, `civil_from_days`: years begin in March, so that the
-    // leap day is the last one.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    let year = 400 * era + year_of_era + i128::from(month <= 2);
-    let (hour, minute) = (second / 3_600, second / 60 % 60);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z",
-        second % 60
-    )
+    let since_1970 = u64::try_from(milliseconds).map(Duration::from_millis).ok();
+    let day = since_1970.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
+    let mut text = String::new();
+    match day.map(|day| write!(text, "{}", humantime::format_rfc3339_seconds(day))) {
+        Some(Ok(())) => text,
+        _ => format!("{milliseconds} ms since 1970"),
+    }
 }
 
 fn between(from: Instant, to: Instant) -> i128 {
@@ -146,7 +134,8 @@ mod tests {
     fn a_time_is_written_as_in_rfc_3339() {
         for (seconds, text) in [
             (0, "1970-01-01T00:00:00Z"),
-            (-1, "1969-12-31T23:59:59Z"),
+            (-1, "-1 ms since 1970"),
+            (253_402_300_800, "253402300800999 ms since 1970"),
             (951_782_400, "2000-02-29T00:00:00Z"),
             (951_868_800, "2000-03-01T00:00:00Z"),
             (1_795_869_296, "2026-11-28T12:34:56Z"),

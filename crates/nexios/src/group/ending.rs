@@ -116,6 +116,8 @@ impl<'env, E> Shared<'env, E> {
         } else {
             GroupPhase::Closed
         };
+        // Of two limits that are the same the outer one counts, which is not the group's own.
+        let own_limit = core.clock.due() != self.settings.deadline;
         // A grace too long to be represented has no end.
         core.set_due(if graceful {
             Instant::now().checked_add(self.settings.grace)
@@ -126,9 +128,7 @@ impl<'env, E> Shared<'env, E> {
         let watchers = std::mem::take(&mut core.watchers);
         core.dropping += 1;
         if let Some(observed) = self.observed.get() {
-            // The limit of the scope is not the group's.
-            let of_scope = |due| cause == Cause::Deadline && due <= Instant::now();
-            observed.closes(cause, !self.settings.deadline.is_some_and(of_scope));
+            observed.closes(cause, own_limit);
         }
         drop(core);
         if let Some(observed) = self.observed.get() {

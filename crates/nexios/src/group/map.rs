@@ -29,7 +29,7 @@ use super::{
 use crate::{
     cancel::{CancelReason, Interrupted},
     panics::{Payload, bury, caught, text_of},
-    work::{WorkKind, observers::anybody},
+    work::{WorkKind, anybody},
 };
 
 pin_project! {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     cancel::Interrupted,
     panics::{caught, text_of},
-    work::observers::anybody,
+    work::anybody,
 };
 
 pub(super) async fn run<T, E, B>(shared: &Arc<Shared<'_, E>>, body: B) -> Result<T, E>

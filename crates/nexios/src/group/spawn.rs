@@ -21,7 +21,7 @@ use super::{
 use crate::{
     cancel::{CancelReason, Interrupted},
     log::{self, InSpan},
-    work::{WorkKind, observers::anybody},
+    work::{WorkKind, anybody},
 };
 
 /// What a child is called, and how it is announced to whoever observes.

@@ -103,6 +103,13 @@ pub(super) enum Entrance<T, E> {
     NoRuntime,
 }
 
+impl<T, E> Entrance<T, E> {
+    /// Whether the caller has a flight to launch.
+    pub(super) fn launches(&self) -> bool {
+        matches!(self, Self::Started(..) | Self::Stale(_, Some(_)))
+    }
+}
+
 /// What a map has to know of a cell to find its place.
 pub(super) enum Residency {
     /// None yet: a flight is the cell's.

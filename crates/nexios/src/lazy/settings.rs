@@ -3,6 +3,7 @@
 use std::{borrow::Cow, panic::Location, time::Duration};
 
 use super::{backoff::ErrorBackoff, freshness::ValueLimits};
+use crate::work::identity::given_or_place;
 
 /// What a user chose for a cell.
 #[derive(Debug)]
@@ -29,10 +30,7 @@ impl LazySettings {
     }
 
     pub(super) fn name(&self) -> String {
-        match &self.name {
-            Some(name) => name.to_string(),
-            None => format!("{}:{}", self.location.file(), self.location.line()),
-        }
+        given_or_place(self.name.clone(), self.location).into_owned()
     }
 }
 

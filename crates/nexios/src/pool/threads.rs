@@ -41,6 +41,7 @@ use crate::{
         WorkKind,
         alive::{Census, CensusEntry, LongLived},
         concurrent::ConcurrentWork,
+        identity::given_or_place,
         observed::{New, Parent},
     },
 };
@@ -88,7 +89,7 @@ impl Threads {
         Self {
             // Relaxed: only uniqueness matters.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            label: name.clone().unwrap_or_else(|| made_at.to_string().into()),
+            label: given_or_place(name.clone(), made_at),
             name: name.unwrap_or(Cow::Borrowed("pool")),
             entry: OnceLock::new(),
             threads,

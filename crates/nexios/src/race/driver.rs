@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     cancel::{CancelReason, CancelScope, CancelToken},
-    work::{Outcome, observers::anybody},
+    work::{Outcome, anybody},
 };
 
 /// So many places lie in the race itself, without an allocation.

@@ -1,4 +1,5 @@
-//! What lives long and has worked at least once: pools, lazy values, hedges, registries of background tasks.
+//! What lives long and has worked at least once: pools, lazy values, hedges, registries of background tasks. Each has one entry
+//! as long as it lives, so there are as many as the program keeps, and no more.
 
 use std::{
     borrow::Cow,

@@ -3,8 +3,9 @@
 //! Invariants:
 //! - What is said is told in the order in which it was said, one after the other, and nothing after the end.
 //! - No lock is held while an observer is called.
-//! - Whoever says something goes on when it has been told, also if another thread tells it; so an owner who then ends does
-//!   so after its work.
+//! - Whoever says something goes on when it has been told, with all that was said before, also if another thread tells it; so
+//!   an owner who then ends does so after its work. Within a call of an observer nobody waits: it could be for itself.
+//! - Under the lock only plain data moves: what is said is put into words before.
 
 use std::{
     collections::VecDeque,
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     cancel::CancelReason,
-    sync::{Mutex, MutexGuard, thread},
+    sync::{Condvar, Mutex, MutexGuard},
 };
 
 /// Work that is shared by those who may end it; nothing if nobody observed when it was made.
@@ -32,11 +33,18 @@ pub(crate) struct ConcurrentWork(Option<Arc<Shared>>);
 struct Shared {
     handle: Handle,
     mail: Mutex<Mail>,
+    /// Rung when something was told that somebody waits for.
+    told: Condvar,
 }
 
 struct Mail {
     /// Said and not yet told.
     events: VecDeque<Event>,
+    /// How many events were said, and how many of them were told.
+    said: u64,
+    told: u64,
+    /// How many threads wait until what they have said is told.
+    waiting: usize,
     /// Somebody is telling, or is about to say that it is made.
     telling: bool,
     /// Said that it has started.
@@ -150,7 +158,10 @@ impl ConcurrentWork {
     /// What it says of itself; not asked for if nobody is told.
     #[inline]
     pub(crate) fn said(&self, saying: impl FnOnce() -> Saying) {
-        self.say(|_| Some(Event::Said(saying())));
+        if let Some(shared) = &self.0 {
+            let said = Event::Said(saying());
+            shared.say(|_| Some(said));
+        }
     }
 
     /// Its token has fired, and it goes on for a while; said once.
@@ -188,11 +199,14 @@ impl ConcurrentWork {
     /// It is over; what it was made of is gone.
     #[inline]
     pub(crate) fn ended(&self, end: impl FnOnce() -> End) {
-        self.say(|mail| {
-            mail.over = true;
-            let left = End::Cancelled(CancelReason::OwnerDropped);
-            Some(Event::Ended(if mail.adopted { left } else { end() }))
-        });
+        if let Some(shared) = &self.0 {
+            let end = end();
+            shared.say(|mail| {
+                mail.over = true;
+                let left = End::Cancelled(CancelReason::OwnerDropped);
+                Some(Event::Ended(if mail.adopted { left } else { end }))
+            });
+        }
     }
 
     #[inline]
@@ -220,6 +234,9 @@ impl Shared {
     fn new(handle: Handle, telling: bool) -> Self {
         let mail = Mail {
             events: VecDeque::new(),
+            said: 0,
+            told: 0,
+            waiting: 0,
             telling,
             started: false,
             cancelling: false,
@@ -229,6 +246,7 @@ impl Shared {
         Self {
             handle,
             mail: Mutex::new(mail),
+            told: Condvar::new(),
         }
     }
 
@@ -243,33 +261,43 @@ impl Shared {
             && let Some(event) = event(&mut mail)
         {
             mail.events.push_back(event);
+            mail.said += 1;
         }
-        if mail.telling {
-            // Whoever tells does not stop before it has told all that was said up to now.
-            drop(mail);
-            while !observers::is_within_a_call() && self.lock().telling {
-                thread::yield_now();
-            }
+        if !mail.telling {
+            mail.telling = true;
+            self.deliver(mail);
             return;
         }
-        mail.telling = true;
-        self.deliver(mail);
+        if observers::is_within_a_call() {
+            return;
+        }
+        // Up to here, and not what is said later: others must not keep this one.
+        let said = mail.said;
+        mail.waiting += 1;
+        while mail.told < said {
+            mail = self.told.wait(mail).unwrap_or_else(PoisonError::into_inner);
+        }
+        mail.waiting -= 1;
     }
 
-    /// Tells all that was said; nobody else does meanwhile.
+    /// Tells all that was said; nobody else does meanwhile. It does not unwind: observers are contained.
     fn deliver<'a>(&'a self, mut mail: MutexGuard<'a, Mail>) {
         while let Some(event) = mail.events.pop_front() {
             drop(mail);
-            self.tell(&event);
+            self.tell(event);
             mail = self.lock();
+            mail.told += 1;
+            if mail.waiting > 0 {
+                self.told.notify_all();
+            }
         }
         mail.telling = false;
     }
 
-    fn tell(&self, event: &Event) {
+    fn tell(&self, event: Event) {
         match event {
             Event::Started => self.handle.start(),
-            Event::Said(saying) => self.handle.update(&match saying {
+            Event::Said(saying) => self.handle.update(&match &saying {
                 Saying::Progress { done, total } => Update::Progress {
                     done: *done,
                     total: *total,
@@ -278,10 +306,10 @@ impl Shared {
                 Saying::Attribute { name, value } => Update::Attribute { name, value },
                 Saying::Attempt(attempt) => Update::Attempt(*attempt),
             }),
-            Event::Cancelling(reason) => self.handle.update(&Update::Cancelling(*reason)),
-            Event::SlowPoll(took) => self.handle.update(&Update::SlowPoll(*took)),
+            Event::Cancelling(reason) => self.handle.update(&Update::Cancelling(reason)),
+            Event::SlowPoll(took) => self.handle.update(&Update::SlowPoll(took)),
             Event::Adopted => self.handle.update(&Update::Adopted),
-            Event::Ended(end) => self.handle.end(&match end {
+            Event::Ended(end) => self.handle.end(&match &end {
                 End::Completed => Outcome::Completed,
                 End::Failed(text) => Outcome::Failed(text.as_deref()),
                 End::Panicked(text) => Outcome::Panicked(text),

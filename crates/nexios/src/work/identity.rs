@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     fmt,
     panic::Location,
     // Not the model checker's: numbers are taken while others wait on locks that it does not know.
@@ -30,6 +31,14 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 pub(crate) fn take_numbers(count: u64) -> u64 {
     // Relaxed: only uniqueness counts.
     NEXT.fetch_add(count, Ordering::Relaxed)
+}
+
+/// What something is called: as it was told, else by the place that made it, as `file:line:column`.
+pub(crate) fn given_or_place(
+    given: Option<Cow<'static, str>>,
+    made_at: &'static Location<'static>,
+) -> Cow<'static, str> {
+    given.unwrap_or_else(|| made_at.to_string().into())
 }
 
 /// What sort of work it is.

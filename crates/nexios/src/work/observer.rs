@@ -36,7 +36,7 @@ use super::{
 /// assert_eq!(ends.0.load(Ordering::Relaxed), 1);
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// Work exists. Its parent, if it has one, was told before.
+    /// Work exists. Its parent, if it has one, was told before, to those who observed then.
     fn made(&self, work: &Work<'_>) {
         let _ = work;
     }

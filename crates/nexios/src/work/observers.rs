@@ -7,12 +7,13 @@
 
 use std::{
     cell::Cell,
+    convert::Infallible,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, Sender, channel},
     },
-    thread,
 };
 
 use arc_swap::ArcSwapOption;
@@ -38,13 +39,17 @@ thread_local! {
 }
 
 /// Those who observed at one moment.
-pub(crate) struct Observers(Vec<Arc<Seat>>);
+pub(super) struct Observers(Vec<Arc<Seat>>);
 
 /// The place of one observer. Empty once it is detached, however long work keeps its list.
 struct Seat(ArcSwapOption<Sitter>);
 
-/// An observer in its seat. Only the seat and the calls under way hold this, so the count of its `Arc` counts them.
-struct Sitter(Arc<dyn Observer>);
+/// An observer in its seat. Only the seat and the calls under way hold this.
+struct Sitter {
+    observer: Arc<dyn Observer>,
+    /// Closed when this is gone, after the observer.
+    _present: Sender<Infallible>,
+}
 
 /// Whether somebody observes now: for who would have to prepare what there is to say, such as a name.
 ///
@@ -74,21 +79,23 @@ impl Observers {
     pub(super) fn tell(&self, event: impl Fn(&dyn Observer)) {
         for seat in &self.0 {
             let sitter = seat.0.load();
-            let Some(sitter) = sitter.as_ref() else {
+            let Some(observer) = sitter.as_ref().map(|sitter| &sitter.observer) else {
                 continue;
             };
-            let calls = Calls::enter();
-            let result = caught(|| event(&*sitter.0));
-            drop(calls);
-            let Err(payload) = result else { continue };
-            bury(payload);
-            // Whoever empties the seat says so, once.
-            if let Some(sitter) = detach(seat) {
-                say(
-                    || tracing::error!(target: "nexios::observe", "an observer panicked and is detached"),
-                );
-                let_go(sitter);
+            // To the end of all that is the user's here: the observer, its panic, the log, and its destructor.
+            let _call = Calls::enter();
+            if let Err(payload) = caught(|| event(&**observer)) {
+                bury(payload);
+                // Whoever empties the seat says so, once.
+                if let Some(sitter) = detach(seat) {
+                    say(
+                        || tracing::error!(target: "nexios::observe", "an observer panicked and is detached"),
+                    );
+                    let_go(sitter);
+                }
             }
+            // The last of an observer that was detached while it was called.
+            let_go(sitter);
         }
     }
 }
@@ -135,7 +142,7 @@ fn change(edit: impl FnOnce(&mut Vec<Arc<Seat>>)) {
 }
 
 /// Drops an observer, wherever that may be: a destructor that panics does so without us.
-fn let_go(sitter: Arc<Sitter>) {
+fn let_go(sitter: impl Sized) {
     if let Err(payload) = caught(|| drop(sitter)) {
         bury(payload);
     }
@@ -163,9 +170,17 @@ fn let_go(sitter: Arc<Sitter>) {
 /// drop(observing);
 /// ```
 pub fn observe(observer: Arc<dyn Observer>) -> Observing {
-    let seat = Arc::new(Seat(ArcSwapOption::from_pointee(Sitter(observer))));
+    let (present, gone) = channel();
+    let sitter = Sitter {
+        observer,
+        _present: present,
+    };
+    let seat = Arc::new(Seat(ArcSwapOption::from_pointee(sitter)));
     change(|seats| seats.push(seat.clone()));
-    Observing(seat)
+    Observing {
+        seat,
+        gone: Mutex::new(gone),
+    }
 }
 
 /// Somebody observes, until this is dropped.
@@ -175,25 +190,30 @@ pub fn observe(observer: Arc<dyn Observer>) -> Observing {
 ///
 /// See [`observe`] for an example.
 #[must_use = "it observes until this is dropped"]
-pub struct Observing(Arc<Seat>);
+pub struct Observing {
+    seat: Arc<Seat>,
+    /// Closes when no call of the observer is under way any more. Behind a lock that nobody takes: it makes this `Sync`.
+    gone: Mutex<Receiver<Infallible>>,
+}
 
 impl fmt::Debug for Observing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Observing")
-            .field("attached", &self.0.0.load().is_some())
+            .field("attached", &self.seat.0.load().is_some())
             .finish()
     }
 }
 
 impl Drop for Observing {
     fn drop(&mut self) {
-        let Some(sitter) = detach(&self.0) else {
-            return;
-        };
-        // Every call holds the sitter; who waits within a call could wait for itself.
-        while !is_within_a_call() && Arc::strong_count(&sitter) > 1 {
-            thread::yield_now();
+        if let Some(sitter) = detach(&self.seat) {
+            let_go(sitter);
         }
-        let_go(sitter);
+        // Who waits within a call could wait for itself.
+        if !is_within_a_call() {
+            let gone = self.gone.get_mut().unwrap_or_else(PoisonError::into_inner);
+            // Nothing is ever sent: it ends with the last who could.
+            let _ = gone.recv();
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod backgrounds;
 mod custom;
+mod destructors;
 mod groups;
 mod lazies;
 mod observers;

@@ -65,10 +65,7 @@ where
             match shard.entry(key) {
                 Entry::Vacant(place) => {
                     let (entrance, leftover) = cell.enter(visit);
-                    if matches!(
-                        entrance,
-                        Entrance::Started(..) | Entrance::Stale(_, Some(_))
-                    ) {
+                    if entrance.launches() {
                         // Under the same lock as the start: who comes next must find this flight, not start another.
                         place.insert(Arc::clone(&cell));
                         (entrance, leftover, None)
@@ -85,7 +82,7 @@ where
             }
         };
         drop(shard);
-        if matches!(entrance, Entrance::Started(..)) {
+        if entrance.launches() {
             keys.entry.get_or_init(|| {
                 let living: Arc<dyn LivingLazy> = Arc::clone(keys) as _;
                 ALIVE.enter(Arc::downgrade(&living))

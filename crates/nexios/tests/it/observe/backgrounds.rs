@@ -500,6 +500,18 @@ async fn a_registry_is_alive_from_its_first_task_until_it_and_its_tasks_are_gone
 }
 
 #[tokio::test]
+async fn a_registry_that_has_only_refused_is_not_alive() {
+    let background = Background::builder().name("refuses").build();
+    let at_once = nexios::Drain {
+        wait: Duration::ZERO,
+        cancel: Duration::ZERO,
+    };
+    background.drain(at_once).await;
+    background.spawn("late", async |_| ()).unwrap_err();
+    assert!(alive("refuses").is_empty());
+}
+
+#[tokio::test]
 async fn a_registry_without_a_name_is_called_by_the_place_that_made_it() {
     let line = line!();
     let all = [

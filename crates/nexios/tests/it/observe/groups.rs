@@ -326,6 +326,27 @@ async fn a_group_at_its_own_limit_has_timed_out_and_what_is_inside_is_cancelled(
     ends_with(&told, &["child: Cancelled(Deadline)", "group: TimedOut"]);
 }
 
+/// However late it is looked at: both limits have passed by then.
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_own_limit_came_first_has_timed_out_though_that_of_its_scope_has_come_too() {
+    let (told, _observing, root) = Recorder::begin();
+    let due = tokio::time::Instant::now() + Duration::from_secs(2);
+    let scope = CancelScope::new(CancelToken::new(), Some(due));
+    root.run(scope.run(async {
+        let group = TaskGroup::builder()
+            .name("group")
+            .timeout(Duration::from_secs(1))
+            .build::<Interrupted>();
+        group.spawn_named("child", stops());
+        let mut joined = std::pin::pin!(group.join());
+        assert!(joined.as_mut().now_or_never().is_none());
+        tokio::time::advance(Duration::from_secs(3)).await;
+        joined.await.unwrap_err();
+    }))
+    .await;
+    ends_with(&told, &["child: Cancelled(Deadline)", "group: TimedOut"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn at_the_limit_of_its_scope_a_group_is_inside_it() {
     let (told, _observing, root) = Recorder::begin();

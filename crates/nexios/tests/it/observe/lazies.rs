@@ -174,6 +174,39 @@ async fn a_lazy_value_is_alive_from_its_first_computation_until_it_is_dropped() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_value_that_was_set_is_alive_from_its_first_computation_which_renews_it() {
+    let second = Duration::from_secs(1);
+    let lazy = Lazy::builder(|| async { Ok(1) })
+        .ttl(second)
+        .stale_while_revalidate(second * 9)
+        .name("was set")
+        .build();
+    let map = AsyncLazyMap::<u8, u8, &str>::builder(8, |key| async move { Ok(key) })
+        .ttl(second)
+        .stale_while_revalidate(second * 9)
+        .name("was set by key")
+        .build();
+    lazy.set(7);
+    map.set(1, 7);
+    sleep(second * 2).await;
+    assert!(alive("was set").is_none() && alive("was set by key").is_none());
+    assert_eq!(*lazy.get().await.unwrap(), 7, "stale, and renewed beside");
+    assert_eq!(*map.get(&1).await.unwrap(), 7);
+    assert!(alive("was set").is_some());
+    assert!(alive("was set by key").is_some());
+}
+
+#[tokio::test]
+async fn a_lazy_value_without_a_name_is_called_by_the_place_that_made_it() {
+    let (line, lazy) = (line!(), Lazy::new(|| async { Ok(1) }));
+    lazy.get().await.unwrap();
+    let place = format!("lazies.rs:{line}:");
+    let lazies = observe::snapshot().lazies;
+    let with_column = |lazy: &observe::Living<_>| lazy.name.contains(&place);
+    assert!(lazies.iter().any(with_column), "{lazies:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lazy_value_says_what_it_has_to_serve() {
     let lazy = Arc::new(
         AsyncLazy::<u8, &str>::builder(|| async {
