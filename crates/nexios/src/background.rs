@@ -8,6 +8,7 @@ mod context;
 mod cron;
 mod current;
 mod drain;
+mod drain_limits;
 mod driver;
 mod exit;
 mod facts;
@@ -48,7 +49,8 @@ pub use builder::BackgroundBuilder;
 pub use context::TaskContext;
 #[cfg(feature = "cron")]
 pub use cron::CronError;
-pub use drain::{Drain, DrainReport};
+pub use drain::DrainReport;
+pub use drain_limits::Drain;
 pub use failure::BackgroundFailure;
 pub use info::{BackgroundStats, TaskId, TaskInfo, TaskState};
 pub use refusal::BackgroundError;

@@ -3,9 +3,11 @@
 mod afterwards;
 mod builder;
 mod child;
+mod child_work;
 mod children;
 mod clock;
 mod drive;
+mod driver_turn;
 mod ending;
 mod finalizers;
 mod label;

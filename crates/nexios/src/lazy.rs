@@ -4,6 +4,7 @@ mod backoff;
 mod builder;
 mod call;
 mod cell;
+mod cell_failure;
 mod computation;
 mod driver;
 mod error;

@@ -7,6 +7,7 @@ mod delay;
 mod driver;
 mod failure;
 mod observed;
+mod rare_state;
 mod rules;
 mod winner;
 

@@ -4,7 +4,7 @@
 //!
 //! 1. One sequence goes through the phases, as a task of its own, however many await it. Each of its steps can be
 //!    made twice: if its runtime ends, one of those who wait starts it again on another.
-//! 2. Limits only shrink. The report is made once.
+//! 2. Limits only shrink (`drain_limits.rs`). The report is made once.
 //! 3. A task of the registry that awaits the drain is neither waited for, nor cancelled, nor cut off while it does.
 //! 4. Tokens fire, and drivers wake, outside of all locks. The lock of a drain is taken before the registry's.
 
@@ -30,6 +30,7 @@ use crate::{
 
 use super::{
     current,
+    drain_limits::{Drain, DrainLimits},
     info::{TaskId, TaskState},
     notices,
     record::Record,
@@ -43,29 +44,6 @@ const UNWIND: Duration = Duration::from_millis(50);
 
 /// How long to wait before a sequence whose runtime has ended is started again.
 const TRY_AGAIN: Duration = Duration::from_millis(1);
-
-/// How long a drain waits in its first two phases.
-///
-/// # Examples
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// use std::time::Duration;
-/// use nexios::{Background, Drain};
-///
-/// let background = Background::new();
-/// let report = background.drain(Drain { wait: Duration::from_secs(20), cancel: Duration::from_secs(3) }).await;
-/// assert!(report.abandoned.is_empty());
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy)]
-pub struct Drain {
-    /// How long tasks may go on undisturbed.
-    pub wait: Duration,
-    /// How long tasks may go on after their token has fired.
-    pub cancel: Duration,
-}
 
 /// How the tasks ended that were alive when a drain began, by name and in the order of their start.
 #[derive(Debug, Clone, Default)]
@@ -115,37 +93,6 @@ struct DrainState {
     outside: bool,
     /// Whether the sequence is there.
     goes_on: bool,
-}
-
-#[derive(Clone, Copy)]
-struct DrainLimits {
-    /// End of the first phase.
-    wait: Instant,
-    /// Length of the second phase.
-    cancel: Duration,
-}
-
-impl DrainLimits {
-    fn new(now: Instant, drain: Drain) -> Self {
-        Self {
-            wait: later(now, drain.wait),
-            cancel: drain.cancel,
-        }
-    }
-
-    /// Takes the shorter ones of these and a later drain's, which begins now.
-    fn shorten(&mut self, now: Instant, drain: Drain) {
-        self.wait = self.wait.min(later(now, drain.wait));
-        let in_second_phase = now.saturating_duration_since(self.wait);
-        self.cancel = self
-            .cancel
-            .min(in_second_phase.saturating_add(drain.cancel));
-    }
-
-    /// End of the second phase.
-    fn end(&self) -> Instant {
-        later(self.wait, self.cancel)
-    }
 }
 
 impl Drains {

@@ -165,7 +165,7 @@ impl<T, W: Future<Output = Exit<T>>> Future for TaskDriver<W> {
                 Next::Wait => {}
                 Next::Drop => return Poll::Ready(self.finish(Exit::Cancelled)),
                 Next::Poll | Next::PollAsked => {
-                    this.end.record.is_polled();
+                    this.end.record.said_polled();
                     let poll = || match this.work.as_mut().as_pin_mut()?.poll(context) {
                         Poll::Pending => Some(Poll::Pending),
                         Poll::Ready(exit) => {

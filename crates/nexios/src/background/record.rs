@@ -191,7 +191,7 @@ impl Record {
     }
 
     /// Tells those who look that it is about to be polled, and that it is asked to end if somebody has fired its token.
-    pub(super) fn is_polled(&self) {
+    pub(super) fn said_polled(&self) {
         if self.work.is_observed() {
             self.work.started();
             if let Some(reason) = self.cancel_reason() {

@@ -12,40 +12,23 @@
 
 use std::{
     mem,
-    panic::resume_unwind,
-    pin::Pin,
     sync::PoisonError,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
 };
 
-use futures_util::{FutureExt, future::BoxFuture};
-use tokio::task::{JoinError, JoinHandle};
+use futures_util::FutureExt;
+use tokio::task::JoinError;
 
-use super::{label::ChildLabel, panics::drop_quietly, unwinding::Aborted};
+use super::{child_work::ChildWork, label::ChildLabel, panics::drop_quietly, unwinding::Aborted};
 use crate::{
-    cancel::{CancelReason, Interrupted},
+    cancel::Interrupted,
     panics::{Payload, caught},
-    punctual::{poll_punctual, punctual},
+    punctual::punctual,
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicU8, Ordering},
     },
 };
-
-/// What a child does.
-pub(super) enum ChildWork<'env, T, E> {
-    /// Polled by whoever drives the group.
-    InTask(BoxFuture<'env, Result<T, E>>),
-    /// A task that waits for its place; the first poll starts it.
-    Waiting(Option<StartTask<'env, T, E>>),
-    /// A task on the runtime's worker threads. To its group it is a future like any other.
-    Parallel(JoinHandle<Result<T, E>>),
-    /// What a task has come to that is not its handle's.
-    Joined(Box<Result<Result<T, E>, JoinError>>),
-}
-
-/// Starts a task.
-pub(super) type StartTask<'env, T, E> = Box<dyn FnOnce() -> JoinHandle<Result<T, E>> + Send + 'env>;
 
 /// A child, shared by its group and its handle.
 ///
@@ -443,9 +426,9 @@ impl<'env, T, E> ChildCell<'env, T, E> {
 impl<'env, T, E> WorkPlace<'env, T, E> {
     fn has_ended(&self) -> bool {
         match self {
-            Self::Idle(ChildWork::Parallel(task)) => task.is_finished(),
-            Self::Idle(ChildWork::Joined(_)) | Self::Gone => true,
-            Self::Idle(ChildWork::InTask(_) | ChildWork::Waiting(_)) | Self::Polled(_) => false,
+            Self::Idle(work) => work.has_ended(),
+            Self::Polled(_) => false,
+            Self::Gone => true,
         }
     }
 
@@ -463,34 +446,6 @@ impl<'env, T, E> WorkPlace<'env, T, E> {
             Self::Idle(work) => Some(work),
             Self::Polled(_) | Self::Gone => None,
         }
-    }
-}
-
-impl<'env, T, E: From<Interrupted>> ChildWork<'env, T, E> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
-        if let Self::Waiting(start) = self {
-            if let Some(start) = start.take() {
-                *self = Self::Parallel(start());
-            }
-            // It tells when it is done.
-            return Poll::Pending;
-        }
-        let joined = match self {
-            Self::InTask(future) => return future.as_mut().poll(cx),
-            Self::Waiting(_) => return Poll::Pending,
-            Self::Parallel(task) => ready!(poll_punctual(Pin::new(task), cx)),
-            Self::Joined(_) => {
-                let Self::Joined(joined) = mem::replace(self, Self::Waiting(None)) else {
-                    return Poll::Pending;
-                };
-                *joined
-            }
-        };
-        Poll::Ready(joined.unwrap_or_else(|error| match error.try_into_panic() {
-            Ok(payload) => resume_unwind(payload),
-            // Nobody but the runtime aborts a task that its group still awaits.
-            Err(_) => Err(Interrupted::Cancelled(CancelReason::Shutdown).into()),
-        }))
     }
 }
 

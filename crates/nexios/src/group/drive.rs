@@ -2,13 +2,12 @@
 //!
 //! # Invariants
 //!
-//! 1. At most one thread drives at a time (`Core::driving`). Whoever finds the group driven leaves a waker and goes.
-//! 2. Whoever drives either finishes the group or leaves a waker that will be called.
-//! 3. A turn never spans two polls of its task, so a driver that goes away leaves nothing half-done.
-//! 4. Timer and token are looked at whatever is left of the budget of the task, at least once a turn if they were woken,
+//! 1. Timer and token are looked at whatever is left of the budget of the task, at least once a turn if they were woken,
 //!    and they wait behind nobody.
-//! 5. Neither the body nor a woken child waits for its poll without end, whoever else is always ready: children are
+//! 2. Neither the body nor a woken child waits for its poll without end, whoever else is always ready: children are
 //!    polled in the order of their wakes, and who goes first, body or children, is `BodyTurn`'s (`children.rs`).
+//!
+//! Who may drive, and what every turn leaves behind, stands in `driver_turn.rs`.
 //!
 //! What only `run` can do, to poll the body and to drop it, is not done here: a turn returns it as an [`Event`].
 
@@ -23,33 +22,16 @@ use super::{
     child::{Left, Seat},
     children::{Held, key_of},
     clock::Time,
-    ending::Over,
+    driver_turn::{Body, Event, Pending, RUN, Turn},
     panics::drop_quietly,
     state::{Core, GroupPhase, Run, Shared},
-    turns::{self, Entered, Polled},
+    turns::{self, Polled},
     verdict::Cause,
-    wakers::WakerSeats,
 };
 use crate::{
-    cancel::{CancelReason, Interrupted, Limited, limit_to},
-    panics::{bury, caught},
+    cancel::{CancelReason, Interrupted},
     sync::MutexGuard,
 };
-
-/// Who `run` is among the awaiters; children have ids from one.
-pub(super) const RUN: u64 = 0;
-
-/// What comes next for whoever drives.
-pub(super) enum Event<'env, E> {
-    /// The body of `run` is to be polled.
-    PollBody,
-    /// The body of `run` is to be dropped at its await.
-    CutBody,
-    /// Nothing is to be done before the waker is called.
-    Rest,
-    /// Body and children are gone.
-    Over(Over<'env, E>),
-}
 
 /// Drives the group for a handle, or leaves its waker if somebody else is driving.
 pub(super) fn turn<E: From<Interrupted>>(shared: &Shared<'_, E>, awaiter: u64, waker: &Waker) {
@@ -59,128 +41,8 @@ pub(super) fn turn<E: From<Interrupted>>(shared: &Shared<'_, E>, awaiter: u64, w
     }
 }
 
-/// What the driver has of the body.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Body {
-    /// It is not `run` that drives.
-    None,
-    /// It has not been polled. It is cut at an await, so it gets to its first one.
-    New,
-    Alive,
-    /// It has finished, or was dropped.
-    Gone,
-}
-
-impl Body {
-    fn is_alive(self) -> bool {
-        matches!(self, Self::New | Self::Alive)
-    }
-}
-
-/// A thread's right to drive the group, until it is given back.
-pub(super) struct Turn<'a, 'env, E> {
-    shared: &'a Shared<'env, E>,
-    awaiter: u64,
-    waker: &'a Waker,
-    /// What is registered when the turn ends, if it still wakes the right one; else that is cloned then.
-    known: Option<Waker>,
-    seats: WakerSeats,
-    /// Has polled in this turn. One poll is always allowed, else a deep nest of groups would never reach its leaves.
-    polled: bool,
-    driving: bool,
-    /// The body has been polled since the last look.
-    body_polled: bool,
-    /// What ends the group as soon as the body is dropped.
-    pending: Option<Pending<'env, E>>,
-    _entered: Entered,
-    /// The group's own limit, for code inside it that asks for one.
-    _limited: Limited,
-}
-
-/// What ends a group.
-enum Pending<'env, E> {
-    /// What a child has left.
-    Left(Seat, Held<'env, E>, Left<'env, E>),
-    /// The time limit, or somebody outside.
-    Close(Cause),
-}
-
 /// The lock again, or what has to be done without it.
 type Locked<'a, 'env, E> = Result<MutexGuard<'a, Core<'env, E>>, Event<'env, E>>;
-
-impl<'a, 'env, E> Turn<'a, 'env, E> {
-    /// Begins a turn; none if somebody else is driving, who will call the waker.
-    pub(super) fn begin(
-        shared: &'a Shared<'env, E>,
-        mut core: MutexGuard<'a, Core<'env, E>>,
-        awaiter: u64,
-        waker: &'a Waker,
-    ) -> Option<Self> {
-        let mut spare = None;
-        if core.driving {
-            drop(core);
-            // Cloned outside the lock, and dropped there if it is not needed: a waker is code of others.
-            let fresh = waker.clone();
-            core = shared.lock();
-            if core.driving {
-                (core.parked, core.awaited) = (true, true);
-                let old = shared.signals.register(awaiter, fresh);
-                drop(core);
-                drop(old);
-                return None;
-            }
-            spare = Some(fresh);
-        }
-        core.driving = true;
-        let mut known = None;
-        if mem::replace(&mut core.driven_once, true) {
-            known = shared
-                .signals
-                .begin_turn(awaiter, &mut core.children.wakers.ready);
-        } else {
-            // Nobody has been woken before the first turn, and nobody waits.
-            core.clock.start();
-        }
-        let limited = limit_to(core.clock.due());
-        let seats = mem::take(&mut core.children.wakers.seats);
-        drop(core);
-        drop(spare);
-        let stale = known.take_if(|known| !known.will_wake(waker));
-        drop(stale);
-        let entered = turns::enter_turn(shared.address(), shared.signals.address());
-        Some(Self {
-            shared,
-            awaiter,
-            waker,
-            known,
-            seats,
-            polled: false,
-            driving: true,
-            body_polled: false,
-            pending: None,
-            _entered: entered,
-            _limited: limited,
-        })
-    }
-
-    /// The turn is over: nobody drives any more.
-    fn give_back(&mut self, core: &mut Core<'_, E>) {
-        core.driving = false;
-        self.driving = false;
-        let wakers = &mut core.children.wakers;
-        mem::swap(&mut wakers.seats, &mut self.seats);
-        turns::end_turn(&mut wakers.ready);
-    }
-
-    /// Ends the turn although there may be more to do, and tells all who wait: any one may be parked for good.
-    fn leave(&mut self, mut core: MutexGuard<'_, Core<'_, E>>) {
-        core.parked = true;
-        self.give_back(&mut core);
-        let others = self.shared.signals.stop_turn();
-        drop(core);
-        others.wake();
-    }
-}
 
 impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
     /// Goes on until there is something for whoever drives.
@@ -474,24 +336,5 @@ impl<'a, 'env, E: From<Interrupted>> Turn<'a, 'env, E> {
             GroupPhase::Closed => return Ok(core),
         }
         Ok(self.shared.lock())
-    }
-}
-
-impl<E> Drop for Turn<'_, '_, E> {
-    /// A waker of others may panic in the middle of a turn; the group must stay usable for whoever is left.
-    fn drop(&mut self) {
-        if self.driving {
-            // A second panic out of here would abort the process.
-            if let Some(Pending::Left(seat, child, left)) = self.pending.take()
-                && let Err(payload) = caught(|| self.shared.record(seat, &child, left))
-            {
-                bury(payload);
-            }
-            let mut core = self.shared.lock();
-            self.shared.end_poll(&mut core);
-            if let Err(payload) = caught(|| self.leave(core)) {
-                bury(payload);
-            }
-        }
     }
 }

@@ -36,14 +36,14 @@ pin_project! {
     /// An item under way. Its destructor does not unwind: where it does, `FuturesUnordered` leaks all the others.
     struct Item<F> {
         #[pin]
-        future: Option<ObservedFuture<F>>,
+        future: ObservedFuture<F>,
         panics: Arc<Panics>,
     }
 
     impl<F> PinnedDrop for Item<F> {
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            if let Err(payload) = caught(|| this.future.set(None)) {
+            let this = this.project();
+            if let Err(payload) = this.future.clear() {
                 this.panics.keep(payload);
             }
         }
@@ -58,8 +58,7 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let future = self.project().future.as_pin_mut();
-        future.map_or(Poll::Pending, |future| future.poll(cx))
+        self.project().future.poll(cx)
     }
 }
 
@@ -166,7 +165,7 @@ where
             })
         });
         Item {
-            future: Some(ObservedFuture::new(future, part)),
+            future: ObservedFuture::new(future, part),
             panics: self.panics.clone(),
         }
     }
@@ -174,7 +173,7 @@ where
     /// Drops all items because one has failed.
     fn fall(&mut self) -> [Result<(), Payload>; 2] {
         if let Some(observed) = self.shared.observed.get() {
-            observed.is_failing();
+            observed.fails();
         }
         self.stop()
     }

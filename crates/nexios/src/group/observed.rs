@@ -39,7 +39,7 @@ pub(super) struct ObservedGroup {
     /// Why it ends; empty if it has just finished.
     ending: OnceLock<GroupEnding>,
     /// A part has failed, and others are dropped before the cause is written.
-    is_failing: AtomicBool,
+    failing: AtomicBool,
     /// The first panic that ends the group, which beats every other cause.
     panic: OnceLock<String>,
     parts: Mutex<Parts>,
@@ -63,7 +63,6 @@ struct PartWork {
     id: u64,
     work: ConcurrentWork,
     kind: WorkKind,
-    started: AtomicBool,
     /// Why it ends before it is through.
     fate: OnceLock<Fate>,
 }
@@ -74,7 +73,8 @@ enum Fate {
     Refused,
 }
 
-/// A part, as its future holds it.
+/// A part, as its future holds it, and whoever may still have to refuse it.
+#[derive(Clone)]
 pub(super) struct Part {
     work: Arc<PartWork>,
     /// None if it is the process's from the start.
@@ -120,7 +120,7 @@ impl ObservedGroup {
             work: ConcurrentWork::numbered(WorkId(take_numbers(1))),
             token,
             ending: OnceLock::new(),
-            is_failing: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
             panic: OnceLock::new(),
             parts: Mutex::new(parts),
         }
@@ -203,8 +203,8 @@ impl ObservedGroup {
     /// A part has failed, and others are dropped before the cause is written.
     #[cold]
     #[inline(never)]
-    pub(super) fn is_failing(&self) {
-        self.is_failing.store(true, Ordering::Relaxed);
+    pub(super) fn fails(&self) {
+        self.failing.store(true, Ordering::Relaxed);
     }
 
     /// The cause of the end is written. `own_limit` says that a deadline is the group's own.
@@ -233,15 +233,15 @@ impl ObservedGroup {
             let alive: Vec<_> = self.lock().alive.values().cloned().collect();
             alive
                 .iter()
-                .filter(|part| part.is_child() && part.started.load(Ordering::Relaxed))
-                .for_each(|part| part.work.cancelling(why));
+                .filter(|part| part.is_child())
+                .for_each(|part| part.work.cancelling_if_started(why));
         }
     }
 
     /// Why parts are cancelled that nobody ends for a reason of its own.
     fn why(&self) -> Option<CancelReason> {
         let ending = self.ending.get().map(|ending| ending.cause.reason());
-        let failing = || self.is_failing.load(Ordering::Relaxed);
+        let failing = || self.failing.load(Ordering::Relaxed);
         ending
             .or_else(|| failing().then_some(CancelReason::SiblingFailed))
             .map(|why| self.reason_of(why))
@@ -332,7 +332,6 @@ impl PartWork {
             id: introduction.id,
             work,
             kind: introduction.kind,
-            started: AtomicBool::new(false),
             fate: OnceLock::new(),
         })
     }
@@ -361,9 +360,7 @@ impl Part {
 
     /// It is about to be polled; said the first time.
     pub(super) fn started(&self) {
-        if !self.work.started.swap(true, Ordering::Relaxed) {
-            self.work.work.started();
-        }
+        self.work.work.started();
     }
 
     /// It is polled.
@@ -423,14 +420,6 @@ impl Part {
                 let group = self.group.as_ref();
                 group.map_or(dropped, |group| group.reason_of(dropped))
             })),
-        }
-    }
-
-    /// Another handle for whoever may still have to refuse it.
-    pub(super) fn twin(&self) -> Self {
-        Self {
-            work: self.work.clone(),
-            group: self.group.clone(),
         }
     }
 }

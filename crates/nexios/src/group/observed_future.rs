@@ -15,7 +15,7 @@ use super::{
     turns,
 };
 use crate::{
-    panics::{caught, text_of},
+    panics::{Payload, caught, text_of},
     work::concurrent::End,
 };
 
@@ -47,20 +47,10 @@ pin_project! {
 
     impl<F> PinnedDrop for ObservedFuture<F> {
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            let Some(part) = this.part.take() else { return };
-            let entered = part.enter_blocking();
-            let dropped = caught(|| this.future.set(None));
-            drop(entered);
-            match dropped {
-                Ok(()) => {
-                    let end = part.cut();
-                    part.ended(end);
-                }
-                Err(payload) => {
-                    part.ended(End::Panicked(text_of(&*payload).to_owned()));
-                    resume_or_log(payload);
-                }
+            if this.part.is_some()
+                && let Err(payload) = this.clear()
+            {
+                resume_or_log(payload);
             }
         }
     }
@@ -72,6 +62,23 @@ impl<F> ObservedFuture<F> {
             future: Some(future),
             part,
         }
+    }
+
+    /// Drops the future as the part that it is, which is over then unless it was before. Fails if its destructor panics.
+    pub(super) fn clear(self: Pin<&mut Self>) -> Result<(), Payload> {
+        let mut this = self.project();
+        let part = this.part.take();
+        let entered = part.as_ref().and_then(Part::enter_blocking);
+        let dropped = caught(|| this.future.set(None));
+        drop(entered);
+        if let Some(part) = part {
+            let end = match &dropped {
+                Ok(()) => part.cut(),
+                Err(payload) => End::Panicked(text_of(&**payload).to_owned()),
+            };
+            part.ended(end);
+        }
+        dropped
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use futures_util::task::waker_ref;
 
 use super::{
-    drive::{Body, Event, RUN, Turn},
+    driver_turn::{Body, Event, RUN, Turn},
     ending::{Conclusion, Over},
     panics::resume_or_log,
     state::{Core, GroupPhase, Run, Shared},

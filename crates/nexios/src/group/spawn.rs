@@ -8,7 +8,8 @@ use tracing::Level;
 
 use super::{
     builder::OnError,
-    child::{Child, ChildWork},
+    child::Child,
+    child_work::ChildWork,
     children::{key_of, take_ids},
     label::ChildLabel,
     observed::{Introduction, Part},
@@ -50,25 +51,18 @@ impl Label {
     }
 }
 
-/// Makes a handle whose child never was. What was refused is dropped before this returns.
-fn refuse<'env, T, E>(
-    shared: Option<Arc<Shared<'env, E>>>,
-    label: Label,
-    kind: WorkKind,
-    why: Interrupted,
-    refused: impl Sized,
-) -> Task<'env, T, E> {
-    drop(refused);
-    let id = take_ids(1).start;
+/// Tells whoever observes of a new child; none if nobody does, or the group is not open any more.
+#[inline]
+fn announce<E>(shared: &Shared<'_, E>, label: &Label, kind: WorkKind) -> Option<Part> {
     if anybody() {
-        label.introduction(id, kind).refused();
+        announced(shared, label, kind)
+    } else {
+        None
     }
-    Task::new(Arc::new(Child::refused(id, label.label, why)), shared)
 }
 
-/// Tells whoever observes of a new child; none if the group is not open any more.
 #[cold]
-fn announce<E>(shared: &Shared<'_, E>, label: &Label, kind: WorkKind) -> Option<Part> {
+fn announced<E>(shared: &Shared<'_, E>, label: &Label, kind: WorkKind) -> Option<Part> {
     let mut core = shared.lock();
     if Shared::refusal(&core).is_some() {
         return None;
@@ -77,20 +71,32 @@ fn announce<E>(shared: &Shared<'_, E>, label: &Label, kind: WorkKind) -> Option<
     Some(shared.observe(core).part(&label.introduction(id, kind)))
 }
 
-/// The same for a child that its group has refused after all.
-fn refuse_announced<'env, T, E>(
-    shared: Arc<Shared<'env, E>>,
-    label: Label,
-    part: &Part,
-    why: Interrupted,
-    refused: impl Sized,
-) -> Task<'env, T, E> {
-    part.refuse();
+/// Drops what its group has not taken, and tells whoever observes. Returns its id.
+fn drop_refused(label: &Label, kind: WorkKind, part: Option<&Part>, refused: impl Sized) -> u64 {
+    if let Some(part) = part {
+        part.refuse();
+        drop(refused);
+        return part.id();
+    }
     drop(refused);
-    Task::new(
-        Arc::new(Child::refused(part.id(), label.label, why)),
-        Some(shared),
-    )
+    let id = take_ids(1).start;
+    if anybody() {
+        label.introduction(id, kind).refused();
+    }
+    id
+}
+
+/// Makes a handle whose child never was. What was refused is dropped before this returns.
+fn refuse<'env, T, E>(
+    shared: Option<Arc<Shared<'env, E>>>,
+    label: Label,
+    kind: WorkKind,
+    why: Interrupted,
+    part: Option<&Part>,
+    dropped: impl Sized,
+) -> Task<'env, T, E> {
+    let id = drop_refused(&label, kind, part, dropped);
+    Task::new(Arc::new(Child::refused(id, label.label, why)), shared)
 }
 
 /// Why a child of a group that is gone is refused.
@@ -116,7 +122,7 @@ fn admit<'env, T, E>(
     label: Label,
     work: Option<ChildWork<'env, T, E>>,
     daemon: bool,
-    id: Option<u64>,
+    part: Option<&Part>,
 ) -> ChildAdmission<'env, T, E>
 where
     T: Send + 'env,
@@ -126,7 +132,7 @@ where
     if let Some(why) = Shared::refusal(&core) {
         return Err((label, why, work));
     }
-    let id = id.unwrap_or_else(|| core.children.next_id());
+    let id = part.map_or_else(|| core.children.next_id(), Part::id);
     let seat = core.children.next_seat(id);
     let is_here = work.is_some();
     let child = Arc::new(Child::new(
@@ -172,21 +178,21 @@ where
     E: From<Interrupted> + Send + 'env,
     F: Future<Output = Result<T, E>> + Send + 'env,
 {
+    let kind = WorkKind::Child;
     let Some(shared) = shared else {
-        return refuse(None, label, WorkKind::Child, NO_GROUP, future);
+        return refuse(None, label, kind, NO_GROUP, None, future);
     };
-    if anybody()
-        && let Some(part) = announce(&shared, &label, WorkKind::Child)
-    {
+    if let Some(part) = announce(&shared, &label, kind) {
         return in_task_announced(shared, label, future, part);
     }
     let work = ChildWork::InTask(Box::pin(future));
     match admit(&shared, label, Some(work), false, None) {
         Ok(admitted) => handle_of(shared, admitted),
-        Err((label, why, work)) => refuse(Some(shared), label, WorkKind::Child, why, work),
+        Err((label, why, work)) => refuse(Some(shared), label, kind, why, None, work),
     }
 }
 
+// Apart, and not one with the above: a child that nobody observes pays for no question whether it has a part.
 #[cold]
 fn in_task_announced<'env, T, E, F>(
     shared: Arc<Shared<'env, E>>,
@@ -199,11 +205,14 @@ where
     E: From<Interrupted> + Send + 'env,
     F: Future<Output = Result<T, E>> + Send + 'env,
 {
-    let twin = part.twin();
-    let work = ChildWork::InTask(Box::pin(ObservedFuture::new(future, Some(part))));
-    match admit(&shared, label, Some(work), false, Some(twin.id())) {
+    let future = ObservedFuture::new(future, Some(part.clone()));
+    let work = ChildWork::InTask(Box::pin(future));
+    match admit(&shared, label, Some(work), false, Some(&part)) {
         Ok(admitted) => handle_of(shared, admitted),
-        Err((label, why, work)) => refuse_announced(shared, label, &twin, why, work),
+        Err((label, why, work)) => {
+            let kind = WorkKind::Child;
+            refuse(Some(shared), label, kind, why, Some(&part), work)
+        }
     }
 }
 
@@ -238,16 +247,11 @@ where
         future.await;
         Ok::<(), E>(())
     };
-    let part = if anybody() {
-        announce(shared, &label, WorkKind::Daemon)
-    } else {
-        None
-    };
-    let twin = part.as_ref().map(Part::twin);
-    let work = ChildWork::InTask(Box::pin(ObservedFuture::new(future, part)));
-    let id = twin.as_ref().map(Part::id);
+    let kind = WorkKind::Daemon;
+    let part = announce(shared, &label, kind);
+    let work = ChildWork::InTask(Box::pin(ObservedFuture::new(future, part.clone())));
     // Nobody has a handle.
-    match admit(shared, label, Some(work), true, id) {
+    match admit(shared, label, Some(work), true, part.as_ref()) {
         Ok(Admitted { child, notify, .. }) => {
             child.abandon();
             if notify {
@@ -255,14 +259,7 @@ where
             }
         }
         Err((label, _, work)) => {
-            if let Some(part) = &twin {
-                part.refuse();
-            }
-            drop(work);
-            if twin.is_none() && anybody() {
-                let id = take_ids(1).start;
-                label.introduction(id, WorkKind::Daemon).refused();
-            }
+            drop_refused(&label, kind, part.as_ref(), work);
         }
     }
 }
@@ -283,16 +280,14 @@ where
     };
     let kind = WorkKind::ParallelChild;
     let Some(shared) = shared else {
-        return refuse(None, label, kind, NO_GROUP, future);
+        return refuse(None, label, kind, NO_GROUP, None, future);
     };
-    if anybody()
-        && let Some(part) = announce(&shared, &label, kind)
-    {
+    if let Some(part) = announce(&shared, &label, kind) {
         return parallel_announced(shared, label, runtime, future, part);
     }
     match admit(&shared, label, None, false, None) {
         Ok(admitted) => start(shared, admitted, runtime, future),
-        Err((label, why, _)) => refuse(Some(shared), label, kind, why, future),
+        Err((label, why, _)) => refuse(Some(shared), label, kind, why, None, future),
     }
 }
 
@@ -309,11 +304,13 @@ where
     E: From<Interrupted> + Send + 'static,
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
-    let twin = part.twin();
-    let future = ObservedFuture::new(future, Some(part));
-    match admit(&shared, label, None, false, Some(twin.id())) {
+    let future = ObservedFuture::new(future, Some(part.clone()));
+    match admit(&shared, label, None, false, Some(&part)) {
         Ok(admitted) => start(shared, admitted, runtime, future),
-        Err((label, why, _)) => refuse_announced(shared, label, &twin, why, future),
+        Err((label, why, _)) => {
+            let kind = WorkKind::ParallelChild;
+            refuse(Some(shared), label, kind, why, Some(&part), future)
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    child::{Child, ChildWork, Found, Meanwhile, Progress},
+    child::{Child, Found, Meanwhile, Progress},
+    child_work::ChildWork,
     children::key_of,
     drive,
     panics::log_unseen,

@@ -22,6 +22,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use tokio::time::Instant;
 
 use super::{
+    cell_failure::CellFailure,
     computation::{Computation, discard},
     error::LazyError,
     flight::{Flight, FlightEnd},
@@ -34,9 +35,6 @@ use crate::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicU64, Ordering},
 };
-
-/// The shortest time between a failure and the next refresh that nobody waits for.
-const REFRESH_SPACING: Duration = Duration::from_secs(1);
 
 /// Where a cell's values come from, and the cell's place in a map if it has one. It is asked by the task that drives a
 /// flight, and never by the cell.
@@ -85,16 +83,6 @@ struct CellState<T, E> {
     flight: Option<Arc<Flight<T, E>>>,
     /// The last failure since the last value, `reset` or `set`.
     failure: Option<CellFailure<E>>,
-}
-
-struct CellFailure<E> {
-    at: Instant,
-    /// So long no refresh begins that nobody waits for; with a backoff, so long the error stands.
-    pause: Duration,
-    /// How many failures there were in a row, this one included.
-    in_a_row: u32,
-    /// Kept only if errors may be served again.
-    error: Option<LazyError<E>>,
 }
 
 /// What somebody who calls finds.
@@ -377,22 +365,16 @@ impl<T, E> ValueCell<T, E> {
                     .failure
                     .as_ref()
                     .map_or(0, |failure| failure.in_a_row);
-                state.failure = Some(self.failed(error, before.saturating_add(1), now));
+                let backoff = self.settings.error_backoff;
+                state.failure = Some(CellFailure::new(
+                    error,
+                    backoff,
+                    before.saturating_add(1),
+                    now,
+                ));
             }
         }
         leftover
-    }
-
-    /// What to remember of a failure that is the last of so many in a row.
-    fn failed(&self, error: &LazyError<E>, in_a_row: u32, at: Instant) -> CellFailure<E> {
-        let backoff = self.settings.error_backoff;
-        let pause = backoff.map_or(REFRESH_SPACING, |backoff| backoff.pause(in_a_row));
-        CellFailure {
-            at,
-            pause,
-            in_a_row,
-            error: backoff.map(|_| error.clone()),
-        }
     }
 
     /// Takes a flight that ended without an outcome out of the cell, if it is still there.
@@ -522,12 +504,6 @@ impl<T, E> Drop for ValueCell<T, E> {
         if let Some(source) = self.source.take() {
             source.discard(held);
         }
-    }
-}
-
-impl<E> CellFailure<E> {
-    fn is_recent(&self, now: Instant) -> bool {
-        now.duration_since(self.at) < self.pause
     }
 }
 

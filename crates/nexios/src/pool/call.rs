@@ -27,7 +27,6 @@ use crate::{
     cancel::{CancelReason, CancelScope, CancelToken},
     flat_drop::drop_flat,
     punctual::poll_punctual,
-    work::concurrent::End,
 };
 
 /// A call into the pool `P`, owned or borrowed.
@@ -122,10 +121,9 @@ where
                 limit: None,
                 deadline: None,
             }),
-            Err(_) => {
-                job.observed.ended(|| End::Refused);
-                Err(job.take().expect("a refused job was given to nobody").0)
-            }
+            Err(_) => Err(job
+                .refused(|taken| taken.expect("a refused job was given to nobody"))
+                .0),
         }
     }
 
@@ -155,9 +153,7 @@ where
         let (ticket, submitted) = match pool.submit(&work, admission, now) {
             Ok(submitted) => submitted,
             Err(error) => {
-                let taken = job.take();
-                drop(taken);
-                job.observed.ended(|| End::Refused);
+                job.refused(drop);
                 return Err(error);
             }
         };
@@ -220,8 +216,7 @@ where
             if pool.expire(ticket) {
                 let job = job.clone();
                 call.stage = CallStage::Done;
-                drop(job.take());
-                job.observed.ended(|| End::Refused);
+                job.refused(drop);
                 return Poll::Ready(Err(PoolError::QueueTimeout));
             }
         }

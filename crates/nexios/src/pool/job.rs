@@ -175,6 +175,13 @@ impl<F, T> Job<F, T> {
         }
     }
 
+    /// Gives the closure of a job that its pool has not run back to its caller, and says then that it was refused.
+    pub(super) fn refused<R>(&self, take: impl FnOnce(Option<(F, Caller)>) -> R) -> R {
+        let taken = take(self.take());
+        self.observed.ended(|| End::Refused);
+        taken
+    }
+
     /// Notes that the caller has gone, and gives it whatever is left of the job's own to drop.
     pub(super) fn abandon(&self) -> Abandoned<F, T> {
         let mut slot = self.lock();

@@ -12,27 +12,24 @@
 
 use std::{
     borrow::Cow,
-    fmt,
-    future::Future,
-    mem,
-    pin::Pin,
+    fmt, mem,
     task::{Context, Poll},
     time::Duration,
 };
 
 use smallvec::SmallVec;
-use tokio::{task::coop::has_budget_remaining, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     clock::{RaceClock, RaceEnd},
     contender::{Contender, Plan, StartRule},
     failure::{Failure, RaceError},
     observed::{Billing, ObservedRace},
+    rare_state::{self, RareState},
     rules::Rules,
 };
 use crate::{
-    cancel::{CancelReason, CancelScope, CancelToken, Limited, limit_to},
-    punctual::poll_punctual,
+    cancel::{CancelReason, CancelScope, CancelToken},
     work::{Outcome, anybody},
 };
 
@@ -73,84 +70,6 @@ pub(crate) struct RaceDriver<'env, C, T, E> {
     token: Option<CancelToken>,
     /// What a race needs only when it has rules, has to wait or to measure, or has seen a failure.
     rest: Option<Box<RareState<'env, T, E>>>,
-}
-
-struct RareState<'env, T, E> {
-    rules: Rules<'env, T, E>,
-    /// `None`: there is nothing to measure.
-    clock: Option<RaceClock>,
-    /// When the race was polled first; known once it had to wait or to measure.
-    began: Option<Instant>,
-    /// Waits for the token of the scope.
-    cancelled: Option<Pin<Box<dyn Future<Output = CancelReason> + Send>>>,
-    /// Who is polled first in the next poll of the race.
-    turn: usize,
-    /// Whether the next contender was refused its start and has to wait until nobody runs.
-    held_back: bool,
-    /// Those that have ended, in the order of their ends: index, name, why.
-    ended: Vec<(usize, Cow<'static, str>, Failure<E>)>,
-    /// The name of the race, if it was given one.
-    name: Option<Cow<'static, str>>,
-    /// `None`: nobody observed when it began. Last, as all that is in it is dropped before.
-    observed: Option<Box<ObservedRace>>,
-}
-
-impl<T, E> Default for RareState<'_, T, E> {
-    fn default() -> Self {
-        Self {
-            rules: Rules::default(),
-            clock: None,
-            began: None,
-            cancelled: None,
-            turn: 0,
-            held_back: false,
-            ended: Vec::new(),
-            name: None,
-            observed: None,
-        }
-    }
-}
-
-impl<T, E> RareState<'_, T, E> {
-    /// Whether the next contender is due by its delay; `follows` if the one before it starts right now.
-    fn is_due(&mut self, delay: Duration, follows: bool, now: &mut Option<Instant>) -> bool {
-        let now = *now.get_or_insert_with(Instant::now);
-        let clock = self.clock.get_or_insert_default();
-        clock.delay.is_over(delay, follows, now)
-    }
-
-    /// Notes that a contender starts.
-    fn started(&mut self, index: usize, limit: Option<Duration>, now: &mut Option<Instant>) {
-        self.held_back = false;
-        if let Some(clock) = &mut self.clock {
-            clock.delay.end();
-        }
-        if let Some(limit) = limit {
-            let now = *now.get_or_insert_with(Instant::now);
-            self.clock.get_or_insert_default().limit(index, limit, now);
-        }
-    }
-}
-
-/// Tells a contender, while it is polled, when its time is up; a race that measures nothing has nothing to tell.
-#[inline]
-fn limited<T, E>(rest: Option<&RareState<'_, T, E>>, index: usize) -> Option<Limited> {
-    let limit = rest?.clock.as_ref()?.limit_of(index)?;
-    Some(limit_to(Some(limit)))
-}
-
-/// Polls a contender, as the work it is if somebody observes.
-#[inline]
-fn poll<C: Contender<T, E>, T, E>(
-    contender: &mut C,
-    index: usize,
-    rest: Option<&mut RareState<'_, T, E>>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<T, E>> {
-    match rest.and_then(|rest| rest.observed.as_mut()) {
-        None => contender.poll(cx),
-        Some(observed) => observed.poll(index, || contender.poll(cx)),
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,8 +160,7 @@ impl<'env, C, T, E> RaceDriver<'env, C, T, E> {
         self.stage = RaceStage::Over;
         drop(mem::take(&mut self.places));
         if let Some(rest) = &mut self.rest {
-            rest.clock = None;
-            rest.cancelled = None;
+            rest.stop();
         }
     }
 }
@@ -298,15 +216,7 @@ impl<C: Contender<T, E>, T, E> RaceDriver<'_, C, T, E> {
 
     /// What became of every contender of a race that is lost.
     pub(crate) fn error(&mut self, limit_hit: bool) -> RaceError<E> {
-        let mut ended = mem::take(&mut self.rest().ended);
-        ended.sort_unstable_by_key(|(index, ..)| *index);
-        RaceError::new(
-            ended
-                .into_iter()
-                .map(|(_, name, failure)| (name, failure))
-                .collect(),
-            limit_hit,
-        )
+        self.rest().error(limit_hit)
     }
 
     /// Tells whoever observes that the race begins.
@@ -407,7 +317,8 @@ impl<C: Contender<T, E>, T, E> RaceDriver<'_, C, T, E> {
                 return self.lose(true, failure, &outcome, &cancelled);
             }
             // Last, when it is certain that the race waits: most races make no timer.
-            self.wait(cx);
+            let rest = self.rest.get_or_insert_default();
+            rest.wait(self.token.as_ref(), self.next, cx);
             return Poll::Pending;
         }
     }
@@ -419,22 +330,19 @@ impl<C: Contender<T, E>, T, E> RaceDriver<'_, C, T, E> {
 
     fn begin(&mut self) {
         self.stage = RaceStage::Running;
-        if self.rest.as_ref().is_some_and(|rest| rest.clock.is_some()) {
-            let now = Instant::now();
-            self.rest().began = Some(now);
-            self.clock().begin(now);
+        if let Some(rest) = &mut self.rest {
+            rest.begin();
         }
     }
 
     /// The time, if there is something to measure.
     fn now(&self) -> Option<Instant> {
-        let timed = self.rest.as_ref().is_some_and(|rest| rest.clock.is_some());
-        timed.then(Instant::now)
+        self.rest.as_ref()?.now()
     }
 
     /// When the race is over, whatever happens.
     fn end(&self) -> Option<RaceEnd> {
-        self.rest.as_ref()?.clock.as_ref()?.end
+        self.rest.as_ref()?.end()
     }
 
     /// Ends the race without a winner; what was running failed as `failure` says.
@@ -470,14 +378,7 @@ impl<C: Contender<T, E>, T, E> RaceDriver<'_, C, T, E> {
         let name = contender.take_name(index);
         // Before it is noted as ended: its destructor may panic, and then it was not.
         drop(contender);
-        let rest = self.rest();
-        if let Some(clock) = &mut rest.clock {
-            clock.forget_limit(index);
-        }
-        rest.ended.push((index, name, failure));
-        if let Some(observed) = &mut rest.observed {
-            observed.ended(index, outcome);
-        }
+        self.rest().ended(index, name, failure, outcome);
     }
 
     /// Polls everyone that runs.
@@ -486,11 +387,13 @@ impl<C: Contender<T, E>, T, E> RaceDriver<'_, C, T, E> {
         let turn = self.rest.as_ref().map_or(0, |rest| rest.turn);
         let mut first_finisher = usize::MAX;
         for index in (turn..self.next).chain(0..turn) {
-            let _limited = limited(self.rest.as_deref(), index);
+            let _limited = rare_state::limited(self.rest.as_deref(), index);
             let Some(contender) = &mut self.places[index] else {
                 continue;
             };
-            let Poll::Ready(result) = poll(contender, index, self.rest.as_deref_mut(), cx) else {
+            let Poll::Ready(result) =
+                rare_state::poll(contender, index, self.rest.as_deref_mut(), cx)
+            else {
                 continue;
             };
             first_finisher = first_finisher.min(index);
@@ -593,45 +496,18 @@ impl<C: Contender<T, E>, T, E> RaceDriver<'_, C, T, E> {
             }
             // Started from here on: if the poll panics, it is dropped as one that ran.
             self.next += 1;
-            let _limited = limited(self.rest.as_deref(), index);
+            let _limited = rare_state::limited(self.rest.as_deref(), index);
             if let Some(observed) = self.rest.as_ref().and_then(|rest| rest.observed.as_ref()) {
                 observed.started(index);
             }
-            if let Poll::Ready(result) = poll(contender, index, self.rest.as_deref_mut(), cx)
+            if let Poll::Ready(result) =
+                rare_state::poll(contender, index, self.rest.as_deref_mut(), cx)
                 && self.finish(index, result, winner)
             {
                 break;
             }
         }
         self.next > before
-    }
-
-    /// Arranges what has the race polled again besides its contenders.
-    fn wait(&mut self, cx: &mut Context<'_>) {
-        let rest = self.rest.get_or_insert_default();
-        rest.began.get_or_insert_with(Instant::now);
-        let mut again = false;
-        if let Some(token) = &self.token {
-            let cancelled = rest.cancelled.get_or_insert_with(|| {
-                let token = token.clone();
-                Box::pin(async move { token.cancelled().await })
-            });
-            // Polled even if it was just looked at, as that leaves the waker.
-            again |= poll_punctual(Pin::new(cancelled), cx).is_ready();
-        }
-        if let Some(clock) = &mut rest.clock {
-            again |= clock.watch(rest.held_back, cx);
-        }
-        // Fired or due since it was looked at.
-        if again {
-            cx.waker().wake_by_ref();
-        }
-        // Somebody of us, or a neighbour, is always ready: whoever came last in this poll found nothing left.
-        rest.turn = if has_budget_remaining() {
-            0
-        } else {
-            (rest.turn + 1) % self.next
-        };
     }
 }
 

@@ -172,6 +172,14 @@ impl ConcurrentWork {
         });
     }
 
+    /// The same, unless it has not started: what ends it then is all there is to say.
+    pub(crate) fn cancelling_if_started(&self, reason: CancelReason) {
+        self.say(|mail| {
+            (mail.started && !mem::replace(&mut mail.cancelling, true))
+                .then_some(Event::Cancelling(reason))
+        });
+    }
+
     /// Its owner ends now, and it goes on for a while: it is cancelled, and the process waits for it.
     #[inline]
     pub(crate) fn adopted(&self) {

@@ -2,6 +2,7 @@ use std::{
     borrow::Cow,
     fmt,
     future::Future,
+    mem,
     panic::{Location, resume_unwind},
     pin::Pin,
     task::{Context, Poll},
@@ -59,7 +60,7 @@ pub fn request(name: impl Into<Cow<'static, str>>) -> CustomWork {
 ///
 /// See [`custom`] for an example.
 #[must_use = "the work ends when this is dropped"]
-pub struct CustomWork(Option<Observed>);
+pub struct CustomWork(Observed);
 
 impl CustomWork {
     fn begin(
@@ -79,13 +80,13 @@ impl CustomWork {
         };
         let work = Observed::made(new);
         work.started();
-        Self(Some(work))
+        Self(work)
     }
 
     /// Its number; `None` if nobody observed when it was made.
     #[must_use]
     pub fn id(&self) -> Option<WorkId> {
-        self.0.as_ref().and_then(Observed::id)
+        self.0.id()
     }
 
     /// Calls `f`; what is made there is part of this work. For a `poll` written by hand, and for code that waits for nothing.
@@ -94,7 +95,7 @@ impl CustomWork {
     ///
     /// With what `f` panics with.
     pub fn scope<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _entered = self.0.as_ref().and_then(Observed::enter_blocking);
+        let _entered = self.0.enter_blocking();
         f()
     }
 
@@ -119,7 +120,7 @@ impl CustomWork {
     ///
     /// With what `poll` panics with.
     pub fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
-        let _entered = self.0.as_ref().and_then(Observed::enter);
+        let _entered = self.0.enter();
         poll()
     }
 
@@ -136,22 +137,18 @@ impl CustomWork {
     pub fn run<F: Future>(mut self, future: F) -> impl Future<Output = F::Output> {
         Running {
             future,
-            work: self.0.take(),
+            work: mem::replace(&mut self.0, Observed::UNSEEN),
         }
     }
 
     /// Says what happens to it.
     pub fn update(&self, update: &Update<'_>) {
-        if let Some(work) = &self.0 {
-            work.updated(update);
-        }
+        self.0.updated(update);
     }
 
     /// Ends it with an outcome that only the caller knows.
     pub fn end(mut self, outcome: &Outcome<'_>) {
-        if let Some(work) = self.0.take() {
-            work.ended(outcome);
-        }
+        self.0.end(outcome);
     }
 }
 
@@ -160,7 +157,7 @@ pin_project! {
     struct Running<F> {
         #[pin]
         future: F,
-        work: Option<Observed>,
+        work: Observed,
     }
 }
 
@@ -169,7 +166,7 @@ impl<F: Future> Future for Running<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let entered = this.work.as_ref().and_then(Observed::enter);
+        let entered = this.work.enter();
         let polled = caught(|| this.future.poll(cx));
         drop(entered);
         let outcome = match &polled {
@@ -177,9 +174,7 @@ impl<F: Future> Future for Running<F> {
             Ok(Poll::Ready(_)) => Outcome::Completed,
             Err(payload) => Outcome::Panicked(text_of(&**payload)),
         };
-        if let Some(work) = this.work.take() {
-            work.ended(&outcome);
-        }
+        this.work.end(&outcome);
         polled.unwrap_or_else(|payload| resume_unwind(payload))
     }
 }
@@ -194,12 +189,10 @@ impl fmt::Debug for CustomWork {
 
 impl Drop for CustomWork {
     fn drop(&mut self) {
-        if let Some(work) = self.0.take() {
-            work.ended(if thread::panicking() {
-                &Outcome::Panicked("")
-            } else {
-                &Outcome::Completed
-            });
-        }
+        self.0.end(if thread::panicking() {
+            &Outcome::Panicked("")
+        } else {
+            &Outcome::Completed
+        });
     }
 }

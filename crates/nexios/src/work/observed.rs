@@ -108,7 +108,9 @@ impl Observed {
         self.0.as_ref().map(Entered::blocking)
     }
 
-    fn end(&mut self, outcome: &Outcome<'_>) {
+    /// The same for an owner that is there for a while; nothing is said any more.
+    #[inline]
+    pub(super) fn end(&mut self, outcome: &Outcome<'_>) {
         if let Some(handle) = mem::take(&mut self.0) {
             handle.end(outcome);
         }

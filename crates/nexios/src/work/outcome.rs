@@ -23,7 +23,7 @@ use crate::cancel::CancelReason;
 /// | race, hedge: answered | race and hedge call `Completed`, the winner `Won`, all others `Lost`, those that never started too |
 /// | race: a value that `accept` refuses | that candidate `Refused` |
 /// | race: `fatal`, `first_completed` with an `Err`, a panic | those that ran or waited: `Cancelled(SiblingFailed)` |
-/// | background: refused (`Full`, `ShuttingDown`, `Duplicate`) | `Refused` |
+/// | background: refused (`Full`, `ShuttingDown`, `Duplicate`; `create_background_task` and `spawn_future`: the handle yields `BackgroundFailure::Refused`) | `Refused` |
 /// | background: abandoned by a drain | `Cancelled(Shutdown)` |
 /// | computation: all waiters have left | `Cancelled(OwnerDropped)` |
 /// | the runtime is shut down under it | `Cancelled(Shutdown)` or `Cancelled(OwnerDropped)` |

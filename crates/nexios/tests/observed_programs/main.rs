@@ -211,17 +211,19 @@ fn a_program_runs_the_same_whether_anybody_looks_or_not() {
 
 #[test]
 fn an_observer_that_panics_or_meddles_is_noticed_by_nobody() {
+    const TRICKS: [Trick; 5] = [
+        Trick::Panics,
+        Trick::LetsAnotherIn,
+        Trick::SendsAnotherAway,
+        Trick::MakesWork,
+        Trick::LooksAround,
+    ];
     let _alone = alone();
+    let mut done = BTreeSet::new();
     for seed in seeds(300) {
         let unseen = on_one_thread(seed, None, false);
         let mut random = Random::new(seed);
-        for trick in [
-            Trick::Panics,
-            Trick::LetsAnotherIn,
-            Trick::SendsAnotherAway,
-            Trick::MakesWork,
-            Trick::LooksAround,
-        ] {
+        for trick in TRICKS {
             let meddler = Meddler::new(trick, random.below(40));
             if trick == Trick::SendsAnotherAway {
                 let observing = observe::observe(meddler.heard.clone());
@@ -229,18 +231,25 @@ fn an_observer_that_panics_or_meddles_is_noticed_by_nobody() {
             }
             let seen = on_one_thread(seed, Some(&meddler), true);
             assert_eq!(seen.outside(), unseen.outside(), "seed {seed}, {trick:?}");
+            if meddler.has_meddled() {
+                done.insert(trick);
+            }
             let other = meddler.other.lock().unwrap().take();
+            // One call for each thing that was told, up to the one where it did something.
+            let until_then = seen.told.len().min(meddler.at() + 1);
+            let what = format!("seed {seed}, {trick:?} at call {}", meddler.at());
+            let heard = meddler.heard.told();
             match trick {
-                Trick::Panics => assert!(meddler.calls() <= meddler.at() + 1, "seed {seed}"),
-                Trick::LetsAnotherIn => {
-                    let what = format!("seed {seed}, from call {}", meddler.at());
-                    all_is_well(&meddler.heard.told(), Heard::FromSomewhereOn, &what);
-                }
-                _ => {}
+                Trick::Panics => assert_eq!(meddler.calls(), until_then, "{what}"),
+                Trick::LetsAnotherIn => all_is_well(&heard, Heard::FromSomewhereOn, &what),
+                // It is told before the one who sends it away, and of nothing afterwards.
+                Trick::SendsAnotherAway => assert_eq!(heard, seen.told[..until_then], "{what}"),
+                Trick::MakesWork | Trick::LooksAround => {}
             }
             drop(other);
         }
     }
+    assert!(done.iter().eq(TRICKS.iter()), "{done:?}");
 }
 
 #[test]
@@ -269,6 +278,7 @@ fn what_a_runtime_takes_with_it_has_ended() {
 #[test]
 fn on_several_threads_and_with_a_pool_it_is_the_same() {
     let _alone = alone();
+    let mut heard = BTreeSet::new();
     for seed in seeds(200) {
         let mut author = author(seed, true);
         let program = author.program(3);
@@ -287,6 +297,11 @@ fn on_several_threads_and_with_a_pool_it_is_the_same() {
         });
         drop(runtime);
         nothing_is_left(&recorder, &what);
+        heard.extend(words(&recorder.told()));
         drop(observing);
+    }
+    // What there is only with a pool, and what another thread does.
+    for word in ["pool_job", "parallel_child", "computation", "Completed"] {
+        assert!(heard.contains(word), "{word}: {heard:?}");
     }
 }

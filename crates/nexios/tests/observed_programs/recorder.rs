@@ -7,7 +7,7 @@ use std::sync::{
 
 use nexios::observe::{self, Observer, Observing, Outcome, Update, Work, WorkId, WorkKind};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Told {
     Made {
         id: WorkId,
@@ -99,7 +99,7 @@ pub(crate) struct Meddler {
     within: AtomicBool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trick {
     Panics,
     LetsAnotherIn,
@@ -126,6 +126,11 @@ impl Meddler {
 
     pub(crate) fn at(&self) -> usize {
         self.at
+    }
+
+    /// Whether the program was long enough for its trick.
+    pub(crate) fn has_meddled(&self) -> bool {
+        self.calls() > self.at
     }
 
     fn called(&self) {

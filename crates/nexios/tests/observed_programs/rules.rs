@@ -178,6 +178,20 @@ fn every_rule_is_seen_to_be_broken() {
     let root = made(2, Some(1), WorkKind::Request);
     let refused = Told::Ended(WorkId(1), "Refused".to_owned());
     let started = Told::Started(WorkId(1));
+    let linked = Told::Made {
+        id: WorkId(2),
+        parent: None,
+        link: Some(WorkId(1)),
+        kind: WorkKind::Custom,
+        name: "work".to_owned(),
+    };
+    let nameless = Told::Made {
+        id: WorkId(1),
+        parent: None,
+        link: None,
+        kind: WorkKind::Custom,
+        name: String::new(),
+    };
     for (told, rule) in [
         (vec![custom(1)], "never ended"),
         (vec![custom(0), ended(0)], "a number is 0"),
@@ -185,6 +199,7 @@ fn every_rule_is_seen_to_be_broken() {
         (vec![custom(1), ended(1), ended(1)], "said after its end"),
         (vec![ended(1)], "said before it was made"),
         (vec![part.clone(), ended(2)], "is not alive"),
+        (vec![linked, ended(2)], "is not alive"),
         (
             vec![custom(1), part.clone(), ended(1), ended(2)],
             "outlives",
@@ -211,6 +226,16 @@ fn every_rule_is_seen_to_be_broken() {
             ],
             "cancelling twice",
         ),
+        (
+            vec![
+                custom(1),
+                updated(1, Kept::Adopted),
+                updated(1, Kept::Adopted),
+                ended(1),
+            ],
+            "adopted twice",
+        ),
+        (vec![nameless, ended(1)], "without a name"),
     ] {
         let broken = broken(&told, Heard::All);
         assert!(

@@ -341,6 +341,49 @@ async fn when_the_closure_panics_the_items_under_way_are_gone_before_it_surfaces
     }
 }
 
+/// Also where the map itself is dropped, and where it is ended by a failure.
+#[tokio::test(start_paused = true)]
+async fn an_item_whose_destructor_panics_leaves_no_other_item_behind() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("the destructor");
+        }
+    }
+    // Those that are dropped before it and those that are dropped after it.
+    for which in 0..5 {
+        for fails in [false, true] {
+            let dropped = AtomicUsize::new(0);
+            let group = TaskGroup::<Failed>::new();
+            let mut map = Box::pin(group.map(0..5, |item| {
+                let held = CountDrop(&dropped);
+                // Made only where it is wanted: a value that is not taken would be dropped here.
+                let bomb = (item == which).then(|| Panics);
+                async move {
+                    let _held = held;
+                    let _bomb = bomb;
+                    if fails && item != which {
+                        after(10).await;
+                        return Err::<(), _>(Failed::With("another"));
+                    }
+                    pending().await
+                }
+            }));
+            assert!(poll_immediate(&mut map).await.is_none());
+            assert_eq!(count(&dropped), 0);
+            let payload = if fails {
+                bounded(AssertUnwindSafe(&mut map).catch_unwind())
+                    .await
+                    .unwrap_err()
+            } else {
+                std::panic::catch_unwind(AssertUnwindSafe(|| drop(map))).unwrap_err()
+            };
+            assert_eq!(text_of(payload), "the destructor");
+            assert_eq!(count(&dropped), 5, "{which}, fails: {fails}");
+        }
+    }
+}
+
 /// TG-143: the same for the iterator the items come from.
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_iterator_is_a_childs_panic_too() {

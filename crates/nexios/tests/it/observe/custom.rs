@@ -3,12 +3,13 @@
 use std::{
     future::{Future, pending},
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex},
     task::Context,
     thread,
     time::Duration,
 };
 
-use nexios::observe::{self, Outcome, Update};
+use nexios::observe::{self, Observer, Outcome, Update, Work, WorkId, WorkKind};
 
 use super::recorder::Recorder;
 
@@ -148,13 +149,37 @@ async fn a_future_that_panics_says_with_what() {
     );
 }
 
+/// Keeps what all work is made as, that of other tests too.
+#[derive(Default)]
+struct Made(Mutex<Vec<(WorkId, WorkKind, Option<WorkId>, Option<WorkId>)>>);
+
+impl Observer for Made {
+    fn made(&self, work: &Work<'_>) {
+        let made = (work.id, work.kind, work.parent, work.link);
+        self.0.lock().unwrap().push(made);
+    }
+}
+
 #[test]
 fn a_request_is_nobodys_part() {
-    let (_told, _observing, root) = Recorder::begin();
-    root.scope(|| {
+    let all = Arc::new(Made::default());
+    let _observing = observe::observe(all.clone());
+    let outer = observe::custom("outer");
+    let (request, inner) = outer.scope(|| {
         let request = observe::request("GET /");
-        request.scope(|| assert_eq!(observe::current(), request.id()));
+        let inner = request.scope(|| {
+            assert_eq!(observe::current(), request.id());
+            observe::custom("inner")
+        });
+        assert_eq!(observe::current(), outer.id());
+        (request, inner)
     });
+    let all = all.0.lock().unwrap();
+    let made = |of: Option<WorkId>| *all.iter().find(|made| Some(made.0) == of).unwrap();
+    let id = request.id().unwrap();
+    assert_eq!(made(Some(id)), (id, WorkKind::Request, None, None));
+    let (_, kind, parent, _) = made(inner.id());
+    assert_eq!((kind, parent), (WorkKind::Custom, Some(id)));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use nexios::{
     CancelReason, CancelScope, CancelToken, Interrupted, OnError, TaskGroup,
     observe::{self, CustomWork, WorkId},
 };
-use tokio::{sync::oneshot, task::yield_now, time::sleep};
+use tokio::{sync::oneshot, task::yield_now};
 
 use super::recorder::Recorder;
 
@@ -571,32 +571,39 @@ async fn a_child_with_a_grace_says_that_it_is_cancelling() {
 async fn an_error_in_the_grace_that_only_repeats_the_cancellation_is_no_failure() {
     let (told, _observing, root) = Recorder::begin();
     root.run(async {
-        let group = Arc::new(
-            TaskGroup::builder()
-                .name("group")
-                .grace(Duration::from_secs(1))
-                .limit(2)
-                .build::<Interrupted>(),
-        );
+        let group = TaskGroup::builder()
+            .name("group")
+            .timeout(Duration::from_secs(1))
+            .grace(Duration::from_secs(1))
+            .limit(2)
+            .build::<Interrupted>();
         let (to_waits, waited_for) = oneshot::channel();
         group.spawn_named("waits", async move {
             let sibling: nexios::Task<'_, (), Interrupted> = waited_for.await.unwrap();
             sibling.await
         });
-        group.spawn_named("failing", async {
-            sleep(Duration::from_millis(1)).await;
+        let token = group.token();
+        group.spawn_named("gives up", async move {
+            token.cancelled().await;
             Err::<(), _>(FAILURE)
         });
-        assert!(to_waits.send(group.spawn_named("sibling", stops())).is_ok());
+        // Without a place it has no grace, and who waits for it is told so.
+        let sibling = group.spawn_named("never started", stops());
+        assert!(to_waits.send(sibling).is_ok());
         group.join().await.unwrap_err();
     })
     .await;
-    let lines = told.lines();
-    assert!(
-        !lines.contains(&"waits: Failed(None)".to_owned()),
-        "{lines:#?}"
+    holds(
+        &told,
+        &[
+            "waits: Cancelling(Deadline)",
+            "never started: Cancelled(Deadline)",
+            "waits: Cancelled(Deadline)",
+            // Of its own accord.
+            "gives up: Failed(None)",
+            "group: TimedOut",
+        ],
     );
-    holds(&told, &["waits: Cancelled(SiblingFailed)"]);
 }
 
 #[tokio::test]

@@ -9,9 +9,10 @@ use std::{
     thread,
 };
 
-use nexios::observe::{self, Observer, Observing, Outcome, Work, WorkId};
+use nexios::observe::{self, Observer, Observing, Outcome, Update, Work, WorkId};
 
 use super::recorder::Recorder;
+use crate::lines::Lines;
 
 #[test]
 fn whoever_comes_later_hears_nothing_of_earlier_work() {
@@ -36,15 +37,25 @@ fn whoever_has_left_hears_no_end() {
 #[test]
 fn several_observe_at_a_time() {
     let (first, _first, root) = Recorder::begin();
-    let (second, _second, also_root) = Recorder::begin();
-    also_root.scope(|| drop(observe::custom("two")));
-    root.scope(|| drop(observe::custom("one")));
-    assert_eq!(first.lines().first().unwrap(), "one: made as custom");
-    assert_eq!(second.lines().first().unwrap(), "two: made as custom");
+    let (second, second_observes) = Recorder::beside(&root);
+    let work = root.scope(|| observe::custom("one"));
+    work.update(&Update::Message("for both"));
+    drop(second_observes);
+    work.end(&Outcome::Failed(None));
+    let until_it_left = [
+        "one: made as custom",
+        "one: started",
+        "one: Message(\"for both\")",
+    ];
+    assert_eq!(second.lines(), until_it_left);
+    let lines = first.lines();
+    let (begin, end) = lines.split_at(until_it_left.len());
+    assert_eq!(begin, until_it_left);
+    assert_eq!(end, ["one: Failed(None)"]);
 }
 
 #[test]
-fn an_observer_that_panics_is_detached_and_nothing_else_notices() {
+fn an_observer_that_panics_is_detached_and_logged_once_and_nothing_else_notices() {
     struct Panics(AtomicU64);
     impl Observer for Panics {
         fn made(&self, work: &Work<'_>) {
@@ -57,10 +68,15 @@ fn an_observer_that_panics_is_detached_and_nothing_else_notices() {
     let panics = Arc::new(Panics(AtomicU64::new(0)));
     let observing = observe::observe(panics.clone());
     let (told, _observing, root) = Recorder::begin();
+    let (lines, _capturing) = Lines::capture();
     for _ in 0..3 {
         root.scope(|| drop(observe::custom("for the one that panics")));
     }
     assert_eq!(panics.0.load(Ordering::Relaxed), 1);
+    assert_eq!(
+        lines.take(),
+        ["ERROR : an observer panicked and is detached"]
+    );
     assert_eq!(told.lines().len(), 9);
     // Work of other tests may be telling it something at this moment.
     while Arc::strong_count(&panics) > 1 {

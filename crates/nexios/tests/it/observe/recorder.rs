@@ -32,6 +32,15 @@ impl Recorder {
         (recorder, observing, root)
     }
 
+    /// Begins to observe as well, what is made as part of `root` from now on.
+    pub(super) fn beside(root: &CustomWork) -> (Arc<Self>, Observing) {
+        let recorder = Arc::new(Self::default());
+        let family = root.id().expect("it is observed");
+        recorder.0.lock().unwrap().family.insert(family);
+        let observing = observe::observe(recorder.clone());
+        (recorder, observing)
+    }
+
     /// Without the slow polls: on a busy machine any poll may be one.
     pub(super) fn lines(&self) -> Vec<String> {
         self.filtered(false)
