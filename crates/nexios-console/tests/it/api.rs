@@ -8,7 +8,7 @@ use axum::{
     http::Request,
 };
 use nexios::{
-    Background, CancelReason, Candidate, Hedge, ThreadPool,
+    AsyncLazy, Background, CancelReason, Candidate, Hedge, ThreadPool,
     observe::{self, Outcome, Update, WorkId},
     run_until_first_complete,
 };
@@ -222,6 +222,37 @@ async fn a_hedge_is_listed_with_what_it_counts() {
     assert_eq!(
         (&after["calls"], &after["wins"]["attempt 1"]),
         (&1.into(), &1.into())
+    );
+}
+
+#[tokio::test]
+async fn what_has_a_long_name_is_one_thing() {
+    let router = console();
+    let long = |name: &str| format!("{name} {}", "é".repeat(100));
+    let lazy = AsyncLazy::builder(async || Err::<u8, _>("no"))
+        .name(long("api lazy"))
+        .build();
+    assert!(lazy.get().await.is_err());
+    let hedge = Hedge::builder().name(long("api hedge of many")).build();
+    let answer = hedge.run(|_| async { Ok::<_, std::io::Error>(1) }).await;
+    assert_eq!(answer.ok(), Some(1));
+
+    let named = |list: &Value, start: &str| -> Vec<Value> {
+        let all = list.as_array().into_iter().flatten();
+        let named = all.filter(|shown| {
+            shown["name"]
+                .as_str()
+                .is_some_and(|name| name.starts_with(start))
+        });
+        named.cloned().collect()
+    };
+    let lazies = named(&get(&router, "/lazies").await["lazies"], "api lazy");
+    assert_eq!(lazies[0]["last_error"]["state"], "failed", "{lazies:?}");
+    let races = named(&get(&router, "/races").await["races"], "api hedge of many");
+    assert_eq!(
+        (races.len(), &races[0]["calls"]),
+        (1, &1.into()),
+        "{races:?}"
     );
 }
 
