@@ -25,6 +25,10 @@ impl Moment {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
+    pub(super) fn plus(self, span: Duration) -> Self {
+        Self::after(self.since(Self::FIRST).saturating_add(span))
+    }
+
     /// Whole seconds since the store was made.
     pub(super) fn second(self) -> u64 {
         self.since(Self::FIRST).as_secs()
