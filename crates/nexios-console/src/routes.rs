@@ -70,6 +70,8 @@ impl Console {
             actions: console.actions,
             store: console.store.clone(),
             life: console.life.clone(),
+            #[cfg(feature = "prometheus")]
+            metrics: console.metrics.clone(),
             _observing: console.observing.clone(),
         };
         router

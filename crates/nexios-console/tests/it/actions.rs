@@ -170,6 +170,8 @@ async fn a_program_is_told_204_and_a_form_is_led_back() {
         ),
         ("http://evil.example/nexios", "../../../nexios"),
         ("http://127.0.0.1:8080//evil.example/", "../../../nexios"),
+        // A browser reads this as two slashes.
+        ("http://127.0.0.1:8080/\\evil.example/", "../../../nexios"),
         ("", "../../../nexios"),
     ] {
         let id = sleeping(&background).await;
@@ -225,18 +227,23 @@ async fn each_attempt_is_in_the_audit_log() {
         &[("authorization", &basic), SAME],
     )
     .await;
+    // What another site asks a visitor's browser for is an attempt too.
+    ask(
+        &router,
+        "POST",
+        "/nexios/actions/reset/434343434343",
+        &[("authorization", &basic), ("sec-fetch-site", "cross-site")],
+    )
+    .await;
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    let line = text
-        .lines()
-        .find(|line| line.contains("target=424242424242"))
-        .unwrap_or_else(|| panic!("{text}"));
-    for part in [
-        "nexios::audit",
-        "who=ops",
-        "action=reset",
-        "result=\"unknown\"",
-    ] {
-        assert!(line.contains(part), "{part}: {line}");
+    for (target, result) in [("424242424242", "unknown"), ("434343434343", "forbidden")] {
+        let target = format!("target={target}");
+        let line = text.lines().find(|line| line.contains(&target));
+        let line = line.unwrap_or_else(|| panic!("{text}"));
+        let result = format!("result=\"{result}\"");
+        for part in ["nexios::audit", "who=ops", "action=reset", &result] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
     }
     assert!(!text.contains("s3cret"));
 }
