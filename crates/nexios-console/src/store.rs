@@ -166,7 +166,7 @@ impl Store {
     }
 
     /// A fact about live work.
-    fn learn(&self, id: WorkId, name: &str, value: &str) {
+    fn learn(&self, id: WorkId, name: &str, value: &str, now: Moment) {
         if name == "next_unix_ms" {
             self.lives
                 .update(id, |live| live.next_run_unix_ms = value.parse().ok());
@@ -178,6 +178,9 @@ impl Store {
         // Only the request itself knows these, and not a part of it.
         if tree.root != id {
             return;
+        }
+        if name == "shed_by" {
+            self.minute.shed(now);
         }
         tree.know(|facts| match name {
             "status" => facts.status = value.parse().ok(),
@@ -276,7 +279,7 @@ impl Observer for Store {
         self.heard();
         let now = self.clock.now();
         match update {
-            Update::Attribute { name, value } => self.learn(id, name, value),
+            Update::Attribute { name, value } => self.learn(id, name, value, now),
             Update::SlowPoll(took) => {
                 let work = self
                     .lives
