@@ -256,6 +256,54 @@ async fn what_has_a_long_name_is_one_thing() {
     );
 }
 
+#[tokio::test]
+async fn a_pool_names_who_has_run_longest() {
+    let router = console();
+    let pool = ThreadPool::builder().name("api longest").threads(2).build();
+    let work = observe::request("GET /longest");
+    let request = id(work.id());
+    let job = |held: std::sync::mpsc::Receiver<()>| {
+        let pool = pool.clone();
+        async move { pool.run(move || held.recv()).await }
+    };
+    let ((first, held), (second, held_too)) =
+        (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    let running = tokio::spawn(work.run(job(held)));
+    let until = async |count: usize| {
+        while pool.stats().running < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    until(1).await;
+    let other = tokio::spawn(job(held_too));
+    until(2).await;
+    let pools = get(&router, "/pools").await;
+    let mut pools = pools["pools"].as_array().into_iter().flatten();
+    let shown = pools
+        .find(|pool| pool["name"] == "api longest")
+        .expect("a pool");
+    let longest = &shown["oldest_running"];
+    assert_eq!(
+        (&longest["request"], &longest["route"]),
+        (&request.into(), &"GET /longest".into()),
+        "{shown}"
+    );
+    let page = Request::get("/nexios/pools")
+        .body(Body::empty())
+        .expect("a request");
+    let page = router
+        .clone()
+        .oneshot(page)
+        .await
+        .expect("infallible")
+        .into_body();
+    let page = to_bytes(page, usize::MAX).await.expect("a page");
+    let link = format!("href=\"./requests/{request}#work-{}\"", longest["id"]);
+    assert!(String::from_utf8_lossy(&page).contains(&link), "{link}");
+    drop((first, second));
+    let _ = (running.await, other.await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pool_that_had_a_job_a_while_ago_was_idle_since() {
     let router = console();
