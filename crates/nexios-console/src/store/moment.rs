@@ -111,24 +111,18 @@ mod tests {
 
     #[test]
     fn a_machine_that_has_slept_knows_what_time_it_is() {
+        const SOON: u64 = 10_000;
         let clock = Clock::new();
         let away = |clock: &Clock| {
-            clock
-                .unix_ms(clock.now())
-                .abs_diff(whole_milliseconds(world()))
+            let now = clock.unix_ms(clock.now());
+            now.abs_diff(whole_milliseconds(world()))
         };
         let kept = clock.unix_ms(Moment::FIRST);
-        assert!(away(&clock) <= AWAY_MS);
-        assert_eq!(
-            clock.unix_ms(Moment::FIRST),
-            kept,
-            "a time stays what it is"
-        );
+        assert!(away(&clock) <= SOON);
         // Ours stood still for three hours.
-        clock
-            .made_unix_ms
-            .fetch_sub(3 * 3_600_000, Ordering::Relaxed);
-        assert!(away(&clock) <= AWAY_MS);
-        assert!(clock.unix_ms(Moment::FIRST).abs_diff(kept) <= AWAY_MS);
+        let slept = 3 * 3_600_000;
+        clock.made_unix_ms.fetch_sub(slept, Ordering::Relaxed);
+        assert!(away(&clock) <= SOON);
+        assert!(clock.unix_ms(Moment::FIRST).abs_diff(kept) <= SOON);
     }
 }
