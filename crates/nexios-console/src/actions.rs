@@ -121,6 +121,8 @@ fn perform(actor: &Actor, action: &str, id: WorkId) -> Done {
     match is_done {
         true => Done::Yes,
         false if action == "cancel" && is_task(actor, id) => Done::Ended,
+        // A map of lazy values, of which no single one can be refreshed.
+        false if action == "refresh" && is_lazy(id) => Done::Ended,
         false => Done::Unknown,
     }
 }
@@ -134,6 +136,11 @@ fn is_task(actor: &Actor, id: WorkId) -> bool {
         .tasks
         .iter()
         .any(|task| task.work.id == id.0)
+}
+
+fn is_lazy(id: WorkId) -> bool {
+    let lazies = observe::snapshot().lazies;
+    lazies.iter().any(|lazy| lazy.id == id)
 }
 
 /// The page that the form was on, or the first one. An address that the browser tells is taken only if it is one of ours:

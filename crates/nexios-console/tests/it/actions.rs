@@ -8,7 +8,7 @@ use std::{
 
 use axum::http::request::Parts;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use nexios::Background;
+use nexios::{AsyncLazyMap, Background, observe};
 use nexios_console::{Access, Console};
 
 use crate::asking::{Answer, ask, nested};
@@ -131,6 +131,19 @@ async fn what_is_not_there_is_not_found() {
         .await;
         assert_eq!(answer.status, 404, "{path}");
     }
+}
+
+#[tokio::test]
+async fn what_is_there_and_cannot_be_refreshed_is_not_missing() {
+    let map = AsyncLazyMap::builder(8, async |key: u8| Ok::<_, ()>(key))
+        .name("actions map")
+        .build();
+    assert!(map.get(&7).await.is_ok());
+    let lazies = observe::snapshot().lazies;
+    let map_id = lazies.iter().find(|lazy| lazy.name == "actions map");
+    let path = format!("/nexios/actions/refresh/{}", map_id.unwrap().id);
+    let answer = ask(&nested(&acting()), "POST", &path, &[SAME, JSON]).await;
+    assert_eq!(answer.status, 409);
 }
 
 /// A plain future, which ends when it is cancelled.
