@@ -202,7 +202,7 @@ async fn what_looks_at_the_console_is_not_counted() {
     let looking = observe::request("GET /nexios/events").run(async {
         let answer = get(&router, "/nexios/api/v1/status").await;
         assert_eq!(answer.status, 200);
-        std::future::pending::<()>().await
+        std::future::pending::<()>().await;
     });
     let waits = std::time::Duration::from_millis(50);
     assert!(tokio::time::timeout(waits, looking).await.is_err(), "left");
