@@ -109,8 +109,8 @@ impl ShedLayer {
 }
 
 impl Pools {
-    /// How long to wait before the next try, if this request is turned away.
-    fn refuses(&self, deadline: &Deadline) -> Option<Duration> {
+    /// For which pool, and how long to wait before the next try, if this request is turned away.
+    fn refuses(&self, deadline: &Deadline) -> Option<(&ThreadPool, Duration)> {
         let remaining = deadline.remaining();
         self.watched.iter().find_map(|(pool, threshold)| {
             let stats = pool.stats();
@@ -122,7 +122,7 @@ impl Pools {
                 let (waiting, wait_p50_ms) = (waiting(&stats), stats.wait_p50.as_millis());
                 let wait_p50_ms = u64::try_from(wait_p50_ms).unwrap_or(u64::MAX);
                 log(|| tracing::debug!(pool = pool.name(), waiting, wait_p50_ms, "request shed"));
-                stats.wait_p50
+                (pool, stats.wait_p50)
             })
         })
     }
@@ -177,7 +177,10 @@ where
             .as_ref()
             .map_or_else(Deadline::current, |state| state.deadline());
         match self.pools.refuses(&deadline) {
-            Some(wait) => {
+            Some((pool, wait)) => {
+                if let Some(state) = &state {
+                    state.say_shed_by(pool.name());
+                }
                 let problem =
                     Problem::unavailable("The service has more work than it can do.", wait);
                 let response = match state {

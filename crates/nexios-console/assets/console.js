@@ -14,6 +14,8 @@
 
   const SAID = { off: "", live: "live", paused: "paused", lost: "connection lost, trying again", ended: "the service has ended" };
   let source = null, last = "", later = 0, skew = 0;
+  // Events come one after the other: what is told while a page is fetched anew is told of that page.
+  let turn = Promise.resolve();
 
   const say = (state) => {
     root.dataset.stream = state;
@@ -99,7 +101,7 @@
     },
     async resync() {
       try {
-        const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+        const answer = await fetch(location.href, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(10000) });
         if (!answer.ok) return;
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         skew = Date.now() - page.documentElement.dataset.now;
@@ -134,9 +136,12 @@
     };
     for (const name in on) {
       mine.addEventListener(name, (event) => {
-        if (source !== mine) return;
-        last = event.lastEventId;
-        on[name](JSON.parse(event.data));
+        const hear = () => {
+          if (source !== mine) return;
+          last = event.lastEventId;
+          return on[name](JSON.parse(event.data));
+        };
+        turn = turn.then(hear, hear);
       });
     }
   };

@@ -56,6 +56,38 @@ impl Done {
     }
 }
 
+/// What somebody who was let in wants to do, for the audit log.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    who: String,
+    action: String,
+    target: String,
+}
+
+impl Attempt {
+    /// None if it is something else that is asked for.
+    pub(crate) fn of(way: &Way, parts: &Parts) -> Option<Self> {
+        (part(&parts.uri, 0) == "actions").then(|| Self {
+            who: way.who(parts),
+            action: part(&parts.uri, 1).to_owned(),
+            target: part(&parts.uri, 2).to_owned(),
+        })
+    }
+
+    pub(crate) fn forbidden(&self) {
+        self.log(Done::Forbidden);
+    }
+
+    fn log(&self, done: Done) {
+        let Self {
+            who,
+            action,
+            target,
+        } = self;
+        tracing::info!(target: "nexios::audit", %who, %action, target = %target, result = done.as_str(), "console action");
+    }
+}
+
 async fn act(State(actor): State<Actor>, parts: Parts) -> Response {
     let (action, id) = (part(&parts.uri, 1), part(&parts.uri, 2));
     let form = Form::of(&parts);
@@ -64,8 +96,9 @@ async fn act(State(actor): State<Actor>, parts: Parts) -> Response {
         (true, Ok(id)) => perform(&actor, action, WorkId(id)),
         (true, Err(_)) => Done::Unknown,
     };
-    let who = actor.way.who(&parts);
-    tracing::info!(target: "nexios::audit", %who, %action, target = %id, result = done.as_str(), "console action");
+    if let Some(attempt) = Attempt::of(&actor.way, &parts) {
+        attempt.log(done);
+    }
     match done {
         Done::Yes if asks_for_json(&parts) => StatusCode::NO_CONTENT.into_response(),
         Done::Yes => (StatusCode::SEE_OTHER, [(header::LOCATION, origin(&parts))]).into_response(),
@@ -88,6 +121,8 @@ fn perform(actor: &Actor, action: &str, id: WorkId) -> Done {
     match is_done {
         true => Done::Yes,
         false if action == "cancel" && is_task(actor, id) => Done::Ended,
+        // A map of lazy values, of which no single one can be refreshed.
+        false if action == "refresh" && is_lazy(id) => Done::Ended,
         false => Done::Unknown,
     }
 }
@@ -101,6 +136,11 @@ fn is_task(actor: &Actor, id: WorkId) -> bool {
         .tasks
         .iter()
         .any(|task| task.work.id == id.0)
+}
+
+fn is_lazy(id: WorkId) -> bool {
+    let lazies = observe::snapshot().lazies;
+    lazies.iter().any(|lazy| lazy.id == id)
 }
 
 /// The page that the form was on, or the first one. An address that the browser tells is taken only if it is one of ours:
@@ -124,9 +164,9 @@ fn origin(parts: &Parts) -> HeaderValue {
             .map(|authority| authority.as_str())
             .or(host)?;
         let path = page.path_and_query()?.as_str();
-        // Two slashes would begin the name of another host.
-        let is_ours =
-            page.authority()?.as_str() == host && path.starts_with('/') && !path.starts_with("//");
+        // Two slashes would begin the name of another host, and browsers read a backslash as one.
+        let is_path = path.starts_with('/') && !path[1..].starts_with(['/', '\\']);
+        let is_ours = page.authority()?.as_str() == host && is_path;
         is_ours.then(|| HeaderValue::from_str(path).ok())?
     };
     let home = || HeaderValue::from_str(&Mount::of(parts).place(parts.uri.path()).home).ok();

@@ -143,7 +143,8 @@ impl<A> ConsoleBuilder<A> {
 
     /// Lets those who may [`Act`](Access::Act) cancel tasks, and reset and refresh lazy values. Default: nobody.
     ///
-    /// Each attempt is logged as `nexios::audit`, with who, what and the result.
+    /// Each attempt of who is let in is logged as `nexios::audit`, with who, what and the result; one that another site asks a
+    /// visitor's browser for, too.
     pub fn allow_actions(mut self) -> Self {
         self.settings.actions = true;
         self

@@ -20,7 +20,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// use nexios_console::Console;
 ///
 /// let console = Console::builder().loopback().allow_actions().build();
-/// let app: Router = Router::new().route("/", get(async || "hello")).nest("/nexios", console.router());
+/// let app: Router = Router::new().route("/", get(async || "hello")).nest_service("/nexios", console.router());
 /// ```
 #[derive(Clone)]
 pub struct Console(pub(crate) Arc<Inner>);

@@ -11,8 +11,11 @@ use axum::{
 use nexios::observe::{self, Observing};
 use tower_http::csrf::ProtectionError;
 
+#[cfg(feature = "prometheus")]
+use crate::metrics::Metrics;
 use crate::{
     access::{Access, MayAct, Site, Verdict, Way, site},
+    actions::Attempt,
     life::Known,
     refusal::Form,
     store::Store,
@@ -26,6 +29,8 @@ pub(crate) struct Gate {
     pub(crate) actions: bool,
     pub(crate) store: Arc<Store>,
     pub(crate) life: Arc<Known>,
+    #[cfg(feature = "prometheus")]
+    pub(crate) metrics: Metrics,
     /// As long as there is somebody to ask, there is something to see.
     pub(crate) _observing: Arc<Observing>,
 }
@@ -35,6 +40,8 @@ pub(crate) async fn check(State(gate): State<Gate>, request: Request, next: Next
     let (mut parts, body) = request.into_parts();
     if let Some(own) = observe::current() {
         gate.store.disregard(own);
+        #[cfg(feature = "prometheus")]
+        gate.metrics.disregard(own);
     }
     gate.life.see(&parts.extensions);
     let form = Form::of(&parts);
@@ -43,12 +50,16 @@ pub(crate) async fn check(State(gate): State<Gate>, request: Request, next: Next
         Verdict::Unauthorized(challenge) => return form.unauthorized(challenge),
         Verdict::Forbidden(why) => return form.refuse(StatusCode::FORBIDDEN, why),
     };
+    let attempt = Attempt::of(&gate.way, &parts);
+    let refuse = |why: &str| {
+        if let Some(attempt) = &attempt {
+            attempt.forbidden();
+        }
+        form.refuse(StatusCode::FORBIDDEN, why)
+    };
     let is_safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if !is_safe && site(gate.way.trusts_the_browser(&parts), &parts.headers) == Site::Unknown {
-        return form.refuse(
-            StatusCode::FORBIDDEN,
-            "A request that changes something has to say where it comes from.",
-        );
+        return refuse("A request that changes something has to say where it comes from.");
     }
     parts.extensions.insert::<Access>(access);
     parts
@@ -57,10 +68,7 @@ pub(crate) async fn check(State(gate): State<Gate>, request: Request, next: Next
     parts.extensions.insert(form.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
     match response.extensions().get::<ProtectionError>() {
-        Some(_) => form.refuse(
-            StatusCode::FORBIDDEN,
-            "Another site may not do this through a browser.",
-        ),
+        Some(_) => refuse("Another site may not do this through a browser."),
         None => response,
     }
 }

@@ -7,7 +7,7 @@
 //! use nexios_console::Console;
 //!
 //! let console = Console::builder().loopback().allow_actions().build();
-//! let app: Router = Router::new().route("/", get(async || "hello")).nest("/nexios", console.router());
+//! let app: Router = Router::new().route("/", get(async || "hello")).nest_service("/nexios", console.router());
 //! ```
 //!
 //! It says why a request is slow, who cancelled it and why, and what the service waits for right now. Pages are complete without
@@ -31,8 +31,8 @@
 //!
 //! # Where it is
 //!
-//! Under `nest("/nexios", ..)` it answers at `/nexios` and below; axum hands `/nexios/` on to nobody. Write
-//! `nest_service("/nexios", console.router())` where both are to answer.
+//! Under `nest_service("/nexios", ..)` it answers at `/nexios`, `/nexios/` and below. `nest` does as well, but for `/nexios/`, which
+//! axum then hands on to nobody.
 //!
 //! A nested console ends with the service's listener. One on the listener of `NexiosApp::admin` is there from before the first
 //! startup hook until all else has ended, and shows the phases in between:

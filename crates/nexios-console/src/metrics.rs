@@ -26,7 +26,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use nexios::observe::{self, Observing};
+use nexios::observe::{self, Observing, WorkId};
 use nexios_axum::Phase;
 use prometheus_client::{
     encoding::{prometheus_text, text},
@@ -62,6 +62,7 @@ struct Inner {
     registry: Mutex<Registry>,
     /// Where the service is in its life, as far as the last who asked knew.
     phases: Phases,
+    measuring: Arc<Measuring>,
     /// Ends with the last clone.
     _observing: Observing,
 }
@@ -75,10 +76,12 @@ impl Metrics {
         families.register(&mut registry);
         let phases = Phases::default();
         registry.register_collector(Box::new(Living::new(phases.clone())));
-        let observing = observe::observe(Arc::new(Measuring::new(families)));
+        let measuring = Arc::new(Measuring::new(families));
+        let observing = observe::observe(measuring.clone());
         Self(Arc::new(Inner {
             registry: Mutex::new(registry),
             phases,
+            measuring,
             _observing: observing,
         }))
     }
@@ -108,6 +111,11 @@ impl Metrics {
         Router::new()
             .route("/metrics", get(answer))
             .with_state(self.clone())
+    }
+
+    /// The console's own requests are nobody's business, here as on its pages.
+    pub(crate) fn disregard(&self, request: WorkId) {
+        self.0.measuring.disregard(request);
     }
 
     /// In this phase of the service's life, if it is known.

@@ -30,8 +30,8 @@ impl Console {
     /// The routes of the page, to nest anywhere: links hold under every prefix, also behind a proxy that takes a part of
     /// the address away.
     ///
-    /// With `nest("/nexios", ..)` it answers at `/nexios`; axum hands `/nexios/` on to nobody. With `nest_service("/nexios", ..)`
-    /// it answers at both.
+    /// With `nest_service("/nexios", ..)` it answers at `/nexios` and at `/nexios/`. With `nest` it answers at the former alone: axum hands
+    /// `/nexios/` on to nobody then.
     ///
     /// Its own requests are not among those that it shows.
     ///
@@ -40,7 +40,7 @@ impl Console {
     /// use nexios_console::Console;
     ///
     /// let console = Console::builder().loopback().build();
-    /// let app: Router = Router::new().nest("/admin", Router::new().nest("/nexios", console.router()));
+    /// let app: Router = Router::new().nest("/admin", Router::new().nest_service("/nexios", console.router()));
     /// ```
     pub fn router(&self) -> Router {
         let console = &self.0;
@@ -70,6 +70,8 @@ impl Console {
             actions: console.actions,
             store: console.store.clone(),
             life: console.life.clone(),
+            #[cfg(feature = "prometheus")]
+            metrics: console.metrics.clone(),
             _observing: console.observing.clone(),
         };
         router

@@ -7,7 +7,8 @@
 //! 2. A lock is held for one record, or for the copy of one part of the live work, which the bound on memory bounds.
 //! 3. Everything that is kept is counted in `Memory` when it comes, and counted off when it goes; but for the last minute's numbers and
 //!    the slow polls, which take some 40 KiB.
-//! 4. Live work has at most half of the memory; beyond it the newest is not taken in, and what is said of it later is ignored.
+//! 4. Live work has at most half of the memory, with what has ended of requests that live; beyond it the newest is not taken in, and what
+//!    is said of it later is ignored.
 //! 5. What was kept goes, the longest unused route first, when all together is over the limit.
 
 mod contests;
@@ -50,7 +51,7 @@ use self::{
     routes::Routes,
     slow_polls::{SlowPoll, SlowPolls},
     span::End,
-    text::{LINE, bounded},
+    text::{LINE, NAME, bounded},
     tree::{Answer, Tree},
 };
 use crate::model::State;
@@ -118,6 +119,10 @@ impl Store {
             .parent
             .and_then(|parent| self.lives.look(parent, |parent| parent.tree.clone()));
         live.tree = parents.flatten();
+        let (kind, made) = (live.kind, live.made);
+        if kind == WorkKind::PoolJob {
+            self.look_at_pools(Edge::Made, None, made);
+        }
         if !self.memory.has_room_for_live() {
             self.drop_one();
             if let Some(tree) = live.tree {
@@ -125,7 +130,6 @@ impl Store {
             }
             return;
         }
-        let (kind, made) = (live.kind, live.made);
         if kind == WorkKind::Request {
             live.tree = Some(Arc::new(Tree::new(
                 id,
@@ -136,9 +140,6 @@ impl Store {
         }
         self.lives.insert(id, Box::new(live));
         self.routes.make_room();
-        if kind == WorkKind::PoolJob {
-            self.look_at_pools(Edge::Made, None, made);
-        }
     }
 
     fn heard(&self) {
@@ -155,14 +156,17 @@ impl Store {
             return;
         }
         let mut pools = observe::snapshot().pools;
-        for pool in pools.iter_mut().filter(|pool| ends == Some(&*pool.name)) {
+        for pool in pools
+            .iter_mut()
+            .filter(|pool| ends.is_some_and(|ends| *bounded(&pool.name, NAME) == *ends))
+        {
             pool.stats.running = pool.stats.running.saturating_sub(1);
         }
         self.history.take(&pools, now);
     }
 
     /// A fact about live work.
-    fn learn(&self, id: WorkId, name: &str, value: &str) {
+    fn learn(&self, id: WorkId, name: &str, value: &str, now: Moment) {
         if name == "next_unix_ms" {
             self.lives
                 .update(id, |live| live.next_run_unix_ms = value.parse().ok());
@@ -174,6 +178,9 @@ impl Store {
         // Only the request itself knows these, and not a part of it.
         if tree.root != id {
             return;
+        }
+        if name == "shed_by" {
+            self.minute.shed(now);
         }
         tree.know(|facts| match name {
             "status" => facts.status = value.parse().ok(),
@@ -272,7 +279,7 @@ impl Observer for Store {
         self.heard();
         let now = self.clock.now();
         match update {
-            Update::Attribute { name, value } => self.learn(id, name, value),
+            Update::Attribute { name, value } => self.learn(id, name, value, now),
             Update::SlowPoll(took) => {
                 let work = self
                     .lives

@@ -238,6 +238,13 @@ impl RequestState {
         }
     }
 
+    /// Tells observers for which pool it is turned away.
+    pub(crate) fn say_shed_by(&self, pool: &str) {
+        if let Some(work) = self.work.upgrade() {
+            work.say("shed_by", pool);
+        }
+    }
+
     /// Tells observers of the limit that it came with.
     #[cold]
     fn say_first_limit(&self, work: &RequestWork) {

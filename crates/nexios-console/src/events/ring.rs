@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 use super::change::Change;
 
+/// Bytes of them, about: a whole list may have a hundred thousand, and comes four times a second where much goes on.
+const ROOM: usize = 4 << 20;
+
 /// Events that are kept for those who have not heard them.
 const MOST: usize = 512;
 
@@ -24,6 +27,8 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Ring {
     entries: VecDeque<Entry>,
+    /// What they take.
+    bytes: usize,
     /// The number before the first event of this process.
     base: u64,
     /// The number of the last event.
@@ -46,6 +51,7 @@ impl Ring {
         let base = now.map_or(0, |now| now.as_millis() as u64);
         Self {
             entries: VecDeque::with_capacity(MOST),
+            bytes: 0,
             base,
             last: base,
         }
@@ -57,8 +63,13 @@ impl Ring {
 
     pub(super) fn push(&mut self, channel: Arc<str>, change: Change, at: Instant) {
         self.last += 1;
-        if self.entries.len() == MOST {
-            self.entries.pop_front();
+        self.bytes += change.data.len();
+        while self.entries.len() == MOST || self.bytes > ROOM {
+            // The new one alone may be more than there is room for, and is told all the same.
+            let Some(oldest) = self.entries.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.change.data.len();
         }
         self.entries.push_back(Entry {
             id: self.last,
@@ -127,6 +138,25 @@ mod tests {
         let first = ring.last() - MOST as u64;
         assert_eq!(ring.missed(first), Missed::Kept);
         assert_eq!(ring.missed(first - 1), Missed::TooOld);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whole_lists_are_kept_as_far_as_there_is_room() {
+        let mut ring = Ring::new();
+        let list = "x".repeat(100_000);
+        for _ in 0..MOST {
+            ring.push("list".into(), Change::bye(&list), Instant::now());
+            let kept = ring.entries.iter();
+            let bytes: usize = kept.map(|entry| entry.change.data.len()).sum();
+            assert!(bytes <= ROOM, "{bytes}");
+        }
+        assert_eq!(ring.missed(ring.last() - 20), Missed::Kept);
+        assert_eq!(ring.missed(ring.last() - 50), Missed::TooOld);
+        // One that is too big for all of it is told to those who listen.
+        let huge = "x".repeat(2 * ROOM);
+        ring.push("list".into(), Change::bye(&huge), Instant::now());
+        assert!(ring.next(ring.last() - 1, &["list".into()]).is_some());
+        assert_eq!(ring.entries.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

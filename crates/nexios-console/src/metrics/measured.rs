@@ -34,6 +34,8 @@ pub(super) struct Measured {
     pub(super) cancelled: Option<(Instant, CancelReason)>,
     /// Of a group: how many children it had.
     pub(super) count: u32,
+    /// An attempt after the first of its call. Its label may be `_other`.
+    pub(super) hedges: bool,
 }
 
 /// All live work, in parts, so that threads seldom meet.

@@ -45,6 +45,13 @@ impl Measuring {
         }
     }
 
+    /// Forgets a request that is not to be counted.
+    pub(super) fn disregard(&self, request: WorkId) {
+        if self.live.with(request, |work| work.kind) == Some(WorkKind::Request) {
+            self.live.remove(request);
+        }
+    }
+
     /// The two labels that work is counted under.
     fn labels(&self, work: &Work<'_>) -> (Value, Value) {
         let owner = work.owner.unwrap_or(work.name);
@@ -129,7 +136,7 @@ impl Measuring {
             let labels = Labels([race.clone(), ("winner", work.name.clone())]);
             self.families.race_wins.get_or_create(&labels).inc();
         }
-        if is_hedge(work) && work.started.is_some() {
+        if work.hedges && work.started.is_some() {
             let result = if matches!(outcome, Outcome::Won) {
                 "won"
             } else {
@@ -212,6 +219,7 @@ impl Observer for Measuring {
             started: None,
             cancelled: None,
             count: 0,
+            hedges: work.kind == WorkKind::Attempt && work.name != "attempt 1",
         };
         if is_child(work.kind)
             && let Some(group) = work.parent
@@ -249,7 +257,7 @@ impl Observer for Measuring {
                 work.name.clone(),
                 work.within.clone(),
                 waited,
-                is_hedge(work),
+                work.hedges,
             )
         });
         let Some((kind, name, within, waited, hedges)) = started else {
@@ -352,11 +360,6 @@ fn is_child(kind: WorkKind) -> bool {
         kind,
         WorkKind::Child | WorkKind::ParallelChild | WorkKind::Daemon | WorkKind::Item
     )
-}
-
-/// An attempt after the first of its call.
-fn is_hedge(work: &Measured) -> bool {
-    work.kind == WorkKind::Attempt && &*work.name != "attempt 1"
 }
 
 /// The route without its method, which the name of a request begins with.

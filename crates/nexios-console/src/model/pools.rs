@@ -24,8 +24,20 @@ pub(crate) struct Pool {
     pub(crate) shed: u64,
     pub(crate) cancelled: u64,
     pub(crate) oldest_running_ms: Option<f64>,
+    /// The job that runs for longest, where it is observed.
+    pub(crate) oldest_running: Option<PoolJob>,
     /// The last two minutes, oldest first: time, running, queued.
     pub(crate) history: Vec<(u64, usize, usize)>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PoolJob {
+    pub(crate) id: u64,
+    /// The place of the call.
+    pub(crate) name: String,
+    /// The request that it is part of, and its route.
+    pub(crate) request: Option<u64>,
+    pub(crate) route: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

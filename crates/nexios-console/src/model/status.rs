@@ -17,7 +17,7 @@ pub(crate) struct Status {
     pub(crate) p99_ms: Option<f64>,
     /// Requests of the last minute that were cancelled.
     pub(crate) cancelled_per_minute: u64,
-    /// Pool jobs of the last minute that were refused.
+    /// Pool jobs of the last minute that were refused, and requests that were turned away for a pool.
     pub(crate) shed_per_minute: u64,
     pub(crate) lints: usize,
     /// Pieces of work since the console was built.

@@ -149,7 +149,7 @@ fn head(status: &Status, viewer: Viewer<'_>) -> Region {
                 (number("p50", "p50", span(status.p50_ms), "Half of the requests of the last minute took at most this", false))
                 (number("p99", "p99", span(status.p99_ms), "All but one of a hundred requests of the last minute took at most this", false))
                 (number("cancelled/min", "cancelled", text::count(cancelled), "Requests that were cancelled in the last minute", cancelled > 0))
-                (number("shed/min", "shed", text::count(shed), "Pool jobs that were refused in the last minute", shed > 0))
+                (number("shed/min", "shed", text::count(shed), "Pool jobs that were refused, and requests that were turned away for a pool, in the last minute", shed > 0))
             }
         }
     };

@@ -8,7 +8,7 @@ use super::{
     text,
     viewer::Viewer,
 };
-use crate::model::{Pool, PoolState, Pools};
+use crate::model::{Pool, PoolJob, PoolState, Pools};
 
 /// What the sparkline is drawn on.
 const WIDTH: f64 = 240.0;
@@ -70,9 +70,21 @@ fn row(pool: &Pool, viewer: Viewer<'_>) -> Markup {
             td.num data-label="wait" { (text::span(pool.wait_p50_ms)) " / " (text::span(pool.wait_p95_ms)) }
             td.num data-label="done" { (text::count(pool.completed)) }
             td.num data-label="shed" .alarm[pool.shed > 0] { (text::count(pool.shed)) }
-            td.num data-label="longest" { @if let Some(ms) = pool.oldest_running_ms { (viewer.since_age(ms)) } @else { "–" } }
+            td.num data-label="longest" {
+                @if let Some(ms) = pool.oldest_running_ms { (viewer.since_age(ms)) } @else { "–" }
+                @if let Some(job) = &pool.oldest_running { " " small { (self::job(job, viewer)) } }
+            }
             td { (sparkline(pool)) }
         }
+    }
+}
+
+/// Whose closure it is, with a link to its request.
+fn job(job: &PoolJob, viewer: Viewer<'_>) -> Markup {
+    html! {
+        @if let (Some(request), Some(route)) = (job.request, &job.route) {
+            a href={ (viewer.place.base) "requests/" (request) "#work-" (job.id) } { (route) }
+        } @else { (job.name) }
     }
 }
 

@@ -25,6 +25,8 @@ const POOLS: usize = 100;
 /// How long a pool is called saturated after it was.
 const AFTERMATH: Duration = Duration::from_secs(10);
 
+const A_SECOND: Duration = Duration::from_secs(1);
+
 /// How long a queue may be too long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -36,9 +38,11 @@ pub(super) struct Second {
     pub(super) queued: usize,
     /// Callers wait for a place in the queue.
     full: bool,
-    /// Refused since the pool was made, and how many of those before this second.
+    /// Refused since the pool was made.
     shed: u64,
-    shed_before: u64,
+    /// When the last of those was refused that this look found. The first job of a second has the pools looked at, so it was no later
+    /// than a second after the look before.
+    shed_at: Option<Moment>,
     /// The queue is twice as long as there are threads: who comes last waits for two jobs and more.
     too_long: bool,
 }
@@ -104,10 +108,12 @@ impl History {
         });
         let mut second = Second::new(stats, now);
         let last = history.back().copied();
-        second.shed_before = last.map_or(second.shed, |last| last.shed);
+        second.shed_at = last
+            .filter(|last| second.shed > last.shed)
+            .map(|last| now.min(last.taken.plus(A_SECOND)));
         if let Some(last) = last.filter(|last| last.taken.second() == now.second()) {
             history.pop_back();
-            second.shed_before = last.shed_before;
+            second.shed_at = second.shed_at.or(last.shed_at);
             second.full |= last.full;
         } else if history.len() == KEPT {
             history.pop_front();
@@ -138,7 +144,7 @@ impl Second {
             queued: stats.queued,
             full: stats.waiting > 0,
             shed: stats.shed,
-            shed_before: stats.shed,
+            shed_at: None,
             too_long: stats.queued > 2 * stats.threads,
         }
     }
@@ -146,10 +152,10 @@ impl Second {
 
 /// Whether callers are shed or wait for a place, or did in the last seconds.
 pub(super) fn is_saturated(history: &[Second], now: Moment) -> bool {
-    let recent = |second: &Second| now.since(second.taken) <= AFTERMATH;
+    let recent = |moment: Moment| now.since(moment) <= AFTERMATH;
     history
         .iter()
-        .any(|second| recent(second) && (second.full || second.shed > second.shed_before))
+        .any(|second| second.full && recent(second.taken) || second.shed_at.is_some_and(recent))
 }
 
 /// Since when the queue is too long, if that is for longer than it may be. Between two looks nothing is thought to have changed.
@@ -229,6 +235,25 @@ mod tests {
             is_saturated(&history.of(POOL, at(12_000)), at(12_000)),
             "callers wait for a place"
         );
+    }
+
+    #[test]
+    fn a_pool_that_has_shed_long_ago_is_not_saturated_when_somebody_looks() {
+        let history = History::new(Arc::new(Memory::new(1 << 20)));
+        let mut stats = stats();
+        history.note(POOL, &stats, at(100));
+        stats.shed = 1;
+        history.note(POOL, &stats, at(200));
+        // In the rest of that second, in which nobody looked again.
+        stats.shed = 100;
+        history.note(POOL, &stats, at(9_000));
+        assert!(is_saturated(&history.of(POOL, at(9_000)), at(9_000)));
+        let history = History::new(Arc::new(Memory::new(1 << 20)));
+        stats.shed = 1;
+        history.note(POOL, &stats, at(200));
+        stats.shed = 100;
+        history.note(POOL, &stats, at(100_000));
+        assert!(!is_saturated(&history.of(POOL, at(100_000)), at(100_000)));
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Tree {
             kept: Mutex::default(),
             memory,
         };
-        tree.memory.take(tree.bytes());
+        tree.memory.take_live(tree.bytes());
         tree
     }
 
@@ -108,30 +108,31 @@ impl Tree {
         let mut kept = self.lock();
         let before = kept.facts.bytes();
         learn(&mut kept.facts);
-        let after = kept.facts.bytes();
-        drop(kept);
-        self.memory.take(after);
-        self.memory.give_back(before);
+        self.take(&kept, kept.facts.bytes());
+        self.give_back(&kept, before);
     }
 
     /// Takes in a part that has ended, and tells whether one was dropped for it. The shortest goes: a parent lasts longer than
     /// its parts, and what took long is what people look for.
     pub(super) fn keep(&self, span: Span) -> bool {
         let mut kept = self.lock();
-        if kept.spans.len() < SPANS {
-            self.memory.take(span.bytes());
+        // A request that has been answered goes with its route, where there is no room; one that lives cannot.
+        let has_room = kept.answer.is_some() || self.memory.has_room_for_live();
+        if has_room && kept.spans.len() < SPANS {
+            self.take(&kept, span.bytes());
             kept.spans.push(span);
             return false;
         }
         kept.dropped += 1;
-        let shortest = kept
-            .spans
-            .iter_mut()
-            .min_by_key(|span| (span.took(), std::cmp::Reverse(span.id)));
-        if let Some(shortest) = shortest.filter(|shortest| shortest.took() < span.took()) {
-            self.memory.take(span.bytes());
-            self.memory.give_back(shortest.bytes());
-            *shortest = span;
+        let spans = kept.spans.iter().enumerate();
+        let shortest = spans.min_by_key(|(_, span)| (span.took(), std::cmp::Reverse(span.id)));
+        let goes = |shortest: &Span| {
+            shortest.took() < span.took() && (has_room || span.bytes() <= shortest.bytes())
+        };
+        if let Some((place, shortest)) = shortest.filter(|(_, shortest)| goes(shortest)) {
+            self.take(&kept, span.bytes());
+            self.give_back(&kept, shortest.bytes());
+            kept.spans[place] = span;
         }
         true
     }
@@ -153,10 +154,10 @@ impl Tree {
     /// The request has ended: the bucket that it belongs to, unless it is disregarded.
     pub(super) fn answered(&self, answer: Answer) -> Option<Bucket> {
         let mut kept = self.lock();
-        self.memory
-            .take(answer.end.error.as_ref().map_or(0, |text| text.len()));
         let bucket = answer.bucket(&kept.facts, self.made);
+        self.give_back(&kept, self.bytes() + kept.bytes());
         kept.answer = Some(answer);
+        self.take(&kept, self.bytes() + kept.bytes());
         (!self.is_disregarded()).then_some(bucket)
     }
 
@@ -170,6 +171,21 @@ impl Tree {
         look(&self.lock())
     }
 
+    /// As long as it lives it is live work, with all that it has.
+    fn take(&self, kept: &Kept, bytes: usize) {
+        match kept.answer {
+            None => self.memory.take_live(bytes),
+            Some(_) => self.memory.take(bytes),
+        }
+    }
+
+    fn give_back(&self, kept: &Kept, bytes: usize) {
+        match kept.answer {
+            None => self.memory.give_back_live(bytes),
+            Some(_) => self.memory.give_back(bytes),
+        }
+    }
+
     /// Itself, without what `Kept` has.
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.route.len()
@@ -177,6 +193,17 @@ impl Tree {
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        let spans: usize = self.spans.iter().map(Span::bytes).sum();
+        let error = self
+            .answer
+            .as_ref()
+            .and_then(|answer| answer.end.error.as_ref());
+        spans + self.facts.bytes() + error.map_or(0, |text| text.len())
     }
 }
 
@@ -189,14 +216,6 @@ impl Facts {
 impl Drop for Tree {
     fn drop(&mut self) {
         let kept = self.lock();
-        let spans: usize = kept.spans.iter().map(Span::bytes).sum();
-        let error = kept
-            .answer
-            .as_ref()
-            .and_then(|answer| answer.end.error.as_ref())
-            .map_or(0, |text| text.len());
-        let facts = kept.facts.bytes();
-        drop(kept);
-        self.memory.give_back(self.bytes() + spans + facts + error);
+        self.give_back(&kept, self.bytes() + kept.bytes());
     }
 }

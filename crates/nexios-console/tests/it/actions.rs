@@ -8,7 +8,7 @@ use std::{
 
 use axum::http::request::Parts;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use nexios::Background;
+use nexios::{AsyncLazyMap, Background, observe};
 use nexios_console::{Access, Console};
 
 use crate::asking::{Answer, ask, nested};
@@ -133,6 +133,19 @@ async fn what_is_not_there_is_not_found() {
     }
 }
 
+#[tokio::test]
+async fn what_is_there_and_cannot_be_refreshed_is_not_missing() {
+    let map = AsyncLazyMap::builder(8, async |key: u8| Ok::<_, ()>(key))
+        .name("actions map")
+        .build();
+    assert!(map.get(&7).await.is_ok());
+    let lazies = observe::snapshot().lazies;
+    let map_id = lazies.iter().find(|lazy| lazy.name == "actions map");
+    let path = format!("/nexios/actions/refresh/{}", map_id.unwrap().id);
+    let answer = ask(&nested(&acting()), "POST", &path, &[SAME, JSON]).await;
+    assert_eq!(answer.status, 409);
+}
+
 /// A plain future, which ends when it is cancelled.
 async fn sleeping(background: &Background) -> u64 {
     let hour = tokio::time::sleep(Duration::from_secs(3600));
@@ -170,6 +183,8 @@ async fn a_program_is_told_204_and_a_form_is_led_back() {
         ),
         ("http://evil.example/nexios", "../../../nexios"),
         ("http://127.0.0.1:8080//evil.example/", "../../../nexios"),
+        // A browser reads this as two slashes.
+        ("http://127.0.0.1:8080/\\evil.example/", "../../../nexios"),
         ("", "../../../nexios"),
     ] {
         let id = sleeping(&background).await;
@@ -225,18 +240,23 @@ async fn each_attempt_is_in_the_audit_log() {
         &[("authorization", &basic), SAME],
     )
     .await;
+    // What another site asks a visitor's browser for is an attempt too.
+    ask(
+        &router,
+        "POST",
+        "/nexios/actions/reset/434343434343",
+        &[("authorization", &basic), ("sec-fetch-site", "cross-site")],
+    )
+    .await;
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    let line = text
-        .lines()
-        .find(|line| line.contains("target=424242424242"))
-        .unwrap_or_else(|| panic!("{text}"));
-    for part in [
-        "nexios::audit",
-        "who=ops",
-        "action=reset",
-        "result=\"unknown\"",
-    ] {
-        assert!(line.contains(part), "{part}: {line}");
+    for (target, result) in [("424242424242", "unknown"), ("434343434343", "forbidden")] {
+        let target = format!("target={target}");
+        let line = text.lines().find(|line| line.contains(&target));
+        let line = line.unwrap_or_else(|| panic!("{text}"));
+        let result = format!("result=\"{result}\"");
+        for part in ["nexios::audit", "who=ops", "action=reset", &result] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
     }
     assert!(!text.contains("s3cret"));
 }

@@ -8,7 +8,7 @@ use axum::{
     http::Request,
 };
 use nexios::{
-    Background, CancelReason, Candidate, Hedge, ThreadPool,
+    AsyncLazy, Background, CancelReason, Candidate, Hedge, ThreadPool,
     observe::{self, Outcome, Update, WorkId},
     run_until_first_complete,
 };
@@ -223,6 +223,85 @@ async fn a_hedge_is_listed_with_what_it_counts() {
         (&after["calls"], &after["wins"]["attempt 1"]),
         (&1.into(), &1.into())
     );
+}
+
+#[tokio::test]
+async fn what_has_a_long_name_is_one_thing() {
+    let router = console();
+    let long = |name: &str| format!("{name} {}", "é".repeat(100));
+    let lazy = AsyncLazy::builder(async || Err::<u8, _>("no"))
+        .name(long("api lazy"))
+        .build();
+    assert!(lazy.get().await.is_err());
+    let hedge = Hedge::builder().name(long("api hedge of many")).build();
+    let answer = hedge.run(|_| async { Ok::<_, std::io::Error>(1) }).await;
+    assert_eq!(answer.ok(), Some(1));
+
+    let named = |list: &Value, start: &str| -> Vec<Value> {
+        let all = list.as_array().into_iter().flatten();
+        let named = all.filter(|shown| {
+            shown["name"]
+                .as_str()
+                .is_some_and(|name| name.starts_with(start))
+        });
+        named.cloned().collect()
+    };
+    let lazies = named(&get(&router, "/lazies").await["lazies"], "api lazy");
+    assert_eq!(lazies[0]["last_error"]["state"], "failed", "{lazies:?}");
+    let races = named(&get(&router, "/races").await["races"], "api hedge of many");
+    assert_eq!(
+        (races.len(), &races[0]["calls"]),
+        (1, &1.into()),
+        "{races:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_pool_names_who_has_run_longest() {
+    let router = console();
+    let pool = ThreadPool::builder().name("api longest").threads(2).build();
+    let work = observe::request("GET /longest");
+    let request = id(work.id());
+    let job = |held: std::sync::mpsc::Receiver<()>| {
+        let pool = pool.clone();
+        async move { pool.run(move || held.recv()).await }
+    };
+    let ((first, held), (second, held_too)) =
+        (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    let running = tokio::spawn(work.run(job(held)));
+    let until = async |count: usize| {
+        while pool.stats().running < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    until(1).await;
+    let other = tokio::spawn(job(held_too));
+    until(2).await;
+    let pools = get(&router, "/pools").await;
+    let mut pools = pools["pools"].as_array().into_iter().flatten();
+    let shown = pools
+        .find(|pool| pool["name"] == "api longest")
+        .expect("a pool");
+    let longest = &shown["oldest_running"];
+    assert_eq!(
+        (&longest["request"], &longest["route"]),
+        (&request.into(), &"GET /longest".into()),
+        "{shown}"
+    );
+    let page = Request::get("/nexios/pools")
+        .body(Body::empty())
+        .expect("a request");
+    let page = router
+        .clone()
+        .oneshot(page)
+        .await
+        .expect("infallible")
+        .into_body();
+    let page = to_bytes(page, usize::MAX).await.expect("a page");
+    let link = format!("href=\"./requests/{request}#work-{}\"", longest["id"]);
+    assert!(String::from_utf8_lossy(&page).contains(&link), "{link}");
+    drop((first, second));
+    let _ = (running.await, other.await);
 }
 
 #[tokio::test(start_paused = true)]

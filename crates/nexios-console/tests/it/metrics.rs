@@ -7,7 +7,7 @@ use std::{
 
 use axum::Router;
 use nexios::{
-    CancelReason, Candidate, ThreadPool,
+    CancelReason, Candidate, Hedge, ThreadPool,
     observe::{self, Outcome, Update},
     run_until_first_complete,
 };
@@ -193,6 +193,40 @@ async fn the_console_has_its_numbers_behind_its_door() {
     )
     .await;
     assert!(answer.body.contains("nexios_pool_limit"));
+}
+
+#[tokio::test]
+async fn what_looks_at_the_console_is_not_counted() {
+    let console = Console::builder().loopback().build();
+    let router = nested(&console);
+    let looking = observe::request("GET /nexios/events").run(async {
+        let answer = get(&router, "/nexios/api/v1/status").await;
+        assert_eq!(answer.status, 200);
+        std::future::pending::<()>().await;
+    });
+    let waits = std::time::Duration::from_millis(50);
+    assert!(tokio::time::timeout(waits, looking).await.is_err(), "left");
+    let text = get(&router, "/nexios/metrics").await.body;
+    assert!(!text.contains("/nexios/events"), "{text}");
+}
+
+#[tokio::test]
+async fn a_first_attempt_is_no_hedge_whatever_its_label_is() {
+    let metrics = Metrics::new();
+    let crowd = (0..250).map(|number| {
+        Candidate::new(format!("mirror {number}"), async {
+            Ok::<_, std::io::Error>(1)
+        })
+    });
+    run_until_first_complete(crowd).await.unwrap();
+    let hedge = Hedge::builder().name("after the crowd").build();
+    let answer = hedge.run(|_| async { Ok::<_, std::io::Error>(1) }).await;
+    assert_eq!(answer.unwrap(), 1);
+    let text = told(&metrics).await;
+    let won = "nexios_race_wins_total{nexios_race_name=\"after the crowd\",winner=\"_other\"} 1";
+    assert!(text.lines().any(|told| told == won), "{text}");
+    let hedges = "nexios_race_hedges_total{nexios_race_name=\"after the crowd\"";
+    assert!(!text.contains(hedges), "{text}");
 }
 
 #[tokio::test]

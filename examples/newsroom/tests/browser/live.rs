@@ -83,6 +83,38 @@ async fn a_page_finds_its_service_again_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_while_a_page_is_fetched_anew_comes_after_it() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let stage = Stage::new().await;
+    let page = browser.page().await;
+    let remembers_its_events = "window.EventSource = class extends EventSource { constructor(address) { super(address); window.events = this; } }";
+    page.call(
+        "Page.addScriptToEvaluateOnNewDocument",
+        serde_json::json!({ "source": remembers_its_events }),
+    )
+    .await;
+    page.open(&stage.console("?name=columns")).await;
+    page.eventually("document.documentElement.dataset.stream === 'live'")
+        .await;
+    // The page that it fetches takes its time to come.
+    let slow = "(() => { const ask = window.fetch; window.fetch = async (...asked) => { const answer = await ask(...asked); \
+                const text = await answer.text(); window.rendered = true; await new Promise((then) => setTimeout(then, 2000)); \
+                return new Response(text); }; })()";
+    page.get(slow).await;
+    page.get("window.events.dispatchEvent(new MessageEvent('resync', { data: '{}' }))")
+        .await;
+    page.eventually("window.rendered === true").await;
+    let column = nexios::observe::custom("columns of today");
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let seen = "document.querySelector('main').innerText.includes('columns of today')";
+    assert_eq!(page.get(seen).await, true);
+    drop(column);
+    page.has_no_complaint();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_paused_page_stands_still_and_then_goes_on() {
     let Some(browser) = Browser::start().await else {
         return;

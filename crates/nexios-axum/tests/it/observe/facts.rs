@@ -9,11 +9,14 @@ use axum::{
     routing::{any, get},
 };
 use nexios::observe;
-use nexios_axum::{RequestLayer, RouteDeadline};
+use nexios_axum::{RequestLayer, RouteDeadline, ShedLayer, Threshold};
 use tower::ServiceExt;
 
 use super::recorder::Recorder;
-use crate::answer::Answer;
+use crate::{
+    answer::Answer,
+    shed::{busy, queue},
+};
 
 /// Asks, and reads the answer to its end.
 async fn ask(app: Router, request: Request<Body>) -> Answer {
@@ -47,6 +50,20 @@ async fn a_request_is_called_by_its_method_and_its_route_and_says_its_facts() {
         "GET /facts/{id}: Completed".to_owned(),
     ];
     assert_eq!(recorder.whole().await, expected);
+}
+
+#[tokio::test]
+async fn a_request_that_is_turned_away_says_for_which_pool() {
+    let (recorder, _observing) = Recorder::begin("GET /facts-shed");
+    let (pool, _release) = busy().await;
+    queue(&pool, 1);
+    let shed = ShedLayer::new().watch(&pool, Threshold::Queued(1));
+    let app = Router::new().route("/facts-shed", get(async || "let in").layer(shed));
+    let answer = ask(app, request("/facts-shed")).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    recorder.whole().await;
+    assert_eq!(recorder.attribute("shed_by"), ["busy"]);
+    assert_eq!(recorder.attribute("status"), ["503"]);
 }
 
 #[tokio::test(start_paused = true)]

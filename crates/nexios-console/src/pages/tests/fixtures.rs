@@ -266,6 +266,7 @@ pub(super) fn pool_list() -> Pools {
         shed: 4,
         cancelled: 0,
         oldest_running_ms: None,
+        oldest_running: None,
         history: history.collect(),
     };
     let free = Pool {
@@ -276,6 +277,7 @@ pub(super) fn pool_list() -> Pools {
         running: 1,
         queued: 0,
         shed: 0,
+        oldest_running: None,
         history: Vec::new(),
         ..full
     };

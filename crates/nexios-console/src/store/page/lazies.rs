@@ -4,7 +4,10 @@ use nexios::observe;
 
 use crate::{
     model::{Answer, Lazies, Lazy, LazyError, milliseconds},
-    store::Store,
+    store::{
+        Store,
+        text::{NAME, bounded},
+    },
 };
 
 impl Store {
@@ -13,10 +16,12 @@ impl Store {
         let failures = self.failures.last();
         let lazy = |living: observe::Living<nexios::LazyStats>| {
             let stats = living.stats;
-            let last_error = failures.get(&*living.name).map(|(state, ended)| LazyError {
-                state: *state,
-                ended_unix_ms: self.clock.unix_ms(*ended),
-            });
+            let last_error = failures
+                .get(&*bounded(&living.name, NAME))
+                .map(|(state, ended)| LazyError {
+                    state: *state,
+                    ended_unix_ms: self.clock.unix_ms(*ended),
+                });
             Lazy {
                 id: living.id.0,
                 name: living.name.into_owned(),

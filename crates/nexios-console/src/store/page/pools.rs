@@ -2,15 +2,17 @@
 
 use nexios::{
     PoolStats,
-    observe::{self, Living},
+    observe::{self, Living, WorkId, WorkKind},
 };
 
 use crate::{
-    model::{Answer, Pool, PoolState, Pools, milliseconds},
+    model::{Answer, Pool, PoolJob, PoolState, Pools, milliseconds},
     store::{
         Store,
         history::{Second, is_saturated},
+        live::Live,
         moment::Moment,
+        text::{NAME, bounded},
     },
 };
 
@@ -20,10 +22,16 @@ impl Store {
         let now = self.clock.now();
         let pools = observe::snapshot().pools;
         self.history.take(&pools, now);
+        let running = self
+            .lives
+            .copies(|_, live| live.kind == WorkKind::PoolJob && live.started.is_some());
         Answer::new(
             rev,
             Pools {
-                pools: pools.into_iter().map(|pool| self.pool(pool, now)).collect(),
+                pools: pools
+                    .into_iter()
+                    .map(|pool| self.pool(pool, &running, now))
+                    .collect(),
             },
         )
     }
@@ -33,11 +41,13 @@ impl Store {
         Living {
             id, name, stats, ..
         }: Living<PoolStats>,
+        running: &[(WorkId, Live)],
         now: Moment,
     ) -> Pool {
         let history = self.history.of(id, now);
         Pool {
             id: id.0,
+            oldest_running: oldest(&name, running),
             name: name.into_owned(),
             state: state(&stats, &history, now),
             threads: stats.threads,
@@ -60,6 +70,21 @@ impl Store {
             second.queued,
         )
     }
+}
+
+/// Of the jobs of the pool with this name.
+fn oldest(pool: &str, running: &[(WorkId, Live)]) -> Option<PoolJob> {
+    let pool = bounded(pool, NAME);
+    let jobs = running
+        .iter()
+        .filter(|(_, live)| live.owner.as_ref() == Some(&pool));
+    let (id, live) = jobs.min_by_key(|(id, live)| (live.started, *id))?;
+    Some(PoolJob {
+        id: id.0,
+        name: live.name.to_string(),
+        request: live.request().map(|request| request.0),
+        route: live.tree.as_ref().map(|tree| tree.route.to_string()),
+    })
 }
 
 fn state(stats: &PoolStats, history: &[Second], now: Moment) -> PoolState {

@@ -6,7 +6,10 @@ use nexios::{HedgeStats, observe};
 
 use crate::{
     model::{Answer, Hedges, Race, RaceKind, Races, milliseconds},
-    store::Store,
+    store::{
+        Store,
+        text::{NAME, bounded},
+    },
 };
 
 impl Store {
@@ -15,7 +18,9 @@ impl Store {
         let mut hedges = HashMap::<String, Hedges>::new();
         for living in observe::snapshot().hedges {
             add(
-                hedges.entry(living.name.into_owned()).or_insert(NONE),
+                hedges
+                    .entry(bounded(&living.name, NAME).into())
+                    .or_insert(NONE),
                 &living.stats,
             );
         }

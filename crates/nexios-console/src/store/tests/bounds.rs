@@ -71,6 +71,38 @@ async fn live_work_without_an_end_has_half_of_the_memory_and_the_rest_is_counted
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_ended_of_live_requests_is_live_work_too() {
+    let feed = Feed::new(MEBIBYTE);
+    let slow = feed.answered("GET /", ms(7_000), &Outcome::Completed).await;
+    let long = "é".repeat(600);
+    let streams: Vec<_> = (0..400)
+        .map(|_| {
+            let stream = feed.request("GET /events");
+            feed.say(stream, "uri", &long);
+            stream
+        })
+        .collect();
+    for stream in &streams {
+        for _ in 0..64 {
+            let part = feed.started(WorkKind::Child, &long, Some(*stream));
+            feed.end(part, &Outcome::Failed(Some(&long)));
+        }
+        assert!(used(&feed) <= MEBIBYTE, "{}", used(&feed));
+    }
+    assert!(
+        feed.store.request(slow.0).is_some(),
+        "what lives has pushed out what was kept"
+    );
+    assert!(feed.store.status("", "ready").content.dropped_spans > 0);
+    for stream in streams {
+        feed.end(stream, &Outcome::Completed);
+    }
+    assert_eq!(feed.store.memory.live(), 0);
+    feed.store.routes.let_go(|_| true);
+    assert_eq!(used(&feed), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_that_was_taken_is_given_back() {
     let feed = Feed::new(MEBIBYTE);
     for round in 0..2_000 {

@@ -262,7 +262,8 @@ async fn the_header_counts_the_last_minute() {
     )
     .await;
     feed.end(feed.made(WorkKind::PoolJob, "job", None), &Outcome::Refused);
-    feed.request("GET /");
+    let running = feed.request("GET /");
+    feed.say(running, "shed_by", "a pool");
     let status = feed.store.status("newsroom", "ready").content;
     assert_eq!(
         (
@@ -270,7 +271,7 @@ async fn the_header_counts_the_last_minute() {
             status.cancelled_per_minute,
             status.shed_per_minute
         ),
-        (1, 1, 1)
+        (1, 1, 2)
     );
     let (p50, p99) = (
         status.p50_ms.unwrap_or_default(),
