@@ -48,7 +48,7 @@ pub(crate) mod waiting;
 mod work;
 
 pub use current::current;
-pub use custom::{CustomWork, custom, request};
+pub use custom::{CustomWork, background, custom, request};
 pub use observer::Observer;
 pub use observers::{Observing, observe};
 pub use outcome::{Outcome, Update};
