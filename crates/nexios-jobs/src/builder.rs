@@ -1,10 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::{
-    engine::memory::MemoryEngine,
-    error::JobsError,
-    jobs::Jobs,
-};
+use crate::{engine::memory::MemoryEngine, error::JobsError, jobs::Jobs};
 
 /// Says the `traceparent` of what runs right now.
 pub(crate) type Traceparent = fn() -> Option<String>;
@@ -64,7 +60,10 @@ impl JobsBuilder {
     /// Panics if it is zero.
     #[track_caller]
     pub fn patience(mut self, limit: Duration) -> Self {
-        assert!(!limit.is_zero(), "patience({limit:?}): a call needs some time");
+        assert!(
+            !limit.is_zero(),
+            "patience({limit:?}): a call needs some time"
+        );
         self.patience = limit;
         self
     }
@@ -89,9 +88,9 @@ impl JobsBuilder {
                 let engine = crate::engine::sqlite::SqliteEngine::open(&self, url).await?;
                 Ok(Jobs::with(Arc::new(engine), self.traceparent))
             }
-            Some(scheme @ ("sqlite" | "postgres" | "postgresql")) => Err(JobsError::Url {
-                reason: format!("{scheme} is not built in: turn the feature on"),
-            }),
+            #[cfg(not(feature = "sqlite"))]
+            Some("sqlite") => not_built_in("sqlite"),
+            Some("postgres" | "postgresql") => not_built_in("postgres"),
             _ => Err(JobsError::Url {
                 reason: "it begins with sqlite: or postgres://".to_owned(),
             }),
@@ -114,4 +113,10 @@ impl JobsBuilder {
     pub fn memory(self) -> Jobs {
         Jobs::with(Arc::new(MemoryEngine::new()), self.traceparent)
     }
+}
+
+fn not_built_in(feature: &str) -> Result<Jobs, JobsError> {
+    Err(JobsError::Url {
+        reason: format!("this program was built without the feature {feature}"),
+    })
 }

@@ -36,7 +36,10 @@ mod tests {
     fn moments_survive_the_way_to_the_database_and_back() {
         let now = from_millis(1_700_000_000_123);
         assert_eq!(to_millis(now), 1_700_000_000_123);
-        assert_eq!(from_millis(-5), SystemTime::UNIX_EPOCH - Duration::from_millis(5));
+        assert_eq!(
+            from_millis(-5),
+            SystemTime::UNIX_EPOCH - Duration::from_millis(5)
+        );
         assert_eq!(millis(Duration::from_micros(1)), 1);
         assert_eq!(millis(Duration::MAX), LATEST);
     }

@@ -153,7 +153,8 @@ impl JobContext {
     /// Says a line about what it does, at most 4 KiB. Never waits; others see it within a second, and the last one always.
     pub fn message(&self, message: impl Into<String>) {
         let message = shortened(message.into());
-        self.attempt.say(|progress| progress.message = Some(message));
+        self.attempt
+            .say(|progress| progress.message = Some(message));
     }
 
     /// The token of the current [`CancelScope`](nexios::CancelScope): it fires with `Requested` (a cancel), `Deadline` (the

@@ -15,6 +15,8 @@
 //! 6. **Nothing of an engine runs on a thread that runs handlers**, so that a handler that holds its thread holds up neither
 //!    the lease nor a transaction ([`Engine::spawn`]).
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod attendant;
 pub(crate) mod changes;
 pub(crate) mod memory;
 #[cfg(feature = "sqlite")]

@@ -67,7 +67,10 @@ impl fmt::Display for JobsError {
                 write!(f, "the arguments cannot be written as JSON: {reason}")
             }
             Self::PayloadTooLarge { bytes, limit } => {
-                write!(f, "the arguments have {bytes} bytes, at most {limit} are taken")
+                write!(
+                    f,
+                    "the arguments have {bytes} bytes, at most {limit} are taken"
+                )
             }
             Self::Schedule { text, reason } => write!(f, "the schedule {text:?}: {reason}"),
             Self::WrongDatabase => {

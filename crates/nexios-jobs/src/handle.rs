@@ -192,7 +192,9 @@ impl fmt::Display for JobFailure {
             Self::Failed { error } => write!(f, "the job failed: {error}"),
             Self::Dead { error } => write!(f, "the job was given up: {error}"),
             Self::Cancelled => f.write_str("the job was cancelled"),
-            Self::Unreadable { error } => write!(f, "the output of the job cannot be read: {error}"),
+            Self::Unreadable { error } => {
+                write!(f, "the output of the job cannot be read: {error}")
+            }
             Self::Gone => f.write_str("there is no such job"),
             Self::Store(error) => error.fmt(f),
         }

@@ -139,9 +139,15 @@ impl Jobs {
             job.origin.clone_from(&origin);
             Ok(job)
         };
-        let jobs = args.iter().map(job).collect::<Result<Vec<_>, JobsError>>()?;
+        let jobs = args
+            .iter()
+            .map(job)
+            .collect::<Result<Vec<_>, JobsError>>()?;
         let added = self.add(jobs).await?;
-        Ok(added.into_iter().map(|added| self.handle(kind, added)).collect())
+        Ok(added
+            .into_iter()
+            .map(|added| self.handle(kind, added))
+            .collect())
     }
 
     /// Enqueues a job in the caller's own transaction: it is there if that commits, and never if it does not.

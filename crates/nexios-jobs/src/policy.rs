@@ -61,7 +61,10 @@ impl Policy {
     /// Panics if it is zero.
     #[track_caller]
     pub fn timeout(mut self, limit: Duration) -> Self {
-        assert!(!limit.is_zero(), "timeout({limit:?}): a job needs some time");
+        assert!(
+            !limit.is_zero(),
+            "timeout({limit:?}): a job needs some time"
+        );
         self.timeout = Some(limit);
         self
     }
@@ -73,7 +76,10 @@ impl Policy {
     /// Panics if it is zero.
     #[track_caller]
     pub fn attempts(mut self, most: u32) -> Self {
-        assert!(most > 0, "attempts({most}): a job needs at least one attempt");
+        assert!(
+            most > 0,
+            "attempts({most}): a job needs at least one attempt"
+        );
         self.attempts = most;
         self
     }

@@ -75,7 +75,13 @@ impl Signal {
             calling: Mutex::default(),
             caller: Mutex::default(),
         });
-        tokio::spawn(hear(jobs.clone(), name.clone(), ear.clone(), changes, heard));
+        tokio::spawn(hear(
+            jobs.clone(),
+            name.clone(),
+            ear.clone(),
+            changes,
+            heard,
+        ));
         Ok(Self { jobs, name, ear })
     }
 

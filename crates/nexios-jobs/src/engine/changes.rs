@@ -22,7 +22,8 @@ impl Changes {
     }
 
     pub(crate) fn tell(&self) {
-        self.count.send_modify(|count| *count = count.wrapping_add(1));
+        self.count
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     pub(crate) fn listen(&self) -> Listener {

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use crate::{
     clock::{from_millis, millis, to_millis},
     engine::{
-        Added, Claimed, Ended, Engine, NewJob, Renewal, Reply, Run, RunProgress, Tick, Wanted, Worker,
-        WorkerId, changes::Changes,
+        Added, Claimed, Ended, Engine, NewJob, Renewal, Reply, Run, RunProgress, Tick, Wanted,
+        Worker, WorkerId, changes::Changes,
     },
     error::JobsError,
     filter::Filter,

@@ -200,9 +200,7 @@ impl Look {
             (Exit::Returned(Err(Fault::Error(error))), None) => Outcome::Failed(Some(&error.text)),
             (Exit::Returned(Err(Fault::Payload(text))), None) => Outcome::Failed(Some(text)),
             (Exit::Panicked(text), None) => Outcome::Panicked(text),
-            (Exit::Overdue | Exit::CutOff, None) => {
-                Outcome::Cancelled(CancelReason::OwnerDropped)
-            }
+            (Exit::Overdue | Exit::CutOff, None) => Outcome::Cancelled(CancelReason::OwnerDropped),
         });
     }
 }

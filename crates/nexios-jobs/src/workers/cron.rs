@@ -40,9 +40,12 @@ pub(super) struct CronJob {
 /// Tells a schedule from others: its text, its kind and its arguments, which may be long.
 pub(super) fn key(text: &str, job: &NewJob) -> String {
     // FNV-1a: the same in all processes, and in all versions.
-    let hash = job.args.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = job
+        .args
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
     format!("{text}\n{}\n{hash:016x}", job.kind)
 }
 

@@ -158,9 +158,14 @@ impl Dispatcher {
         match shared.engine.claim(shared.worker(), wanted).await {
             Ok(claimed) => {
                 self.asked();
-                self.next = claimed.next.and_then(|next| Instant::now().checked_add(next));
-                let running: BTreeSet<JobId> =
-                    self.tasks.values().map(|task| task.attempt.run.id).collect();
+                self.next = claimed
+                    .next
+                    .and_then(|next| Instant::now().checked_add(next));
+                let running: BTreeSet<JobId> = self
+                    .tasks
+                    .values()
+                    .map(|task| task.attempt.run.id)
+                    .collect();
                 for job in claimed.jobs {
                     self.take(job, &running);
                 }
@@ -189,7 +194,12 @@ impl Dispatcher {
     }
 
     fn take(&mut self, job: ClaimedJob, running: &BTreeSet<JobId>) {
-        let Some(kind) = self.shared.kinds.iter().position(|kind| *kind.name == job.kind) else {
+        let Some(kind) = self
+            .shared
+            .kinds
+            .iter()
+            .position(|kind| *kind.name == job.kind)
+        else {
             return;
         };
         if let Some(busy) = self.busy.get_mut(kind) {
@@ -222,8 +232,11 @@ impl Dispatcher {
 
     /// Starts what was held, if the attempt before it is gone.
     fn start_held(&mut self) {
-        let running: BTreeSet<JobId> =
-            self.tasks.values().map(|task| task.attempt.run.id).collect();
+        let running: BTreeSet<JobId> = self
+            .tasks
+            .values()
+            .map(|task| task.attempt.run.id)
+            .collect();
         let (held, free) = std::mem::take(&mut self.held)
             .into_iter()
             .partition(|(_, job)| running.contains(&job.run.id));
@@ -262,7 +275,9 @@ impl Dispatcher {
         let Some(handler) = self.shared.kinds.get(task.kind) else {
             return;
         };
-        let Attempt { run, number, token, .. } = &*task.attempt;
+        let Attempt {
+            run, number, token, ..
+        } = &*task.attempt;
         let ended = Ended {
             run: *run,
             end: verdict(exit, token.reason(), *number, &handler.policy),
@@ -275,7 +290,11 @@ impl Dispatcher {
         if self.unwritten.is_empty() {
             return;
         }
-        let ended = self.unwritten.iter().map(|(_, ended)| ended.clone()).collect();
+        let ended = self
+            .unwritten
+            .iter()
+            .map(|(_, ended)| ended.clone())
+            .collect();
         let shared = self.shared.clone();
         match shared.engine.finish(ended).await {
             Ok(written) => {
@@ -312,13 +331,17 @@ impl Dispatcher {
         // Relaxed: a statistic.
         self.shared.counts.restarts.fetch_add(1, Ordering::Relaxed);
         self.shared.ask_failed();
-        log(|| tracing::warn!(%error, ?pause, "the store of jobs failed; it is asked again after a pause"));
+        log(
+            || tracing::warn!(%error, ?pause, "the store of jobs failed; it is asked again after a pause"),
+        );
     }
 }
 
 /// One line about a job that was given up, and one about an end that came too late.
 fn tell(attempt: &Attempt, end: &End, written: Option<JobState>) {
-    let Attempt { kind, number, run, .. } = attempt;
+    let Attempt {
+        kind, number, run, ..
+    } = attempt;
     let (id, attempt) = (run.id, *number);
     match (written, end) {
         (Some(JobState::Dead), End::Dead(error)) => {

@@ -79,7 +79,8 @@ impl Drains {
     }
 
     pub(super) fn changed(&self) {
-        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        self.changes
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Whether nothing is to be claimed any more.
@@ -166,7 +167,8 @@ impl Sequence {
                 let unwound = later(Instant::now(), UNWIND);
                 self.ends_until(unwound, Shared::is_idle).await;
                 let written = later(Instant::now(), WRITE);
-                self.ends_until(written, |shared| !shared.has_unwritten()).await;
+                self.ends_until(written, |shared| !shared.has_unwritten())
+                    .await;
             }
         }
         if shared.count() == 0 {
@@ -211,5 +213,7 @@ impl Shared {
 }
 
 fn later(instant: Instant, duration: Duration) -> Instant {
-    instant.checked_add(duration.min(FAR_AWAY)).unwrap_or(instant)
+    instant
+        .checked_add(duration.min(FAR_AWAY))
+        .unwrap_or(instant)
 }

@@ -66,7 +66,10 @@ async fn look_after(shared: &Shared) {
     }
     let mut progress = Vec::new();
     for attempt in &attempts {
-        if attempt.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        if attempt
+            .deadline
+            .is_some_and(|deadline| deadline <= Instant::now())
+        {
             // It fires it by itself, unless it holds its thread.
             attempt.token.cancel(CancelReason::Deadline);
         }
@@ -77,7 +80,10 @@ async fn look_after(shared: &Shared) {
     }
     match shared.engine.news(shared.worker().id, progress).await {
         Ok(cancelled) => {
-            for attempt in attempts.iter().filter(|attempt| cancelled.contains(&attempt.run)) {
+            for attempt in attempts
+                .iter()
+                .filter(|attempt| cancelled.contains(&attempt.run))
+            {
                 attempt.token.cancel(CancelReason::Requested);
             }
         }
@@ -119,7 +125,9 @@ impl Lease {
                     self.renewed = began;
                     return;
                 }
-                log(|| tracing::warn!("the lease of the workers was lost: others may have their jobs"));
+                log(|| {
+                    tracing::warn!("the lease of the workers was lost: others may have their jobs")
+                });
                 shared.cancel_all(CancelReason::OwnerDropped);
                 if shared.engine.enroll(shared.renumber()).await.is_ok() {
                     self.renewed = began;

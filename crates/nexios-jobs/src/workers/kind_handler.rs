@@ -15,7 +15,8 @@ use crate::{
 pub(crate) struct KindHandler {
     pub(crate) name: Cow<'static, str>,
     pub(crate) policy: Policy,
-    call: Box<dyn Fn(String, JobContext) -> BoxFuture<'static, Result<String, Fault>> + Send + Sync>,
+    call:
+        Box<dyn Fn(String, JobContext) -> BoxFuture<'static, Result<String, Fault>> + Send + Sync>,
 }
 
 /// Why an attempt gave no output.
@@ -27,11 +28,7 @@ pub(crate) enum Fault {
 }
 
 impl KindHandler {
-    pub(crate) fn new<A, O, E, F, Fut>(
-        name: Cow<'static, str>,
-        policy: Policy,
-        handler: F,
-    ) -> Self
+    pub(crate) fn new<A, O, E, F, Fut>(name: Cow<'static, str>, policy: Policy, handler: F) -> Self
     where
         A: DeserializeOwned + Send + 'static,
         O: Serialize + Send + 'static,

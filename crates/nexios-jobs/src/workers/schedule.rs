@@ -59,14 +59,19 @@ mod tests {
     fn after(schedule: &str, now: &str) -> String {
         let schedule = Schedule::read(schedule, at(now)).expect("a schedule");
         let next = schedule.after(at(now)).expect("a time");
-        Timestamp::from_millisecond(next).expect("in range").to_string()
+        Timestamp::from_millisecond(next)
+            .expect("in range")
+            .to_string()
     }
 
     #[test]
     fn times_are_in_utc_unless_told_otherwise() {
         let now = "2026-11-24T00:00:00Z";
         assert_eq!(after("0 3 * * *", now), "2026-11-24T03:00:00Z");
-        assert_eq!(after("0 9 * * 1 Europe/Berlin", now), "2026-11-30T08:00:00Z");
+        assert_eq!(
+            after("0 9 * * 1 Europe/Berlin", now),
+            "2026-11-30T08:00:00Z"
+        );
     }
 
     /// The clocks of Berlin go from 02:00 to 03:00 on 29 March 2026.

@@ -105,7 +105,8 @@ impl Shared {
         } else if is_failure(end) {
             self.counts.failed.fetch_add(1, Ordering::Relaxed);
         }
-        self.drains.note(Cow::Owned(attempt.kind.clone()), end, written);
+        self.drains
+            .note(Cow::Owned(attempt.kind.clone()), end, written);
         self.drains.changed();
     }
 
@@ -121,7 +122,10 @@ impl Shared {
     /// The attempts that run.
     pub(super) fn attempts(&self) -> Vec<Arc<Attempt>> {
         let running = lock(&self.running);
-        running.values().map(|running| running.attempt.clone()).collect()
+        running
+            .values()
+            .map(|running| running.attempt.clone())
+            .collect()
     }
 
     /// Fires the tokens of all that runs.
@@ -135,7 +139,10 @@ impl Shared {
     pub(super) fn abort_all(&self) {
         let tasks: Vec<_> = {
             let running = lock(&self.running);
-            running.values().filter_map(|running| running.task.clone()).collect()
+            running
+                .values()
+                .filter_map(|running| running.task.clone())
+                .collect()
         };
         tasks.iter().for_each(AbortHandle::abort);
     }
@@ -160,7 +167,9 @@ impl Shared {
         self.over.send_replace(true);
         self.told.notify_one();
         let left = self.attempts();
-        left.iter().map(|attempt| Cow::Owned(attempt.kind.clone())).collect()
+        left.iter()
+            .map(|attempt| Cow::Owned(attempt.kind.clone()))
+            .collect()
     }
 }
 

@@ -107,7 +107,12 @@ mod tests {
         }
         let end = verdict(failed("busy".into()), None, 3, &policy());
         assert_eq!(end, End::Dead("busy".to_owned()));
-        let end = verdict(Exit::Panicked("at the disco".to_owned()), None, 3, &policy());
+        let end = verdict(
+            Exit::Panicked("at the disco".to_owned()),
+            None,
+            3,
+            &policy(),
+        );
         assert_eq!(end, End::Dead("panicked: at the disco".to_owned()));
     }
 
@@ -123,23 +128,55 @@ mod tests {
             counted,
         };
         assert_eq!(end, again(None, false), "a snooze spends no attempt");
-        let end = verdict(failed(JobError::retry_in(hour, "later")), None, 2, &policy());
+        let end = verdict(
+            failed(JobError::retry_in(hour, "later")),
+            None,
+            2,
+            &policy(),
+        );
         assert_eq!(end, again(Some("later".to_owned()), true));
-        let end = verdict(failed(JobError::retry_in(hour, "later")), None, 3, &policy());
-        assert_eq!(end, End::Dead("later".to_owned()), "it is an attempt like others");
+        let end = verdict(
+            failed(JobError::retry_in(hour, "later")),
+            None,
+            3,
+            &policy(),
+        );
+        assert_eq!(
+            end,
+            End::Dead("later".to_owned()),
+            "it is an attempt like others"
+        );
     }
 
     #[test]
     fn a_value_is_the_output_and_anything_else_is_what_the_token_fired_for() {
-        for reason in [CancelReason::Requested, CancelReason::Shutdown, CancelReason::Deadline] {
-            let end = verdict(Exit::Returned(Ok("1".to_owned())), Some(reason), 1, &policy());
+        for reason in [
+            CancelReason::Requested,
+            CancelReason::Shutdown,
+            CancelReason::Deadline,
+        ] {
+            let end = verdict(
+                Exit::Returned(Ok("1".to_owned())),
+                Some(reason),
+                1,
+                &policy(),
+            );
             assert_eq!(end, End::Completed("1".to_owned()));
         }
-        for exit in [failed(JobError::discard("no")), Exit::Overdue, Exit::Panicked(String::new())] {
+        for exit in [
+            failed(JobError::discard("no")),
+            Exit::Overdue,
+            Exit::Panicked(String::new()),
+        ] {
             let end = verdict(exit, Some(CancelReason::Requested), 1, &policy());
             assert_eq!(end, End::Cancelled);
         }
-        let end = verdict(failed("stopped".into()), Some(CancelReason::Shutdown), 3, &policy());
+        let end = verdict(
+            failed("stopped".into()),
+            Some(CancelReason::Shutdown),
+            3,
+            &policy(),
+        );
         assert_eq!(end, handed_back());
         assert_eq!(verdict(Exit::CutOff, None, 3, &policy()), handed_back());
     }
@@ -147,6 +184,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_or_written_is_dead_at_once() {
         let unreadable = Exit::Returned(Err(Fault::Payload("no number".to_owned())));
-        assert_eq!(verdict(unreadable, None, 1, &policy()), End::Dead("no number".to_owned()));
+        assert_eq!(
+            verdict(unreadable, None, 1, &policy()),
+            End::Dead("no number".to_owned())
+        );
     }
 }

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use crate::{
     clock::from_millis,
-    engine::{ClaimedJob, End, Ended, HISTORY, KEEP, NewJob, Progress, Run, Wanted, Worker, WorkerId},
+    engine::{
+        ClaimedJob, End, Ended, HISTORY, KEEP, NewJob, Progress, Run, Wanted, Worker, WorkerId,
+    },
     id::JobId,
     info::{AttemptRecord, JobInfo},
     state::JobState,

@@ -80,12 +80,21 @@ impl Table {
 
     pub(super) fn list(&self, filter: &Filter, now: i64) -> JobPage {
         let end = filter.before.unwrap_or(JobId(i64::MAX));
-        let mut found = self.rows.range(..end).rev().map(|(_, row)| row).filter(|row| {
-            filter.kind.as_ref().is_none_or(|kind| *kind == row.kind)
-                && (filter.states.is_empty() || filter.states.contains(&row.state(now)))
-                && (filter.key.is_none() || filter.key == row.key)
-        });
-        let jobs: Vec<_> = found.by_ref().take(filter.page()).map(|row| row.info(now)).collect();
+        let mut found = self
+            .rows
+            .range(..end)
+            .rev()
+            .map(|(_, row)| row)
+            .filter(|row| {
+                filter.kind.as_ref().is_none_or(|kind| *kind == row.kind)
+                    && (filter.states.is_empty() || filter.states.contains(&row.state(now)))
+                    && (filter.key.is_none() || filter.key == row.key)
+            });
+        let jobs: Vec<_> = found
+            .by_ref()
+            .take(filter.page())
+            .map(|row| row.info(now))
+            .collect();
         let next = found.next().and(jobs.last()).map(|job| job.id);
         JobPage { jobs, next }
     }
@@ -117,8 +126,7 @@ impl Table {
             Place::Running(_) => false,
             Place::Ended { state, .. } => {
                 let key = row.key.clone().map(|key| (row.kind.clone(), key));
-                state != JobState::Completed
-                    && key.is_none_or(|key| !self.keys.contains_key(&key))
+                state != JobState::Completed && key.is_none_or(|key| !self.keys.contains_key(&key))
             }
         };
         if may_revive {
