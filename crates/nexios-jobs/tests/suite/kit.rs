@@ -7,18 +7,18 @@ use nexios_jobs::{JobHandle, JobInfo, JobState, Jobs, JobsBuilder, Kind, Workers
 use tempfile::TempDir;
 
 /// Echoes its argument.
-pub const ECHO: Kind<u64, u64> = Kind::new("echo");
+pub(crate) const ECHO: Kind<u64, u64> = Kind::new("echo");
 
-pub const NOW: Drain = Drain {
+pub(crate) const NOW: Drain = Drain {
     wait: Duration::ZERO,
     cancel: Duration::ZERO,
 };
 
-pub fn millis(millis: u64) -> Duration {
+pub(crate) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-pub struct Kit {
+pub(crate) struct Kit {
     place: Place,
 }
 
@@ -28,14 +28,14 @@ enum Place {
 }
 
 impl Kit {
-    pub fn memory() -> Self {
+    pub(crate) fn memory() -> Self {
         Self {
             place: Place::Memory(Jobs::memory()),
         }
     }
 
     #[cfg(feature = "sqlite")]
-    pub fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         Self {
             place: Place::Sqlite(folder),
@@ -43,25 +43,25 @@ impl Kit {
     }
 
     /// The store as a process that has just started opens it.
-    pub async fn jobs(&self) -> Jobs {
+    pub(crate) async fn jobs(&self) -> Jobs {
         self.open(Jobs::builder()).await
     }
 
-    pub async fn open(&self, builder: JobsBuilder) -> Jobs {
+    pub(crate) async fn open(&self, builder: JobsBuilder) -> Jobs {
         match &self.place {
             Place::Memory(jobs) => jobs.clone(),
             Place::Sqlite(_) => builder.open(&self.url()).await.expect("a store"),
         }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         match &self.place {
             Place::Memory(_) => panic!("memory has no URL"),
             Place::Sqlite(folder) => format!("sqlite:{}/jobs/jobs.db", folder.path().display()),
         }
     }
 
-    pub fn folder(&self) -> &std::path::Path {
+    pub(crate) fn folder(&self) -> &std::path::Path {
         match &self.place {
             Place::Memory(_) => panic!("memory has no folder"),
             Place::Sqlite(folder) => folder.path(),
@@ -70,7 +70,7 @@ impl Kit {
 }
 
 /// Looks until the job is in this state.
-pub async fn until<O>(job: &JobHandle<O>, state: JobState) -> JobInfo {
+pub(crate) async fn until<O>(job: &JobHandle<O>, state: JobState) -> JobInfo {
     for _ in 0..3000 {
         let info = job.status().await.expect("a look").expect("a job");
         if info.state == state {
@@ -83,7 +83,7 @@ pub async fn until<O>(job: &JobHandle<O>, state: JobState) -> JobInfo {
 }
 
 /// Ends workers that have nothing left to do.
-pub async fn end(workers: &Workers) {
+pub(crate) async fn end(workers: &Workers) {
     let report = workers.drain(NOW).await;
     assert!(report.abandoned.is_empty(), "{report:?}");
 }
