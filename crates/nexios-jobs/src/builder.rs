@@ -90,6 +90,12 @@ impl JobsBuilder {
             }
             #[cfg(not(feature = "sqlite"))]
             Some("sqlite") => not_built_in("sqlite"),
+            #[cfg(feature = "postgres")]
+            Some("postgres" | "postgresql") => {
+                let engine = crate::engine::postgres::PostgresEngine::open(&self, url).await?;
+                Ok(Jobs::with(Arc::new(engine), self.traceparent))
+            }
+            #[cfg(not(feature = "postgres"))]
             Some("postgres" | "postgresql") => not_built_in("postgres"),
             _ => Err(JobsError::Url {
                 reason: "it begins with sqlite: or postgres://".to_owned(),
@@ -108,6 +114,17 @@ impl JobsBuilder {
         Ok(Jobs::with(Arc::new(engine), self.traceparent))
     }
 
+    /// A store in the Postgres database of this pool, as [`Jobs::postgres`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Jobs::postgres`].
+    #[cfg(feature = "postgres")]
+    pub async fn postgres(self, pool: sqlx::PgPool) -> Result<Jobs, JobsError> {
+        let engine = crate::engine::postgres::PostgresEngine::of_pool(&self, &pool).await?;
+        Ok(Jobs::with(Arc::new(engine), self.traceparent))
+    }
+
     /// A store in memory, as [`Jobs::memory`]. It has no lease, and nothing to be patient with.
     #[must_use]
     pub fn memory(self) -> Jobs {
@@ -115,6 +132,7 @@ impl JobsBuilder {
     }
 }
 
+#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
 fn not_built_in(feature: &str) -> Result<Jobs, JobsError> {
     Err(JobsError::Url {
         reason: format!("this program was built without the feature {feature}"),

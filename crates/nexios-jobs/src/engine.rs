@@ -19,6 +19,8 @@
 mod attendant;
 pub(crate) mod changes;
 pub(crate) mod memory;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 

@@ -88,6 +88,17 @@ impl Jobs {
         Self::builder().sqlite(pool).await
     }
 
+    /// A store in the Postgres database of this pool. It opens connections of its own, with the pool's options, five at most;
+    /// only [`enqueue_in`](Self::enqueue_in) uses the caller's.
+    ///
+    /// # Errors
+    ///
+    /// Tables of a newer version; a database that is not there.
+    #[cfg(feature = "postgres")]
+    pub async fn postgres(pool: sqlx::PgPool) -> Result<Self, JobsError> {
+        Self::builder().postgres(pool).await
+    }
+
     /// A store in the memory of this process, for tests: the same semantics, and gone with the process. Its clock is
     /// tokio's, so that a paused one is paused here.
     #[must_use]

@@ -126,7 +126,7 @@ impl Lease {
                     return;
                 }
                 log(|| {
-                    tracing::warn!("the lease of the workers was lost: others may have their jobs")
+                    tracing::warn!("the lease of the workers was lost: others may have their jobs");
                 });
                 shared.cancel_all(CancelReason::OwnerDropped);
                 if shared.engine.enroll(shared.renumber()).await.is_ok() {

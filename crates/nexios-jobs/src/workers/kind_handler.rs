@@ -15,9 +15,12 @@ use crate::{
 pub(crate) struct KindHandler {
     pub(crate) name: Cow<'static, str>,
     pub(crate) policy: Policy,
-    call:
-        Box<dyn Fn(String, JobContext) -> BoxFuture<'static, Result<String, Fault>> + Send + Sync>,
+    call: Call,
 }
+
+/// Arguments to output, both as JSON.
+type Call =
+    Box<dyn Fn(String, JobContext) -> BoxFuture<'static, Result<String, Fault>> + Send + Sync>;
 
 /// Why an attempt gave no output.
 pub(crate) enum Fault {
