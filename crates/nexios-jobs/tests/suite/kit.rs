@@ -25,6 +25,11 @@ pub(crate) struct Kit {
 enum Place {
     Memory(Jobs),
     Sqlite(TempDir),
+    #[cfg(feature = "postgres")]
+    Postgres {
+        url: String,
+        folder: TempDir,
+    },
 }
 
 impl Kit {
@@ -42,6 +47,15 @@ impl Kit {
         }
     }
 
+    /// None on a machine without Postgres.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn postgres() -> Option<Self> {
+        let url = crate::server::database().await?;
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = Place::Postgres { url, folder };
+        Some(Self { place })
+    }
+
     /// The store as a process that has just started opens it.
     pub(crate) async fn jobs(&self) -> Jobs {
         self.open(Jobs::builder()).await
@@ -50,7 +64,7 @@ impl Kit {
     pub(crate) async fn open(&self, builder: JobsBuilder) -> Jobs {
         match &self.place {
             Place::Memory(jobs) => jobs.clone(),
-            Place::Sqlite(_) => builder.open(&self.url()).await.expect("a store"),
+            _ => builder.open(&self.url()).await.expect("a store"),
         }
     }
 
@@ -58,6 +72,8 @@ impl Kit {
         match &self.place {
             Place::Memory(_) => panic!("memory has no URL"),
             Place::Sqlite(folder) => format!("sqlite:{}/jobs/jobs.db", folder.path().display()),
+            #[cfg(feature = "postgres")]
+            Place::Postgres { url, .. } => url.clone(),
         }
     }
 
@@ -65,6 +81,8 @@ impl Kit {
         match &self.place {
             Place::Memory(_) => panic!("memory has no folder"),
             Place::Sqlite(folder) => folder.path(),
+            #[cfg(feature = "postgres")]
+            Place::Postgres { folder, .. } => folder.path(),
         }
     }
 }

@@ -8,8 +8,13 @@ mod keys;
 mod kit;
 mod looking;
 mod observing;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod processes;
 mod retries;
 mod running;
+#[cfg(feature = "postgres")]
+mod server;
 mod signals;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -30,6 +35,38 @@ macro_rules! on_every_engine {
                 super::$rule($crate::kit::Kit::sqlite()).await;
             })+
         }
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                if let Some(kit) = $crate::kit::Kit::postgres().await {
+                    super::$rule(kit).await;
+                }
+            })+
+        }
     };
 }
 pub(crate) use on_every_engine;
+
+/// Runs each rule on each engine that several processes can share.
+macro_rules! on_every_shared_engine {
+    ($($rule:ident),+ $(,)?) => {
+        #[cfg(feature = "sqlite")]
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                super::$rule($crate::kit::Kit::sqlite()).await;
+            })+
+        }
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                if let Some(kit) = $crate::kit::Kit::postgres().await {
+                    super::$rule(kit).await;
+                }
+            })+
+        }
+    };
+}
+pub(crate) use on_every_shared_engine;

@@ -63,7 +63,9 @@ pub(super) async fn prepare(pool: &PgPool) -> Result<String, JobsError> {
 
 /// The version of the tables; 0 without tables.
 async fn refuse_newer(connection: &mut PgConnection) -> Result<i64, JobsError> {
-    let row = sqlx::query("SELECT to_regclass('nexios_jobs.schema') IS NOT NULL")
+    // Not by `to_regclass`, which may remember that there was none before the lock was waited for.
+    let table = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = 'nexios_jobs' AND tablename = 'schema')";
+    let row = sqlx::query(table)
         .fetch_one(&mut *connection)
         .await
         .map_err(fault)?;

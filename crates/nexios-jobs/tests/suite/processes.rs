@@ -8,7 +8,18 @@ use tokio::time::{Instant, sleep};
 use crate::{
     child::{ABORT, MARK, Mark, Part, Play, Process, TICK, notes, set_clock},
     kit::{Kit, millis},
+    on_every_shared_engine,
 };
+
+on_every_shared_engine!(
+    a_killed_process_loses_no_job_and_repeats_only_what_it_ran,
+    of_two_processes_the_other_goes_on_when_one_is_killed,
+    a_live_job_is_not_run_twice_however_long_it_takes,
+    a_stopped_process_that_comes_back_cannot_end_what_others_have,
+    a_job_that_kills_its_process_is_dead_after_its_attempts,
+    eight_processes_that_race_for_a_key_make_one_job,
+    each_tick_of_a_hundred_is_one_job_of_two_processes,
+);
 
 /// Long enough for a machine that has a lot to do.
 const LEASE: Duration = Duration::from_secs(2);
@@ -53,10 +64,9 @@ async fn enqueue(jobs: &Jobs, count: u32, millis: u64, holds: bool) {
     jobs.enqueue_many(MARK, &marks).await.expect("jobs");
 }
 
-async fn kill_at_half(processes: usize) {
+async fn kill_at_half(kit: Kit, processes: usize) {
     const JOBS: u32 = 2000;
     const CONCURRENCY: usize = 8;
-    let kit = Kit::sqlite();
     let jobs = open(&kit).await;
     enqueue(&jobs, JOBS, 2, false).await;
     let part = part(
@@ -113,19 +123,15 @@ async fn kill_at_half(processes: usize) {
     assert!(twice.iter().all(|starts| *starts == 2), "{twice:?}");
 }
 
-#[tokio::test]
-async fn a_killed_process_loses_no_job_and_repeats_only_what_it_ran() {
-    kill_at_half(1).await;
+async fn a_killed_process_loses_no_job_and_repeats_only_what_it_ran(kit: Kit) {
+    kill_at_half(kit, 1).await;
 }
 
-#[tokio::test]
-async fn of_two_processes_the_other_goes_on_when_one_is_killed() {
-    kill_at_half(2).await;
+async fn of_two_processes_the_other_goes_on_when_one_is_killed(kit: Kit) {
+    kill_at_half(kit, 2).await;
 }
 
-#[tokio::test]
-async fn a_live_job_is_not_run_twice_however_long_it_takes() {
-    let kit = Kit::sqlite();
+async fn a_live_job_is_not_run_twice_however_long_it_takes(kit: Kit) {
     let jobs = open(&kit).await;
     // Four hold the threads of their runtimes, which renew no lease then.
     let length = (LEASE * 3).as_millis() as u64;
@@ -143,9 +149,7 @@ async fn a_live_job_is_not_run_twice_however_long_it_takes() {
     assert_eq!(notes(kit.folder(), "end").len(), 8);
 }
 
-#[tokio::test]
-async fn a_stopped_process_that_comes_back_cannot_end_what_others_have() {
-    let kit = Kit::sqlite();
+async fn a_stopped_process_that_comes_back_cannot_end_what_others_have(kit: Kit) {
     let jobs = open(&kit).await;
     let part = part(&kit, Play::Work { concurrency: 2 });
     let stopped = Process::start(&part);
@@ -187,9 +191,7 @@ async fn a_stopped_process_that_comes_back_cannot_end_what_others_have() {
     assert_eq!(notes(kit.folder(), "start").len(), 2);
 }
 
-#[tokio::test]
-async fn a_job_that_kills_its_process_is_dead_after_its_attempts() {
-    let kit = Kit::sqlite();
+async fn a_job_that_kills_its_process_is_dead_after_its_attempts(kit: Kit) {
     let jobs = open(&kit).await;
     let job = jobs.enqueue(ABORT, &()).await.expect("a job");
     let part = part(&kit, Play::Work { concurrency: 1 });
@@ -205,10 +207,8 @@ async fn a_job_that_kills_its_process_is_dead_after_its_attempts() {
     assert_eq!(notes(kit.folder(), "abort").len(), 2);
 }
 
-#[tokio::test]
-async fn eight_processes_that_race_for_a_key_make_one_job() {
+async fn eight_processes_that_race_for_a_key_make_one_job(kit: Kit) {
     const ROUNDS: u32 = 100;
-    let kit = Kit::sqlite();
     let part = part(&kit, Play::Race { rounds: ROUNDS });
     let mut all: Vec<_> = (0..8).map(|_| Process::start(&part)).collect();
     all.iter_mut().for_each(Process::wait);
@@ -234,9 +234,7 @@ async fn eight_processes_that_race_for_a_key_make_one_job() {
     }
 }
 
-#[tokio::test]
-async fn each_tick_of_a_hundred_is_one_job_of_two_processes() {
-    let kit = Kit::sqlite();
+async fn each_tick_of_a_hundred_is_one_job_of_two_processes(kit: Kit) {
     let jobs = open(&kit).await;
     let start: u64 = 1_800_000_000_000 / 60_000 * 60_000;
     set_clock(kit.folder(), start + 1);
