@@ -8,6 +8,7 @@ mod context;
 mod cron;
 mod current;
 mod drain;
+mod drainable;
 mod driver;
 mod exit;
 mod facts;
@@ -49,6 +50,7 @@ pub use context::TaskContext;
 #[cfg(feature = "cron")]
 pub use cron::CronError;
 pub use drain::{Drain, DrainReport};
+pub use drainable::Drainable;
 pub use failure::BackgroundFailure;
 pub use info::{BackgroundStats, TaskId, TaskInfo, TaskState};
 pub use refusal::BackgroundError;

@@ -49,7 +49,7 @@ pub(crate) mod waiting;
 pub(crate) mod work;
 
 pub use current::current;
-pub use custom::{CustomWork, custom, request};
+pub use custom::{CustomWork, background, custom, request};
 pub use observer::Observer;
 pub use observers::{Observing, anybody, observe};
 pub use outcome::{Outcome, Update};

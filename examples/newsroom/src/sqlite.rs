@@ -113,7 +113,7 @@ impl Shared {
         Ok(connection)
     }
 
-    fn put_back(&self, mut connection: Connection) {
+    fn put_back(&self, connection: Connection) {
         // A connection that keeps a token would be stopped by a caller of the past.
         if connection.progress_handler(0, None::<fn() -> bool>).is_ok() {
             self.idle
