@@ -111,7 +111,8 @@ impl Newsroom {
                 Sqlite::read_only(place.replica(), readers),
             )),
             newsletters: Newsletters::new(
-                Sqlite::new(place.primary(), writers),
+                config.jobs.clone().unwrap_or_else(|| place.jobs()),
+                Sqlite::read_only(place.primary(), writers),
                 mailer,
                 config.smtp_retry_after,
             ),
@@ -179,7 +180,7 @@ pub fn router(newsroom: Newsroom) -> Router {
 pub fn service(newsroom: Newsroom, config: &Config) -> NexiosApp {
     let (requests, preparing, daily) =
         (newsroom.requests.clone(), config.clone(), newsroom.clone());
-    let newsletters = newsroom.newsletters.clone();
+    let (newsletters, sending) = (newsroom.newsletters.clone(), newsroom.newsletters.clone());
     NexiosApp::new(router(newsroom))
         .requests_of(&requests)
         .accepting(config.accepting)
@@ -192,11 +193,9 @@ pub fn service(newsroom: Newsroom, config: &Config) -> NexiosApp {
             }
             Ok::<_, String>(())
         })
-        .on_startup("find interrupted newsletters", async move || {
-            newsletters
-                .find_interrupted()
-                .await
-                .map_err(|error| error.to_string())
+        .background(sending)
+        .on_startup("open the jobs of newsletters", async move || {
+            newsletters.open().await.map_err(|error| error.to_string())
         })
         .on_startup("refresh analytics daily", async move || {
             daily.refresh_analytics_daily();

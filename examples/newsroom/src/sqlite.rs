@@ -1,4 +1,4 @@
-//! A SQLite file, used from async code.
+//! A SQLite file, read from async code.
 
 use std::{
     fmt,
@@ -9,15 +9,15 @@ use std::{
 
 use nexios::{CancelToken, PoolError, ThreadPool};
 use nexios_axum::Problem;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags};
 
-/// How long a writer waits for another.
+/// How long a reader waits for whoever has the file for itself.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// SQLite looks at the token once in so many of its instructions: often enough for a stop within a millisecond.
 const INSTRUCTIONS_A_LOOK: i32 = 1_000;
 
-/// One database file; its work runs on threads for blocking work, never on a thread of the runtime.
+/// One database file; its queries run on threads for blocking work, never on a thread of the runtime.
 ///
 /// Connections are opened when work finds none idle, so there are at most as many as threads.
 #[derive(Clone)]
@@ -27,28 +27,16 @@ pub(crate) struct Sqlite {
 
 struct Shared {
     path: PathBuf,
-    flags: OpenFlags,
     threads: ThreadPool,
     /// Connections that no work is using.
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Sqlite {
-    pub(crate) fn new(path: PathBuf, threads: ThreadPool) -> Self {
-        Sqlite::with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE, threads)
-    }
-
     pub(crate) fn read_only(path: PathBuf, threads: ThreadPool) -> Self {
-        Sqlite::with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY, threads)
-    }
-
-    fn with_flags(path: PathBuf, flags: OpenFlags, threads: ThreadPool) -> Self {
-        // One connection is used by one thread at a time, so SQLite need not lock it.
-        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Sqlite {
             shared: Arc::new(Shared {
                 path,
-                flags,
                 threads,
                 idle: Mutex::default(),
             }),
@@ -76,24 +64,6 @@ impl Sqlite {
         let stats = self.shared.threads.stats();
         stats.queued + stats.waiting > 0
     }
-
-    /// Runs a change that, once begun, ends whether or not the caller waits: all of it is in the database, or none.
-    ///
-    /// It always is a transaction, as SQLite tells of a full disk with the commit. A statement on its own commits when
-    /// it is done with, and one that has given a row back (`RETURNING`) has nobody left to tell.
-    pub(crate) async fn write<T: Send + 'static>(
-        &self,
-        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, SqliteError> {
-        let shared = self.shared.clone();
-        let result = self.shared.threads.run(move || {
-            let mut connection = shared.take()?;
-            let result = in_transaction(&mut connection, change);
-            shared.put_back(connection);
-            result
-        });
-        Ok(result.await??)
-    }
 }
 
 impl Shared {
@@ -107,9 +77,10 @@ impl Shared {
     }
 
     fn open(&self) -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(&self.path, self.flags)?;
+        // One connection is used by one thread at a time, so SQLite need not lock it.
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
         connection.busy_timeout(BUSY)?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
         Ok(connection)
     }
 
@@ -122,17 +93,6 @@ impl Shared {
                 .push(connection);
         }
     }
-}
-
-fn in_transaction<T>(
-    connection: &mut Connection,
-    change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    // From its beginning the only writer: one that reads first would fail if somebody else wrote in between.
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let value = change(&transaction)?;
-    transaction.commit()?;
-    Ok(value)
 }
 
 fn interrupt_with(connection: &mut Connection, token: &CancelToken) -> rusqlite::Result<()> {

@@ -8,8 +8,16 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::Progress;
+
+/// What needs no encoding in the URL of a file.
+const IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'.')
+    .remove(b'-')
+    .remove(b'_');
 
 /// The data folder and the names in it.
 pub(crate) struct Place(PathBuf);
@@ -38,6 +46,14 @@ impl Place {
 
     pub(crate) fn replica(&self) -> PathBuf {
         self.file(Place::REPLICA)
+    }
+
+    /// The URL of the jobs of newsletters.
+    pub(crate) fn jobs(&self) -> String {
+        // A path is text here: what is not is refused when the jobs are opened.
+        let path = self.file("jobs.db");
+        let path = percent_encode(path.as_os_str().as_encoded_bytes(), IN_A_PATH);
+        format!("sqlite:{path}")
     }
 
     pub(crate) fn thumbnails(&self) -> PathBuf {

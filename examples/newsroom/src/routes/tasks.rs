@@ -1,6 +1,10 @@
-//! `GET /tasks/status`, `GET /tasks/events`, `GET /tasks/{id}` and `POST /tasks/{id}/cancel`.
+//! `GET /tasks/status`, `GET /tasks/events`, `GET /tasks/{id}` and `POST /tasks/{id}/cancel`: the tasks of this process, and
+//! newsletters, which are jobs and outlive it.
 
-use axum::Router;
+mod jobs;
+mod view;
+
+use axum::{Router, middleware::from_fn_with_state};
 use nexios::Background;
 use nexios_axum::TaskRoutes;
 
@@ -23,7 +27,7 @@ pub(crate) fn tasks(newsroom: &Newsroom) -> Router<Newsroom> {
         .field("thumbnails", move || darkroom.snapshot())
         .field("analytics", move || analytics.snapshot())
         .field("search", move || articles.snapshot())
-        .field("newsletters", move || newsletters.snapshot())
         .into_router()
+        .route_layer(from_fn_with_state(newsletters, jobs::beside))
         .with_state(())
 }

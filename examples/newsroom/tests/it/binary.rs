@@ -11,7 +11,11 @@ use newsroom::prepare;
 use reqwest::Url;
 use tempfile::TempDir;
 
-use crate::{config::SETTINGS, service::empty, shutdown::post_letter};
+use crate::{
+    config::SETTINGS,
+    service::{empty, eventually},
+    shutdown::{newsletter, post_letter},
+};
 
 pub(crate) struct Running {
     process: Child,
@@ -190,6 +194,7 @@ async fn a_json_log_is_json_in_every_line_with_numbers_as_numbers() {
     let running = start(&["--log", "json"]);
     get(&running.url, "/search?q=rust").await;
     post_letter(&running).await;
+    eventually(async || (newsletter(&running).await["state"] == "completed").then_some(())).await;
     let log = running.stop("TERM").await.log;
     let lines: Vec<serde_json::Value> = log
         .lines()
@@ -282,6 +287,8 @@ fn a_setting_that_cannot_be_used_is_refused_with_what_would_be_right() {
             "smtp://ada:letmein@localhost?tls=required",
             "smtp://host:port",
         ),
+        ("jobs", "mysql://ada:letmein@localhost", "sqlite:FILE"),
+        ("jobs", "jobs.db", "sqlite:FILE"),
         ("smtp-limit", "0", "no time"),
         ("smtp-limit", "soon", "such as 2"),
         ("smtp-retry-after", "-1", "such as 2"),

@@ -96,7 +96,9 @@ async fn every_line_of_a_mail_ends_in_cr_lf_whatever_its_author_wrote() {
     let letter =
         json!({ "subject": "dots", "body": "a\r.\rMAIL FROM:<x>\n.\n\r\nb\r" }).to_string();
     let task = service.post("/send-newsletter", JSON, letter).await.ok(202);
-    service.ended(task["task_id"].as_u64().unwrap()).await;
+    service
+        .ended(task["task_id"].as_str().unwrap().to_owned())
+        .await;
     let mail = std::fs::read_to_string(service.path("outbox/newsletter-1/1.eml")).unwrap();
     assert!(!mail.replace("\r\n", "").contains(['\r', '\n']), "{mail:?}");
     assert!(

@@ -95,9 +95,14 @@ impl Service {
         Connection::open(self.path("newsroom.db")).unwrap()
     }
 
-    /// Waits until a background task has ended, and returns it.
-    pub(crate) async fn ended(&self, task: u64) -> Value {
-        let task = format!("/tasks/{task}");
+    /// Where newsletters are.
+    pub(crate) fn jobs(&self) -> Connection {
+        Connection::open(self.path("jobs.db")).unwrap()
+    }
+
+    /// Waits until a background task or a job has ended, and returns it.
+    pub(crate) async fn ended(&self, task: impl AsRef<str>) -> Value {
+        let task = format!("/tasks/{}", task.as_ref());
         let running = |task: &Value| task["state"] == "running" || task["state"] == "queued";
         eventually(async || Some(self.get(&task).await.ok(200)).filter(|task| !running(task))).await
     }

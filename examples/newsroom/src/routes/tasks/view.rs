@@ -1,0 +1,45 @@
+//! How a job looks among tasks.
+
+use std::time::SystemTime;
+
+use nexios_jobs::{JobId, JobInfo, JobState};
+use serde::Serialize;
+
+/// As a task of nexios-axum looks, but for the number: one of a job is text, as it is more than a number of JSON can be.
+#[derive(Serialize)]
+pub(super) struct JobView {
+    pub(super) id: JobId,
+    name: String,
+    pub(super) state: &'static str,
+    #[serde(skip)]
+    pub(super) has_ended: bool,
+    done: u64,
+    total: u64,
+    message: Option<String>,
+    attempt: u32,
+    elapsed_ms: u64,
+    error: Option<String>,
+}
+
+impl From<JobInfo> for JobView {
+    fn from(job: JobInfo) -> Self {
+        let end = job.ended.unwrap_or_else(SystemTime::now);
+        let elapsed = end.duration_since(job.created).unwrap_or_default();
+        JobView {
+            id: job.id,
+            name: job.kind,
+            state: match job.state {
+                JobState::Scheduled | JobState::Ready | JobState::Retrying => "queued",
+                JobState::Dead => "failed",
+                state => state.as_str(),
+            },
+            has_ended: job.state.is_final(),
+            done: job.done,
+            total: job.total,
+            message: job.message,
+            attempt: job.attempt,
+            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            error: job.error.filter(|_| job.state != JobState::Cancelled),
+        }
+    }
+}
