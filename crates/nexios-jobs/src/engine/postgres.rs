@@ -90,6 +90,18 @@ impl PostgresEngine {
         self.attendant.call(async move { store.write(step).await })
     }
 
+    fn write_silently<T, F>(&self, step: F) -> Reply<'static, T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut sqlx::PgConnection, i64) -> BoxFuture<'c, Result<T, JobsError>>
+            + Send
+            + 'static,
+    {
+        let store = self.store.clone();
+        self.attendant
+            .call(async move { store.write_silently(step).await })
+    }
+
     fn read<T, F>(&self, step: F) -> Reply<'static, T>
     where
         T: Send + 'static,
@@ -168,16 +180,18 @@ impl Engine for PostgresEngine {
     }
 
     fn enroll(&self, worker: Worker) -> Reply<'_, ()> {
-        self.write(move |connection, _| Box::pin(working::enroll(connection, worker)))
+        self.write_silently(move |connection, _| Box::pin(working::enroll(connection, worker)))
     }
 
     fn renew(&self, worker: WorkerId) -> Reply<'_, Renewal> {
         let lease = self.lease;
-        self.write(move |connection, now| Box::pin(working::renew(connection, now, worker, lease)))
+        self.write_silently(move |connection, now| {
+            Box::pin(working::renew(connection, now, worker, lease))
+        })
     }
 
     fn retire(&self, worker: WorkerId) -> Reply<'_, ()> {
-        self.write(move |connection, _| Box::pin(working::retire(connection, worker)))
+        self.write_silently(move |connection, _| Box::pin(working::retire(connection, worker)))
     }
 
     fn claim(&self, worker: Worker, wanted: Vec<Wanted>) -> Reply<'_, Claimed> {
@@ -195,7 +209,7 @@ impl Engine for PostgresEngine {
                 next: Some(next),
             };
             if is_due {
-                let claim = store.write(|connection, now| {
+                let claim = store.write_silently(|connection, now| {
                     Box::pin(working::claim(connection, now, worker, wanted))
                 });
                 claimed.jobs = claim.await?;
@@ -213,7 +227,7 @@ impl Engine for PostgresEngine {
         self.attendant.call(async move {
             if !progress.is_empty() {
                 store
-                    .write(|connection, _| Box::pin(working::note(connection, progress)))
+                    .write_silently(|connection, _| Box::pin(working::note(connection, progress)))
                     .await?;
             }
             store

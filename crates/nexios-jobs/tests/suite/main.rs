@@ -1,5 +1,10 @@
 //! One suite of rules, run on every engine; and what only real processes can show.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "rules are functions that the tests of each engine call"
+)]
+
 mod cancelling;
 mod child;
 mod crons;
