@@ -64,9 +64,10 @@ impl PostgresEngine {
         let patience = settings.patience;
         let (store, name) = attendant
             .call(async move {
-                // Here, where its connections are driven.
+                // Here, where its connections are driven. Without the patience of other calls: an upgrade of large tables
+                // takes its time, and whoever waits for it has nothing else to do.
                 let store = Arc::new(Store::new(options, patience));
-                let name = store.patiently(schema::prepare(&store.pool)).await?;
+                let name = schema::prepare(&store.pool).await?;
                 Ok((store, name))
             })
             .await?;
