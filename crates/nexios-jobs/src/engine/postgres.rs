@@ -22,14 +22,13 @@ use crate::{
     builder::JobsBuilder,
     clock::from_millis,
     engine::{
-        Added, Claimed, Ended, Engine, NewJob, Renewal, Reply, Run, RunProgress, Tick, Wanted,
-        Worker, WorkerId, attendant::Attendant, changes::Changes,
+        Added, Claimed, Ended, Engine, Finished, NewJob, Renewal, Reply, Run, RunProgress, Tick,
+        Wanted, Worker, WorkerId, attendant::Attendant, changes::Changes,
     },
     error::JobsError,
     filter::Filter,
     id::JobId,
     info::{JobInfo, JobPage},
-    state::JobState,
     transaction::Connection,
 };
 
@@ -219,8 +218,27 @@ impl Engine for PostgresEngine {
         })
     }
 
-    fn finish(&self, ended: Vec<Ended>) -> Reply<'_, Vec<Option<JobState>>> {
-        self.write(|connection, now| Box::pin(working::finish(connection, now, ended)))
+    fn finish(
+        &self,
+        ended: Vec<Ended>,
+        worker: Worker,
+        wanted: Vec<Wanted>,
+    ) -> Reply<'_, Finished> {
+        self.write(|connection, now| {
+            Box::pin(async move {
+                let states = working::finish(connection, now, ended).await?;
+                let working::Outlook { is_due, next } =
+                    working::look_out(connection, &wanted).await?;
+                let mut claimed = Claimed {
+                    jobs: Vec::new(),
+                    next: Some(next.map_or(LOOK_AGAIN, |next| next.min(LOOK_AGAIN))),
+                };
+                if is_due {
+                    claimed.jobs = working::claim(connection, now, worker, wanted).await?;
+                }
+                Ok(Finished { states, claimed })
+            })
+        })
     }
 
     fn news(&self, worker: WorkerId, progress: Vec<RunProgress>) -> Reply<'_, Vec<Run>> {
