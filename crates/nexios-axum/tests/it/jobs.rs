@@ -29,7 +29,12 @@ async fn a_service_that_ends_hands_its_jobs_back_and_abandons_nothing() {
         job.cancelled().await;
         Err::<(), _>("stopped")
     };
-    let workers = jobs.workers().handle(WAIT, Policy::new(), handler).start().await.unwrap();
+    let workers = jobs
+        .workers()
+        .handle(WAIT, Policy::new(), handler)
+        .start()
+        .await
+        .unwrap();
     let job = jobs.enqueue(WAIT, &()).await.unwrap();
     while job.status().await.unwrap().unwrap().state != JobState::Running {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -45,6 +50,11 @@ async fn a_service_that_ends_hands_its_jobs_back_and_abandons_nothing() {
     assert_eq!(report.handed_back, ["wait"]);
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(job.status().await.unwrap().unwrap().state, JobState::Ready);
-    let again = workers.drain(Drain { wait: Duration::ZERO, cancel: Duration::ZERO }).await;
+    let again = workers
+        .drain(Drain {
+            wait: Duration::ZERO,
+            cancel: Duration::ZERO,
+        })
+        .await;
     assert_eq!(again.handed_back, ["wait"]);
 }
