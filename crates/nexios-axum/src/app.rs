@@ -1,6 +1,7 @@
 //! The life of a service, from its first hook to its exit code.
 
 mod accept;
+mod admin;
 mod connection;
 mod connection_control;
 mod connections;
@@ -38,6 +39,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::request::{RequestLayer, Requests};
+use admin::Admin;
 use health::HealthPaths;
 use hooks::Hook;
 use life::{EndOnDrop, Life};
@@ -100,6 +102,7 @@ type Told = Box<dyn FnOnce(&ListenAddress) + Send>;
 #[must_use = "a service does nothing until it is served"]
 pub struct NexiosApp {
     router: Router,
+    admins: Vec<Admin>,
     outer: Vec<Outer>,
     startup: Vec<Hook>,
     shutdown: Vec<Hook>,
@@ -129,6 +132,7 @@ impl NexiosApp {
         let life = Arc::new(Life::new());
         NexiosApp {
             router: service.into_router(),
+            admins: Vec::new(),
             outer: Vec::new(),
             startup: Vec::new(),
             shutdown: Vec::new(),

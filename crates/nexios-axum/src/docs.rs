@@ -11,3 +11,6 @@ pub mod errors {}
 
 #[doc = include_str!("../docs/lifecycle.md")]
 pub mod lifecycle {}
+
+#[doc = include_str!("../docs/opentelemetry.md")]
+pub mod opentelemetry {}

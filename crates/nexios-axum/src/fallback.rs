@@ -2,16 +2,17 @@
 
 use axum::http::{Method, StatusCode, Uri};
 
-use crate::problem::Problem;
+use crate::{problem::Problem, text::in_short};
 
-/// Answers 404 as a problem; meant for [`Router::fallback`](axum::Router::fallback).
+/// Answers 404 as a problem that names the path, without its middle if it has more than 400 characters; meant for
+/// [`Router::fallback`](axum::Router::fallback).
 pub async fn not_found(uri: Uri) -> Problem {
-    Problem::not_found("There is nothing here.").with("path", uri.path())
+    Problem::not_found("There is nothing here.").with("path", in_short(uri.path().to_owned()))
 }
 
 /// Answers 405 as a problem; meant for
 /// [`Router::method_not_allowed_fallback`](axum::Router::method_not_allowed_fallback), which adds `Allow`.
 pub async fn method_not_allowed(method: Method) -> Problem {
-    let detail = format!("{method} is not possible here.");
+    let detail = format!("{} is not possible here.", in_short(method.to_string()));
     Problem::new(StatusCode::METHOD_NOT_ALLOWED).detail(detail)
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a service that starts in order, ends within a bound and loses nothing | [`NexiosApp`], and [`run`] as its `main`; [`docs::lifecycle`] |
 //! | event streams that end with the service, WebSockets that it waits for | [`ServiceLife`] |
+//! | health, metrics and a console where clients do not come, from the first hook to the last | [`NexiosApp::admin`] |
 //! | CORS, tracing and compression for every answer, the service's own 504 and 500 too | [`NexiosApp::outer`] |
 //! | handlers that hear of disconnects, deadlines and the shutdown, and may clean up | [`RequestLayer`] |
 //! | a route that finishes what it began, or is dropped at once | [`OnDisconnect`] |
@@ -156,10 +157,12 @@ mod log;
 mod panic;
 mod problem;
 mod punctual;
+mod rationed_log;
 mod request;
 mod shed;
 mod stream;
 mod tasks;
+mod text;
 mod websocket;
 
 pub use answer::OwnAnswer;

@@ -7,7 +7,7 @@ use std::{
 
 use axum::response::{IntoResponse, Response};
 
-use crate::{log::log, problem::Problem};
+use crate::{log::log, problem::Problem, text::in_short};
 
 /// Answers 500 with an id, and logs the panic's message beside the same id.
 ///
@@ -23,13 +23,18 @@ pub(crate) fn panic_problem(payload: Box<dyn Any + Send>) -> Problem {
 }
 
 /// What a panic says.
-pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
+pub(crate) fn text_of(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let text = text.unwrap_or("a value that is no text").to_owned();
+    text.unwrap_or("a value that is no text")
+}
+
+/// What a panic says, when that is all that is left to do with it.
+pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
+    let text = text_of(&*payload).to_owned();
     // A value may panic as it is dropped; what it has to say is said.
     log(|| drop(payload));
-    text
+    in_short(text)
 }
 
 /// Drops what is others', such as a handler that is cut off. A panic of a destructor is a line in the log, and takes

@@ -15,7 +15,7 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use crate::log::log;
+use crate::{log::log, text::in_short};
 
 /// What a client is told whose request broke off, or is no HTTP any more half-way.
 const BROKEN_BODY: &str = "The body of the request ended too early, or cannot be read.";
@@ -106,10 +106,16 @@ impl Problem {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY).detail(detail)
     }
 
-    /// Makes a 500 for a fault of our own: logs the cause and gives the body only the id of the log line.
+    /// Makes a 500 for a fault of our own: logs the cause and gives the body only the id of the log line. Of a cause
+    /// of more than 400 characters the middle is left out.
     pub fn internal(cause: &dyn fmt::Display) -> Self {
         let id = incident::next_id();
-        log(|| tracing::error!(incident = %id, cause = %cause, "request failed"));
+        log(|| {
+            // As text, which a subscriber escapes: it may have in it what a client has sent, and a line break in it
+            // would begin a line of the client's choice.
+            let cause = in_short(cause.to_string());
+            tracing::error!(incident = %id, cause, "request failed");
+        });
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR)
             .detail("The fault is ours and has been logged.")
             .with("id", id)
@@ -238,7 +244,10 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         if let Some(wait) = retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(seconds_to_wait(wait)),
+            );
         }
         if close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -248,7 +257,7 @@ impl IntoResponse for Problem {
 }
 
 /// Rounds up: a client must not come back early.
-fn whole_seconds(wait: Duration) -> u64 {
+fn seconds_to_wait(wait: Duration) -> u64 {
     let seconds = wait
         .as_secs()
         .saturating_add(u64::from(wait.subsec_nanos() > 0));

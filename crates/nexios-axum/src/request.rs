@@ -2,7 +2,7 @@
 //!
 //! [`service`] opens a request, [`future`] polls its handler and is the guard that notices who ends it,
 //! [`rescue`] lets an unfinished handler clean up, [`body`] watches the answer on its way out, and [`state`] is
-//! what they share with the extractors. [`requests`] counts them all.
+//! what they share with the extractors. [`requests`] counts them all, and [`work`] is what observers hear of one.
 
 mod access;
 mod body;
@@ -19,6 +19,7 @@ mod settings;
 mod span;
 mod state;
 mod upload;
+mod work;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -57,6 +58,9 @@ use settings::{Settings, Supervisor};
 ///
 /// In the handler the request's [`CancelScope`](nexios::CancelScope) is current, so task groups, races and pool
 /// calls made there hear of all of it by themselves.
+///
+/// While somebody [observes](nexios::observe), the request is a piece of work, called by its method and route, and what its
+/// handler and its body make is its part; see [`docs::lifecycle`](crate::docs::lifecycle) for what it says.
 ///
 /// # Examples
 ///

@@ -27,7 +27,7 @@ use view::{Status, TaskView};
 ///
 /// | route | answer |
 /// |---|---|
-/// | `GET /tasks/status` | `{"active_tasks":n,"tasks":[{"id","name","state","done","total","elapsed_ms","error"}]}` |
+/// | `GET /tasks/status` | `{"active_tasks":n,"tasks":[{"id","name","state","done","total","message","attempt","elapsed_ms","error"}]}` |
 /// | `GET /tasks/events` | server-sent events: one `task` with such a task for each live one and for each change, looked for every 250 ms; 503 beyond [`streams`](TaskRoutes::streams) |
 /// | `GET /tasks/{id}` | one such task, or 404 |
 /// | `POST /tasks/{id}/cancel` | 202 and the task as it is now, as often as asked; 404 unknown, 409 already ended |

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, future::Future, pin::pin, sync::Arc};
 
 use futures_util::future::select;
-use nexios::{CancelScope, CancelToken};
+use nexios::{CancelScope, CancelToken, observe};
 
 use crate::{
     app::ServiceLife,
@@ -12,10 +12,14 @@ use crate::{
 };
 
 /// A socket that the shutdown waits for, from [`ServiceLife::track`] to the end of [`run`](Self::run).
+///
+/// Its request ends with the answer that hands the connection over. For observers the socket is work of its own.
 #[derive(Debug)]
 #[must_use = "a socket is counted as long as this lives; `run` is its work"]
 pub struct TrackedSocket {
     life: Arc<Life>,
+    /// For observers; empty if nobody observes.
+    name: Cow<'static, str>,
     entry: Entry<Cow<'static, str>>,
 }
 
@@ -64,10 +68,16 @@ impl ServiceLife {
     /// }
     /// ```
     pub fn track(&self, name: impl Into<Cow<'static, str>>) -> TrackedSocket {
-        let entry = self.life.sockets.enter(name.into());
+        let name = name.into();
+        let observed = if observe::anybody() {
+            name.clone()
+        } else {
+            Cow::default()
+        };
         TrackedSocket {
             life: Arc::clone(&self.life),
-            entry,
+            name: observed,
+            entry: self.life.sockets.enter(name),
         }
     }
 }
@@ -87,9 +97,11 @@ impl TrackedSocket {
         F: FnOnce(CancelToken) -> W,
         W: Future<Output = ()>,
     {
-        let TrackedSocket { life, entry } = self;
+        let TrackedSocket { life, name, entry } = self;
         let scope = CancelScope::new(life.cancelling.child(), None);
-        let work = scope.run(work(life.closing.clone()));
+        let observed = observe::custom(name);
+        let work = observed.scope(|| work(life.closing.clone()));
+        let work = observed.run(scope.run(work));
         async move {
             let _entry = entry;
             let (work, aborted) = (pin!(work), pin!(punctual(life.aborting.cancelled())));

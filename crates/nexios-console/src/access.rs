@@ -9,7 +9,10 @@ mod secret;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use axum::{extract::ConnectInfo, http::request::Parts};
+use axum::{
+    extract::ConnectInfo,
+    http::{Extensions, request::Parts},
+};
 
 pub(crate) use origin::{Site, site};
 pub use secret::Secret;
@@ -35,6 +38,17 @@ pub enum Access {
     ViewSensitive,
     /// Cancel, retry, reset and refresh too, where [`allow_actions`](crate::ConsoleBuilder::allow_actions) was said.
     Act,
+}
+
+/// Whether the sender of a request may act: they are let, and actions are allowed at all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MayAct(pub(crate) bool);
+
+impl MayAct {
+    /// As the guard has put it there; without a guard nobody may.
+    pub(crate) fn of(extensions: &Extensions) -> bool {
+        extensions.get().is_some_and(|MayAct(may_act)| *may_act)
+    }
 }
 
 /// The app's own rule.

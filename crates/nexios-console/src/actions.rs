@@ -1,5 +1,7 @@
 //! What somebody may do to what is shown: cancel, retry, reset, refresh.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     extract::State,
@@ -10,14 +12,25 @@ use axum::{
 use nexios::observe::{self, WorkId};
 
 use crate::{
-    Access, Console,
+    access::{MayAct, Way},
     mount::Mount,
     query::part,
     refusal::{Form, asks_for_json},
+    store::Store,
 };
 
-pub(crate) fn router() -> Router<Console> {
-    Router::new().route("/actions/{action}/{id}", post(act))
+/// What an action needs.
+#[derive(Clone)]
+pub(crate) struct Actor {
+    pub(crate) store: Arc<Store>,
+    /// Says who acts.
+    pub(crate) way: Arc<Way>,
+}
+
+pub(crate) fn router(actor: Actor) -> Router {
+    Router::new()
+        .route("/actions/{action}/{id}", post(act))
+        .with_state(actor)
 }
 
 /// What came of an attempt.
@@ -43,16 +56,15 @@ impl Done {
     }
 }
 
-async fn act(State(console): State<Console>, parts: Parts) -> Response {
+async fn act(State(actor): State<Actor>, parts: Parts) -> Response {
     let (action, id) = (part(&parts.uri, 1), part(&parts.uri, 2));
-    let access = parts.extensions.get().copied().unwrap_or(Access::Forbidden);
     let form = Form::of(&parts);
-    let done = match (console.0.lets_act(access), id.parse()) {
+    let done = match (MayAct::of(&parts.extensions), id.parse()) {
         (false, _) => Done::Forbidden,
-        (true, Ok(id)) => perform(&console, action, WorkId(id)),
+        (true, Ok(id)) => perform(&actor, action, WorkId(id)),
         (true, Err(_)) => Done::Unknown,
     };
-    let who = console.0.way.who(&parts);
+    let who = actor.way.who(&parts);
     tracing::info!(target: "nexios::audit", %who, %action, target = %id, result = done.as_str(), "console action");
     match done {
         Done::Yes if asks_for_json(&parts) => StatusCode::NO_CONTENT.into_response(),
@@ -66,7 +78,7 @@ async fn act(State(console): State<Console>, parts: Parts) -> Response {
     }
 }
 
-fn perform(console: &Console, action: &str, id: WorkId) -> Done {
+fn perform(actor: &Actor, action: &str, id: WorkId) -> Done {
     let is_done = match action {
         "cancel" => observe::cancel(id),
         "reset" => observe::reset(id),
@@ -75,15 +87,14 @@ fn perform(console: &Console, action: &str, id: WorkId) -> Done {
     };
     match is_done {
         true => Done::Yes,
-        false if action == "cancel" && is_task(console, id) => Done::Ended,
+        false if action == "cancel" && is_task(actor, id) => Done::Ended,
         false => Done::Unknown,
     }
 }
 
 /// Whether it is a background task that is known, live or not.
-fn is_task(console: &Console, id: WorkId) -> bool {
-    console
-        .0
+fn is_task(actor: &Actor, id: WorkId) -> bool {
+    actor
         .store
         .background()
         .content

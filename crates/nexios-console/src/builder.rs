@@ -1,9 +1,14 @@
 use std::{fmt, sync::Arc};
 
 use axum::http::request::Parts;
+#[cfg(feature = "app")]
 use nexios_axum::AppHandle;
 
-use crate::{Access, Console, Secret, access::Way};
+use crate::{
+    access::{Access, Secret, Way},
+    console::Console,
+    settings::Settings,
+};
 
 /// No way of access was chosen yet: there is no `build`.
 #[derive(Debug)]
@@ -31,31 +36,20 @@ pub struct Chosen(Way);
 #[must_use = "a console is there after `build`"]
 pub struct ConsoleBuilder<A> {
     access: A,
-    pub(crate) settings: Settings,
+    settings: Settings,
 }
 
-/// What has a default.
-pub(crate) struct Settings {
-    pub(crate) service: Option<String>,
-    pub(crate) actions: bool,
-    pub(crate) memory: usize,
-    pub(crate) app: Option<AppHandle>,
+impl Console {
+    /// Begins a console. Who may see it has to be said.
+    pub fn builder() -> ConsoleBuilder<NoAccess> {
+        ConsoleBuilder {
+            access: NoAccess,
+            settings: Settings::default(),
+        }
+    }
 }
 
 impl ConsoleBuilder<NoAccess> {
-    pub(crate) fn new() -> Self {
-        let settings = Settings {
-            service: None,
-            actions: false,
-            memory: 8 << 20,
-            app: None,
-        };
-        Self {
-            access: NoAccess,
-            settings,
-        }
-    }
-
     /// For this machine only, as in development. Grants [`Access::Act`].
     ///
     /// `Host` is `localhost`, `127.0.0.1` or `[::1]` with any port; neither `Forwarded` nor `X-Forwarded-*` is there; and the

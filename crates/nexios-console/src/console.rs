@@ -1,26 +1,18 @@
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
 use nexios::observe::{self, Observing};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
 #[cfg(feature = "prometheus")]
-use crate::Metrics;
+use crate::metrics::Metrics;
 use crate::{
-    Access,
-    access::Way,
-    builder::{ConsoleBuilder, NoAccess, Settings},
-    events::Feed,
-    life::Known,
-    pages::Source,
-    routes,
-    store::Store,
+    access::Way, events::Feed, life::Known, pages::Source, settings::Settings, store::Store,
 };
 
 /// How long the last answers may take after the service has stopped.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-/// The page, its API, its events and its metrics. Observes from [`build`](ConsoleBuilder::build) until the last clone is gone,
+/// The page, its API, its events and its metrics. Observes from [`build`](crate::ConsoleBuilder::build) until the last clone is gone,
 /// those in routers among them.
 ///
 /// ```
@@ -35,72 +27,51 @@ pub struct Console(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) service: Arc<str>,
-    pub(crate) way: Way,
+    pub(crate) way: Arc<Way>,
     pub(crate) actions: bool,
     pub(crate) store: Arc<Store>,
     pub(crate) life: Arc<Known>,
+    pub(crate) source: Source,
     pub(crate) feed: Arc<Feed>,
     #[cfg(feature = "prometheus")]
     pub(crate) metrics: Metrics,
-    /// Ends with the last clone.
-    _observing: Observing,
+    /// Ends with the last clone, and the last router.
+    pub(crate) observing: Arc<Observing>,
 }
 
 impl Console {
-    /// Begins a console. Who may see it has to be said.
-    pub fn builder() -> ConsoleBuilder<NoAccess> {
-        ConsoleBuilder::new()
-    }
-
     pub(crate) fn new(way: Way, settings: Settings) -> Self {
         let service: Arc<str> = settings.service.unwrap_or_else(executable).into();
         let store = Arc::new(Store::new(settings.memory));
         let life = Arc::new(Known::new(settings.app));
         let observing = observe::observe(store.clone());
+        let source = Source {
+            store: store.clone(),
+            life: life.clone(),
+            service: service.clone(),
+        };
         Self(Arc::new(Inner {
-            feed: Arc::new(Feed::new(Source {
-                store: store.clone(),
-                life: life.clone(),
-                service: service.clone(),
-            })),
+            feed: Arc::new(Feed::new(source.clone())),
+            source,
             service,
-            way,
+            way: Arc::new(way),
             actions: settings.actions,
             store,
             life,
             #[cfg(feature = "prometheus")]
             metrics: Metrics::new(),
-            _observing: observing,
+            observing: Arc::new(observing),
         }))
-    }
-
-    /// The routes of the page, to nest anywhere: links hold under every prefix, also behind a proxy that takes a part of
-    /// the address away.
-    ///
-    /// With `nest("/nexios", ..)` it answers at `/nexios`; axum hands `/nexios/` on to nobody. With `nest_service("/nexios", ..)`
-    /// it answers at both.
-    ///
-    /// Its own requests are not among those that it shows.
-    ///
-    /// ```
-    /// use axum::Router;
-    /// use nexios_console::Console;
-    ///
-    /// let console = Console::builder().loopback().build();
-    /// let app: Router = Router::new().nest("/admin", Router::new().nest("/nexios", console.router()));
-    /// ```
-    pub fn router(&self) -> Router {
-        routes::router(self)
     }
 
     /// Serves the page on a listener of its own.
     ///
-    /// With [`loopback`](ConsoleBuilder::loopback) the address must be one of this machine. It returns after the service of
+    /// With [`loopback`](crate::ConsoleBuilder::loopback) the address must be one of this machine. It returns after the service of
     /// `ConsoleBuilder::app` has stopped, else never.
     ///
     /// # Errors
     ///
-    /// If it cannot listen there; with [`loopback`](ConsoleBuilder::loopback) also [`io::ErrorKind::InvalidInput`] for an address
+    /// If it cannot listen there; with [`loopback`](crate::ConsoleBuilder::loopback) also [`io::ErrorKind::InvalidInput`] for an address
     /// that others can reach.
     ///
     /// # Cancel safety
@@ -118,7 +89,7 @@ impl Console {
     ///
     /// # Errors
     ///
-    /// With [`loopback`](ConsoleBuilder::loopback) [`io::ErrorKind::InvalidInput`] if others can reach it.
+    /// With [`loopback`](crate::ConsoleBuilder::loopback) [`io::ErrorKind::InvalidInput`] if others can reach it.
     ///
     /// # Cancel safety
     ///
@@ -140,28 +111,12 @@ impl Console {
     }
 
     fn check(&self, address: SocketAddr) -> io::Result<()> {
-        if matches!(self.0.way, Way::Loopback) && !address.ip().to_canonical().is_loopback() {
+        if matches!(*self.0.way, Way::Loopback) && !address.ip().to_canonical().is_loopback() {
             let why =
                 format!("loopback() is for this machine only, and others can reach {address}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         Ok(())
-    }
-}
-
-impl Inner {
-    /// Where pages and events read.
-    pub(crate) fn source(&self) -> Source {
-        Source {
-            store: self.store.clone(),
-            life: self.life.clone(),
-            service: self.service.clone(),
-        }
-    }
-
-    /// Whether somebody may act.
-    pub(crate) fn lets_act(&self, access: Access) -> bool {
-        self.actions && access >= Access::Act
     }
 }
 

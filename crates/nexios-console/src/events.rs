@@ -14,10 +14,10 @@ mod feed;
 mod ring;
 mod stream;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
-    Extension,
+    Extension, Router,
     extract::{Query, Request, State, rejection::QueryRejection},
     http::{
         HeaderMap, HeaderValue, StatusCode,
@@ -27,6 +27,7 @@ use axum::{
         IntoResponse, Response,
         sse::{KeepAlive, Sse},
     },
+    routing::get,
 };
 use serde::Deserialize;
 
@@ -34,7 +35,12 @@ pub(crate) use feed::Feed;
 use feed::Onlooker;
 
 use crate::{
-    Access, Console, life::Life, model::Bucket, mount::Mount, pages::View, query::RunningQuery,
+    access::{Access, MayAct},
+    life::{Known, Life},
+    model::Bucket,
+    mount::Mount,
+    pages::View,
+    query::RunningQuery,
     refusal::Form,
 };
 
@@ -54,8 +60,21 @@ pub(crate) struct EventsQuery {
     last: Option<String>,
 }
 
-pub(crate) async fn answer(
-    State(console): State<Console>,
+/// What the events need of a console.
+#[derive(Clone)]
+pub(crate) struct Following {
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) life: Arc<Known>,
+}
+
+pub(crate) fn router(following: Following) -> Router {
+    Router::new()
+        .route("/events", get(answer))
+        .with_state(following)
+}
+
+async fn answer(
+    State(following): State<Following>,
     query: Result<Query<EventsQuery>, QueryRejection>,
     running: Result<Query<RunningQuery>, QueryRejection>,
     Extension(access): Extension<Access>,
@@ -70,7 +89,7 @@ pub(crate) async fn answer(
     let Some(views) = views(&query, &running) else {
         return unknown();
     };
-    let acts = console.0.lets_act(access);
+    let acts = MayAct::of(request.extensions());
     let looks = views.into_iter().map(|view| Onlooker {
         place: mount.place(&view.path()),
         view,
@@ -79,9 +98,9 @@ pub(crate) async fn answer(
     });
     let last = last_heard(request.headers(), query.last.as_deref());
     let life = Life::of(request.extensions());
-    match Feed::subscribe(&console.0.feed, looks.collect(), last) {
+    match Feed::subscribe(&following.feed, looks.collect(), last) {
         Some(subscription) => {
-            let events = stream::events(subscription, console.0.life.clone(), life);
+            let events = stream::events(subscription, following.life.clone(), life);
             let mut response = Sse::new(events)
                 .keep_alive(KeepAlive::new().interval(ALIVE))
                 .into_response();

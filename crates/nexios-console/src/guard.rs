@@ -1,46 +1,59 @@
 //! What stands before every route.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Request, State},
     http::{Method, StatusCode},
     middleware::Next,
     response::Response,
 };
-use nexios::observe;
+use nexios::observe::{self, Observing};
 use tower_http::csrf::ProtectionError;
 
 use crate::{
-    Access, Console,
-    access::{Site, Verdict, site},
+    access::{Access, MayAct, Site, Verdict, Way, site},
+    life::Known,
     refusal::Form,
+    store::Store,
 };
 
-/// Lets in whom the way of access lets in, and tells the routes what they may: they find the [`Access`] in the request.
-pub(crate) async fn check(
-    State(console): State<Console>,
-    request: Request,
-    next: Next,
-) -> Response {
+/// What it has to know.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) way: Arc<Way>,
+    /// Whether anybody may act.
+    pub(crate) actions: bool,
+    pub(crate) store: Arc<Store>,
+    pub(crate) life: Arc<Known>,
+    /// As long as there is somebody to ask, there is something to see.
+    pub(crate) _observing: Arc<Observing>,
+}
+
+/// Lets in whom the way of access lets in, and tells the routes what they may: they find the [`Access`] and [`MayAct`] in the request.
+pub(crate) async fn check(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let inner = &console.0;
     if let Some(own) = observe::current() {
-        inner.store.disregard(own);
+        gate.store.disregard(own);
     }
-    inner.life.see(&parts.extensions);
+    gate.life.see(&parts.extensions);
     let form = Form::of(&parts);
-    let access = match inner.way.judge(&parts) {
+    let access = match gate.way.judge(&parts) {
         Verdict::Granted(access) => access,
         Verdict::Unauthorized(challenge) => return form.unauthorized(challenge),
         Verdict::Forbidden(why) => return form.refuse(StatusCode::FORBIDDEN, why),
     };
     let is_safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if !is_safe && site(inner.way.trusts_the_browser(&parts), &parts.headers) == Site::Unknown {
+    if !is_safe && site(gate.way.trusts_the_browser(&parts), &parts.headers) == Site::Unknown {
         return form.refuse(
             StatusCode::FORBIDDEN,
             "A request that changes something has to say where it comes from.",
         );
     }
     parts.extensions.insert::<Access>(access);
+    parts
+        .extensions
+        .insert(MayAct(gate.actions && access >= Access::Act));
     parts.extensions.insert(form.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
     match response.extensions().get::<ProtectionError>() {

@@ -29,9 +29,29 @@
 //! [`Access::Act`] *and* [`allow_actions`](ConsoleBuilder::allow_actions); each attempt is logged as `nexios::audit`. Nobody's
 //! browser can be made to do it: a request of another site is refused, and no page can be framed.
 //!
+//! # Where it is
+//!
+//! Under `nest("/nexios", ..)` it answers at `/nexios` and below; axum hands `/nexios/` on to nobody. Write
+//! `nest_service("/nexios", console.router())` where both are to answer.
+//!
+//! A nested console ends with the service's listener. One on the listener of `NexiosApp::admin` is there from before the first
+//! startup hook until all else has ended, and shows the phases in between:
+//!
+//! ```no_run
+//! # async fn for_admins(secret: String) -> Result<(), nexios_axum::ServeError> {
+//! use axum::Router;
+//! use nexios_axum::NexiosApp;
+//! use nexios_console::Console;
+//!
+//! let console = Console::builder().basic_auth("ops", secret).build();
+//! NexiosApp::new(Router::new()).admin("0.0.0.0:9090", console.router()).serve("0.0.0.0:8080").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # A listener of its own
 //!
-//! A console on a listener of its own goes on while the service drains, and closes after it:
+//! Without that a console on a listener of its own goes on while the service drains, and closes after it:
 //!
 //! ```no_run
 //! # #[cfg(feature = "app")]
@@ -73,6 +93,7 @@ mod pages;
 mod query;
 mod refusal;
 mod routes;
+mod settings;
 mod store;
 
 pub use access::{Access, Secret};

@@ -4,6 +4,7 @@ mod background;
 mod bucket;
 mod lazies;
 mod lints;
+mod now;
 mod pools;
 mod races;
 mod request;
@@ -23,6 +24,7 @@ pub(crate) use background::{Background, BackgroundTask, Schedule};
 pub(crate) use bucket::{Bucket, Counts};
 pub(crate) use lazies::{Lazies, Lazy, LazyError};
 pub(crate) use lints::{Lint, LintKind, Lints};
+pub(crate) use now::{CancelledRequests, LeftOver, Now, Stay};
 pub(crate) use pools::{Pool, PoolState, Pools};
 pub(crate) use races::{Hedges, Race, RaceKind, Races};
 pub(crate) use request::{Request, Span};
@@ -34,7 +36,7 @@ pub(crate) use status::Status;
 pub(crate) use trace::{Trace, TraceArguments, TraceEvent};
 pub(crate) use work::{Progress, Work};
 
-use crate::Access;
+use crate::access::Access;
 
 /// One page's content, with what stands before each.
 #[derive(Debug, Clone, Serialize)]

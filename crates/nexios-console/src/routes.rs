@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "prometheus")]
+use axum::http::HeaderMap;
 use axum::{
     Extension, Router,
     http::StatusCode,
@@ -12,35 +14,73 @@ use axum::{
 use tower_http::csrf::CsrfLayer;
 
 use crate::{
-    Console, actions,
+    actions::{self, Actor},
     api::{self, Api},
-    assets, events, guard, headers, pages,
+    assets,
+    console::Console,
+    events::{self, Following},
+    guard::{self, Gate},
+    headers, pages,
     refusal::Form,
 };
+#[cfg(feature = "prometheus")]
+use crate::{life::Known, metrics::Metrics};
 
-pub(crate) fn router(console: &Console) -> Router {
-    let life = console.0.life.clone();
-    let api = api::router(Api {
-        store: console.0.store.clone(),
-        service: console.0.service.clone(),
-        phase: Arc::new(move || life.phase_name()),
-    });
-    let router = Router::new()
-        .merge(pages::router())
-        .merge(actions::router())
-        .route("/assets/{name}", get(assets::answer))
-        .route("/events", get(events::answer));
-    #[cfg(feature = "prometheus")]
-    let router = router.route("/metrics", get(metrics));
-    router
-        .with_state(console.clone())
-        .nest("/api/v1", api)
-        .fallback(unknown)
-        .method_not_allowed_fallback(other_method)
-        // From the inside out: where the request comes from, who sent it, and what the browser has to know of the answer.
-        .layer(CsrfLayer::new())
-        .layer(from_fn_with_state(console.clone(), guard::check))
-        .layer(map_response(headers::guarded))
+impl Console {
+    /// The routes of the page, to nest anywhere: links hold under every prefix, also behind a proxy that takes a part of
+    /// the address away.
+    ///
+    /// With `nest("/nexios", ..)` it answers at `/nexios`; axum hands `/nexios/` on to nobody. With `nest_service("/nexios", ..)`
+    /// it answers at both.
+    ///
+    /// Its own requests are not among those that it shows.
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use nexios_console::Console;
+    ///
+    /// let console = Console::builder().loopback().build();
+    /// let app: Router = Router::new().nest("/admin", Router::new().nest("/nexios", console.router()));
+    /// ```
+    pub fn router(&self) -> Router {
+        let console = &self.0;
+        let life = console.life.clone();
+        let api = api::router(Api {
+            store: console.store.clone(),
+            service: console.service.clone(),
+            phase: Arc::new(move || life.phase_name()),
+        });
+        let actions = actions::router(Actor {
+            store: console.store.clone(),
+            way: console.way.clone(),
+        });
+        let events = events::router(Following {
+            feed: console.feed.clone(),
+            life: console.life.clone(),
+        });
+        let router = Router::new()
+            .merge(pages::router(console.source.clone()))
+            .merge(actions)
+            .merge(events)
+            .route("/assets/{name}", get(assets::answer));
+        #[cfg(feature = "prometheus")]
+        let router = router.merge(metrics(console.metrics.clone(), console.life.clone()));
+        let gate = Gate {
+            way: console.way.clone(),
+            actions: console.actions,
+            store: console.store.clone(),
+            life: console.life.clone(),
+            _observing: console.observing.clone(),
+        };
+        router
+            .nest("/api/v1", api)
+            .fallback(unknown)
+            .method_not_allowed_fallback(other_method)
+            // From the inside out: where the request comes from, who sent it, and what the browser has to know of the answer.
+            .layer(CsrfLayer::new())
+            .layer(from_fn_with_state(gate, guard::check))
+            .layer(map_response(headers::guarded))
+    }
 }
 
 async fn unknown(Extension(form): Extension<Form>) -> Response {
@@ -55,9 +95,7 @@ async fn other_method(Extension(form): Extension<Form>) -> Response {
 }
 
 #[cfg(feature = "prometheus")]
-async fn metrics(
-    axum::extract::State(console): axum::extract::State<Console>,
-    headers: axum::http::HeaderMap,
-) -> Response {
-    console.0.metrics.answer(&headers, console.0.life.phase())
+fn metrics(metrics: Metrics, life: Arc<Known>) -> Router {
+    let answer = async move |headers: HeaderMap| metrics.answer(&headers, life.phase());
+    Router::new().route("/metrics", get(answer))
 }

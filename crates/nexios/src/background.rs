@@ -16,6 +16,7 @@ mod failure;
 mod id_hasher;
 mod info;
 mod notices;
+mod observed;
 mod record;
 mod refusal;
 mod registry;
@@ -37,11 +38,11 @@ use std::{
 };
 
 use crate::cancel::CancelReason;
-use crate::observe::alive::{Census, LongLived};
 
 use drain::Drains;
 use record::OnCancel;
-use registry::{Registry, Shown};
+use refusal::NotAdmitted;
+use registry::Registry;
 use start::TaskSpec;
 
 pub use builder::BackgroundBuilder;
@@ -58,14 +59,7 @@ pub use task::{BackgroundTask, Scoped};
 pub use task_builder::{RetryTaskBuilder, TaskBuilder};
 pub use watch::TaskWatch;
 
-/// The registries that are alive and have had a task.
-pub(crate) static ALIVE: Census<dyn LivingBackground> = Census::new();
-
-/// A registry of background tasks, as those see it who look around.
-pub(crate) trait LivingBackground: LongLived<Stats = BackgroundStats> {
-    /// False if no live task has this number.
-    fn cancel(&self, task: TaskId) -> bool;
-}
+pub(crate) use observed::ALIVE;
 
 /// Starts a task that outlives whoever started it, on [`Background::global`].
 ///
@@ -103,6 +97,11 @@ pub fn create_background_task<T: Send + 'static>(
 /// or `Retrying` while it is live and ends in exactly one other [`TaskState`]. If you only want to wait for
 /// tasks, without names, bounds or results, tokio-util's `TaskTracker` is the simpler tool.
 ///
+/// Whoever [observes](crate::observe) is told of each task: a root with a link to the work that started it, called by its
+/// name, with the [name of the registry](BackgroundBuilder::name) as its owner; `background` is that of
+/// [`global`](Self::global). A schedule says its next run as its message. From the first task on the registry is in
+/// [`observe::snapshot`](crate::observe::snapshot), and [`observe::cancel`](crate::observe::cancel) finds its tasks.
+///
 /// # Examples
 ///
 /// ```
@@ -134,17 +133,21 @@ pub struct Background {
     drains: Arc<Drains>,
 }
 
-static GLOBAL: LazyLock<Background> =
-    LazyLock::new(|| BackgroundBuilder::new().build_with(Drains::of_the_process()));
+static GLOBAL: LazyLock<Background> = LazyLock::new(|| {
+    let builder = BackgroundBuilder::new().name("background");
+    builder.build_with(Drains::of_the_process())
+});
 
 impl Background {
     /// Creates a registry with the defaults of [`BackgroundBuilder`].
     #[must_use]
+    #[track_caller]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
     /// Sets up a registry.
+    #[track_caller]
     pub fn builder() -> BackgroundBuilder {
         BackgroundBuilder::new()
     }
@@ -216,10 +219,10 @@ impl Background {
     ) -> BackgroundTask<T> {
         match self.spec(name).admit(OnCancel::Drop, future) {
             Ok((end, future)) => start::run(end, attempts::plain(future)),
-            Err(refused) => {
+            Err(NotAdmitted { id, source, .. }) => {
                 // Nobody asked whether it would be refused, so its destructor must not panic here.
-                let _ = exit::contain(|| drop(refused));
-                BackgroundTask::refused()
+                let _ = exit::contain(|| drop(source));
+                BackgroundTask::refused(id)
             }
         }
     }
@@ -396,7 +399,7 @@ impl Background {
     /// not known.
     #[expect(clippy::must_use_candidate, reason = "the answer is rarely needed")]
     pub fn cancel(&self, id: TaskId) -> bool {
-        matches!(self.registry.task(id), Some(Shown::Live(record)) if record.cancel(CancelReason::Requested))
+        self.registry.cancel(id, CancelReason::Requested)
     }
 
     /// Counts of what waits, runs and has ended.
@@ -441,6 +444,7 @@ impl Background {
 }
 
 impl Default for Background {
+    #[track_caller]
     fn default() -> Self {
         Self::new()
     }

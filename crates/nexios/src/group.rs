@@ -10,6 +10,8 @@ mod ending;
 mod finalizers;
 mod label;
 mod map;
+mod observed;
+mod observed_future;
 mod panics;
 mod run;
 mod slots;
@@ -29,7 +31,10 @@ use futures_util::stream::Stream;
 
 use self::{
     builder::GroupSettings,
-    label::ChildLabel,
+    children::take_ids,
+    observed::{Introduction, Part},
+    observed_future::ObservedFuture,
+    spawn::Label,
     state::{Run, Shared},
     verdict::Cause,
 };
@@ -38,7 +43,10 @@ pub use self::{
     spawner::Spawner,
     task::Task,
 };
-use crate::cancel::{CancelToken, Interrupted};
+use crate::{
+    cancel::{CancelToken, Interrupted},
+    work::{WorkKind, observers::anybody},
+};
 
 /// A set of tasks that all end before the group does.
 ///
@@ -144,7 +152,6 @@ use crate::cancel::{CancelToken, Interrupted};
 #[must_use = "a group does nothing until it is run or one of its tasks is awaited"]
 pub struct TaskGroup<'env, E> {
     shared: Arc<Shared<'env, E>>,
-    made_at: &'static Location<'static>,
 }
 
 impl TaskGroup<'static, ()> {
@@ -165,8 +172,7 @@ impl TaskGroupBuilder {
 impl<'env, E> TaskGroup<'env, E> {
     fn with(settings: GroupSettings, made_at: &'static Location<'static>) -> Self {
         Self {
-            shared: Arc::new(Shared::new(settings)),
-            made_at,
+            shared: Arc::new(Shared::new(settings, made_at)),
         }
     }
 }
@@ -192,14 +198,11 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
         T: Send + 'env,
         F: Future<Output = Result<T, E>> + Send + 'env,
     {
-        spawn::in_task(
-            Some(self.shared.clone()),
-            ChildLabel::SpawnedAt(Location::caller()),
-            future,
-        )
+        spawn::in_task(Some(self.shared.clone()), Label::here(), future)
     }
 
     /// Spawns an in-task child with a name for `Debug`, logs and the child's tracing span.
+    #[track_caller]
     pub fn spawn_named<T, F>(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -209,7 +212,12 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
         T: Send + 'env,
         F: Future<Output = Result<T, E>> + Send + 'env,
     {
-        spawn::named(Some(self.shared.clone()), name.into(), future)
+        spawn::named(
+            Some(self.shared.clone()),
+            name.into(),
+            Location::caller(),
+            future,
+        )
     }
 
     /// Spawns a child on the runtime's worker threads, under the same policies.
@@ -228,11 +236,7 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
         T: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        spawn::parallel(
-            Some(self.shared.clone()),
-            ChildLabel::SpawnedAt(Location::caller()),
-            future,
-        )
+        spawn::parallel(Some(self.shared.clone()), Label::here(), future)
     }
 
     /// Spawns an in-task helper that does not keep the group open: it ends when all others have ended.
@@ -240,11 +244,7 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     /// It takes no place under the limit and is not counted by [`len`](Self::len). Its panic is a child's panic.
     #[track_caller]
     pub fn spawn_daemon(&self, future: impl Future<Output = ()> + Send + 'env) {
-        spawn::daemon(
-            &self.shared,
-            ChildLabel::SpawnedAt(Location::caller()),
-            future,
-        );
+        spawn::daemon(&self.shared, Label::here(), future);
     }
 
     /// Drives `body` and the children together until all have ended.
@@ -316,14 +316,20 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     /// # Cancel safety
     ///
     /// Dropping the future drops the items under way and those not started; finished results are lost.
-    pub async fn map<I, T, F, Fut>(&self, items: I, f: F) -> Result<Vec<T>, E>
+    #[track_caller]
+    pub fn map<'g, I, T, F, Fut>(
+        &'g self,
+        items: I,
+        f: F,
+    ) -> impl Future<Output = Result<Vec<T>, E>> + use<'g, 'env, E, I, T, F, Fut>
     where
         I: IntoIterator,
         F: Fn(I::Item) -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, E>> + Send,
         T: Send,
     {
-        map::in_order(&self.shared, items.into_iter(), f).await
+        let made_at = Location::caller();
+        async move { map::in_order(&self.shared, items.into_iter(), f, made_at).await }
     }
 
     /// Makes a future out of each item and yields their results in completion order.
@@ -338,6 +344,7 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     /// # Cancel safety
     ///
     /// Between two results nothing is lost; dropping the stream drops the items.
+    #[track_caller]
     pub fn map_unordered<'g, I, T, F, Fut>(
         &'g self,
         items: I,
@@ -349,7 +356,7 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
         Fut: Future<Output = Result<T, E>> + Send,
         T: Send,
     {
-        map::Mapped::new(&self.shared, items.into_iter(), f)
+        map::Mapped::new(&self.shared, items.into_iter(), f, Location::caller())
     }
 
     /// A clonable handle that children take with them to spawn siblings.
@@ -378,8 +385,36 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     /// group is dropped instead of run to its end, they go on as background work that
     /// `Background::global().drain` waits for; one that was under way is continued. One that overruns the drain is
     /// reported as abandoned and dropped at its end. With no runtime left, or no time, their loss is logged. On a group that has ended this one goes to the background at once.
+    #[track_caller]
     pub fn defer(&self, finalizer: impl Future<Output = ()> + Send + 'static) {
-        self.shared.defer(Box::pin(finalizer));
+        if anybody() {
+            self.defer_observed(finalizer, Location::caller());
+        } else {
+            self.shared.defer(Box::pin(finalizer));
+        }
+    }
+
+    #[cold]
+    fn defer_observed(
+        &self,
+        finalizer: impl Future<Output = ()> + Send + 'static,
+        made_at: &'static Location<'static>,
+    ) {
+        let introduction = Introduction {
+            id: take_ids(1).start,
+            kind: WorkKind::Finalizer,
+            name: None,
+            made_at: Some(made_at),
+        };
+        let core = self.shared.lock();
+        let part = if Shared::takes_finalizers(&core) {
+            self.shared.observe(core).part(&introduction)
+        } else {
+            drop(core);
+            Part::adopted(&introduction)
+        };
+        self.shared
+            .defer(Box::pin(ObservedFuture::new(finalizer, Some(part))));
     }
 
     /// Takes the errors beyond the first, in spawn order; at most 64 are kept.
@@ -413,6 +448,7 @@ impl<E> Drop for TaskGroup<'_, E> {
     fn drop(&mut self) {
         // The usual end: it was run, and no handle is left.
         if Arc::get_mut(&mut self.shared).is_some_and(Shared::is_settled_alone) {
+            self.shared.end_observed();
             return;
         }
         let (live, forgotten) = {
@@ -426,7 +462,7 @@ impl<E> Drop for TaskGroup<'_, E> {
             self.shared.close(Cause::Finished);
         } else if forgotten {
             crate::log::say(|| {
-                tracing::warn!(group = ?self.shared.settings.name, made_at = %self.made_at, children = live,
+                tracing::warn!(group = ?self.shared.settings.name, made_at = %self.shared.made_at, children = live,
                 "a task group was dropped before anybody awaited it or one of its children");
             });
         }

@@ -8,8 +8,8 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id of a client that is believed; it is in every line of its request.
 const LONGEST_ID: usize = 128;
-/// The most characters of a path.
-const LONGEST_PATH: usize = 200;
+/// The most characters of a method and of a path, as in the line that is written inside.
+const LONGEST: usize = 200;
 
 /// Forgets an id that is too long for a log; the request gets one of ours.
 pub(crate) async fn short_request_id(mut request: Request) -> Request {
@@ -29,10 +29,16 @@ pub(crate) fn request_span(request: &Request<Body>) -> Span {
     let id = id
         .and_then(|id| id.header_value().to_str().ok())
         .unwrap_or_default();
-    let path = request.uri().path();
-    let end = path
-        .char_indices()
-        .nth(LONGEST_PATH)
-        .map_or(path.len(), |(at, _)| at);
-    tracing::info_span!("request", id, method = %request.method(), path = &path[..end])
+    let (method, path) = (request.method().as_str(), request.uri().path());
+    tracing::info_span!(
+        "request",
+        id,
+        method = beginning(method),
+        path = beginning(path)
+    )
+}
+
+fn beginning(text: &str) -> &str {
+    let end = text.char_indices().nth(LONGEST);
+    end.map_or(text, |(at, _)| &text[..at])
 }

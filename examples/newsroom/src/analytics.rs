@@ -125,12 +125,12 @@ fn counters(stats: &LazyStats) -> Value {
         "stale": stats.stale,
         "computations": stats.computations,
         "failures": stats.failures,
-        "age_ms": stats.age.map(milliseconds),
-        "last_ms": stats.last_duration.map(milliseconds),
+        "age_ms": stats.age.map(whole_milliseconds),
+        "last_ms": stats.last_duration.map(whole_milliseconds),
     })
 }
 
-fn milliseconds(time: Duration) -> u64 {
+fn whole_milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -12,6 +12,7 @@ use nexios::{CancelToken, Overload, ThreadPool, run_in_threadpool};
 use nexios_axum::{
     NexiosApp, OnDisconnect, RequestLayer, RouteDeadline, method_not_allowed, not_found,
 };
+use nexios_console::Console;
 use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     trace::TraceLayer,
@@ -21,6 +22,7 @@ use crate::{
     Config,
     access_log::{request_span, short_request_id},
     analytics::Analytics,
+    console,
     darkroom::Darkroom,
     data::{Place, prepare},
     gallery::Gallery,
@@ -35,7 +37,8 @@ use crate::{
     upstream::UpstreamClient,
 };
 
-/// Every route has tighter limits of its own; this one ends what HTTP/1 does not let them see.
+/// `/dashboard`, `/search` and `/protected-operation` have tighter limits of their own, `/upload` has a longer one. This
+/// one is that of all others, and ends for those three what HTTP/1 does not let them see.
 const LONGEST_REQUEST: Duration = Duration::from_secs(90);
 
 /// As an upload may take two minutes to arrive.
@@ -54,8 +57,11 @@ pub struct Newsroom {
     pub(crate) protected: Arc<Counters>,
     /// Whether the service listens for its own machine alone.
     pub(crate) is_local: bool,
+    /// The names under which clients on this machine may ask for it besides local ones.
+    pub(crate) hosts: Arc<[String]>,
     /// Watches over the requests; it is here because the service waits for them at its end.
     pub(crate) requests: RequestLayer,
+    pub(crate) console: Option<Console>,
 }
 
 impl std::fmt::Debug for Newsroom {
@@ -70,6 +76,8 @@ impl Newsroom {
     /// Wires up the service; files and connections are opened when they are first used.
     #[must_use]
     pub fn new(config: &Config) -> Self {
+        // Before all others: it sees what is made while it is there.
+        let console = config.console.console();
         let place = Place::new(&config.data);
         // Blocking work waits more than it computes, so it has threads of its own and more of them. Readers are
         // turned away when it is slow; what writes is few and waits.
@@ -110,9 +118,11 @@ impl Newsroom {
             analytics: Arc::new(Analytics::new(place.dataset())),
             protected: Arc::new(Counters::default()),
             is_local: listens_for_this_machine(&config.listen),
+            hosts: config.host.as_slice().into(),
             requests: RequestLayer::new()
                 .shutdown(CancelToken::new())
                 .deadline(LONGEST_REQUEST),
+            console,
         }
     }
 }
@@ -131,7 +141,8 @@ pub fn router(newsroom: Newsroom) -> Router {
         // There is nothing to clean up, and somebody may be waiting for the memory.
         OnDisconnect::Immediate,
     ));
-    Router::new()
+    let console = newsroom.console.clone();
+    let app = Router::new()
         .route("/", get(index::index))
         .route("/dashboard", get(dashboard::dashboard))
         .route("/upload", upload)
@@ -160,7 +171,8 @@ pub fn router(newsroom: Newsroom) -> Router {
             from_fn_with_state(newsroom.clone(), known_host),
             no_foreign_writes(),
         ))
-        .with_state(newsroom)
+        .with_state(newsroom);
+    console::beside(app, console.as_ref())
 }
 
 /// Makes the service with its begin and its end: data before the first client, nothing lost after the last.

@@ -8,7 +8,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Parser, ValueEnum};
 use reqwest::Url;
 
-use crate::SmtpServer;
+use crate::{SmtpServer, console::ConsoleAccess};
 use secret::Secret;
 
 /// The nexios demo service: seven routes on real input.
@@ -33,6 +33,19 @@ pub struct Config {
         default_value = "127.0.0.1:8080"
     )]
     pub listen: String,
+
+    /// A name under which clients on the same machine ask for the service, as a proxy does that passes a public name
+    /// on; may be given more than once. Without it they are served under addresses, `localhost` and names without a
+    /// dot only: where the service listens on a loopback address that holds for all routes, elsewhere for those of
+    /// tasks
+    #[arg(
+        long,
+        env = "NEWSROOM_HOST",
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = value::host
+    )]
+    pub host: Vec<String>,
 
     /// The folder of the data, created on first start
     #[arg(
@@ -110,6 +123,22 @@ pub struct Config {
     /// How the log looks; what it tells is set by RUST_LOG
     #[arg(long, env = "NEWSROOM_LOG", value_enum, default_value_t = LogFormat::Text)]
     pub log: LogFormat,
+
+    /// Who may see and use the console at /nexios: nobody (off), this machine (loopback), or whoever knows the
+    /// password of the user "newsroom" (basic), which is taken from NEWSROOM_CONSOLE_SECRET
+    #[arg(
+        long,
+        env = "NEWSROOM_CONSOLE",
+        value_name = "off|loopback|basic",
+        value_parser = value::console,
+        default_value = "loopback"
+    )]
+    pub console: ConsoleAccess,
+
+    /// Plays a scene of about 20 seconds to the service, again and again until it ends: something to see on every page
+    /// of the console
+    #[arg(long)]
+    pub play: bool,
 
     /// How much data the first start creates.
     #[arg(skip)]

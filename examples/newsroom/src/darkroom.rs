@@ -97,10 +97,10 @@ impl Darkroom {
             "running": stats.running,
             "queued": stats.queued + stats.waiting + self.memory.waiting(),
             "memory_mb": self.memory.taken_mb(),
-            "wait_p50_ms": milliseconds(stats.wait_p50),
-            "wait_p95_ms": milliseconds(stats.wait_p95),
-            "run_p50_ms": milliseconds(stats.run_p50),
-            "run_p95_ms": milliseconds(stats.run_p95),
+            "wait_p50_ms": exact_milliseconds(stats.wait_p50),
+            "wait_p95_ms": exact_milliseconds(stats.wait_p95),
+            "run_p50_ms": exact_milliseconds(stats.run_p50),
+            "run_p95_ms": exact_milliseconds(stats.run_p95),
             "completed": stats.completed,
             "shed": stats.shed,
             "cancelled": stats.cancelled,
@@ -108,6 +108,6 @@ impl Darkroom {
     }
 }
 
-fn milliseconds(time: Duration) -> f64 {
+fn exact_milliseconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1_000.0
 }

@@ -150,3 +150,25 @@ impl From<GalleryError> for Problem {
         }
     }
 }
+
+/// Here because not every machine lets a test have a disk of its own that is full.
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use nexios_axum::Problem;
+
+    use super::GalleryError;
+
+    #[test]
+    fn a_disk_without_room_is_507_and_other_errors_of_files_are_500() {
+        for (kind, status) in [
+            (ErrorKind::StorageFull, 507),
+            (ErrorKind::QuotaExceeded, 507),
+            (ErrorKind::PermissionDenied, 500),
+        ] {
+            let error = GalleryError::from(Error::from(kind));
+            assert_eq!(Problem::from(error).status().as_u16(), status, "{kind:?}");
+        }
+    }
+}

@@ -91,8 +91,12 @@ fn foreign() -> Problem {
 /// Refuses names that are not ours, where the service is for this machine alone.
 ///
 /// A page of another site may have its own name lead to this machine, and then reads answers as if they were its
-/// own. So on a loopback address nobody is served by a name that somebody elsewhere can own: addresses, `localhost`
-/// and names without a dot remain.
+/// own. So on a loopback address nobody is served by a name that somebody elsewhere can own: addresses, `localhost`,
+/// names without a dot and those of `--host` remain.
+///
+/// The task routes of nexios-axum look at names as well, and take those of `--host` too. It is another question, so it
+/// is asked twice: they ask whether the client is on this machine, wherever the service listens, since tasks are for
+/// few. This asks where the service listens, as news are for all who can reach them by a name of theirs.
 pub(crate) async fn known_host(
     State(newsroom): State<Newsroom>,
     request: Request,
@@ -100,8 +104,8 @@ pub(crate) async fn known_host(
 ) -> Response {
     let asked = host(request.uri(), request.headers());
     match asked {
-        Some(host) if newsroom.is_local && !is_local(host.host()) => {
-            let detail = "This service is for its own machine: ask for localhost, or have it listen elsewhere.";
+        Some(host) if newsroom.is_local && !is_known(host.host(), &newsroom.hosts) => {
+            let detail = "This service is for its own machine: ask for localhost, have it listen elsewhere, or give it the name by --host.";
             Problem::new(StatusCode::MISDIRECTED_REQUEST)
                 .detail(detail)
                 .into_response()
@@ -129,8 +133,11 @@ pub(crate) fn listens_for_this_machine(listen: &str) -> bool {
         })
 }
 
-fn is_local(host: &str) -> bool {
+fn is_known(host: &str, hosts: &[String]) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let name = host.trim_end_matches('.').to_ascii_lowercase();
-    bare.parse::<IpAddr>().is_ok() || !name.contains('.') || name.ends_with(".localhost")
+    bare.parse::<IpAddr>().is_ok()
+        || !name.contains('.')
+        || name.ends_with(".localhost")
+        || hosts.contains(&name)
 }

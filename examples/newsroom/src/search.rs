@@ -5,7 +5,7 @@ mod wins;
 
 use std::time::Duration;
 
-use nexios::{Attempt, Delay, Hedge, RaceError};
+use nexios::{Attempt, Delay, Failure, Hedge, RaceError};
 use nexios_axum::Problem;
 use rusqlite::{Connection, params_from_iter};
 use serde::Serialize;
@@ -41,6 +41,7 @@ pub(crate) struct Hit {
 impl Articles {
     pub(crate) fn new(primary: Sqlite, replica: Sqlite) -> Self {
         let replica_reads = Hedge::builder()
+            .name("replica reads")
             .delay(Delay::Fixed(REPLICA_PATIENCE))
             .budget(REPLICA_BUDGET);
         Articles {
@@ -173,6 +174,19 @@ impl SearchError {
     pub(crate) fn is_our_own(&self) -> bool {
         matches!(self, SearchError::Sqlite(SqliteError::Pool(_)))
     }
+}
+
+/// What a client is told whose search nobody won. One that our own threads turned away is like any work that they
+/// turn away, and no line in the log.
+pub(crate) fn problem(error: RaceError<SearchError>) -> Problem {
+    let ours = error
+        .failures()
+        .iter()
+        .find_map(|(_, failure)| match failure {
+            Failure::Failed(SearchError::Sqlite(SqliteError::Pool(error))) => Some(*error),
+            _ => None,
+        });
+    ours.map_or_else(|| error.into(), Problem::from)
 }
 
 impl From<SqliteError> for SearchError {

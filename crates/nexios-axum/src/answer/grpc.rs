@@ -18,8 +18,18 @@ static MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 const UNKNOWN: u32 = 2;
 const DEADLINE_EXCEEDED: u32 = 4;
+const UNIMPLEMENTED: u32 = 12;
 const INTERNAL: u32 = 13;
 const UNAVAILABLE: u32 = 14;
+const DATA_LOSS: u32 = 15;
+
+/// Whether a call that ended so has failed by the server's fault, as 5xx says it; the others are the caller's.
+pub(crate) fn is_failure(status: u32) -> bool {
+    matches!(
+        status,
+        UNKNOWN | DEADLINE_EXCEEDED | UNIMPLEMENTED | INTERNAL | UNAVAILABLE | DATA_LOSS
+    )
+}
 
 /// The content type of the answer to a call with this one; None if it is none of gRPC.
 pub(super) fn content_type(call: &HeaderValue) -> Option<HeaderValue> {

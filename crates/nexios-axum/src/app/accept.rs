@@ -30,7 +30,7 @@ use super::{
     places::{Place, Places, Scarce},
     socket::{Socket, notice_dead_peers},
 };
-use crate::{log::log, punctual::punctual};
+use crate::{log::log, punctual::punctual, rationed_log::RationedLog};
 
 /// How long to wait after the system would not give us a connection: the first time, and at most.
 const PAUSE: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
@@ -45,6 +45,9 @@ const BEYOND: usize = 64;
 /// A search among all connections that finds none idle is not made again before: clients come faster than it goes.
 const SEARCH_AGAIN: Duration = Duration::from_millis(10);
 
+/// That places are scarce is not said again before.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
 /// The door of a service.
 pub(crate) struct Door {
     pub(crate) server: Arc<Server>,
@@ -54,8 +57,11 @@ pub(crate) struct Door {
     pub(crate) silence: Duration,
     /// The connections beyond the limit, oldest first.
     beyond: VecDeque<Weak<Control>>,
-    /// Whether the last client found no place.
-    full: bool,
+    /// The system would not give us a connection.
+    refusals: RationedLog,
+    /// Of the clients that found no place: in all, and for a peer that has its share. Apart, so that one peer's rush does not
+    /// silence what is said of all.
+    turned_away: [RationedLog; 2],
     /// When a search among all connections last found none that was idle: of anybody, and of a peer that has its share.
     /// Apart, so that one peer's rush at the door keeps no place from the others.
     all_busy: [Option<Instant>; 2],
@@ -68,7 +74,8 @@ impl Door {
             places,
             silence,
             beyond: VecDeque::new(),
-            full: false,
+            refusals: RationedLog::every(Duration::from_secs(1)),
+            turned_away: [RationedLog::every(SAY_AGAIN), RationedLog::every(SAY_AGAIN)],
             all_busy: [None; 2],
         }
     }
@@ -95,7 +102,10 @@ impl Door {
                 Err(error) if is_the_client(&error) => {}
                 // Too many open files, most of the time: trying again at once would only burn the processor.
                 Err(error) => {
-                    log(|| tracing::error!(%error, ?pause, "cannot accept connections"));
+                    // Near the limit each client that leaves lets one in, and the next one is refused.
+                    self.refusals.say(|count| {
+                        tracing::error!(%error, ?pause, count, "cannot accept connections");
+                    });
                     self.server.life.connections.close_idle(None);
                     if let Either::Left(_) =
                         select(closed.as_mut(), pin!(punctual(sleep(pause)))).await
@@ -159,28 +169,13 @@ impl Door {
     fn place(&mut self, from: Option<IpAddr>) -> Option<Place> {
         loop {
             let peer = match self.places.take(from) {
-                Ok(place) => {
-                    self.full = false;
-                    return Some(place);
-                }
+                Ok(place) => return Some(place),
                 Err(Scarce::Places) => None,
                 Err(Scarce::PlacesOf(peer)) => Some(peer),
             };
             // Each round frees a place of the kind that there was none of.
             if !self.close_idle(peer) {
-                if !std::mem::replace(&mut self.full, true) {
-                    let whose = if peer.is_some() {
-                        "of one peer"
-                    } else {
-                        "of all"
-                    };
-                    log(|| {
-                        tracing::warn!(
-                            ?peer,
-                            "all places {whose} are busy: further clients are only told about health"
-                        );
-                    });
-                }
+                self.say_that_all_are_busy(peer);
                 return None;
             }
         }
@@ -194,6 +189,23 @@ impl Door {
         let closed = self.server.life.connections.close_idle(peer);
         *all_busy = (!closed).then(Instant::now);
         closed
+    }
+
+    fn say_that_all_are_busy(&self, peer: Option<IpAddr>) {
+        let places = self.places.most();
+        let whose = if peer.is_some() {
+            "of one peer"
+        } else {
+            "of all"
+        };
+        self.turned_away[usize::from(peer.is_some())].say(|clients| {
+            tracing::warn!(
+                ?peer,
+                clients,
+                places,
+                "all places {whose} are busy: further clients are only told about health"
+            );
+        });
     }
 
     /// Keeps those beyond the limit within theirs.

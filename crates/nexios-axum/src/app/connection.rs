@@ -162,7 +162,7 @@ impl Server {
         let service = service_fn(|mut request: Request<Incoming>| {
             let complete = request.body().is_end_stream();
             let in_flight =
-                control.begin(request.method(), request.uri(), request.version(), complete);
+                control.arrives(request.method(), request.uri(), request.version(), complete);
             request.extensions_mut().extend(peer.clone());
             answer(router.clone(), request, in_flight)
         });
@@ -227,7 +227,7 @@ impl Server {
                 }
                 // HTTP/1 in its first head is left alone: the protocol would end it before the request that is on its way.
                 let drain = order == Order::Drain && control.is_http2();
-                if goodbye.is_none() && (drain || order >= Order::Close && control.has_begun()) {
+                if goodbye.is_none() && (drain || order >= Order::Close && control.has_had_one()) {
                     let now = Instant::now();
                     goodbye = Some(now);
                     connection.as_mut().graceful_shutdown();

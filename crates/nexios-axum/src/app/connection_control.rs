@@ -68,9 +68,9 @@ pub(crate) struct Control {
 struct Traffic {
     /// In the order of their arrival; there are few, so a list is enough.
     in_flight: Vec<Flight>,
-    /// How many have begun.
-    begun: u64,
-    /// The number of the last one that has begun over HTTP/2, until its task is there.
+    /// How many have arrived.
+    arrived: u64,
+    /// The number of the last one that has arrived over HTTP/2, until its task is there.
     spawning: Option<u64>,
     /// Whether the last request came by HTTP/2.
     http2: bool,
@@ -116,7 +116,7 @@ impl Control {
             reading: AtomicBool::new(true),
             traffic: Mutex::new(Traffic {
                 in_flight: Vec::new(),
-                begun: 0,
+                arrived: 0,
                 spawning: None,
                 http2: false,
                 idle_since: Some(Instant::now()),
@@ -164,8 +164,8 @@ impl Control {
         }
     }
 
-    /// A request begins; `complete` says that it has no body to come.
-    pub(crate) fn begin(
+    /// The head of a request is there; `complete` says that it has no body to come.
+    pub(crate) fn arrives(
         self: &Arc<Self>,
         method: &Method,
         uri: &Uri,
@@ -175,8 +175,8 @@ impl Control {
         let http2 = version == Version::HTTP_2;
         let mut traffic = self.traffic();
         // Numbers grow, so the list is in their order and can be searched by them.
-        let number = traffic.begun;
-        traffic.begun += 1;
+        let number = traffic.arrived;
+        traffic.arrived += 1;
         traffic.http2 = http2;
         traffic.idle_since = None;
         traffic
@@ -196,8 +196,8 @@ impl Control {
     pub(crate) fn upgrade(self: &Arc<Self>, request: u64) -> Option<InFlight> {
         let mut traffic = self.traffic();
         let position = traffic.position(request)?;
-        let number = traffic.begun;
-        traffic.begun += 1;
+        let number = traffic.arrived;
+        traffic.arrived += 1;
         let stream = traffic.in_flight[position].upgraded(number);
         traffic.idle_since = None;
         traffic.in_flight.push(stream);
@@ -209,7 +209,7 @@ impl Control {
         })
     }
 
-    /// The request whose task is made now. The server makes it right after it has begun the request.
+    /// The request whose task is made now. The server makes it right after the request has arrived.
     pub(crate) fn take_spawning(&self) -> Option<u64> {
         self.traffic().spawning.take()
     }
@@ -238,9 +238,9 @@ impl Control {
         }
     }
 
-    /// Whether a request has begun at any time.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.traffic().begun > 0
+    /// Whether a request has arrived at any time.
+    pub(crate) fn has_had_one(&self) -> bool {
+        self.traffic().arrived > 0
     }
 
     /// Whether no request is in flight and no response on its way.
@@ -446,7 +446,7 @@ mod tests {
         let control = control();
         let idle = || control.idle_since().map(|since| since.elapsed().as_secs());
         let begin = || {
-            control.begin(
+            control.arrives(
                 &Method::GET,
                 &Uri::from_static("/a?b"),
                 Version::HTTP_11,
@@ -455,12 +455,12 @@ mod tests {
         };
         a_second().await;
         assert_eq!(
-            (idle(), control.is_idle(), control.has_begun()),
+            (idle(), control.is_idle(), control.has_had_one()),
             (Some(1), true, false)
         );
         let (first, last) = (begin(), begin());
         assert_eq!(
-            (idle(), control.is_idle(), control.has_begun()),
+            (idle(), control.is_idle(), control.has_had_one()),
             (None, false, true)
         );
         drop(first);
@@ -492,7 +492,7 @@ mod tests {
     async fn an_answer_is_cut_off_for_its_client_and_not_for_its_source() {
         let (control, patience) = (control(), Duration::from_secs(3));
         let begin =
-            |path| control.begin(&Method::GET, &Uri::from_static(path), Version::HTTP_2, true);
+            |path| control.arrives(&Method::GET, &Uri::from_static(path), Version::HTTP_2, true);
         let (handler, events, deaf) = (begin("/handler"), begin("/events"), begin("/deaf"));
         events.answered(true);
         drop(events.hand_over());

@@ -170,7 +170,7 @@ mod tests {
         }
         let begin = |open: &OpenConnection| {
             open.control
-                .begin(&Method::GET, &Uri::from_static("/"), Version::HTTP_11, true)
+                .arrives(&Method::GET, &Uri::from_static("/"), Version::HTTP_11, true)
         };
         let busy = begin(&open[0]);
         drop(begin(&open[1]));

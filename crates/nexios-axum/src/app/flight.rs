@@ -10,7 +10,7 @@ use std::task::Waker;
 use axum::http::{Method, Uri, uri::PathAndQuery};
 use tokio::time::Instant;
 
-use crate::request::never_begun;
+use crate::{request::never_begun, text::for_the_log};
 
 /// One request and its answer.
 #[derive(Debug)]
@@ -93,11 +93,15 @@ impl Flight {
     }
 
     fn path(&self) -> &str {
-        self.path.as_ref().map_or("", PathAndQuery::path)
+        for_the_log(self.path.as_ref().map_or("", PathAndQuery::path))
     }
 
     pub(crate) fn name(&self, what: &str) -> String {
-        format!("{what} {} {}", self.method, self.path())
+        format!(
+            "{what} {} {}",
+            for_the_log(self.method.as_str()),
+            self.path()
+        )
     }
 
     /// Says in the log that it has come and gone, if nobody else can.
@@ -174,5 +178,22 @@ impl Flight {
             Some(registered) if registered.will_wake(waker) => None,
             _ => self.waker.replace(waker.clone()),
         }
+    }
+}
+
+/// Here because the names of a shutdown are seen from outside only when it gives work up.
+#[cfg(test)]
+mod tests {
+    use axum::http::{Method, Uri};
+
+    use super::Flight;
+
+    #[test]
+    fn a_name_has_two_hundred_characters_of_a_method_and_of_a_path_at_most() {
+        let method: Method = "M".repeat(10_000).parse().unwrap();
+        let uri: Uri = format!("/{}?secret", "p".repeat(10_000)).parse().unwrap();
+        let name = Flight::new(0, &method, &uri, true, false).name("request");
+        let expected = format!("request {} /{}", "M".repeat(200), "p".repeat(199));
+        assert_eq!(name, expected);
     }
 }

@@ -71,6 +71,22 @@ impl Life {
         }
     }
 
+    /// A life beside this one, in the same phases; all that ends has an end of its own.
+    pub(crate) fn beside(&self) -> Self {
+        Life {
+            phase: self.phase.clone(),
+            ..Life::new()
+        }
+    }
+
+    /// Ends what is left, at once.
+    pub(crate) fn end(&self) {
+        for token in [&self.closing, &self.cancelling, &self.aborting] {
+            token.cancel(CancelReason::Shutdown);
+        }
+        self.connections.tell(Order::Abort);
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
@@ -140,10 +156,7 @@ pub(crate) struct EndOnDrop(pub(crate) Arc<Life>);
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
         let EndOnDrop(life) = self;
-        for token in [&life.closing, &life.cancelling, &life.aborting] {
-            token.cancel(CancelReason::Shutdown);
-        }
-        life.connections.tell(Order::Abort);
+        life.end();
         life.enter(Phase::Stopped);
     }
 }

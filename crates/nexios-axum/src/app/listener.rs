@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 #[cfg(unix)]
 use tokio::net::{UnixListener, unix};
 
-use super::downcast::try_downcast;
+use super::{downcast::try_downcast, error::ServeError};
 use crate::panic::message;
 
 /// What [`NexiosApp::serve`](crate::NexiosApp::serve) listens on: an address, or a listener that is bound already.
@@ -100,6 +100,22 @@ where
     async fn listen(self) -> io::Result<L> {
         Ok(self)
     }
+}
+
+/// Opens a listener, and says where it is.
+pub(crate) async fn open<Kind, L: Listen<Kind>>(
+    listen: L,
+) -> Result<(L::Listener, ListenAddress), ServeError> {
+    let asked = listen.describe();
+    let listening = async {
+        let listener = listen.listen().await?;
+        let address = ListenAddress::of(&listener.local_addr()?);
+        Ok((listener, address))
+    };
+    listening.await.map_err(|cause| ServeError::Listen {
+        address: asked,
+        cause,
+    })
 }
 
 /// Waits for the next client.

@@ -58,6 +58,11 @@ impl Places {
         })
     }
 
+    /// How many there are in all.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }

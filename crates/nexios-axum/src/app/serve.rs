@@ -6,10 +6,9 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use axum::serve::Listener;
 use futures_util::future::{Either, join, select};
 use nexios::Background;
 use tokio::{
@@ -24,7 +23,7 @@ use super::{
     error::ServeError,
     hooks::Hook,
     life::{Life, Stops},
-    listener::{Listen, ListenAddress},
+    listener::{Listen, ListenAddress, open},
     phase::Phase,
     places::Places,
     report::ShutdownReport,
@@ -44,13 +43,13 @@ impl NexiosApp {
     ///
     /// # Errors
     ///
-    /// A startup hook failed, the address cannot be listened on, or signals cannot be listened for. Told to
+    /// A startup hook failed, an address cannot be listened on, or signals cannot be listened for. Told to
     /// stop before it was ready, it returns a report and no error.
     ///
     /// # Panics
     ///
-    /// Panics outside a tokio runtime with its clock and I/O enabled, and if a route of the router is in the
-    /// place of a health route.
+    /// Panics outside a tokio runtime with its clock and I/O enabled, and if a route of the router, or of one of
+    /// [`admin`](Self::admin), is in the place of a health route.
     ///
     /// # Cancel safety
     ///
@@ -68,13 +67,29 @@ impl NexiosApp {
             .transpose()
             .map_err(ServeError::Signals)?;
         let obey = pin!(obey(signals, std::mem::take(&mut self.stop_on), &life));
-        let end = match select(obey, pin!(self.live(listen))).await {
+        let end = match select(obey, pin!(self.looked_after(listen))).await {
             Either::Left((never, _)) => match never {},
             Either::Right((end, _)) => end,
         };
         if let Ok(report) = &end {
             report.log();
         }
+        end
+    }
+
+    /// Lives between the opening of the admins' listeners and their closing.
+    async fn looked_after<Kind>(
+        mut self,
+        listen: impl Listen<Kind>,
+    ) -> Result<ShutdownReport, ServeError> {
+        let admins = self.open_admins().await?;
+        let end = self.live(listen).await;
+        admins
+            .close(
+                end.as_ref()
+                    .map_or_else(|_| Instant::now(), |report| report.end),
+            )
+            .await;
         end
     }
 
@@ -144,7 +159,9 @@ impl NexiosApp {
         requests: WatchedRequests,
         stops: watch::Receiver<Stops>,
     ) -> ShutdownReport {
+        // What is to be waited for, and no longer than for a whole shutdown.
         let total = self.limits.cancelling.saturating_add(self.limits.hooks);
+        let total = total.min(self.limits.total);
         self.limits = Limits {
             accepting: Duration::ZERO,
             total,
@@ -249,14 +266,5 @@ async fn start<Kind, L: Listen<Kind>>(
             .await
             .map_err(|cause| ServeError::startup(name, cause))?;
     }
-    let asked = listen.describe();
-    let listening = async {
-        let listener = listen.listen().await?;
-        let address = ListenAddress::of(&listener.local_addr()?);
-        Ok((listener, address))
-    };
-    listening.await.map_err(|cause| ServeError::Listen {
-        address: asked,
-        cause,
-    })
+    open(listen).await
 }

@@ -29,7 +29,7 @@ use super::{
     report::ShutdownReport,
     shutdown_limits::{Limits, Schedule},
 };
-use crate::{log::log, punctual::punctual, request::Requests};
+use crate::{log::log, punctual::punctual, request::Requests, text::in_short};
 
 /// How long a client that has begun to send a head, or has just connected, may take for it after the close.
 const LAST_HEAD: Duration = Duration::from_millis(500);
@@ -279,7 +279,10 @@ async fn run_hooks(hooks: Vec<Hook>, pace: &mut Pace, report: &mut ShutdownRepor
             Ok(()) => {
                 log(|| tracing::error!(hook = %name, "shutdown hook did not end in its time"));
             }
-            Err(error) => log(|| tracing::error!(hook = %name, %error, "shutdown hook failed")),
+            Err(error) => log(|| {
+                let error = in_short(error.to_string());
+                tracing::error!(hook = %name, error, "shutdown hook failed");
+            }),
         }
         report.abandoned.push(format!("shutdown hook {name}"));
     }

@@ -87,7 +87,7 @@ pub(crate) async fn gone(stream: Arc<TcpStream>, complete: bool) {
 pub(crate) fn notice_dead_peers(stream: &TcpStream, limit: Duration) -> io::Result<()> {
     let socket = SockRef::from(stream);
     // Half of the time of silence, then three questions in the other half.
-    let keepalive = TcpKeepalive::new().with_time(whole_seconds(limit / 2));
+    let keepalive = TcpKeepalive::new().with_time(countable(limit / 2));
     #[cfg(any(
         target_os = "linux",
         target_os = "android",
@@ -95,7 +95,7 @@ pub(crate) fn notice_dead_peers(stream: &TcpStream, limit: Duration) -> io::Resu
         target_os = "freebsd"
     ))]
     let keepalive = keepalive
-        .with_interval(whole_seconds(limit / 6))
+        .with_interval(countable(limit / 6))
         .with_retries(3);
     let silent = socket.set_tcp_keepalive(&keepalive);
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -110,7 +110,7 @@ pub(crate) fn notice_dead_peers(stream: &TcpStream, limit: Duration) -> io::Resu
 }
 
 /// The system counts keep-alive in whole seconds, refuses zero and more than it can count.
-fn whole_seconds(time: Duration) -> Duration {
+fn countable(time: Duration) -> Duration {
     time.clamp(Duration::from_secs(1), LONGEST_SILENCE)
 }
 

@@ -8,10 +8,13 @@ use nexios::{
 };
 
 use super::Problem;
-use crate::log::log;
+use crate::{log::log, rationed_log::RationedLog, text::in_short};
 
 /// How long a refused client is asked to wait: long enough for a queue to move, short enough not to be felt.
 const SOON: Duration = Duration::from_secs(1);
+
+/// Of the whole process, as an error does not tell whose race it was.
+static LOST_RACES: RationedLog = RationedLog::every(Duration::from_secs(1));
 
 /// A deadline is 504, a shutdown 503; other cancellations are answers nobody should have to see.
 impl From<Interrupted> for Problem {
@@ -43,17 +46,27 @@ impl From<PoolError> for Problem {
     }
 }
 
-/// All too slow is 504; all failed is 503, with every candidate's failure in the log. It is not 502, since candidates
-/// need not be other servers, and the next try may find one of them well.
+/// All too slow is 504; all failed is 503. It is not 502, since candidates need not be other servers, and the next
+/// try may find one of them well. The log has every candidate's failure at INFO, and of races that were lost
+/// otherwise than by time a warning, once a second at most.
 impl<E: fmt::Debug> From<RaceError<E>> for Problem {
     fn from(error: RaceError<E>) -> Self {
         if error.is_empty() {
             return Problem::internal(&"a race without candidates");
         }
-        log(|| tracing::warn!(failures = ?error.failures(), "every candidate failed"));
+        // Clients lose races as often as they like, and under load everybody does.
+        let failures = || in_short(format!("{:?}", error.failures()));
+        log(|| tracing::info!(failures = failures(), "every candidate failed"));
         if error.is_timeout() {
             return Problem::too_slow("No source answered in its time.");
         }
+        LOST_RACES.say(|count| {
+            tracing::warn!(
+                failures = failures(),
+                count,
+                "races in which every candidate failed"
+            );
+        });
         Problem::unavailable("No source could answer.", SOON)
     }
 }

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use crate::text::in_short;
+
 /// How a text begins, and how it should.
 const BEGINNINGS: [(&str, &str); 6] = [
     (
@@ -87,9 +89,6 @@ const TYPES: [(&str, &str); 18] = [
     ("a boolean", "true or false"),
 ];
 
-/// The most characters of a detail that tells what was found.
-const LONGEST: usize = 400;
-
 pub(super) fn for_clients(text: &str) -> String {
     if text.starts_with("Failed to buffer the request body")
         && !text.ends_with("length limit exceeded")
@@ -109,20 +108,6 @@ pub(super) fn for_clients(text: &str) -> String {
         }
     }
     in_short(without_types(&text))
-}
-
-/// Leaves out the middle of a long text: what was found is the client's, and may be all of its body.
-fn in_short(text: String) -> String {
-    if text.chars().count() <= LONGEST {
-        return text;
-    }
-    let beginning: String = text.chars().take(LONGEST / 2).collect();
-    let end = text
-        .char_indices()
-        .rev()
-        .nth(LONGEST / 2 - 1)
-        .map_or(0, |(at, _)| at);
-    format!("{beginning} … {}", &text[end..])
 }
 
 /// Says what is expected without the names of types.

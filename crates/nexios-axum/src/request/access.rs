@@ -1,14 +1,15 @@
 //! The lines that a request leaves in the log, in the span that it came in.
 //!
 //! All of them have the target `nexios_axum::access`. A request has one line: when the last byte of its answer
-//! is out, or when it is sure that there will be none. A rescued handler has one more.
+//! is out, or when it is sure that there will be none. A rescued handler has one more. They are all INFO: how many there are
+//! is the clients' to choose.
 
 use std::time::Duration;
 
 use axum::http::Method;
 
 use super::state::RequestState;
-use crate::log::log;
+use crate::{log::log, rationed_log::RationedLog, text::for_the_log};
 
 /// 499 is nginx' number for a client that did not wait; nobody is there to receive it.
 pub(super) const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -28,7 +29,7 @@ macro_rules! line {
             log(|| {
                 tracing::$level!(
                     target: "nexios_axum::access",
-                    method = $state.method().as_str(),
+                    method = $state.method_name(),
                     path = $state.path(),
                     route = $state.route(),
                     client = $state.client().map(tracing::field::display),
@@ -80,8 +81,8 @@ pub(crate) fn never_begun(method: &Method, path: &str, after: Duration) {
     log(|| {
         tracing::info!(
             target: "nexios_axum::access",
-            method = method.as_str(),
-            path,
+            method = for_the_log(method.as_str()),
+            path = for_the_log(path),
             status = CLIENT_CLOSED_REQUEST,
             duration_ms = milliseconds(after),
             "client went away before its request was begun"
@@ -91,7 +92,18 @@ pub(crate) fn never_begun(method: &Method, path: &str, after: Duration) {
 
 /// A handler that should have been rescued was dropped.
 pub(super) fn not_rescued(state: &RequestState) {
-    line!(warn, state, "no rescue: the handler is dropped at once");
+    line!(info, state, "no rescue: the handler is dropped at once");
+    warn(
+        state,
+        &state.requests().warnings().unrescued,
+        |name, count| {
+            tracing::warn!(
+                request = name,
+                count,
+                "handlers were dropped without a rescue: too many are rescued already, or there is no runtime"
+            );
+        },
+    );
 }
 
 /// A rescued handler has ended.
@@ -105,21 +117,42 @@ pub(super) fn rescue_ended(state: &RequestState, cleanup: Cleanup, took: Duratio
             cleanup_ms,
             "rescued handler ended"
         ),
-        Cleanup::CutOff => line!(
-            warn,
-            state,
-            cleanup = "cut off",
-            cleanup_ms,
-            "rescued handler ended"
-        ),
+        Cleanup::CutOff => {
+            line!(
+                info,
+                state,
+                cleanup = "cut off",
+                cleanup_ms,
+                "rescued handler ended"
+            );
+            warn(
+                state,
+                &state.requests().warnings().cut_off,
+                |name, count| {
+                    tracing::warn!(
+                        request = name,
+                        count,
+                        "rescued handlers were cut off: they did not end within their grace"
+                    );
+                },
+            );
+        }
+        // Its panic has a line of its own, with an id.
         Cleanup::Panicked => line!(
-            warn,
+            info,
             state,
             cleanup = "panicked",
             cleanup_ms,
             "rescued handler ended"
         ),
     }
+}
+
+/// Says so for all requests of a layer, with the name of this one.
+fn warn(state: &RequestState, warning: &RationedLog, line: impl FnOnce(&str, u64)) {
+    state.span().within(|| {
+        warning.say(|count| line(&format!("{} {}", state.method_name(), state.name()), count));
+    });
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -16,9 +16,10 @@ use super::{
     requests::count,
     rescue::{self, ScopedHandler},
     state::{Live, Stop},
+    work::Verdict,
 };
 use crate::{
-    panic::{drop_others, panic_problem},
+    panic::{panic_problem, text_of},
     problem::Problem,
     punctual::poll_punctual,
 };
@@ -130,7 +131,8 @@ impl<E: 'static> Open<E> {
         };
         self.begun = true;
         // Caught here: above are layers, and at last the connection with requests of others.
-        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+        let poll = || catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx)));
+        match self.live.poll(poll) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Ok(response))) => Poll::Ready(Conclusion::Answered(response)),
             Ok(Poll::Ready(Err(error))) => Poll::Ready(Conclusion::Failed(error)),
@@ -155,7 +157,7 @@ impl<E: 'static> Open<E> {
         match conclusion {
             Conclusion::Answered(response) => {
                 // What the handler has left behind, such as a group, ends before the client hears of the answer.
-                drop_others(source);
+                live.drop_part(source);
                 if live.is_gone() {
                     // An answer that nobody receives, to a request of which a part is missing.
                     note_gone(&live);
@@ -165,14 +167,16 @@ impl<E: 'static> Open<E> {
                 Ok(body::watch(live, response))
             }
             Conclusion::Failed(error) => {
-                drop_others(source);
+                live.drop_part(source);
                 access::failed(&live);
+                live.conclude(|| Verdict::Failed(None));
                 live.cancel(CancelReason::OwnerDropped);
                 Err(error)
             }
             Conclusion::Panicked(payload) => {
-                drop_others(source);
+                live.drop_part(source);
                 count(&live.requests().totals().panicked);
+                live.conclude(|| Verdict::Panicked(text_of(&*payload).to_owned()));
                 live.cancel(CancelReason::OwnerDropped);
                 let problem = live.span().within(|| panic_problem(payload));
                 let response = live.answer(problem);
@@ -185,6 +189,7 @@ impl<E: 'static> Open<E> {
                 } else {
                     &totals.shut_down
                 });
+                live.conclude(|| Verdict::cut_short(reason));
                 // Counted as rescued before the request stops to be live: see `requests`.
                 if let Source::Handler(handler) = source {
                     rescue::start(&live, handler, reason);
@@ -208,6 +213,7 @@ impl<E: 'static> Open<E> {
     fn abandon(self) {
         let reason = if std::thread::panicking() {
             access::answered(&self.live, 500, None, false);
+            self.live.conclude(|| Verdict::Panicked(String::new()));
             CancelReason::OwnerDropped
         } else {
             note_gone(&self.live);
@@ -217,7 +223,7 @@ impl<E: 'static> Open<E> {
             Source::Handler(handler) if self.begun => rescue::start(&self.live, handler, reason),
             source => {
                 self.live.cancel(reason);
-                drop_others(source);
+                self.live.drop_part(source);
             }
         }
     }
@@ -227,6 +233,8 @@ impl<E: 'static> Open<E> {
 fn note_gone(live: &Live) {
     count(&live.requests().totals().disconnected);
     access::client_gone(live);
+    live.say_status(access::CLIENT_CLOSED_REQUEST);
+    live.conclude(|| Verdict::Cancelled(CancelReason::ClientDisconnected));
 }
 
 impl<E: 'static> Future for RequestFuture<E> {

@@ -16,12 +16,13 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use nexios::{CancelReason, CancelToken};
 use tokio::sync::Notify;
 
-use crate::punctual::punctual;
+use crate::{punctual::punctual, rationed_log::RationedLog};
 
 /// The requests of one [`RequestLayer`](crate::RequestLayer), to be counted and waited for.
 ///
@@ -49,6 +50,7 @@ struct Counts {
     cut_off: Mutex<CutOff>,
     /// Totals since the start.
     totals: Totals,
+    warnings: Warnings,
 }
 
 impl Counts {
@@ -84,6 +86,19 @@ pub(super) struct Totals {
     pub(super) cut_off: AtomicU64,
     pub(super) unrescued: AtomicU64,
     pub(super) malformed_deadlines: AtomicU64,
+}
+
+/// What is said of requests that clients can have ended like this as often as they like.
+pub(super) struct Warnings {
+    pub(super) unrescued: RationedLog,
+    pub(super) cut_off: RationedLog,
+}
+
+impl Default for Warnings {
+    fn default() -> Self {
+        let [unrescued, cut_off] = [(); 2].map(|()| RationedLog::every(Duration::from_secs(1)));
+        Warnings { unrescued, cut_off }
+    }
 }
 
 /// Adds one to a total.
@@ -224,6 +239,10 @@ impl Requests {
 
     pub(super) fn totals(&self) -> &Totals {
         &self.counts.totals
+    }
+
+    pub(super) fn warnings(&self) -> &Warnings {
+        &self.counts.warnings
     }
 
     /// Counts one more live request; [`leave`](Self::leave) must follow.

@@ -1,7 +1,7 @@
 //! Handlers that go on after their answer has stopped to matter.
 
 use std::{
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
@@ -11,10 +11,11 @@ use super::{
     access::{self, Cleanup},
     policy::OnDisconnect,
     requests::{Rescued, count},
-    state::RequestState,
+    state::{Live, RequestState},
+    work::{RequestWork, Verdict},
 };
 use crate::{
-    panic::{drop_others, panic_problem},
+    panic::{drop_others, panic_problem, text_of},
     punctual::punctual,
 };
 use axum::{body::Body, http::Response};
@@ -32,11 +33,8 @@ use tokio::{
 pub(super) type ScopedHandler<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
 
 /// Lets a handler that was polled before go on as its policy says, for `reason`.
-pub(super) fn start<E: 'static>(
-    state: &Arc<RequestState>,
-    handler: ScopedHandler<E>,
-    reason: CancelReason,
-) {
+pub(super) fn start<E: 'static>(live: &Live, handler: ScopedHandler<E>, reason: CancelReason) {
+    let state: &Arc<RequestState> = live;
     let policy = state.policy();
     // One whose deadline has passed or whose service shuts down finds that out by itself, at its first turn.
     let detached = policy == OnDisconnect::Detached;
@@ -44,7 +42,7 @@ pub(super) fn start<E: 'static>(
         state.cancel(reason);
     }
     if policy == OnDisconnect::Immediate {
-        drop_others(handler);
+        live.drop_part(handler);
         return;
     }
     let requests = state.requests();
@@ -61,19 +59,21 @@ pub(super) fn start<E: 'static>(
         state.note_if_shut_down();
         state.cancel(reason);
         access::not_rescued(state);
-        drop_others(handler);
+        live.drop_part(handler);
         return;
     };
     let rescue = Rescue {
         state: state.clone(),
         begun: Instant::now(),
         ended: false,
+        work: live.work().cloned(),
         _rescued: rescued,
     };
-    runtime.spawn(state.span().instrument(run(rescue, handler, detached)));
+    runtime.spawn(state.span().instrument(run(handler, rescue, detached)));
 }
 
-async fn run<E>(mut rescue: Rescue, handler: ScopedHandler<E>, detached: bool) {
+/// The handler goes before its rescue, wherever this is dropped.
+async fn run<E>(mut handler: ScopedHandler<E>, mut rescue: Rescue, detached: bool) {
     let state = rescue.state.clone();
     let cut = async {
         if detached {
@@ -88,12 +88,20 @@ async fn run<E>(mut rescue: Rescue, handler: ScopedHandler<E>, detached: bool) {
     let (cut, abort) = (pin!(cut), pin!(state.requests().abort().cancelled()));
     // The handler may use up the budget of a poll, and would then never be cut off.
     let end = punctual(select(cut, abort));
+    let work = rescue.work.clone();
+    let handler = poll_fn(move |cx| match &work {
+        Some(work) => work.poll(|| handler.as_mut().poll(cx)),
+        None => handler.as_mut().poll(cx),
+    });
     let cleanup = match select(AssertUnwindSafe(handler).catch_unwind(), end).await {
         Either::Left((Ok(answer), _)) => {
             drop_others(answer);
             Cleanup::Finished
         }
         Either::Left((Err(payload), _)) => {
+            if let Some(work) = &rescue.work {
+                work.conclude(Verdict::Panicked(text_of(&*payload).to_owned()));
+            }
             drop(panic_problem(payload));
             Cleanup::Panicked
         }
@@ -117,6 +125,8 @@ struct Rescue {
     state: Arc<RequestState>,
     begun: Instant,
     ended: bool,
+    /// As observers see it. Before the count: who waits until no handler is rescued has heard of all of them.
+    work: Option<Arc<RequestWork>>,
     _rescued: Rescued,
 }
 

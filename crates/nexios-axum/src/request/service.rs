@@ -77,7 +77,11 @@ where
         }
         // Scope and all are inside the box, so that they go along when the handler is rescued.
         let request = upload::watch(&live, request);
-        let response = live.call(|| self.inner.call(request));
+        // Two arms, and not a closure within a closure: the request is big to move.
+        let response = match live.work() {
+            None => live.call(|| self.inner.call(request)),
+            Some(work) => work.scope(|| live.call(|| self.inner.call(request))),
+        };
         // Not an `async` block, which would hold the future twice: as what it has captured and as what it awaits.
         let work = live.run(response.map_ok(|response| response.map(Body::new)));
         RequestFuture::new(live, Box::pin(work))

@@ -13,7 +13,7 @@ use std::{
     ops::Deref,
     pin::{Pin, pin},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,7 +25,7 @@ use axum::{
     response::Response,
 };
 use futures_util::future::{Either, select};
-use nexios::{Background, CancelReason, CancelScope, CancelToken, TokenSource};
+use nexios::{Background, CancelReason, CancelScope, CancelToken, TokenSource, observe};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -33,12 +33,15 @@ use super::{
     requests::{Requests, count},
     settings::{Settings, Supervisor},
     span::RequestSpan,
+    work::{RequestWork, Verdict},
 };
 use crate::{
     answer::Asker,
     deadline::{Deadline, DeadlineHeader, DeadlineSource},
     log::log,
+    panic::drop_others,
     problem::Problem,
+    text::for_the_log,
 };
 
 tokio::task_local! {
@@ -50,7 +53,7 @@ tokio::task_local! {
 /// and should be the first to know; an answer of ours that came a moment before would be one of two that race.
 const AFTER_THE_CLIENT: Duration = Duration::from_millis(20);
 
-/// What is known about one request, supervisor by its guard, its route layers and its extractors.
+/// What is known about one request, shared by its guard, its route layers and its extractors.
 pub(crate) struct RequestState {
     /// The layer.
     supervisor: Arc<Supervisor>,
@@ -74,6 +77,8 @@ pub(crate) struct RequestState {
     first_deadline: Deadline,
     /// Whether the client was found gone while its request was read. Looked at for every answer, so without the lock.
     gone: AtomicBool,
+    /// As observers see it, as long as the request or its rescue is there; dangling if nobody observes.
+    work: Weak<RequestWork>,
     terms: Mutex<Terms>,
 }
 
@@ -95,7 +100,7 @@ struct Terms {
 pub(super) type Stop = Pin<Box<dyn Future<Output = CancelReason> + Send>>;
 
 impl RequestState {
-    fn new<B>(request: &Request<B>, supervisor: &Arc<Supervisor>) -> Self {
+    fn new<B>(request: &Request<B>, supervisor: &Arc<Supervisor>, work: Weak<RequestWork>) -> Self {
         let Supervisor { settings, requests } = &**supervisor;
         let (wish, malformed) = DeadlineHeader::earliest(&settings.headers, request.headers());
         for header in malformed {
@@ -131,6 +136,7 @@ impl RequestState {
             wish,
             first_deadline: earlier(wish, terms.limit),
             gone: AtomicBool::new(false),
+            work,
             terms: Mutex::new(terms),
         }
     }
@@ -172,8 +178,13 @@ impl RequestState {
         &self.method
     }
 
+    /// For people, as its path is: cut, as a client may send as much as a head may have.
+    pub(super) fn method_name(&self) -> &str {
+        for_the_log(self.method.as_str())
+    }
+
     pub(super) fn path(&self) -> &str {
-        self.path.as_ref().map_or("", PathAndQuery::path)
+        for_the_log(self.path.as_ref().map_or("", PathAndQuery::path))
     }
 
     pub(super) fn client(&self) -> Option<IpAddr> {
@@ -222,6 +233,23 @@ impl RequestState {
     /// Replaces the server's own limit.
     pub(crate) fn set_limit(&self, limit: Option<Duration>) {
         self.terms().limit = limit.and_then(|limit| self.received.checked_add(limit));
+        if let Some(work) = self.work.upgrade() {
+            work.say_limit(self.time_allowed());
+        }
+    }
+
+    /// Tells observers of the limit that it came with.
+    #[cold]
+    fn say_first_limit(&self, work: &RequestWork) {
+        if let Some(limit) = self.time_allowed() {
+            work.say_limit(Some(limit));
+        }
+    }
+
+    /// From the head of the request to its deadline.
+    fn time_allowed(&self) -> Option<Duration> {
+        let at = self.deadline().at()?;
+        Some(at.saturating_duration_since(self.received))
     }
 
     pub(super) fn policy(&self) -> OnDisconnect {
@@ -268,37 +296,49 @@ impl RequestState {
         let token = terms.token.clone();
         // Outside the lock: who is woken may ask for the deadline at once.
         drop(terms);
+        self.say_cancelling(reason);
         if let Some(token) = token {
             token.cancel(reason);
         }
     }
 
-    /// Why a request may not even begin.
-    pub(super) fn refusal(&self) -> Option<CancelReason> {
-        let shutdown = self
-            .settings()
+    /// Tells observers that the token fires, unless that is only to say that all is over.
+    #[inline]
+    fn say_cancelling(&self, reason: CancelReason) {
+        if matches!(
+            reason,
+            CancelReason::ClientDisconnected | CancelReason::Deadline | CancelReason::Shutdown
+        ) && let Some(work) = self.work.upgrade()
+        {
+            work.cancelling(reason);
+        }
+    }
+
+    /// Why the service itself ends the request, if it does.
+    pub(super) fn shutdown_reason(&self) -> Option<CancelReason> {
+        self.settings()
             .shutdown
             .as_ref()
-            .and_then(CancelToken::reason);
+            .and_then(CancelToken::reason)
+    }
+
+    /// Why a request may not even begin.
+    pub(super) fn refusal(&self) -> Option<CancelReason> {
         // Not by the clock: it has just been read, and reading it is dear.
         let expired = || {
             self.first_deadline
                 .at()
                 .is_some_and(|at| at <= self.received)
         };
-        shutdown.or_else(|| expired().then_some(CancelReason::Deadline))
+        self.shutdown_reason()
+            .or_else(|| expired().then_some(CancelReason::Deadline))
     }
 
     /// Notes a handler that did not come to its end because the service did.
     pub(super) fn note_if_shut_down(&self) {
-        if self
-            .settings()
-            .shutdown
-            .as_ref()
-            .is_some_and(CancelToken::is_cancelled)
-        {
+        if self.shutdown_reason().is_some() {
             self.requests()
-                .note_cut_off(|| format!("request {} {}", self.method, self.name()));
+                .note_cut_off(|| format!("request {} {}", self.method_name(), self.name()));
         }
     }
 
@@ -368,7 +408,7 @@ impl TokenSource for RequestState {
 impl fmt::Debug for RequestState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("method", &self.method)
+            .field("method", &self.method_name())
             .field("name", &self.name())
             .finish_non_exhaustive()
     }
@@ -377,13 +417,75 @@ impl fmt::Debug for RequestState {
 /// A request that is counted as live until this is dropped.
 pub(super) struct Live {
     state: Arc<RequestState>,
+    /// As observers see it; none if nobody observes.
+    work: Option<Arc<RequestWork>>,
 }
 
 impl Live {
     pub(super) fn enter<B>(request: &Request<B>, supervisor: &Arc<Supervisor>) -> Self {
-        let state = Arc::new(RequestState::new(request, supervisor));
+        let work = if observe::anybody() {
+            RequestWork::begin(request)
+        } else {
+            None
+        };
+        let observed = work.as_ref().map_or_else(Weak::new, Arc::downgrade);
+        let state = Arc::new(RequestState::new(request, supervisor, observed));
         supervisor.requests.enter();
-        Live { state }
+        if let Some(work) = &work {
+            state.say_first_limit(work);
+        }
+        Live { state, work }
+    }
+
+    /// The request as observers see it, if anybody does.
+    pub(super) fn work(&self) -> Option<&Arc<RequestWork>> {
+        self.work.as_ref()
+    }
+
+    /// Drops what is others'; what its destructors make is part of the request.
+    pub(super) fn drop_part<T>(&self, part: T) {
+        match &self.work {
+            Some(work) => work.scope(|| drop_others(part)),
+            None => drop_others(part),
+        }
+    }
+
+    /// The same for one poll of its handler.
+    pub(super) fn poll<T>(&self, poll: impl FnOnce() -> T) -> T {
+        match &self.work {
+            Some(work) => work.poll(poll),
+            None => poll(),
+        }
+    }
+
+    /// Tells observers what the answer is; the last word about a failure belongs to what has caused it.
+    pub(super) fn say_status(&self, status: u16) {
+        if let Some(work) = &self.work {
+            self.say_status_to(work, status);
+        }
+    }
+
+    #[cold]
+    fn say_status_to(&self, work: &RequestWork, status: u16) {
+        work.say("status", status);
+        let is_late = || self.ends_at().is_some_and(|at| at <= Instant::now());
+        let reason = || {
+            self.shutdown_reason()
+                .or_else(|| is_late().then_some(CancelReason::Deadline))
+        };
+        if status >= 500
+            && let Some(reason) = reason()
+        {
+            work.cancelling(reason);
+            work.conclude(Verdict::cut_short(reason));
+        }
+    }
+
+    /// Tells observers how it ended.
+    pub(super) fn conclude(&self, verdict: impl FnOnce() -> Verdict) {
+        if let Some(work) = &self.work {
+            work.conclude(verdict());
+        }
     }
 }
 
@@ -397,6 +499,8 @@ impl Deref for Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
+        // First: who waits until no request is live has heard of all of them.
+        drop(self.work.take());
         self.state.requests().leave();
     }
 }

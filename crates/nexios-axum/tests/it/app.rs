@@ -1,5 +1,6 @@
 //! A service on real sockets, and a client that writes its bytes by hand.
 
+mod admin;
 mod background;
 mod busy;
 mod clients;

@@ -19,6 +19,23 @@ async fn an_unknown_path_is_a_404_problem() {
 }
 
 #[tokio::test]
+async fn an_answer_is_never_as_long_as_the_request() {
+    let path = format!("/{}/end", "p".repeat(10_000));
+    let answer = Answer::from(&app(), get(&path)).await;
+    assert!(answer.body.len() < 1_000, "{}", answer.body);
+    let kept = answer.problem(404)["path"].as_str().unwrap().to_owned();
+    assert!(
+        kept.starts_with("/ppp") && kept.ends_with("pp/end"),
+        "{kept}"
+    );
+    let mut request = get("/");
+    *request.method_mut() = "M".repeat(10_000).parse().unwrap();
+    let answer = Answer::from(&app(), request).await;
+    assert!(answer.body.len() < 1_000, "{}", answer.body);
+    answer.problem(405);
+}
+
+#[tokio::test]
 async fn a_wrong_method_is_a_405_problem_that_tells_the_right_ones() {
     let answer = Answer::from(&app(), post("/")).await;
     answer.problem(405);

@@ -13,6 +13,7 @@ mod grpc;
 #[cfg(feature = "jobs")]
 mod jobs;
 mod log;
+mod observe;
 mod outbound;
 mod panic;
 mod problem;

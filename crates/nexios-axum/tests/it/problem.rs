@@ -7,7 +7,7 @@ use nexios::{
 };
 use nexios_axum::Problem;
 
-use crate::answer::Answer;
+use crate::{answer::Answer, log};
 
 #[tokio::test]
 async fn a_problem_has_the_members_of_rfc_9457() {
@@ -257,4 +257,85 @@ async fn nothing_of_an_error_reaches_the_body() {
         let answer = Answer::of(problem).await;
         assert!(!answer.body.contains("db-7"), "{}", answer.body);
     }
+}
+
+/// A line break in it would begin a line of the client's choice.
+#[test]
+fn a_cause_is_one_line_of_a_bounded_length_whatever_is_in_it() {
+    let log = Memory::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer({
+            let log = log.clone();
+            move || log.clone()
+        })
+        .finish();
+    let city = format!(
+        "Paris\n1970-01-01 ERROR forged\u{1b}[2J{}",
+        "x".repeat(100_000)
+    );
+    tracing::subscriber::with_default(subscriber, || {
+        drop(Problem::internal(&format!("no city {city}")));
+        drop(nexios_axum::panic_response(Box::new(format!(
+            "no city {city}"
+        ))));
+    });
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<&str> = log.split('\n').filter(|line| !line.is_empty()).collect();
+    assert_eq!(lines.len(), 2, "{} bytes", log.len());
+    for line in lines {
+        assert!(line.len() < 1_000 && !line.contains('\u{1b}'), "{line}");
+        assert!(line.contains("no city Paris\\n1970"), "{line}");
+    }
+}
+
+#[derive(Clone, Default)]
+struct Memory(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_race_is_a_line_at_info_and_many_are_one_warning_a_second() {
+    log::start();
+    let lose = async |error: &str| {
+        let lost = run_until_first_complete([Candidate::new("only", async {
+            Err::<(), _>(error.to_owned())
+        })]);
+        drop(Problem::from(lost.await.unwrap_err()));
+    };
+    for _ in 0..100 {
+        lose("lost-race-marker").await;
+    }
+    let lines = log::lines_with("lost-race-marker");
+    let with = |level: &str| lines.iter().filter(|line| line["level"] == level).count();
+    // Another test may have lost a race in this second.
+    assert!(with("WARN") <= 1, "{}", with("WARN"));
+    assert_eq!((with("INFO"), with("ERROR")), (100, 0));
+    lose(&format!("long-race-marker {}", "x".repeat(100_000))).await;
+    assert!(
+        log::lines_with("long-race-marker")
+            .iter()
+            .all(|line| line.to_string().len() < 1_000)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_race_lost_by_time_is_no_warning() {
+    log::start();
+    let lost = run_until_first_complete([Candidate::new("race-late-marker", async {
+        std::future::pending::<Result<(), String>>().await
+    })]);
+    let lost = lost.timeout(Duration::from_secs(1)).await.unwrap_err();
+    Answer::of(Problem::from(lost)).await.problem(504);
+    let lines = log::lines_with("race-late-marker");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0]["level"], "INFO");
 }

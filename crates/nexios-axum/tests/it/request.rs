@@ -16,3 +16,4 @@ mod shutdown;
 mod silent_log;
 mod traps;
 mod upload;
+mod warnings;

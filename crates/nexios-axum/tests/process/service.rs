@@ -121,6 +121,18 @@ pub(crate) fn main(scenario: &str) -> ExitCode {
             });
             nexios_axum::run(app.serve("127.0.0.1:0"))
         }
+        // The limit of the whole is shorter than what cancelling may take.
+        "short limit" => {
+            let app = app()
+                .shutdown_limit(Duration::from_secs(1))
+                .cancelling(FOR_EVER)
+                .on_startup("slow", async || {
+                    let task = Background::global().spawn("newsletter", |_| pending::<()>());
+                    say(task.map_or("refused", |_| "starting"));
+                    pending::<()>().await;
+                });
+            nexios_axum::run(app.serve("127.0.0.1:0"))
+        }
         // The plain runtime of tokio, for who does not want `run`.
         "own main" => {
             let runtime = tokio::runtime::Builder::new_current_thread()

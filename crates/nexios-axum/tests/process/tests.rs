@@ -57,6 +57,14 @@ tests! {
         assert_eq!(end.output, "");
     }
 
+    fn a_signal_during_startup_ends_it_within_the_limit_of_the_whole() {
+        let mut service = Service::start("short limit");
+        assert_eq!(service.line(), "starting");
+        let end = service.stop("TERM").expect(70, 1_000 + 400).logged("\"task newsletter\"");
+        // Else the watchdog has ended it.
+        end.logged("message=stopped");
+    }
+
     fn while_draining_new_clients_are_let_in_and_readiness_fails() {
         let mut service = Service::start("patient");
         let address = service.address();
@@ -188,6 +196,7 @@ tests! {
     fn running_out_of_files_neither_ends_nor_spins_the_accept_loop() {
         let mut service = Service::with_files("plain", 40);
         let address = service.address();
+        let begun = Instant::now();
         let clients: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(address).unwrap()).collect();
         pause(300);
         let before = service.processor_time();
@@ -196,7 +205,34 @@ tests! {
         assert!(burnt < Duration::from_millis(150), "{burnt:?} in 500 ms");
         drop(clients);
         assert_eq!(get(address, "/"), (200, "hello".to_owned()));
-        service.stop("TERM").expect(0, TOTAL).logged("cannot accept connections");
+        let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
+        let end = service.stop("TERM").expect(0, TOTAL).logged("cannot accept connections");
+        let lines = end.log.matches("cannot accept connections").count();
+        assert!(lines <= 1 + seconds, "{lines} in {seconds} s and a part of one: {end:#?}");
+    }
+
+    /// What it does not understand it must not take for a filter, and leave everything out.
+    fn this_program_takes_what_cargo_passes_and_refuses_the_rest() {
+        let run = |arguments: &[&str]| {
+            let this = std::env::current_exe().unwrap();
+            let output = std::process::Command::new(this).args(arguments).output().unwrap();
+            (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        };
+        let one = "either_signal_ends_it_with_0_after_its_work_and_its_hooks";
+        let (code, all) = run(&["--list"]);
+        assert_eq!(code, Some(0));
+        assert!(all.contains(one) && all.lines().count() == ALL.len(), "{all}");
+        let (code, but_one) = run(&["--list", "--skip", "either_signal"]);
+        assert_eq!(code, Some(0));
+        assert!(!but_one.contains(one) && but_one.lines().count() == ALL.len() - 1, "{but_one}");
+        assert_eq!(run(&["--list", "--exact", one, "--test-threads", "1", "-q"]), (Some(0), format!("{one}: test\n")));
+        // As in a run of all tests of one concept.
+        assert_eq!(run(&["nothing_is_called_so"]).0, Some(0));
+        // With `--list`: one that is taken for something else must not run this test again.
+        let unknown = [&["--list", "--bogus"][..], &["--list", "--skip"], &["--list", "--test-threads"], &["--list", "--skip", ""]];
+        for unknown in unknown {
+            assert_eq!(run(unknown).0, Some(2), "{unknown:?}");
+        }
     }
 
     fn the_exit_code_is_there_without_our_runtime_too() {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    Access,
+    access::Access,
     model::{Answer, Redact},
 };
 

@@ -19,7 +19,7 @@ use tokio::time::advance;
 use tower::ServiceExt;
 
 use super::{Api, router};
-use crate::{Access, store::tests::Feed};
+use crate::{access::Access, store::tests::Feed};
 
 struct Asked {
     status: StatusCode,

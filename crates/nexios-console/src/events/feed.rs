@@ -18,7 +18,7 @@ use super::{
     ring::{Entry, Missed, Ring},
 };
 use crate::{
-    Access,
+    access::Access,
     mount::Place,
     pages::{Region, Source, View, Viewer},
 };

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::Access;
+use crate::access::Access;
 
 /// A text that may tell of users or of the inside of the service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

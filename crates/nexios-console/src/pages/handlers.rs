@@ -10,15 +10,15 @@ use axum::{
     routing::get,
 };
 
-use super::{View, Viewer};
+use super::{Source, View, Viewer};
 use crate::{
-    Access, Console,
+    access::{Access, MayAct},
     mount::Mount,
     query::{CellQuery, RunningQuery, part},
     refusal::Form,
 };
 
-pub(crate) fn router() -> Router<Console> {
+pub(crate) fn router(source: Source) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/requests", get(requests))
@@ -34,25 +34,28 @@ pub(crate) fn router() -> Router<Console> {
         )
         .route("/races", get(async |page: PageOf| page.show(&View::Races)))
         .route("/lints", get(async |page: PageOf| page.show(&View::Lints)))
+        .with_state(source)
 }
 
 /// What every page needs.
 struct PageOf {
-    console: Console,
+    source: Source,
     access: Access,
+    acts: bool,
     mount: Mount,
     form: Form,
 }
 
-impl FromRequestParts<Console> for PageOf {
+impl FromRequestParts<Source> for PageOf {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, source: &Source) -> Result<Self, Infallible> {
         // Put there by who has let it in.
         let access = parts.extensions.get().copied().unwrap_or(Access::Forbidden);
         Ok(Self {
-            console: console.clone(),
+            source: source.clone(),
             access,
+            acts: MayAct::of(&parts.extensions),
             mount: Mount::of(parts),
             form: Form::of(parts),
         })
@@ -62,14 +65,13 @@ impl FromRequestParts<Console> for PageOf {
 impl PageOf {
     fn show(&self, view: &View) -> Response {
         let place = self.mount.place(&view.path());
-        let acts = self.console.0.lets_act(self.access);
         let viewer = Viewer {
             place: &place,
             access: self.access,
-            acts,
+            acts: self.acts,
             scripted: false,
         };
-        match self.console.0.source().page(view, viewer) {
+        match self.source.page(view, viewer) {
             Some(page) => Html(page.into_string()).into_response(),
             None => self.refuse(StatusCode::NOT_FOUND, "There is no such request any more."),
         }

@@ -78,12 +78,12 @@ pub(crate) fn cancel(viewer: Viewer<'_>, work: &Work) -> Markup {
     }
 }
 
-/// The name of work, and whose it is.
+/// The name of work, and whose it is, where that says more than the kind does.
 pub(crate) fn named(kind_of: WorkKind, name: &str, owner: Option<&str>) -> Markup {
     html! {
         span.name { (name) }
         " " span.kind { (kind(kind_of)) }
-        @if let Some(owner) = owner.filter(|owner| *owner != name) { " " span.owner { (owner) } }
+        @if let Some(owner) = owner.filter(|owner| *owner != name && *owner != kind_of.as_str()) { " " span.owner { (owner) } }
     }
 }
 

@@ -1,7 +1,7 @@
 use maud::{Markup, html};
 
 use super::text;
-use crate::{Access, mount::Place};
+use crate::{access::Access, mount::Place};
 
 /// For whom and where something is rendered.
 #[derive(Debug, Clone, Copy)]

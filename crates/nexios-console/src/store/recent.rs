@@ -7,7 +7,7 @@ use std::{
 
 use nexios::observe::WorkId;
 
-use super::{live::Live, memory::Memory, moment::Moment, tree::End};
+use super::{live::Live, memory::Memory, moment::Moment, span::End};
 use crate::model::State;
 
 /// Of those that went well, and as many of the others, which no crowd of good ones pushes out.

@@ -8,129 +8,17 @@ use std::{
     time::Duration,
 };
 
-use nexios::{
-    CancelReason,
-    observe::{Outcome, WorkId, WorkKind},
-};
+use nexios::{CancelReason, observe::WorkId};
 
 use super::{
-    live::Live,
     memory::Memory,
     moment::Moment,
-    text::{LINE, bounded},
+    span::{End, Span},
 };
 use crate::model::{Bucket, State};
 
 /// So many parts of a request are kept.
 pub(super) const SPANS: usize = 64;
-
-/// A piece of work that has ended.
-#[derive(Debug, Clone)]
-pub(super) struct Span {
-    pub(super) id: WorkId,
-    pub(super) parent: Option<WorkId>,
-    pub(super) kind: WorkKind,
-    pub(super) name: Box<str>,
-    pub(super) owner: Option<Box<str>>,
-    pub(super) made: Moment,
-    pub(super) started: Option<Moment>,
-    /// None while it lives: of one that was copied out of the living.
-    pub(super) ended: Option<Moment>,
-    pub(super) end: End,
-}
-
-/// How work ended, or how far it is.
-#[derive(Debug, Clone)]
-pub(super) struct End {
-    pub(super) state: State,
-    pub(super) reason: Option<CancelReason>,
-    pub(super) error: Option<Box<str>>,
-}
-
-impl End {
-    pub(super) fn new(outcome: &Outcome<'_>, cancelling: Option<CancelReason>) -> Self {
-        let (reason, error) = match outcome {
-            Outcome::Cancelled(reason) => (Some(*reason), None),
-            Outcome::Failed(text) => (None, *text),
-            Outcome::Panicked(text) => (None, Some(*text)),
-            _ => (None, None),
-        };
-        let error = error
-            .filter(|text| !text.is_empty())
-            .map(|text| bounded(text, LINE));
-        Self {
-            state: outcome.into(),
-            reason: reason.or(cancelling),
-            error,
-        }
-    }
-}
-
-impl Span {
-    pub(super) fn ended(id: WorkId, live: Live, end: End, ended: Moment) -> Self {
-        let Live {
-            parent,
-            kind,
-            name,
-            owner,
-            made,
-            started,
-            ..
-        } = live;
-        Self {
-            id,
-            parent,
-            kind,
-            name,
-            owner,
-            made,
-            started,
-            ended: Some(ended),
-            end,
-        }
-    }
-
-    pub(super) fn living(id: WorkId, live: Live) -> Self {
-        let end = End {
-            state: live.state(),
-            reason: live.cancelling.map(|(reason, _)| reason),
-            error: None,
-        };
-        let Live {
-            parent,
-            kind,
-            name,
-            owner,
-            made,
-            started,
-            ..
-        } = live;
-        Self {
-            id,
-            parent,
-            kind,
-            name,
-            owner,
-            made,
-            started,
-            ended: None,
-            end,
-        }
-    }
-
-    fn took(&self) -> Duration {
-        self.ended.unwrap_or(self.made).since(self.made)
-    }
-
-    fn bytes(&self) -> usize {
-        let texts: usize = [&self.owner, &self.end.error]
-            .into_iter()
-            .flatten()
-            .map(|text| text.len())
-            .sum();
-        size_of::<Self>() + self.name.len() + texts
-    }
-}
 
 /// A request: what is known of it, and the parts of it that have ended. It stays with its last sample, and takes in what ends
 /// after the answer.
@@ -160,6 +48,7 @@ pub(super) struct Facts {
     pub(super) status: Option<u16>,
     pub(super) uri: Option<Box<str>>,
     pub(super) deadline: Option<Duration>,
+    pub(super) response_bytes: Option<u64>,
 }
 
 /// How a request ended.

@@ -8,7 +8,7 @@ use axum::{
     http::Request,
 };
 use nexios::{
-    CancelReason, Candidate, Hedge, ThreadPool,
+    Background, CancelReason, Candidate, Hedge, ThreadPool,
     observe::{self, Outcome, Update, WorkId},
     run_until_first_complete,
 };
@@ -246,4 +246,53 @@ async fn a_pool_that_had_a_job_a_while_ago_was_idle_since() {
         !running.is_empty() && running.iter().all(|running| **running == 0),
         "{history:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn background_tasks_are_shown_with_their_registry_and_schedules_with_their_next_run() {
+    let router = console();
+    let background = Background::builder().name("api tasks").build();
+    let request = observe::request("POST /export");
+    let export = request.scope(|| {
+        background.spawn("api export", async |cx| {
+            cx.progress(1, 4);
+            cx.cancelled().await;
+        })
+    });
+    let export = export.expect("there is room");
+    let schedule = background
+        .every("api schedule", Duration::from_secs(60), async |_| {})
+        .expect("there is room");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let shown = get(&router, "/background").await;
+    let named = |list: &str, name: &str| {
+        let mut all = shown[list].as_array().into_iter().flatten();
+        all.find(|shown| shown["name"] == name)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let task = named("tasks", "api export");
+    assert_eq!(task["id"], export.id().0);
+    assert_eq!(task["registry"], "api tasks");
+    assert_eq!(task["link"], id(request.id()));
+    assert_eq!(task["state"], "running");
+    assert_eq!(
+        (&task["progress"]["done"], &task["progress"]["total"]),
+        (&1.into(), &4.into())
+    );
+    let next = named("schedules", "api schedule")["next_unix_ms"].as_u64();
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .expect("after 1970");
+    let away = u128::from(next.expect("it is told")).abs_diff(now.as_millis() + 60_000);
+    assert!(away < 60_000, "{next:?}");
+
+    export.cancel();
+    assert_eq!(export.await, Ok(()));
+    drop(schedule);
+    let shown = get(&router, "/background").await;
+    let mut tasks = shown["tasks"].as_array().into_iter().flatten();
+    let task = tasks.find(|task| task["name"] == "api export");
+    assert_eq!(task.map(|task| &task["state"]), Some(&"completed".into()));
 }

@@ -125,6 +125,43 @@ async fn a_nested_console_tells_goodbye_and_holds_up_no_shutdown() {
     assert!(stopped.elapsed() < Duration::from_secs(10));
 }
 
+#[tokio::test]
+async fn a_console_for_admins_sees_the_whole_life_and_says_goodbye_last() {
+    let console = Console::builder().loopback().build();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (go_on, waits) = tokio::sync::oneshot::channel::<()>();
+    let app = app(Router::new())
+        .admin(listener, console.router())
+        .on_startup("wait", async move || drop(waits.await));
+    let handle = app.handle();
+    let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    let starting = text(&address, "/").await;
+    assert!(
+        starting.contains("data-field=\"phase\">starting<"),
+        "{starting}"
+    );
+    go_on.send(()).unwrap();
+    handle.ready().await.unwrap();
+    assert!(
+        text(&address, "/")
+            .await
+            .contains("data-field=\"phase\">ready<")
+    );
+    let mut events = ask(&address, "/events?topics=head").await.unwrap();
+    let mut first = [0; 16];
+    events.read_exact(&mut first).await.unwrap();
+    handle.stop();
+    let mut told = String::new();
+    events.read_to_string(&mut told).await.unwrap();
+    assert!(
+        told.contains("event: bye\ndata: {\"phase\":\"stopped\"}"),
+        "{told}"
+    );
+    let report = service.await.unwrap().unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
+
 #[cfg(feature = "prometheus")]
 #[tokio::test]
 async fn metrics_know_the_life_of_the_service_that_they_are_in() {

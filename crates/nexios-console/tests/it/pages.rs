@@ -110,6 +110,24 @@ fn resolve(from: &str, link: &str) -> String {
 }
 
 #[tokio::test]
+async fn the_address_with_a_slash_answers_under_nest_service_and_not_under_nest() {
+    let console = loopback();
+    let service = Router::new().nest_service("/nexios", console.router());
+    for (router, path, expected) in [
+        (&service, "/nexios", true),
+        (&service, "/nexios/", true),
+        (&nested(&console), "/nexios", true),
+        // axum's `nest` has no route for it, and the fallback of the outer router answers.
+        (&nested(&console), "/nexios/", false),
+    ] {
+        let answer = get(router, path).await;
+        // One of the two may send to the other.
+        let answers = answer.status.is_redirection() || answer.status == 200;
+        assert_eq!(answers, expected, "{path}: {}", answer.status);
+    }
+}
+
+#[tokio::test]
 async fn links_hold_under_every_prefix() {
     let console = loopback();
     let (live, id) = request("GET /live");

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    cancel::{CancelScope, TokenSource},
+    cancel::{CancelReason, CancelScope, TokenSource},
     punctual::punctual,
 };
 
@@ -134,10 +134,15 @@ where
             // A limit beyond what the clock can tell is none.
             return body.await;
         };
+        let told = record.clone();
         let body = pin!(CancelScope::on_demand(record, Some(deadline)).run(body));
         match select(body, pin!(punctual(sleep_until(deadline)))).await {
             Either::Left((exit, _)) => exit,
-            Either::Right(_) => Exit::TimedOut,
+            Either::Right(_) => {
+                // Its future is still there, and its destructors may take their time.
+                told.work.cancelling(CancelReason::Deadline);
+                Exit::TimedOut
+            }
         }
     })
 }

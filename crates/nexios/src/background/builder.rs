@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, panic::Location, sync::Arc};
 
 use super::{
     bounds::Bounds,
@@ -11,16 +11,27 @@ use super::{
 #[derive(Clone)]
 #[must_use = "a builder makes nothing until `build` is called"]
 pub struct BackgroundBuilder {
+    name: Option<Cow<'static, str>>,
+    made_at: &'static Location<'static>,
     bounds: Bounds,
     hook: Option<Function>,
 }
 
 impl BackgroundBuilder {
+    #[track_caller]
     pub(super) fn new() -> Self {
         Self {
+            name: None,
+            made_at: Location::caller(),
             bounds: Bounds::default(),
             hook: None,
         }
+    }
+
+    /// Names the registry for whoever observes it: see [`observe`](crate::observe). Default: the place where it was made.
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = Some(name.into());
+        self
     }
 
     /// Runs at most `limit` tasks at once; the others wait. Default: no limit but [`live`](Self::live).
@@ -73,13 +84,15 @@ impl BackgroundBuilder {
     }
 
     pub(super) fn into_registry(self) -> Registry {
-        Registry::new(self.bounds, Hook::new(self.hook))
+        let label = self.name.unwrap_or_else(|| self.made_at.to_string().into());
+        Registry::new(label, self.bounds, Hook::new(self.hook))
     }
 }
 
 impl fmt::Debug for BackgroundBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackgroundBuilder")
+            .field("name", &self.name)
             .field("bounds", &self.bounds)
             .finish_non_exhaustive()
     }

@@ -92,6 +92,11 @@ impl Times {
         self.past.saturating_sub(now) > CORRECTION
     }
 
+    /// The time that comes next; none within four years.
+    pub(super) fn next(&self) -> Option<i128> {
+        self.next
+    }
+
     /// Leaves everything up to `now` behind.
     fn go_on(&mut self, now: i128) {
         self.past = now;

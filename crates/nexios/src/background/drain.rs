@@ -520,6 +520,7 @@ mod tests {
 
     fn registry() -> Arc<Registry> {
         Arc::new(Registry::new(
+            "tasks".into(),
             Bounds {
                 limit: 1,
                 queue: 1,

@@ -31,7 +31,7 @@ use super::{
     exit::{Exit, contain},
     failure::BackgroundFailure,
     info::TaskState,
-    notices,
+    notices, observed,
     record::{Next, Record},
     registry::{Registry, Shown},
 };
@@ -83,6 +83,7 @@ fn inside<R>(
 ) -> Result<R, String> {
     // The panic is caught innermost: neither the scope nor the number of the task may stay current on this thread.
     let call = || {
+        let _part = record.work.enter();
         current::enter(record.id, || {
             CancelScope::on_demand(record.clone(), None).enter(|| contain(f))
         })
@@ -164,6 +165,7 @@ impl<T, W: Future<Output = Exit<T>>> Future for TaskDriver<W> {
                 Next::Wait => {}
                 Next::Drop => return Poll::Ready(self.finish(Exit::Cancelled)),
                 Next::Poll | Next::PollAsked => {
+                    this.end.record.is_polled();
                     let poll = || match this.work.as_mut().as_pin_mut()?.poll(context) {
                         Poll::Pending => Some(Poll::Pending),
                         Poll::Ready(exit) => {
@@ -214,11 +216,20 @@ impl EndGuard {
 
     /// Records `state`, and reports it if it is a failure; returns the state that counts.
     fn settle(&mut self, state: TaskState, error: Option<String>) -> TaskState {
+        // Most are not, and then nothing is copied.
+        let observed = self.record.work.is_observed();
+        let text = if observed { error.clone() } else { None };
         if let Err(earlier) = self.registry.settle(&self.record, state, error) {
             return earlier;
         }
         // Before the hook, which may panic in a way that ends this: nothing is counted twice.
         self.settled = true;
+        if observed {
+            observed::ended(&self.record, state, text);
+            if !state.is_failure() {
+                self.registry.gone();
+            }
+        }
         self.record.fire(match state {
             TaskState::TimedOut => CancelReason::Deadline,
             TaskState::Cancelled | TaskState::Abandoned => CancelReason::OwnerDropped,
@@ -243,6 +254,7 @@ impl Drop for EndGuard {
         self.record.unwatch();
         if self.record.state().is_final() {
             // A drain has ended it, and has waited for this moment.
+            observed::ended(&self.record, self.record.state(), None);
             self.registry.gone();
         } else if self.record.is_cancelled() || self.record.state() == TaskState::Queued {
             self.settle(TaskState::Cancelled, None);
@@ -257,6 +269,7 @@ impl Drop for EndGuard {
 #[cfg(test)]
 mod tests {
     use std::{
+        panic::Location,
         sync::Arc,
         task::{Context, Poll, Wake, Waker},
     };
@@ -279,10 +292,10 @@ mod tests {
             live: 1,
             history: 1,
         };
-        let registry = Arc::new(Registry::new(bounds, Hook::default()));
+        let registry = Arc::new(Registry::new("tasks".into(), bounds, Hook::default()));
         for dropped_early in [false, true] {
             let record = registry
-                .admit("task".into(), None, OnCancel::Drop)
+                .admit("task".into(), None, OnCancel::Drop, Location::caller())
                 .expect("there is room");
             let end = EndGuard::new(registry.clone(), record);
             let mut polls = 0;

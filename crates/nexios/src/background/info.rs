@@ -1,20 +1,20 @@
 use std::{
     borrow::Cow,
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
 };
 
-/// The number of a background task, unique in the process, never zero, in the order of the starts.
+use crate::work::identity::take_numbers;
+
+/// The number of a background task, unique in the process, never zero, in the order of the starts; the same as that of its
+/// [`WorkId`](crate::observe::WorkId).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub u64);
 
 impl TaskId {
     /// A number that no task has had.
     pub(super) fn next() -> Self {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        // Relaxed: nothing but the number is told by it.
-        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+        Self(take_numbers(1))
     }
 }
 

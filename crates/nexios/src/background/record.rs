@@ -7,7 +7,7 @@
 //! 2. A cancellation is never taken back. Whoever brings it wakes the driver afterwards.
 //! 3. The token, made when somebody first asks for it, has fired once a cancel reason is kept, whichever
 //!    of the two came first: both steps pass through the lock of `known`.
-//! 4. No waker is called, and nothing of the user's is dropped, under that lock.
+//! 4. No waker and no observer is called, and nothing of the user's is dropped, under that lock.
 
 use std::{
     borrow::Cow,
@@ -26,6 +26,10 @@ use crate::{
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+    work::{
+        WorkId,
+        concurrent::{ConcurrentWork, Saying},
     },
 };
 
@@ -77,6 +81,8 @@ pub(super) struct Record {
     driver: AtomicWaker,
     /// Made when first asked for: most tasks never need one.
     token: OnceLock<CancelToken>,
+    /// What those are told who look; its end by the driver alone.
+    pub(super) work: ConcurrentWork,
     /// What changes while it lives.
     known: Mutex<Known>,
 }
@@ -88,7 +94,7 @@ struct Known {
 }
 
 impl Record {
-    /// A task with a new number, which waits for its slot unless it has `began`.
+    /// A task with a new number, which waits for its slot unless it has `began`. Its `work` is to be announced.
     pub(super) fn new(
         name: Cow<'static, str>,
         key: Option<Arc<str>>,
@@ -100,8 +106,9 @@ impl Record {
         } else {
             TaskState::Queued
         };
+        let id = TaskId::next();
         Self {
-            id: TaskId::next(),
+            id,
             name,
             key,
             on_cancel,
@@ -110,6 +117,7 @@ impl Record {
             stuck: AtomicBool::new(false),
             driver: AtomicWaker::new(),
             token: OnceLock::new(),
+            work: ConcurrentWork::numbered(WorkId(id.0)),
             known: Mutex::new(Known {
                 facts: Facts::new(began),
                 reason: None,
@@ -182,6 +190,16 @@ impl Record {
         drop(self.driver.take());
     }
 
+    /// Tells those who look that it is about to be polled, and that it is asked to end if somebody has fired its token.
+    pub(super) fn is_polled(&self) {
+        if self.work.is_observed() {
+            self.work.started();
+            if let Some(reason) = self.cancel_reason() {
+                self.work.cancelling(reason);
+            }
+        }
+    }
+
     /// Wakes the driver; not under a lock.
     pub(super) fn wake(&self) {
         self.driver.wake();
@@ -200,6 +218,10 @@ impl Record {
         drop(known);
         // Release: who sees it sees the reason.
         self.cancelled.store(true, Ordering::Release);
+        // One that waits is never polled: it has nothing to clean up.
+        if self.state() != TaskState::Queued {
+            self.work.cancelling(reason);
+        }
         // Looked for after the reason was kept: a token that is made later finds it and fires itself.
         let fired = caught(|| self.fire(reason));
         // Last: the driver looks at what it is woken for, once. Also when a waker of the token panics.
@@ -227,6 +249,12 @@ impl Record {
         self.has_reason() || self.token.get().is_some_and(CancelToken::is_cancelled)
     }
 
+    /// Why it was asked to end, if it was.
+    pub(super) fn cancel_reason(&self) -> Option<CancelReason> {
+        let reason = self.known().reason;
+        reason.or_else(|| self.token.get().and_then(CancelToken::reason))
+    }
+
     /// Whether a cancellation leaves the end to the task itself.
     pub(super) fn is_asked(&self) -> bool {
         self.on_cancel == OnCancel::Ask
@@ -249,6 +277,8 @@ impl Record {
             let mut known = self.known();
             let told = known.facts.told();
             (told.done, told.total) = (done, total);
+            drop(known);
+            self.work.said(|| Saying::Progress { done, total });
         }
     }
 
@@ -256,8 +286,12 @@ impl Record {
         if !self.state().is_final() {
             // Cut before the lock is taken; the old one is dropped after it.
             let message = shortened(message);
+            let to_tell = self.work.is_observed().then(|| message.clone());
             let old = self.known().facts.told().message.replace(message);
             drop(old);
+            if let Some(message) = to_tell {
+                self.work.said(|| Saying::Message(message));
+            }
         }
     }
 
@@ -269,6 +303,9 @@ impl Record {
 
     pub(super) fn set_attempt(&self, attempt: u32) {
         self.known().facts.told().attempt = attempt;
+        if attempt > 1 {
+            self.work.said(|| Saying::Attempt(attempt));
+        }
     }
 
     /// A copy for people to look at.

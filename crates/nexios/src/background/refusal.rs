@@ -1,5 +1,7 @@
 use std::{error::Error, fmt};
 
+use super::info::TaskId;
+
 #[cfg(feature = "cron")]
 use super::cron::CronError;
 
@@ -9,6 +11,25 @@ pub(super) enum Refusal {
     Full,
     ShuttingDown,
     Duplicate,
+}
+
+/// A task that was not admitted.
+pub(super) struct NotAdmitted<F> {
+    pub(super) id: TaskId,
+    pub(super) refusal: Refusal,
+    /// Its future or closure, untouched.
+    pub(super) source: F,
+}
+
+impl<F> From<NotAdmitted<F>> for BackgroundError<F> {
+    fn from(refused: NotAdmitted<F>) -> Self {
+        let closure = refused.source;
+        match refused.refusal {
+            Refusal::Full => Self::Full(closure),
+            Refusal::ShuttingDown => Self::ShuttingDown(closure),
+            Refusal::Duplicate => Self::Duplicate(closure),
+        }
+    }
 }
 
 /// Why a task was not admitted. Hands back the closure, which was not called.
@@ -26,14 +47,6 @@ pub enum BackgroundError<F> {
 }
 
 impl<F> BackgroundError<F> {
-    pub(super) fn new(refusal: Refusal, closure: F) -> Self {
-        match refusal {
-            Refusal::Full => Self::Full(closure),
-            Refusal::ShuttingDown => Self::ShuttingDown(closure),
-            Refusal::Duplicate => Self::Duplicate(closure),
-        }
-    }
-
     /// The closure that was refused.
     pub fn into_inner(self) -> F {
         match self {

@@ -8,13 +8,14 @@
 //!    one sees the other. In the same step a copy takes the record's place in `shown`, so a list shows it once.
 //! 4. `finished` holds the tasks that ended last, oldest first; what falls out is forgotten.
 //! 5. Once `closed` nothing is admitted, for good.
-//! 6. No waker and no code of the user's runs under the lock, and nothing of the user's is dropped under it.
+//! 6. No waker, no observer and no code of the user's runs under the lock, and nothing of the user's is dropped under it.
 
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
     fmt,
     hash::BuildHasherDefault,
+    panic::Location,
     sync::{Arc, PoisonError},
 };
 
@@ -24,8 +25,9 @@ use tokio::{
 };
 
 use crate::{
-    cancel::CancelToken,
+    cancel::{CancelReason, CancelToken},
     sync::{Mutex, MutexGuard},
+    work::alive::{CensusEntry, LongLived},
 };
 
 use super::{
@@ -34,6 +36,7 @@ use super::{
     id_hasher::Spread,
     info::{BackgroundStats, TaskId, TaskInfo, TaskState},
     notices::Hook,
+    observed::{self, LivingBackground},
     record::{OnCancel, Record},
     refusal::Refusal,
     runtime,
@@ -42,6 +45,8 @@ use super::{
 
 /// The tasks of one [`Background`](crate::Background).
 pub(super) struct Registry {
+    /// Its name for those who look: if none was given, the place where it was made.
+    pub(super) label: Cow<'static, str>,
     bounds: Bounds,
     /// Told about failures; not by the registry itself.
     pub(super) hook: Hook,
@@ -68,8 +73,11 @@ struct Tasks {
     totals: BackgroundStats,
     /// Whether new tasks are refused.
     closed: bool,
-    /// Tasks that have ended but are not gone: their hook has not returned, or their future is not dropped yet.
+    /// Tasks that have ended but are not gone: their hook has not returned, their future is not dropped yet, or those who
+    /// look have not been told.
     ending: usize,
+    /// On the list of the living, from the first task on.
+    entry: Option<CensusEntry<dyn LivingBackground>>,
 }
 
 /// A task as a list shows it. Of one that has ended nothing is held in memory but that.
@@ -89,7 +97,7 @@ impl Shown {
 }
 
 impl Registry {
-    pub(super) fn new(bounds: Bounds, hook: Hook) -> Self {
+    pub(super) fn new(label: Cow<'static, str>, bounds: Bounds, hook: Hook) -> Self {
         let tasks = Tasks {
             shown: HashMap::default(),
             waiting: BTreeSet::new(),
@@ -98,8 +106,10 @@ impl Registry {
             totals: BackgroundStats::default(),
             closed: false,
             ending: 0,
+            entry: None,
         };
         Self {
+            label,
             bounds,
             hook,
             clock: WallClock::system(),
@@ -116,13 +126,17 @@ impl Registry {
 
     /// Takes a task in, as running if there is a slot; a refused one's name is handed back.
     pub(super) fn admit(
-        &self,
+        self: &Arc<Self>,
         name: Cow<'static, str>,
         key: Option<Arc<str>>,
         on_cancel: OnCancel,
+        made_at: &'static Location<'static>,
     ) -> Result<Arc<Record>, (Refusal, Cow<'static, str>)> {
         let now = Instant::now();
         let mut tasks = self.lock();
+        if tasks.entry.is_none() {
+            tasks.entry = Some(observed::enter(self.clone()));
+        }
         let starts = tasks.running() < self.bounds.limit;
         let refusal = if tasks.closed {
             Refusal::ShuttingDown
@@ -142,6 +156,8 @@ impl Registry {
                 tasks.waiting.insert(record.id);
             }
             tasks.shown.insert(record.id, Shown::Live(record.clone()));
+            drop(tasks);
+            observed::admitted(&self.label, &record, made_at);
             return Ok(record);
         };
         tasks.totals.refused += 1;
@@ -150,7 +166,7 @@ impl Registry {
 
     /// Ends a task in `state`; a task that has ended before keeps the state it ended in, which is the error.
     ///
-    /// After a failure, [`gone`](Self::gone) must follow once it is reported.
+    /// After a failure, or if anybody looks, [`gone`](Self::gone) must follow once it is reported and told.
     pub(super) fn settle(
         &self,
         record: &Record,
@@ -163,8 +179,8 @@ impl Registry {
         if record.state().is_final() {
             return Err(record.state());
         }
-        if state.is_failure() {
-            // In one step with the end: a drain that sees it must wait for the hook.
+        if state.is_failure() || record.work.is_observed() {
+            // In one step with the end: a drain that sees it must wait for the hook, and for those who look.
             tasks.ending += 1;
         }
         let forgotten = tasks.end(record, state, error, now, self.bounds.history);
@@ -285,6 +301,11 @@ impl Registry {
         self.lock().shown.get(&id).cloned()
     }
 
+    /// Cancels a live task for `reason`; false if it has ended, was cancelled before or is not known.
+    pub(super) fn cancel(&self, id: TaskId, reason: CancelReason) -> bool {
+        matches!(self.task(id), Some(Shown::Live(record)) if record.cancel(reason))
+    }
+
     /// What is to be seen of a task now.
     pub(super) fn info(&self, task: Shown) -> TaskInfo {
         task.info(&self.clock.look())
@@ -309,6 +330,11 @@ impl Registry {
     pub(super) fn tell(&self) {
         runtime::others_may_go_on();
         self.changed.notify_waiters();
+    }
+
+    /// The clock that tells when tasks began.
+    pub(super) fn clock(&self) -> &WallClock {
+        &self.clock
     }
 
     /// Fires when the registry is closed.
@@ -392,5 +418,23 @@ impl fmt::Debug for Registry {
             .field("finished", &tasks.finished.len())
             .field("closed", &tasks.closed)
             .finish_non_exhaustive()
+    }
+}
+
+impl LongLived for Registry {
+    type Stats = BackgroundStats;
+
+    fn name(&self) -> Cow<'static, str> {
+        self.label.clone()
+    }
+
+    fn stats(&self) -> BackgroundStats {
+        Registry::stats(self)
+    }
+}
+
+impl LivingBackground for Registry {
+    fn cancel(&self, task: TaskId) -> bool {
+        Registry::cancel(self, task, CancelReason::Requested)
     }
 }

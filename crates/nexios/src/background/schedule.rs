@@ -6,6 +6,7 @@
 //! 2. No time comes twice, and none is lost but those that a run takes up.
 //! 3. No run begins once the task is cancelled or a drain has begun.
 //! 4. A panic ends its run only.
+//! 5. Those who look are told before each wait when the next run begins, if they have not been.
 
 use std::{future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
@@ -17,7 +18,7 @@ use futures_util::{
 use tokio::time::sleep;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{cancel::TokenSource, punctual::punctual};
+use crate::{cancel::TokenSource, punctual::punctual, work::concurrent::Saying};
 
 use super::{
     context::TaskContext,
@@ -28,6 +29,7 @@ use super::{
     record::Record,
     registry::{Registry, Shown},
     runtime::later,
+    wall_clock::{nanos, utc_text},
 };
 #[cfg(feature = "cron")]
 use super::{
@@ -51,6 +53,7 @@ where
         // From the first poll: a schedule may have waited for its slot.
         let mut next = later(Instant::now(), period);
         loop {
+            runs.say_next(|registry| nanos(registry.clock().look().at(next)));
             if let Some(end) = runs.wait(sleep_until(next)).await {
                 return end;
             }
@@ -78,6 +81,9 @@ where
         loop {
             // No timer tells of a clock that is set: after each pause, a minute at the most, it is looked at again.
             while let Some(pause) = times.pause(clock.now()) {
+                if let Some(next) = times.next() {
+                    runs.say_next(|_| next);
+                }
                 if let Some(end) = runs.wait(sleep(pause)).await {
                     return end;
                 }
@@ -126,6 +132,8 @@ struct Runs<F> {
     closure: F,
     /// The number of the latest run.
     run: u32,
+    /// What was last told of the next one, in milliseconds since 1970.
+    next_told: Option<i128>,
 }
 
 impl<F, Fut> Runs<F>
@@ -139,7 +147,25 @@ where
             record: end.record.clone(),
             closure,
             run: 0,
+            next_told: None,
         }
+    }
+
+    /// Tells those who look when the next run begins, in nanoseconds since 1970; not asked for if nobody does.
+    fn say_next(&mut self, next: impl FnOnce(&Registry) -> i128) {
+        let work = &self.record.work;
+        if !work.is_observed() {
+            return;
+        }
+        let next = next(&self.registry).div_euclid(1_000_000);
+        if self.next_told.replace(next) == Some(next) {
+            return;
+        }
+        work.said(|| Saying::Message(format!("next run at {}", utc_text(next))));
+        work.said(|| Saying::Attribute {
+            name: "next_unix_ms",
+            value: next.to_string(),
+        });
     }
 
     /// Waits for the time of the next run; the outcome of the task if it ends instead.

@@ -1,6 +1,6 @@
 //! The steps that every task begins with: it is admitted, its work is made, its driver is spawned.
 
-use std::{borrow::Cow, future::Future, sync::Arc, time::Duration};
+use std::{borrow::Cow, future::Future, panic::Location, sync::Arc, time::Duration};
 
 use tracing::Level;
 
@@ -11,9 +11,10 @@ use super::{
     context::TaskContext,
     driver::{EndGuard, TaskDriver},
     exit::Exit,
-    notices,
+    info::TaskId,
+    notices, observed,
     record::OnCancel,
-    refusal::BackgroundError,
+    refusal::{BackgroundError, NotAdmitted},
     registry::Registry,
     runtime,
     task::BackgroundTask,
@@ -45,17 +46,25 @@ impl TaskSpec {
         self,
         on_cancel: OnCancel,
         source: F,
-    ) -> Result<(EndGuard, F), BackgroundError<F>> {
+    ) -> Result<(EndGuard, F), NotAdmitted<F>> {
         // Before the admission: a caller without a runtime leaves no task behind.
         runtime::require();
-        match self.registry.admit(self.name, self.key, on_cancel) {
+        let made_at = Location::caller();
+        let admitted = self.registry.admit(self.name, self.key, on_cancel, made_at);
+        match admitted {
             Ok(record) => Ok((EndGuard::new(self.registry, record), source)),
             Err((refusal, name)) => {
+                let id = TaskId::next();
+                observed::refused(&self.registry.label, id, &name, made_at);
                 // A closure goes back to its owner; of a future only the handle tells, which nobody may hold.
                 if on_cancel == OnCancel::Drop {
                     notices::refused(&name);
                 }
-                Err(BackgroundError::new(refusal, source))
+                Err(NotAdmitted {
+                    id,
+                    refusal,
+                    source,
+                })
             }
         }
     }

@@ -56,11 +56,8 @@ impl<T> BackgroundTask<T> {
         }
     }
 
-    pub(super) fn refused() -> Self {
-        Self {
-            id: TaskId::next(),
-            running: None,
-        }
+    pub(super) fn refused(id: TaskId) -> Self {
+        Self { id, running: None }
     }
 
     /// The number of the task, by which the registry knows it.

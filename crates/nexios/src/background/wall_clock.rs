@@ -96,11 +96,37 @@ impl TimeOfDay {
 }
 
 /// Nanoseconds since 1970 in UTC.
-fn nanos(day: SystemTime) -> i128 {
+pub(super) fn nanos(day: SystemTime) -> i128 {
     match day.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => signed(after),
         Err(before) => -signed(before.duration()),
     }
+}
+
+/// A time in milliseconds since 1970, to the second and in UTC, as in RFC 3339.
+pub(super) fn utc_text(milliseconds: i128) -> String {
+    let seconds = milliseconds.div_euclid(1_000);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Howard Hinnant, *chrono-Compatible Low-Level Date Algorithms*, `civil_from_days`: years begin in March, so that the
+    // leap day is the last one.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    let year = 400 * era + year_of_era + i128::from(month <= 2);
+    let (hour, minute) = (second / 3_600, second / 60 % 60);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z",
+        second % 60
+    )
 }
 
 fn between(from: Instant, to: Instant) -> i128 {
@@ -109,4 +135,24 @@ fn between(from: Instant, to: Instant) -> i128 {
 
 fn signed(duration: Duration) -> i128 {
     i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
+}
+
+/// Here and not with the other tests, as it is private to the crate.
+#[cfg(test)]
+mod tests {
+    use super::utc_text;
+
+    #[test]
+    fn a_time_is_written_as_in_rfc_3339() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_795_869_296, "2026-11-28T12:34:56Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc_text(seconds * 1_000 + 999), text);
+        }
+    }
 }

@@ -1,14 +1,6 @@
 //! The children of a group: where each one sits, who counts against the limit, and who waits for a place.
 
-use std::{
-    collections::BTreeMap,
-    mem,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::BTreeMap, mem, ops::Range, sync::Arc};
 
 use super::{
     child::{Member, Seat},
@@ -17,6 +9,7 @@ use super::{
     wake::Key,
     wakers::Wakers,
 };
+use crate::work::identity::take_numbers;
 
 /// A child as its group holds it.
 pub(super) type Held<'env, E> = Arc<dyn Member<'env, E> + 'env>;
@@ -82,13 +75,9 @@ struct ChildEntry<'env, E> {
 /// How many ids are taken at a time, so that groups on different cores seldom meet there.
 const IDS_AT_ONCE: u64 = 64;
 
-/// Ids are unique in the process, so that a child can be named in logs and on status pages; zero is never used.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
-/// Takes `count` ids for good.
+/// Takes `count` ids for good. They are numbers of work, which a child is to whoever observes.
 pub(super) fn take_ids(count: u64) -> Range<u64> {
-    // Relaxed: only uniqueness counts.
-    let first = NEXT_ID.fetch_add(count, Ordering::Relaxed);
+    let first = take_numbers(count);
     first..first + count
 }
 
@@ -159,14 +148,19 @@ impl<'env, E> Children<'env, E> {
             .filter(|entry| entry.id == seat.id)
     }
 
-    /// Where the next child goes.
-    pub(super) fn next_seat(&mut self) -> Seat {
+    /// The id of the next child.
+    pub(super) fn next_id(&mut self) -> u64 {
         let ids = &mut self.wakers.ids;
         if ids.is_empty() {
             *ids = take_ids(IDS_AT_ONCE);
         }
         let id = ids.start;
         ids.start += 1;
+        id
+    }
+
+    /// Where the child with this id goes.
+    pub(super) fn next_seat(&self, id: u64) -> Seat {
         Seat {
             slot: self.slots.next(),
             id,

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     cancel::Interrupted,
-    panics::{Payload, caught},
+    panics::{Payload, caught, text_of},
     sync::MutexGuard,
 };
 
@@ -93,6 +93,9 @@ impl<'env, E> Shared<'env, E> {
     pub(super) fn panicked(&self, payload: Payload) {
         let mut core = self.lock();
         let first = core.verdict.cause.is_none();
+        if let Some(observed) = self.observed.get() {
+            observed.panicked(text_of(&*payload));
+        }
         let surplus = core.verdict.panicked(payload);
         if first {
             self.wind_down(core);
@@ -122,7 +125,15 @@ impl<'env, E> Shared<'env, E> {
         let token = core.token.clone();
         let watchers = std::mem::take(&mut core.watchers);
         core.dropping += 1;
+        if let Some(observed) = self.observed.get() {
+            // The limit of the scope is not the group's.
+            let of_scope = |due| cause == Cause::Deadline && due <= Instant::now();
+            observed.closes(cause, !self.settings.deadline.is_some_and(of_scope));
+        }
         drop(core);
+        if let Some(observed) = self.observed.get() {
+            observed.tell_who_lingers(cause, graceful);
+        }
         // Before anybody is told: what tasks have come to after that may just be their answer.
         ending.iter_mut().for_each(Ending::look);
         // Wakers of others; one that panics must not keep the children from being dropped.
@@ -184,10 +195,17 @@ impl<'env, E> Shared<'env, E> {
 
     /// Ends one child; false if it goes when its poll returns.
     fn end(&self, seat: Seat, child: &Held<'env, E>, had_ended: bool, why: Interrupted) -> bool {
+        let observed = self.observed.get();
+        if let Some(observed) = observed {
+            observed.ends(seat.id, why);
+        }
         let left = {
             let _entered = turns::enter_drop();
             child.end(why)
         };
+        if let (Some(observed), None | Some(Left::Unwinds(_))) = (observed, &left) {
+            observed.lingers(seat.id, why);
+        }
         match left {
             None => return false,
             Some(Left::Nothing) => {}
@@ -257,7 +275,7 @@ impl<'env, E> Shared<'env, E> {
         let mut late = Finalizers::default();
         {
             let mut core = self.lock();
-            if core.phase == GroupPhase::Open || core.run == Run::Active {
+            if Self::takes_finalizers(&core) {
                 core.afterwards
                     .get_or_insert_default()
                     .finalizers
@@ -267,6 +285,11 @@ impl<'env, E> Shared<'env, E> {
             }
         }
         drop(late);
+    }
+
+    /// Whether a finalizer is the group's own, and not left to the background at once.
+    pub(super) fn takes_finalizers(core: &Core<'env, E>) -> bool {
+        core.phase == GroupPhase::Open || core.run == Run::Active
     }
 
     /// Ends one child alone, which is no failure of the group.
@@ -294,6 +317,8 @@ impl<'env, E> Shared<'env, E> {
         self.close(Cause::OwnerDropped);
         let mut core = self.lock();
         if Self::is_settled(&core) {
+            drop(core);
+            self.end_observed();
             return None;
         }
         if !turns::inside_any() {
@@ -308,6 +333,7 @@ impl<'env, E> Shared<'env, E> {
         let payload = core.verdict.take_panic();
         let afterwards = core.afterwards.take();
         drop(core);
+        self.end_observed();
         // Dropping it hands over what there is.
         drop(afterwards);
         payload

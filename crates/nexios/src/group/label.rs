@@ -25,6 +25,17 @@ impl ChildLabel {
     }
 }
 
+impl ChildLabel {
+    /// The given name.
+    pub(super) fn given(&self) -> Option<&str> {
+        match self {
+            Self::Given(name) => Some(name),
+            Self::Made(name) => Some(name),
+            Self::SpawnedAt(_) => None,
+        }
+    }
+}
+
 impl From<Cow<'static, str>> for ChildLabel {
     fn from(name: Cow<'static, str>) -> Self {
         match name {

@@ -18,7 +18,11 @@ use super::{
     verdict::{BODY, Cause},
     wakers::ChildWaker,
 };
-use crate::{cancel::Interrupted, panics::caught};
+use crate::{
+    cancel::Interrupted,
+    panics::{caught, text_of},
+    work::observers::anybody,
+};
 
 pub(super) async fn run<T, E, B>(shared: &Arc<Shared<'_, E>>, body: B) -> Result<T, E>
 where
@@ -41,11 +45,17 @@ where
         Over::Waits(mut afterwards) => {
             // Boxed: it is rare, and would make every run larger.
             finalizer_panic = Box::pin(afterwards.finish()).await;
+            if let (Some(payload), Some(observed)) = (&finalizer_panic, shared.observed.get()) {
+                observed.panicked(text_of(&**payload));
+            }
             // A finalizer that came while these ran is for the drop to hand over.
             Shared::conclusion(&mut shared.lock())
         }
     };
     running.settled = conclusion.settled;
+    if conclusion.settled {
+        shared.end_observed();
+    }
     let Conclusion {
         cause,
         primary,
@@ -75,9 +85,16 @@ where
     B: Future<Output = Result<T, E>>,
 {
     let shared = running.shared;
-    let mut body = pin!(Some(body));
+    let mut future = pin!(Some(body));
+    let mut body = GroupBody {
+        shared,
+        future: future.as_mut(),
+    };
     let mut state = Body::New;
     poll_fn(|cx| {
+        if !running.entered && anybody() {
+            running.announce();
+        }
         let mut core = shared.lock();
         if !running.enter(&mut core) {
             return Poll::Ready(None);
@@ -88,15 +105,15 @@ where
         loop {
             match turn.advance(state) {
                 Event::PollBody => {
-                    running.poll_body(body.as_mut(), value);
-                    state = if body.is_some() {
+                    running.poll_body(&mut body, value);
+                    state = if body.future.is_some() {
                         Body::Alive
                     } else {
                         Body::Gone
                     };
                 }
                 Event::CutBody => {
-                    running.cut(body.as_mut());
+                    running.cut(&mut body);
                     state = Body::Gone;
                 }
                 Event::Rest => return Poll::Pending,
@@ -140,14 +157,26 @@ struct Running<'a, 'env, E> {
 }
 
 impl<E> Running<'_, '_, E> {
+    /// Says that the group is made, if this is its first use.
+    #[cold]
+    fn announce(&self) {
+        let core = self.shared.lock();
+        if Self::may_enter(&core) {
+            self.shared.observe(core);
+        }
+    }
+
+    fn may_enter(core: &Core<'_, E>) -> bool {
+        let cancelled_before = core.verdict.cause == Some(Cause::Requested);
+        core.run == Run::NotYet && (core.phase == GroupPhase::Open || cancelled_before)
+    }
+
     /// Begins the run; false if there is nothing left to run.
     fn enter(&mut self, core: &mut Core<'_, E>) -> bool {
         if self.entered {
             return true;
         }
-        let cancelled_before = core.verdict.cause == Some(Cause::Requested);
-        self.entered =
-            core.run == Run::NotYet && (core.phase == GroupPhase::Open || cancelled_before);
+        self.entered = Self::may_enter(core);
         if self.entered {
             core.run = Run::Active;
             self.waker = Some(core.children.wakers.body(&self.shared.signals));
@@ -163,23 +192,25 @@ impl<E> Running<'_, '_, E> {
     }
 
     /// Polls the body once; its failure is the group's.
-    fn poll_body<T, B>(&self, mut body: Pin<&mut Option<B>>, value: &mut Option<T>)
+    fn poll_body<T, B>(&self, body: &mut GroupBody<'_, '_, E, B>, value: &mut Option<T>)
     where
         B: Future<Output = Result<T, E>>,
     {
         let Some(waker) = &self.waker else { return };
         waker.arm();
+        let entered = self.shared.observed.get().and_then(|group| group.enter());
         let polled = caught(|| {
             let waker = waker_ref(waker);
-            let future = body.as_mut().as_pin_mut();
+            let future = body.future.as_mut().as_pin_mut();
             let polled = future.map_or(Poll::Pending, |body| {
                 body.poll(&mut Context::from_waker(&waker))
             });
             if polled.is_ready() {
-                body.set(None);
+                body.future.set(None);
             }
             polled
         });
+        drop(entered);
         match polled {
             Ok(Poll::Pending) => {}
             Ok(Poll::Ready(Ok(returned))) => *value = Some(returned),
@@ -191,10 +222,32 @@ impl<E> Running<'_, '_, E> {
         }
     }
 
-    /// Drops the body at its await.
-    fn cut<B>(&self, mut body: Pin<&mut Option<B>>) {
-        if let Err(payload) = caught(|| body.set(None)) {
+    /// Drops the body at its await; its panic is the group's.
+    fn cut<B>(&self, body: &mut GroupBody<'_, '_, E, B>) {
+        if let Err(payload) = caught(|| body.clear()) {
             self.shared.panicked(payload);
+        }
+    }
+}
+
+/// The body of a run. Whoever drops it, its destructors are the group's part.
+struct GroupBody<'a, 'env, E, B> {
+    shared: &'a Shared<'env, E>,
+    future: Pin<&'a mut Option<B>>,
+}
+
+impl<E, B> GroupBody<'_, '_, E, B> {
+    fn clear(&mut self) {
+        let observed = self.shared.observed.get();
+        let _entered = observed.and_then(|group| group.enter_blocking());
+        self.future.set(None);
+    }
+}
+
+impl<E, B> Drop for GroupBody<'_, '_, E, B> {
+    fn drop(&mut self) {
+        if self.future.is_some() {
+            self.clear();
         }
     }
 }

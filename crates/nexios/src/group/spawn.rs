@@ -1,6 +1,6 @@
 //! How a future becomes a child, whoever spawns it.
 
-use std::{borrow::Cow, future::Future, sync::Arc};
+use std::{borrow::Cow, future::Future, panic::Location, sync::Arc};
 
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
@@ -11,6 +11,8 @@ use super::{
     child::{Child, ChildWork},
     children::{key_of, take_ids},
     label::ChildLabel,
+    observed::{Introduction, Part},
+    observed_future::ObservedFuture,
     state::Shared,
     task::Task,
     wakers::EndNotice,
@@ -18,19 +20,76 @@ use super::{
 use crate::{
     cancel::{CancelReason, Interrupted},
     log::{self, InSpan},
+    work::{WorkKind, observers::anybody},
 };
+
+/// What a child is called, and how it is announced to whoever observes.
+pub(super) struct Label {
+    pub(super) label: ChildLabel,
+    pub(super) made_at: &'static Location<'static>,
+}
+
+impl Label {
+    /// Of a child that is called by the place of its spawn.
+    #[track_caller]
+    pub(super) fn here() -> Self {
+        let made_at = Location::caller();
+        Self {
+            label: ChildLabel::SpawnedAt(made_at),
+            made_at,
+        }
+    }
+
+    fn introduction(&self, id: u64, kind: WorkKind) -> Introduction<'_> {
+        Introduction {
+            id,
+            kind,
+            name: self.label.given(),
+            made_at: Some(self.made_at),
+        }
+    }
+}
 
 /// Makes a handle whose child never was. What was refused is dropped before this returns.
 fn refuse<'env, T, E>(
     shared: Option<Arc<Shared<'env, E>>>,
-    label: ChildLabel,
+    label: Label,
+    kind: WorkKind,
     why: Interrupted,
     refused: impl Sized,
 ) -> Task<'env, T, E> {
     drop(refused);
+    let id = take_ids(1).start;
+    if anybody() {
+        label.introduction(id, kind).refused();
+    }
+    Task::new(Arc::new(Child::refused(id, label.label, why)), shared)
+}
+
+/// Tells whoever observes of a new child; none if the group is not open any more.
+#[cold]
+fn announce<E>(shared: &Shared<'_, E>, label: &Label, kind: WorkKind) -> Option<Part> {
+    let mut core = shared.lock();
+    if Shared::refusal(&core).is_some() {
+        return None;
+    }
+    let id = core.children.next_id();
+    Some(shared.observe(core).part(&label.introduction(id, kind)))
+}
+
+/// The same for a child that its group has refused after all.
+fn refuse_announced<'env, T, E>(
+    shared: Arc<Shared<'env, E>>,
+    label: Label,
+    part: &Part,
+    why: Interrupted,
+    refused: impl Sized,
+) -> Task<'env, T, E> {
+    part.refuse();
+    drop(refused);
     Task::new(
-        Arc::new(Child::refused(take_ids(1).start, label, why)),
-        shared,
+        Arc::new(Child::refused(part.id(), label.label, why)),
+        Some(shared),
     )
 }
 
@@ -48,15 +107,16 @@ struct Admitted<'env, T, E> {
 
 /// A child, or what was refused.
 type ChildAdmission<'env, T, E> =
-    Result<Admitted<'env, T, E>, (ChildLabel, Interrupted, Option<ChildWork<'env, T, E>>)>;
+    Result<Admitted<'env, T, E>, (Label, Interrupted, Option<ChildWork<'env, T, E>>)>;
 
-/// Adds a child, or hands everything back.
+/// Adds a child, or hands everything back. It has an id already if somebody was told of it.
 #[inline(always)]
 fn admit<'env, T, E>(
     shared: &Shared<'env, E>,
-    label: ChildLabel,
+    label: Label,
     work: Option<ChildWork<'env, T, E>>,
     daemon: bool,
+    id: Option<u64>,
 ) -> ChildAdmission<'env, T, E>
 where
     T: Send + 'env,
@@ -66,11 +126,12 @@ where
     if let Some(why) = Shared::refusal(&core) {
         return Err((label, why, work));
     }
-    let seat = core.children.next_seat();
+    let id = id.unwrap_or_else(|| core.children.next_id());
+    let seat = core.children.next_seat(id);
     let is_here = work.is_some();
     let child = Arc::new(Child::new(
         seat,
-        label,
+        label.label,
         shared.settings.on_error == OnError::Cancel,
         work,
     ));
@@ -88,9 +149,22 @@ where
     })
 }
 
+/// The handle of a child that its group has taken; tells those who have to come for it.
+#[inline(always)]
+fn handle_of<'env, T, E>(
+    shared: Arc<Shared<'env, E>>,
+    admitted: Admitted<'env, T, E>,
+) -> Task<'env, T, E> {
+    let task = Task::new(admitted.child, Some(shared));
+    if admitted.notify {
+        task.notify_group();
+    }
+    task
+}
+
 pub(super) fn in_task<'env, T, E, F>(
     shared: Option<Arc<Shared<'env, E>>>,
-    label: ChildLabel,
+    label: Label,
     future: F,
 ) -> Task<'env, T, E>
 where
@@ -99,28 +173,44 @@ where
     F: Future<Output = Result<T, E>> + Send + 'env,
 {
     let Some(shared) = shared else {
-        return refuse(None, label, NO_GROUP, future);
+        return refuse(None, label, WorkKind::Child, NO_GROUP, future);
     };
-    match admit(
-        &shared,
-        label,
-        Some(ChildWork::InTask(Box::pin(future))),
-        false,
-    ) {
-        Ok(Admitted { child, notify, .. }) => {
-            let task = Task::new(child, Some(shared));
-            if notify {
-                task.notify_group();
-            }
-            task
-        }
-        Err((label, why, work)) => refuse(Some(shared), label, why, work),
+    if anybody()
+        && let Some(part) = announce(&shared, &label, WorkKind::Child)
+    {
+        return in_task_announced(shared, label, future, part);
+    }
+    let work = ChildWork::InTask(Box::pin(future));
+    match admit(&shared, label, Some(work), false, None) {
+        Ok(admitted) => handle_of(shared, admitted),
+        Err((label, why, work)) => refuse(Some(shared), label, WorkKind::Child, why, work),
+    }
+}
+
+#[cold]
+fn in_task_announced<'env, T, E, F>(
+    shared: Arc<Shared<'env, E>>,
+    label: Label,
+    future: F,
+    part: Part,
+) -> Task<'env, T, E>
+where
+    T: Send + 'env,
+    E: From<Interrupted> + Send + 'env,
+    F: Future<Output = Result<T, E>> + Send + 'env,
+{
+    let twin = part.twin();
+    let work = ChildWork::InTask(Box::pin(ObservedFuture::new(future, Some(part))));
+    match admit(&shared, label, Some(work), false, Some(twin.id())) {
+        Ok(admitted) => handle_of(shared, admitted),
+        Err((label, why, work)) => refuse_announced(shared, label, &twin, why, work),
     }
 }
 
 pub(super) fn named<'env, T, E, F>(
     shared: Option<Arc<Shared<'env, E>>>,
     name: Cow<'static, str>,
+    made_at: &'static Location<'static>,
     future: F,
 ) -> Task<'env, T, E>
 where
@@ -128,26 +218,51 @@ where
     E: From<Interrupted> + Send + 'env,
     F: Future<Output = Result<T, E>> + Send + 'env,
 {
-    match log::span(Level::DEBUG, || tracing::debug_span!("task", name = %name)) {
-        Some(span) => in_task(shared, name.into(), InSpan::new(span, future)),
-        None => in_task(shared, name.into(), future),
+    let span = log::span(Level::DEBUG, || tracing::debug_span!("task", name = %name));
+    let label = Label {
+        label: name.into(),
+        made_at,
+    };
+    match span {
+        Some(span) => in_task(shared, label, InSpan::new(span, future)),
+        None => in_task(shared, label, future),
     }
 }
 
-pub(super) fn daemon<'env, E, F>(shared: &Shared<'env, E>, label: ChildLabel, future: F)
+pub(super) fn daemon<'env, E, F>(shared: &Shared<'env, E>, label: Label, future: F)
 where
     E: From<Interrupted> + Send + 'env,
     F: Future<Output = ()> + Send + 'env,
 {
-    let work = ChildWork::InTask(Box::pin(async move {
+    let future = async move {
         future.await;
         Ok::<(), E>(())
-    }));
-    // A refused one is dropped here. Nobody has a handle.
-    if let Ok(Admitted { child, notify, .. }) = admit(shared, label, Some(work), true) {
-        child.abandon();
-        if notify {
-            shared.signals.notify();
+    };
+    let part = if anybody() {
+        announce(shared, &label, WorkKind::Daemon)
+    } else {
+        None
+    };
+    let twin = part.as_ref().map(Part::twin);
+    let work = ChildWork::InTask(Box::pin(ObservedFuture::new(future, part)));
+    let id = twin.as_ref().map(Part::id);
+    // Nobody has a handle.
+    match admit(shared, label, Some(work), true, id) {
+        Ok(Admitted { child, notify, .. }) => {
+            child.abandon();
+            if notify {
+                shared.signals.notify();
+            }
+        }
+        Err((label, _, work)) => {
+            if let Some(part) = &twin {
+                part.refuse();
+            }
+            drop(work);
+            if twin.is_none() && anybody() {
+                let id = take_ids(1).start;
+                label.introduction(id, WorkKind::Daemon).refused();
+            }
         }
     }
 }
@@ -155,7 +270,7 @@ where
 #[track_caller]
 pub(super) fn parallel<'env, T, E, F>(
     shared: Option<Arc<Shared<'env, E>>>,
-    label: ChildLabel,
+    label: Label,
     future: F,
 ) -> Task<'env, T, E>
 where
@@ -166,14 +281,56 @@ where
     let Ok(runtime) = Handle::try_current() else {
         panic!("spawn_parallel needs a tokio runtime, and there is none here");
     };
+    let kind = WorkKind::ParallelChild;
     let Some(shared) = shared else {
-        return refuse(None, label, NO_GROUP, future);
+        return refuse(None, label, kind, NO_GROUP, future);
     };
+    if anybody()
+        && let Some(part) = announce(&shared, &label, kind)
+    {
+        return parallel_announced(shared, label, runtime, future, part);
+    }
+    match admit(&shared, label, None, false, None) {
+        Ok(admitted) => start(shared, admitted, runtime, future),
+        Err((label, why, _)) => refuse(Some(shared), label, kind, why, future),
+    }
+}
+
+#[cold]
+fn parallel_announced<'env, T, E, F>(
+    shared: Arc<Shared<'env, E>>,
+    label: Label,
+    runtime: Handle,
+    future: F,
+    part: Part,
+) -> Task<'env, T, E>
+where
+    T: Send + 'static,
+    E: From<Interrupted> + Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
+    let twin = part.twin();
+    let future = ObservedFuture::new(future, Some(part));
+    match admit(&shared, label, None, false, Some(twin.id())) {
+        Ok(admitted) => start(shared, admitted, runtime, future),
+        Err((label, why, _)) => refuse_announced(shared, label, &twin, why, future),
+    }
+}
+
+/// Starts the task of a child that its group has taken.
+#[inline(always)]
+fn start<'env, T, E, F>(
+    shared: Arc<Shared<'env, E>>,
+    Admitted { child, starts, .. }: Admitted<'env, T, E>,
+    runtime: Handle,
+    future: F,
+) -> Task<'env, T, E>
+where
+    T: Send + 'static,
+    E: From<Interrupted> + Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
     let span = log::current_span();
-    let Admitted { child, starts, .. } = match admit(&shared, label, None, false) {
-        Ok(admitted) => admitted,
-        Err((label, why, _)) => return refuse(Some(shared), label, why, future),
-    };
     // Outside the lock: a runtime that shuts down drops the future on the spot.
     let report = EndNotice::new(&shared.signals, key_of(child.seat));
     let handle = Task::new(child, Some(shared));

@@ -1,6 +1,11 @@
 use std::{borrow::Cow, fmt, future::Future, panic::Location, sync::Weak};
 
-use super::{label::ChildLabel, spawn, state::Shared, task::Task, verdict::Cause};
+use super::{
+    spawn::{self, Label},
+    state::Shared,
+    task::Task,
+    verdict::Cause,
+};
 use crate::cancel::{CancelReason, CancelToken, Interrupted};
 
 /// A clonable handle that spawns into a [`TaskGroup`](super::TaskGroup) from one of its children.
@@ -49,14 +54,11 @@ impl<'env, E: From<Interrupted> + Send + 'env> Spawner<'env, E> {
         T: Send + 'env,
         F: Future<Output = Result<T, E>> + Send + 'env,
     {
-        spawn::in_task(
-            self.shared.upgrade(),
-            ChildLabel::SpawnedAt(Location::caller()),
-            future,
-        )
+        spawn::in_task(self.shared.upgrade(), Label::here(), future)
     }
 
     /// Spawns a named in-task child; see [`TaskGroup::spawn_named`](super::TaskGroup::spawn_named).
+    #[track_caller]
     pub fn spawn_named<T, F>(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -66,7 +68,12 @@ impl<'env, E: From<Interrupted> + Send + 'env> Spawner<'env, E> {
         T: Send + 'env,
         F: Future<Output = Result<T, E>> + Send + 'env,
     {
-        spawn::named(self.shared.upgrade(), name.into(), future)
+        spawn::named(
+            self.shared.upgrade(),
+            name.into(),
+            Location::caller(),
+            future,
+        )
     }
 
     /// Spawns a child on the runtime's worker threads; see
@@ -82,11 +89,7 @@ impl<'env, E: From<Interrupted> + Send + 'env> Spawner<'env, E> {
         T: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        spawn::parallel(
-            self.shared.upgrade(),
-            ChildLabel::SpawnedAt(Location::caller()),
-            future,
-        )
+        spawn::parallel(self.shared.upgrade(), Label::here(), future)
     }
 
     /// Cancels the group's children without an error; see [`TaskGroup::cancel`](super::TaskGroup::cancel).

@@ -8,7 +8,7 @@
 //! 1. The cause of the end is written once: the first one decides. A handle is told of its end only after that.
 //! 2. No future is polled or dropped, no destructor, waker or hook called, under a lock. The locks are `Core` (here),
 //!    `Signals` (`wake.rs`) and one for each child's cell (`child.rs`). `Signals` may be taken under `Core`, never the
-//!    other way round; a cell is taken alone.
+//!    other way round; a cell is taken alone, and so is the lock of what is observed (`observed.rs`).
 //! 3. When the phase is `Closed` no child is added and no child's poll begins. Only the body may still be polled, after
 //!    `cancel()`.
 //! 4. When `drop` of the group or of a started `run` returns, every in-task child has been dropped. The exception is a
@@ -20,8 +20,8 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    panic::resume_unwind,
-    sync::{Arc, PoisonError},
+    panic::{Location, resume_unwind},
+    sync::{Arc, OnceLock, PoisonError},
     task::Waker,
 };
 
@@ -33,6 +33,7 @@ use super::{
     child::Seat,
     children::Children,
     clock::Clock,
+    observed::ObservedGroup,
     verdict::{Cause, Verdict},
     wake::Signals,
     wakers,
@@ -45,6 +46,9 @@ use crate::{
 /// The shared half of a group.
 pub(super) struct Shared<'env, E> {
     pub(super) settings: GroupSettings,
+    pub(super) made_at: &'static Location<'static>,
+    /// What whoever observes is told of the group; empty if nobody observed when it was used.
+    pub(super) observed: OnceLock<Arc<ObservedGroup>>,
     pub(super) signals: Arc<Signals>,
     core: Mutex<Core<'env, E>>,
     /// Told when a poll or a round of destructors ends while somebody waits for it in `drop`.
@@ -98,7 +102,7 @@ pub(super) struct Core<'env, E> {
 }
 
 impl<'env, E> Shared<'env, E> {
-    pub(super) fn new(settings: GroupSettings) -> Self {
+    pub(super) fn new(settings: GroupSettings, made_at: &'static Location<'static>) -> Self {
         let clock = Clock::new(settings.timeout, settings.deadline, settings.parent.clone());
         let (signals, mut wakers) = wakers::borrow();
         let ready = &mut wakers.ready;
@@ -122,6 +126,8 @@ impl<'env, E> Shared<'env, E> {
         };
         Self {
             settings,
+            made_at,
+            observed: OnceLock::new(),
             signals,
             core: Mutex::new(core),
             quiet: Condvar::new(),
@@ -131,6 +137,29 @@ impl<'env, E> Shared<'env, E> {
     pub(super) fn lock(&self) -> MutexGuard<'_, Core<'env, E>> {
         // Only our own code runs under the lock. All that panics there is a timer without a runtime, before any change.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The group as whoever observes sees it; it is made now, if this is its first use that is observed.
+    ///
+    /// Under the lock, so that whoever ends the group either has ended it before or finds this.
+    #[cold]
+    pub(super) fn observe(&self, core: MutexGuard<'_, Core<'env, E>>) -> &Arc<ObservedGroup> {
+        let is_first = self.observed.get().is_none();
+        let observed = self
+            .observed
+            .get_or_init(|| Arc::new(ObservedGroup::new(self.settings.parent.clone())));
+        drop(core);
+        if is_first {
+            observed.announce(self.settings.name.as_deref(), self.made_at);
+        }
+        observed
+    }
+
+    /// The group is over, and no part of it is left that anybody here waits for.
+    pub(super) fn end_observed(&self) {
+        if let Some(observed) = self.observed.get() {
+            observed.ended();
+        }
     }
 
     /// Tells this group from others on a thread's stack.

@@ -92,7 +92,7 @@ impl<'env, T, E> Task<'env, T, E> {
         self.child.label.as_str()
     }
 
-    /// A number that no other child in this process has.
+    /// A number that nothing else in this process has: that of the child's [`WorkId`](crate::observe::WorkId).
     #[must_use]
     pub fn id(&self) -> u64 {
         self.child.seat.id

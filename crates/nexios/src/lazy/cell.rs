@@ -23,9 +23,9 @@ use tokio::time::Instant;
 
 use super::{
     computation::{Computation, discard},
-    entry::{Freshness, ValueEntry, Weight},
     error::LazyError,
     flight::{Flight, FlightEnd},
+    freshness::{Freshness, ValueEntry, Weight},
     recursion::{FlightId, Identity},
     settings::LazySettings,
     stats::{LazyCounters, LazyState, LazyStats, Served},

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     log,
-    observe::concurrent::{ConcurrentWork, End},
     panics::{caught, text_of},
+    work::concurrent::{ConcurrentWork, End},
 };
 
 /// Starts the computation of `flight` on `runtime`.
@@ -165,7 +165,7 @@ impl<T, E> FlightDriver<T, E> {
             work.ended(|| match &outcome {
                 Ok(_) => End::Completed,
                 Err(LazyError::TimedOut) => End::TimedOut,
-                Err(_) => End::Failed,
+                Err(_) => End::Failed(None),
             });
         });
         let outcome = outcome.map(Arc::new);

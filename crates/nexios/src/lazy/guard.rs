@@ -2,7 +2,7 @@ use std::{fmt, ops::Deref, sync::Arc};
 
 use arc_swap::Guard;
 
-use super::entry::ValueEntry;
+use super::freshness::ValueEntry;
 
 /// A borrowed lazy value, which does not count as a reference to it: many threads take one without waiting
 /// for each other, where they would fight over the count of an [`Arc`].

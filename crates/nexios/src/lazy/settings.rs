@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, panic::Location, time::Duration};
 
-use super::{backoff::ErrorBackoff, entry::ValueLimits};
+use super::{backoff::ErrorBackoff, freshness::ValueLimits};
 
 /// What a user chose for a cell.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    entry::ValueEntry,
+    freshness::ValueEntry,
     tallies::{Own, Tallies},
 };
 

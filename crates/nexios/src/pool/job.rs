@@ -21,9 +21,9 @@ use super::{caller::Caller, error::PoolError};
 use crate::{
     cancel::{CancelReason, CancelToken},
     log,
-    observe::concurrent::{ConcurrentWork, End},
     panics::{Payload, caught, text_of},
     sync::{Mutex, MutexGuard},
+    work::concurrent::{ConcurrentWork, End},
 };
 
 /// What became of a job.
@@ -245,7 +245,7 @@ where
                 // A job starts once; a second write would change nothing.
                 let _ = self.started.set(now);
                 self.observed.started();
-                let _entered = self.observed.enter();
+                let _entered = self.observed.enter_blocking();
                 let returned = caught(f);
                 times = Some((
                     now.saturating_duration_since(caller.submitted),

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod backgrounds;
 mod custom;
+mod groups;
 mod lazies;
 mod observers;
 mod pools;

@@ -12,10 +12,15 @@ use std::{
 use nexios::{
     Background, BackgroundError, BackgroundFailure, BackgroundTask, CancelReason, Drain,
     DrainReport, TaskState,
+    observe::{self, WorkId},
 };
 use shuttle::{future::block_on, thread};
 
-use crate::{channel::channel, check::check};
+use crate::{
+    channel::channel,
+    check::{check, check_observed},
+    told::Told,
+};
 
 const PATIENT: Drain = Drain {
     wait: Duration::MAX,
@@ -396,5 +401,44 @@ fn a_listing_shows_every_task_once() {
         other.join().expect("no panic");
         kept.cancel();
         assert!(block_on(kept).is_err());
+    });
+}
+
+/// It is made first, its end is told once and last, and before a drain that waits for it has returned.
+#[test]
+fn a_cancellation_a_drain_and_the_end_are_told_in_one_order() {
+    check_observed(|| {
+        let (told, observing) = Told::begin();
+        let background = registry(1);
+        let drained = drain(&background, CANCELS);
+        let tasks: Vec<_> = (0..2)
+            .filter_map(|_| {
+                let spawned = background.spawn("task", |cx| async move {
+                    cx.progress(1, 2);
+                    step().await;
+                });
+                spawned.ok()
+            })
+            .collect();
+        let ids: Vec<_> = tasks.iter().map(|task| WorkId(task.id().0)).collect();
+        let canceller = {
+            let ids = ids.clone();
+            thread::spawn(move || ids.into_iter().map(observe::cancel).count())
+        };
+        drained.join().expect("no panic");
+        let lines: Vec<_> = ids.iter().map(|id| told.of(*id)).collect();
+        for lines in lines {
+            assert_eq!(lines[0], "made", "{lines:?}");
+            let ends = |what: &&&str| matches!(**what, "completed" | "cancelled");
+            assert_eq!(lines.iter().filter(ends).count(), 1, "{lines:?}");
+            assert!(lines.last().is_some_and(|last| ends(&last)), "{lines:?}");
+            for once in ["started", "cancelling"] {
+                let times = lines.iter().filter(|what| **what == once).count();
+                assert!(times <= 1, "{lines:?}");
+            }
+        }
+        canceller.join().expect("no panic");
+        drop(tasks);
+        drop(observing);
     });
 }

@@ -1,8 +1,13 @@
 //! Settings read from text; each refusal says what would be right.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{env, net::SocketAddr, time::Duration};
 
 use reqwest::Url;
+
+use crate::console::ConsoleAccess;
+
+/// Not a flag: the arguments of a process can be read by everybody on its machine.
+const CONSOLE_SECRET: &str = "NEWSROOM_CONSOLE_SECRET";
 
 /// Longer is a mistake, and much longer more than a clock can add.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -20,11 +25,25 @@ pub(super) fn listen(text: &str) -> Result<String, String> {
     if port.parse::<u16>().is_err() {
         return Err(format!("{port:?} is no port from 0 to 65535: {RIGHT}"));
     }
-    let is_name = |char: char| char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | '_');
-    if host.is_empty() || !host.chars().all(is_name) {
+    if host.is_empty() || !host.chars().all(is_of_a_name) {
         return Err(format!("{host:?} is no host: {RIGHT}"));
     }
     Ok(text.to_owned())
+}
+
+/// Reads `news.example.org`: the port makes no difference, and neither does case.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let name = text.trim_end_matches('.').to_ascii_lowercase();
+    if name.is_empty() || !name.chars().all(is_of_a_name) {
+        return Err(format!(
+            "{text:?} is no name of a host: write news.example.org, without a port"
+        ));
+    }
+    Ok(name)
+}
+
+fn is_of_a_name(char: char) -> bool {
+    char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | '_')
 }
 
 /// Reads the address of an API, whose paths begin at its end.
@@ -69,5 +88,18 @@ pub(super) fn limit(text: &str) -> Result<Duration, String> {
         Err("nothing can be done in no time".to_owned())
     } else {
         Ok(limit)
+    }
+}
+
+/// Reads who may see the console, and its password where there has to be one.
+pub(super) fn console(text: &str) -> Result<ConsoleAccess, String> {
+    match text {
+        "off" => Ok(ConsoleAccess::Off),
+        "loopback" => Ok(ConsoleAccess::Loopback),
+        "basic" => match env::var(CONSOLE_SECRET) {
+            Ok(secret) if !secret.is_empty() => Ok(ConsoleAccess::Basic(secret.into())),
+            _ => Err(format!("the password has to be in {CONSOLE_SECRET}")),
+        },
+        _ => Err("write off, loopback or basic".to_owned()),
     }
 }

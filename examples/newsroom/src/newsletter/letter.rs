@@ -69,7 +69,7 @@ impl Letter {
     ) -> Result<Message, Box<dyn Error + Send + Sync>> {
         let from: Mailbox = FROM.parse()?;
         let address: Address = subscriber.email.parse()?;
-        let name = one_line(&subscriber.name);
+        let name = header_name(&subscriber.name);
         let dear = name.as_deref().unwrap_or(NAMELESS);
         let message = Message::builder()
             // Not read from the headers again, where a name may change what an address is.
@@ -87,7 +87,7 @@ impl Letter {
 }
 
 /// A name as it can stand in a header, whatever is in the database; `None` if there is none.
-fn one_line(name: &str) -> Option<String> {
+fn header_name(name: &str) -> Option<String> {
     let words = name.split(|char: char| char.is_whitespace() || char.is_control());
     let name = words
         .filter(|word| !word.is_empty())

@@ -1,7 +1,7 @@
 //! Newsletters and how they ended, in SQLite.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -118,8 +118,9 @@ pub(crate) struct Counts {
 #[derive(Clone)]
 pub(crate) struct Register {
     db: Sqlite,
-    /// The ends that the database did not take, as its disk was full or it was locked: they are told nevertheless.
-    unwritten: Arc<Mutex<HashMap<u64, (Ended, Counts)>>>,
+    /// The ends that the database did not take, as its disk was full or it was locked: they are told nevertheless. No
+    /// more than a list has, the newest ones.
+    unwritten: Arc<Mutex<BTreeMap<u64, (Ended, Counts)>>>,
 }
 
 impl Register {
@@ -151,7 +152,7 @@ impl Register {
     ) -> Result<(), SqliteError> {
         let closed = self.db.write(move |db| close(db, newsletter, ended)).await;
         if closed.is_err() {
-            self.unwritten().insert(newsletter, (ended, counts));
+            self.keep_unwritten(newsletter, ended, counts);
         }
         closed
     }
@@ -209,7 +210,15 @@ impl Register {
         Ok(list)
     }
 
-    fn unwritten(&self) -> MutexGuard<'_, HashMap<u64, (Ended, Counts)>> {
+    fn keep_unwritten(&self, newsletter: u64, ended: Ended, counts: Counts) {
+        let mut unwritten = self.unwritten();
+        unwritten.insert(newsletter, (ended, counts));
+        if unwritten.len() > LISTED {
+            unwritten.pop_first();
+        }
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, BTreeMap<u64, (Ended, Counts)>> {
         self.unwritten
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -227,4 +236,32 @@ fn close(db: &Connection, newsletter: u64, ended: Ended) -> rusqlite::Result<()>
         (newsletter, ended.state(), in_doubt),
     )?;
     Ok(())
+}
+
+/// Here because a database that takes nothing for so long is no test.
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use nexios::ThreadPool;
+
+    use super::{Counts, Ended, LISTED, Register};
+    use crate::sqlite::Sqlite;
+
+    #[test]
+    fn of_the_ends_that_the_database_did_not_take_as_many_are_kept_as_a_list_has() {
+        let register = Register::new(Sqlite::new(
+            PathBuf::new(),
+            ThreadPool::builder().threads(1).build(),
+        ));
+        let counts = Counts {
+            sent: 0,
+            failed: 0,
+            in_doubt: 0,
+        };
+        (1..=1_000).for_each(|id| register.keep_unwritten(id, Ended::Failed, counts));
+        let kept: Vec<u64> = register.unwritten().keys().copied().collect();
+        assert_eq!(kept.len(), LISTED);
+        assert_eq!(kept.last(), Some(&1_000), "the newest ones are listed");
+    }
 }

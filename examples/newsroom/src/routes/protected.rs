@@ -64,6 +64,7 @@ pub(crate) async fn protected_operation(
 impl From<RiskyError> for Problem {
     fn from(error: RiskyError) -> Self {
         match error {
+            // Asked for by the client, and nevertheless as a fault of ours is answered: it is there to be shown.
             RiskyError::PaperJam => Problem::internal(&error),
             RiskyError::Interrupted(interrupted) => interrupted.into(),
         }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Newsroom,
-    search::{Hit, SearchError, SearchQuery, Source},
+    search::{self, Hit, SearchError, SearchQuery, Source},
 };
 
 const HEAD_START: Duration = Duration::from_millis(50);
@@ -29,11 +29,11 @@ pub(crate) struct Params {
     #[serde(default)]
     q: String,
     #[serde(default)]
-    primary: Trial,
+    primary: Behaviour,
     #[serde(default)]
-    replica: Trial,
+    replica: Behaviour,
     #[serde(default)]
-    scan: Trial,
+    scan: Behaviour,
 }
 
 #[derive(Serialize)]
@@ -81,6 +81,7 @@ pub(crate) async fn search(
         Candidate::new(Source::Scan.name(), scan).timeout(SCAN_LIMIT),
     ]);
     let outcome = race
+        .name("search")
         .fatal(SearchError::is_our_own)
         .timeout(LIMIT)
         .winner()
@@ -90,7 +91,7 @@ pub(crate) async fn search(
         .ok()
         .map(|winner| Source::ALL[winner.index]);
     articles.wins().count(source);
-    let winner = outcome?;
+    let winner = outcome.map_err(search::problem)?;
     Ok(Json(Found {
         results: winner.value,
         served_by: Source::ALL[winner.index].name(),
@@ -100,7 +101,7 @@ pub(crate) async fn search(
 /// How a source shall behave.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Trial {
+enum Behaviour {
     #[default]
     Ok,
     Slow,
@@ -108,14 +109,14 @@ enum Trial {
     Fail,
 }
 
-impl Trial {
+impl Behaviour {
     /// What comes before an attempt, counted from 1.
     async fn play(self, attempt: usize) -> Result<(), SearchError> {
         match self {
-            Trial::Slow => tokio::time::sleep(2 * LIMIT).await,
-            Trial::Stutter if attempt == 1 => tokio::time::sleep(2 * LIMIT).await,
-            Trial::Ok | Trial::Stutter => {}
-            Trial::Fail => return Err(SearchError::Trial),
+            Behaviour::Slow => tokio::time::sleep(2 * LIMIT).await,
+            Behaviour::Stutter if attempt == 1 => tokio::time::sleep(2 * LIMIT).await,
+            Behaviour::Ok | Behaviour::Stutter => {}
+            Behaviour::Fail => return Err(SearchError::Trial),
         }
         Ok(())
     }

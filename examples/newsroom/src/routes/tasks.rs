@@ -1,4 +1,4 @@
-//! `GET /tasks/status`, `GET /tasks/{id}` and `POST /tasks/{id}/cancel`.
+//! `GET /tasks/status`, `GET /tasks/events`, `GET /tasks/{id}` and `POST /tasks/{id}/cancel`.
 
 use axum::Router;
 use nexios::Background;
@@ -13,9 +13,12 @@ pub(crate) fn tasks(newsroom: &Newsroom) -> Router<Newsroom> {
         analytics,
         articles,
         newsletters,
+        hosts,
         ..
     } = newsroom.clone();
-    TaskRoutes::new(Background::global().clone())
+    let routes = TaskRoutes::new(Background::global().clone());
+    let routes = hosts.iter().fold(routes, TaskRoutes::host);
+    routes
         .field("protected_operation", move || protected.snapshot())
         .field("thumbnails", move || darkroom.snapshot())
         .field("analytics", move || analytics.snapshot())

@@ -70,6 +70,7 @@ impl UpstreamClient {
         let response = call.send().await?;
         match response.status() {
             StatusCode::NOT_FOUND => Err(UpstreamError::UnknownUser),
+            status if trial.status == Some(status.as_u16()) => Err(UpstreamError::Trial(status)),
             status if status.is_success() => Ok(serde_json::from_slice(&read(response).await?)?),
             status => Err(UpstreamError::Status(status)),
         }
@@ -93,6 +94,8 @@ async fn read(mut response: Response) -> Result<Vec<u8>, UpstreamError> {
 pub(crate) enum UpstreamError {
     NotConfigured,
     UnknownUser,
+    /// As it was asked to.
+    Trial(StatusCode),
     Status(StatusCode),
     TooLarge,
     Http(reqwest::Error),
@@ -123,6 +126,7 @@ impl fmt::Display for UpstreamError {
         match self {
             UpstreamError::NotConfigured => f.write_str("no upstream is configured"),
             UpstreamError::UnknownUser => f.write_str("unknown user"),
+            UpstreamError::Trial(status) => write!(f, "answered {status} as it was asked to"),
             UpstreamError::Status(status) => write!(f, "answered {status}"),
             UpstreamError::TooLarge => write!(f, "sent more than {MOST_BYTES} bytes"),
             UpstreamError::Http(error) => write!(f, "{error:?}"),
@@ -136,6 +140,11 @@ impl From<UpstreamError> for Problem {
     fn from(error: UpstreamError) -> Self {
         match error {
             UpstreamError::UnknownUser => Problem::not_found("There is no such user."),
+            // Clients try it as often as they like: no warning.
+            UpstreamError::Trial(_) => {
+                tracing::info!(%error, "upstream failed");
+                failed()
+            }
             UpstreamError::Interrupted(interrupted) => interrupted.into(),
             // It was given what was left of the request's own time.
             UpstreamError::Http(error) if error.is_timeout() => {
@@ -144,8 +153,12 @@ impl From<UpstreamError> for Problem {
             error => {
                 let error = one_line(&error.to_string());
                 tracing::warn!(%error, "upstream failed");
-                Problem::bad_gateway("The service behind this page failed.")
+                failed()
             }
         }
     }
+}
+
+fn failed() -> Problem {
+    Problem::bad_gateway("The service behind this page failed.")
 }

@@ -1,7 +1,8 @@
 //! The binary itself, as somebody starts and stops it.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    fs::{self, File},
+    io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -13,10 +14,24 @@ use tempfile::TempDir;
 
 use crate::{config::SETTINGS, service::empty, shutdown::post_letter};
 
+/// The file of the log, in the folder of the service.
+const LOG: &str = "log";
+
 pub(crate) struct Running {
-    process: Child,
+    process: Guarded,
     pub(crate) url: Url,
     folder: TempDir,
+}
+
+/// A process that does not outlive its test, however that ends.
+struct Guarded(Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // It has ended, if the test has gone well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// How the process ended.
@@ -33,17 +48,31 @@ pub(crate) struct End {
 pub(crate) fn start(arguments: &[&str]) -> Running {
     let (config, folder) = empty();
     prepare(&config).unwrap();
-    start_in(folder, Stdio::piped(), arguments)
+    let log = kept_log(folder.path());
+    start_in(folder, log, arguments)
 }
 
-/// Starts it on data that is there, and with its log going elsewhere.
+/// Where a log goes that is read at the end. A file: a pipe that nobody reads is full after some hundred requests, and holds the
+/// service up.
+pub(crate) fn kept_log(folder: &Path) -> Stdio {
+    File::create(folder.join(LOG)).unwrap().into()
+}
+
+/// Starts it on data that is there, and with its log going where the test wants it.
 pub(crate) fn start_in(folder: TempDir, log: Stdio, arguments: &[&str]) -> Running {
-    let mut process = command(&folder.path().join("data"))
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .unwrap();
+    let mut command = command(&folder.path().join("data"));
+    command.args(arguments);
+    spawn(command, folder, log)
+}
+
+/// Starts it on what an earlier one has left.
+pub(crate) fn start_again(end: End) -> Running {
+    let log = kept_log(end.folder.path());
+    start_in(end.folder, log, &[])
+}
+
+fn spawn(mut command: Command, folder: TempDir, log: Stdio) -> Running {
+    let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(process.stdout.as_mut().unwrap())
         .read_line(&mut line)
@@ -55,7 +84,7 @@ pub(crate) fn start_in(folder: TempDir, log: Stdio, arguments: &[&str]) -> Runni
         .parse()
         .unwrap();
     Running {
-        process,
+        process: Guarded(process),
         url,
         folder,
     }
@@ -67,6 +96,7 @@ pub(crate) fn command(data: &Path) -> Command {
     command
         .env("NEWSROOM_LISTEN", "127.0.0.1:0")
         .env("NEWSROOM_ACCEPTING", "0")
+        .env_remove("NEWSROOM_CONSOLE_SECRET")
         .arg("--data")
         .arg(data);
     command
@@ -88,17 +118,17 @@ impl Running {
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.process.id()
+        self.process.0.id()
     }
 
     /// Nobody reads the log any more.
     pub(crate) fn close_log(&mut self) {
-        drop(self.process.stderr.take());
+        drop(self.process.0.stderr.take());
     }
 
     pub(crate) fn signal(&self, signal: &str) {
         let kill = Command::new("kill")
-            .args(["-s", signal, &self.process.id().to_string()])
+            .args(["-s", signal, &self.process.0.id().to_string()])
             .status()
             .unwrap();
         assert!(kill.success());
@@ -114,11 +144,10 @@ impl Running {
     pub(crate) async fn ended(mut self) -> End {
         let waiting = move || {
             let begun = Instant::now();
-            let mut log = String::new();
-            if let Some(mut stderr) = self.process.stderr.take() {
-                stderr.read_to_string(&mut log).unwrap();
-            }
-            let code = self.process.wait().unwrap().code();
+            drop(self.process.0.stderr.take());
+            let code = self.process.0.wait().unwrap().code();
+            // None if the log has gone elsewhere.
+            let log = fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default();
             End {
                 code,
                 took: begun.elapsed(),
@@ -224,6 +253,7 @@ fn help_tells_every_setting_and_no_password_of_the_environment() {
         for flag in SETTINGS {
             assert!(help.contains(&format!("--{flag}")), "{flag}: {help}");
         }
+        assert!(help.contains("--play"), "{help}");
         assert!(!help.contains("letmein"), "{help}");
     }
 }
@@ -287,6 +317,8 @@ fn a_setting_that_cannot_be_used_is_refused_with_what_would_be_right() {
         ("shutdown-limit", "1e18", "such as 2"),
         ("shutdown-limit", "", "such as 2"),
         ("log", "xml", "text, json"),
+        ("console", "everybody", "off, loopback or basic"),
+        ("console", "basic", "NEWSROOM_CONSOLE_SECRET"),
     ] {
         let (mut by_flag, mut by_variable) = (command(data.path()), command(data.path()));
         by_flag.arg(format!("--{setting}={value}"));
@@ -314,6 +346,40 @@ fn a_setting_that_cannot_be_used_is_refused_with_what_would_be_right() {
         0,
         "nothing was begun"
     );
+}
+
+#[test]
+fn an_empty_password_is_none() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = command(data.path());
+    command
+        .args(["--console", "basic"])
+        .env("NEWSROOM_CONSOLE_SECRET", "");
+    let (code, said) = refused(command);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("NEWSROOM_CONSOLE_SECRET"), "{said}");
+}
+
+#[tokio::test]
+async fn the_password_of_the_console_is_taken_from_the_environment() {
+    let (config, folder) = empty();
+    prepare(&config).unwrap();
+    let mut command = command(&config.data);
+    command
+        .env("NEWSROOM_CONSOLE", "basic")
+        .env("NEWSROOM_CONSOLE_SECRET", "letmein");
+    let log = kept_log(folder.path());
+    let running = spawn(command, folder, log);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let console = client.get(running.url.join("/nexios").unwrap());
+    let with = console
+        .try_clone()
+        .unwrap()
+        .basic_auth("newsroom", Some("letmein"));
+    assert_eq!(with.send().await.unwrap().status(), 200);
+    assert_eq!(console.send().await.unwrap().status(), 401);
+    let log = running.stop("TERM").await.log;
+    assert!(!log.contains("letmein"), "{log}");
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 use clap::{CommandFactory, Parser};
-use newsroom::{Config, LogFormat, Sizes};
+use newsroom::{Config, ConsoleAccess, LogFormat, Sizes};
 
-pub(crate) const SETTINGS: [&str; 9] = [
+pub(crate) const SETTINGS: [&str; 11] = [
     "listen",
+    "host",
     "data",
     "upstream",
     "smtp-url",
@@ -11,6 +12,7 @@ pub(crate) const SETTINGS: [&str; 9] = [
     "accepting",
     "shutdown-limit",
     "log",
+    "console",
 ];
 
 #[test]
@@ -31,6 +33,7 @@ fn the_defaults_need_no_flag() {
         (10, 2)
     );
     assert!(config.upstream.is_none() && config.smtp_url.is_none());
+    assert!(matches!(config.console, ConsoleAccess::Loopback) && !config.play);
     assert_eq!(
         config.sizes,
         Sizes {
@@ -65,6 +68,8 @@ fn addresses_that_can_be_used_are_taken() {
         ("listen", "[::1]:0"),
         ("listen", "localhost:8080"),
         ("listen", "news-1.example.org:8080"),
+        ("host", "news.example.org"),
+        ("host", "news.example,proxy.example."),
         ("upstream", "http://localhost"),
         ("upstream", "http://[::1]:9000/v1/"),
         ("smtp-url", "smtp://localhost"),
@@ -73,6 +78,16 @@ fn addresses_that_can_be_used_are_taken() {
     ] {
         let parsed = Config::try_parse_from(["newsroom".to_owned(), format!("--{setting}={good}")]);
         assert!(parsed.is_ok(), "{setting}={good}: {parsed:?}");
+    }
+}
+
+#[test]
+fn a_host_is_a_name_without_a_port_in_any_case() {
+    let config = Config::parse_from(["newsroom", "--host", "News.Example.", "--host", "b.example"]);
+    assert_eq!(config.host, ["news.example", "b.example"]);
+    for bad in ["", ".", "news.example:80", "a b", "http://news.example"] {
+        let parsed = Config::try_parse_from(["newsroom".to_owned(), format!("--host={bad}")]);
+        assert!(parsed.is_err(), "{bad:?}");
     }
 }
 
@@ -100,6 +115,18 @@ fn a_password_is_not_in_the_debug_output() {
     let text = format!("{config:?}");
     assert!(
         !text.contains("letmein") && !text.contains("ada") && text.contains("smtp://localhost:25"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_password_of_the_console_is_not_in_the_debug_output() {
+    let mut config = Config::parse_from(["newsroom", "--console", "off"]);
+    assert!(matches!(config.console, ConsoleAccess::Off));
+    config.console = ConsoleAccess::Basic("letmein".into());
+    let text = format!("{config:?}");
+    assert!(
+        !text.contains("letmein") && text.contains("Basic"),
         "{text}"
     );
 }

@@ -85,10 +85,22 @@ async fn an_unknown_user_is_404() {
 async fn an_upstream_that_fails_is_502() {
     let service = Service::with_upstream().await;
     for status in [500, 503, 429] {
-        service
+        let answer = service
             .get(&format!("/dashboard?user_id=7&status={status}"))
-            .await
-            .problem(502);
+            .await;
+        answer.problem(502);
+        // Anybody can ask for it, as often as they like.
+        let lines = log::lines_with(answer.header("x-request-id").unwrap());
+        assert!(
+            lines
+                .iter()
+                .any(|line| line["message"] == "upstream failed"),
+            "{lines:?}"
+        );
+        assert!(
+            lines.iter().all(|line| line["level"] == "INFO"),
+            "{lines:?}"
+        );
     }
 }
 

@@ -1,12 +1,10 @@
 //! Newsletters whose service ended before they did: the next one on the same data finds and names them.
 
-use std::process::Stdio;
-
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::{
-    binary::{End, Running, get, start_in},
+    binary::{End, Running, get, start_again},
     mail_server::{MailServer, Reply, Stage},
     newsletter::{send, sent},
     service::{Service, eventually},
@@ -44,10 +42,6 @@ fn warnings(end: &End) -> Vec<&str> {
         .collect()
 }
 
-async fn restart(end: End) -> Running {
-    start_in(end.folder, Stdio::piped(), &[])
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newsletter_cut_off_by_a_kill_is_named_at_the_next_start() {
     let mail_server = shutdown::silent_at_the_third().await;
@@ -56,7 +50,7 @@ async fn a_newsletter_cut_off_by_a_kill_is_named_at_the_next_start() {
     let killed = running.stop("KILL").await;
     assert_eq!(killed.code, None, "{killed:?}");
 
-    let running = restart(killed).await;
+    let running = start_again(killed);
     let found = named(&running).await;
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(
@@ -90,7 +84,7 @@ async fn a_newsletter_cut_off_by_a_kill_is_named_at_the_next_start() {
     );
 
     // It stays in the lists, and the log has said it.
-    let running = restart(end).await;
+    let running = start_again(end);
     assert_eq!(named(&running).await, found);
     let end = running.stop("TERM").await;
     assert!(warnings(&end).is_empty(), "{end:?}");
@@ -108,7 +102,7 @@ async fn a_newsletter_stopped_by_the_shutdown_is_named_at_the_next_start_with_no
     eventually(async || (mail_server.asked(Stage::To) == 4).then_some(())).await;
     let stopped = running.stop("TERM").await;
     assert_eq!(stopped.code, Some(0), "{stopped:?}");
-    let running = restart(stopped).await;
+    let running = start_again(stopped);
     let found = named(&running).await;
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(
@@ -125,7 +119,7 @@ async fn a_newsletter_cut_off_by_the_end_of_the_shutdown_is_named_too() {
     eventually(async || (mail_server.mails().len() == 3).then_some(())).await;
     let cut_off = running.stop("TERM").await;
     assert_eq!(cut_off.code, Some(70), "{cut_off:?}");
-    let running = restart(cut_off).await;
+    let running = start_again(cut_off);
     assert_eq!(
         named(&running).await[0]["summary"],
         "interrupted: 2 sent, 1 in doubt, 9 left"

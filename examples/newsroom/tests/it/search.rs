@@ -1,9 +1,12 @@
-use axum::http::StatusCode;
 use futures_util::future::join_all;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::service::{Service, serve, url};
+use crate::{
+    answer::Answer,
+    log,
+    service::{Service, serve, url},
+};
 
 #[tokio::test]
 async fn the_primary_answers_with_ranked_hits() {
@@ -316,14 +319,15 @@ fn lock(service: &Service, name: &str) -> Connection {
 }
 
 /// More searches at once than there are threads; returns the answers' statuses, and what is said of the replica.
-async fn forty_searches(service: &Service, trial: &str) -> (Vec<StatusCode>, Value) {
+async fn forty_searches(service: &Service, trial: &str) -> (Vec<Answer>, Value) {
     let uri = format!("/search?q=rust{trial}");
     let answers = join_all((0..40).map(|_| service.get(&uri))).await;
     let status = service.get("/tasks/status").await.ok(200);
-    (
-        answers.into_iter().map(|answer| answer.status).collect(),
-        status["search"]["replica_reads"].clone(),
-    )
+    (answers, status["search"]["replica_reads"].clone())
+}
+
+fn turned_away(answers: &[Answer]) -> impl Iterator<Item = &Answer> {
+    answers.iter().filter(|answer| answer.status == 503)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -333,10 +337,13 @@ async fn a_search_that_our_own_threads_turn_away_is_503_and_tried_nowhere_else()
     let (answers, reads) = forty_searches(&service, "").await;
     drop(lock);
     // Eight wait for the database, and are too slow; the others are told after a second that they cannot wait.
-    assert!(
-        answers.iter().filter(|status| **status == 503).count() >= 32,
-        "{answers:?}"
-    );
+    assert!(turned_away(&answers).count() >= 32);
+    // Under load that is every search: the answer says so, and the numbers of the pool.
+    for answer in turned_away(&answers) {
+        let lines = log::lines_with(answer.header("x-request-id").unwrap());
+        let lost = |line: &Value| line["message"] == "every candidate failed";
+        assert!(!lines.is_empty() && !lines.iter().any(lost), "{lines:?}");
+    }
     assert_eq!(
         (&reads["calls"], &reads["hedges_started"]),
         (&0.into(), &0.into()),
@@ -356,10 +363,7 @@ async fn a_read_of_the_replica_that_our_own_threads_turn_away_is_not_attempted_a
     let lock = lock(&service, "replica.db");
     let (answers, reads) = forty_searches(&service, "&primary=fail&scan=fail").await;
     drop(lock);
-    assert!(
-        answers.iter().filter(|status| **status == 503).count() >= 32,
-        "{answers:?}"
-    );
+    assert!(turned_away(&answers).count() >= 32);
     assert_eq!(reads["calls"], 40);
     assert!(
         reads["hedges_started"].as_u64().unwrap() <= 12,

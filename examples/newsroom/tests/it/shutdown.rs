@@ -194,6 +194,8 @@ async fn cut_off_in_a_mail_it_says_that_one_is_on_its_way_and_the_exit_code_is_7
         (newsletter(&running).await["message"] == "2 sent, 0 failed, 1 on its way").then_some(())
     })
     .await;
+    // It is on its way from its claim on; in doubt, and not to be taken back, only with its text.
+    eventually(async || (mail_server.mails().len() == 3).then_some(())).await;
     let end = running.stop("TERM").await;
     assert_eq!(end.code, Some(70), "{end:?}");
     assert!(end.took < Duration::from_secs(5), "{end:?}");

@@ -43,6 +43,8 @@ async fn a_task_has_every_field() {
         "state",
         "done",
         "total",
+        "message",
+        "attempt",
         "elapsed_ms",
         "error",
     ] {

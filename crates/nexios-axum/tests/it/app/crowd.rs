@@ -206,3 +206,28 @@ async fn who_has_its_share_takes_no_idle_connection_of_others() {
 fn no_connection_of_a_peer_at_all_is_refused() {
     drop(app(router()).connections_per_peer(0));
 }
+
+#[tokio::test]
+async fn clients_that_come_and_go_fill_no_log_with_the_want_of_places() {
+    crate::log::start();
+    // No other test has so many places.
+    let layer = RequestLayer::new().grace(Duration::ZERO);
+    let requests = layer.requests();
+    let running = start(app(router()).requests(layer).connections(3)).await;
+    for _ in 0..5 {
+        let mut busy = Vec::new();
+        for _ in 0..3 {
+            let mut client = running.client().await;
+            client.begin("/stuck").await;
+            busy.push(client);
+        }
+        eventually(async || (requests.live() == 3).then_some(())).await;
+        assert_eq!(running.client().await.get("/").await.status, 503);
+        drop(busy);
+        until_open(&running, 0).await;
+    }
+    let lines = crate::log::lines_with("all places of all are busy");
+    let ours = lines.iter().filter(|line| line["places"] == 3);
+    assert_eq!(ours.count(), 1);
+    assert!(running.stop().await.is_clean());
+}

@@ -62,6 +62,35 @@ async fn a_line_has_method_path_route_status_time_and_client_in_fields_of_their_
 }
 
 #[tokio::test]
+async fn a_method_and_a_path_take_two_hundred_characters_of_a_line_at_most() {
+    log::start();
+    let app = Router::new().layer(RequestLayer::new());
+    for (number, content_type) in ["text/plain", "application/grpc"].iter().enumerate() {
+        let beginning = format!("/access/long-{number}/");
+        let request = Request::post(format!("{beginning}{}", "p".repeat(10_000)))
+            .header("content-type", *content_type);
+        drop(
+            app.clone()
+                .oneshot(request.body(Body::empty()).unwrap())
+                .await,
+        );
+        let request = Request::get(format!("{beginning}method")).method(&*"M".repeat(10_000));
+        drop(
+            app.clone()
+                .oneshot(request.body(Body::empty()).unwrap())
+                .await,
+        );
+        let lines = log::lines_with(&beginning);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        for line in lines {
+            assert!(line.to_string().len() < 1_000, "{line}");
+            assert!(line["path"].as_str().unwrap().len() <= 200, "{line}");
+            assert!(line["method"].as_str().unwrap().len() <= 200, "{line}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn only_a_route_that_matched_is_a_route() {
     let line = line_of(RequestLayer::new(), "/nowhere/access", None, &[]).await;
     assert_eq!(

@@ -133,9 +133,10 @@ async fn an_answer_comes_whole_whatever_the_destructor_of_its_body_does() {
         );
     }
     assert!(running.stop().await.is_clean());
+    let lines = log::access("/destructor/body");
+    assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(
-        log::access("/destructor/body")
-            .iter()
-            .all(|line| line.get("aborted").is_none())
+        lines.iter().all(|line| line.get("aborted").is_none()),
+        "{lines:?}"
     );
 }

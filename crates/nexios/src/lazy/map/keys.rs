@@ -33,7 +33,7 @@ use crate::{
     lazy::{
         cell::{Residency, ValueCell, ValueSource},
         computation::{Computation, discard, discard_flat},
-        entry::{ValueEntry, Weight},
+        freshness::{ValueEntry, Weight},
         living::LivingLazy,
         recursion::{Identity, next_id},
         settings::LazySettings,
@@ -41,12 +41,12 @@ use crate::{
         tallies::Tallies,
     },
     log,
-    observe::alive::{CensusEntry, LongLived},
     panics::caught,
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
+    work::alive::{CensusEntry, LongLived},
 };
 
 /// Locks for cells that compute; a power of two.

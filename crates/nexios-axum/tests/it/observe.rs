@@ -1,0 +1,7 @@
+//! Requests as observers see them.
+
+mod connections;
+mod ends;
+mod facts;
+mod recorder;
+mod sockets;

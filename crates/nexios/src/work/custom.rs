@@ -1,0 +1,240 @@
+use std::{
+    borrow::Cow,
+    fmt,
+    future::Future,
+    panic::{Location, resume_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+    thread,
+};
+
+use pin_project_lite::pin_project;
+
+use super::{
+    identity::{WorkId, WorkKind},
+    observed::{New, Observed, Parent},
+    outcome::{Outcome, Update},
+};
+use crate::panics::{caught, text_of};
+
+/// Work of one's own: a part of what runs here, made and started now.
+///
+/// Nothing is said, and nothing costs more than a look, if nobody observes.
+///
+/// ```
+/// use nexios::observe;
+///
+/// # async fn draw(_: u64) {}
+/// async fn render(page: u64) {
+///     observe::custom("render").run(draw(page)).await
+/// }
+/// ```
+#[track_caller]
+pub fn custom(name: impl Into<Cow<'static, str>>) -> CustomWork {
+    CustomWork::begin(
+        WorkKind::Custom,
+        Parent::Current,
+        name,
+        None,
+        Location::caller(),
+    )
+}
+
+/// The same for whoever serves requests: of the kind [`WorkKind::Request`], and nobody's part.
+///
+/// The name is the method and the route, such as `GET /users/{id}`, and never the path: it becomes a label.
+///
+/// ```
+/// use nexios::observe::{self, Outcome};
+///
+/// let request = observe::request("GET /users/{id}");
+/// let status = request.scope(|| 200);
+/// request.end(if status < 500 { &Outcome::Completed } else { &Outcome::Failed(None) });
+/// ```
+#[track_caller]
+pub fn request(name: impl Into<Cow<'static, str>>) -> CustomWork {
+    CustomWork::begin(
+        WorkKind::Request,
+        Parent::Of(None),
+        name,
+        None,
+        Location::caller(),
+    )
+}
+
+/// The same for whoever runs background work: of the kind [`WorkKind::Background`], and nobody's part.
+///
+/// `owner` is the queue or the registry by name; `link` is the work that caused it, if that was in this process.
+///
+/// ```
+/// use nexios::observe;
+///
+/// # async fn send() {}
+/// # async fn work() {
+/// observe::background("send newsletter", "jobs", None).run(send()).await;
+/// # }
+/// ```
+#[track_caller]
+pub fn background(
+    name: impl Into<Cow<'static, str>>,
+    owner: &str,
+    link: Option<WorkId>,
+) -> CustomWork {
+    CustomWork::begin(
+        WorkKind::Background,
+        Parent::CausedBy(link),
+        name,
+        Some(owner),
+        Location::caller(),
+    )
+}
+
+/// A piece of work that ends when this is dropped: `Completed`, or `Panicked("")` while the thread panics.
+///
+/// See [`custom`] for an example.
+#[must_use = "the work ends when this is dropped"]
+pub struct CustomWork(Option<Observed>);
+
+impl CustomWork {
+    fn begin(
+        kind: WorkKind,
+        parent: Parent,
+        name: impl Into<Cow<'static, str>>,
+        owner: Option<&str>,
+        made_at: &'static Location<'static>,
+    ) -> Self {
+        let name = name.into();
+        let new = || New {
+            id: None,
+            parent,
+            kind,
+            name: Some(&name),
+            owner,
+            made_at: Some(made_at),
+        };
+        let work = Observed::made(new);
+        work.started();
+        Self(Some(work))
+    }
+
+    /// Its number; `None` if nobody observed when it was made.
+    #[must_use]
+    pub fn id(&self) -> Option<WorkId> {
+        self.0.as_ref().and_then(Observed::id)
+    }
+
+    /// Calls `f`; what is made there is part of this work. For a `poll` written by hand, and for code that waits for nothing.
+    ///
+    /// # Panics
+    ///
+    /// With what `f` panics with.
+    pub fn scope<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _entered = self.0.as_ref().and_then(Observed::enter_blocking);
+        f()
+    }
+
+    /// Calls `poll` as [`scope`](Self::scope) does, and says [`SlowPoll`](Update::SlowPoll) if it takes as long: for a future
+    /// that is polled by hand.
+    ///
+    /// ```
+    /// use std::{future::{Future, poll_fn}, pin::pin};
+    ///
+    /// use nexios::observe::{self, Outcome};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() {
+    /// let import = observe::custom("import");
+    /// let mut rows = pin!(async { 7 });
+    /// let count = poll_fn(|cx| import.poll(|| rows.as_mut().poll(cx))).await;
+    /// import.end(if count > 0 { &Outcome::Completed } else { &Outcome::Failed(Some("no rows")) });
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// With what `poll` panics with.
+    pub fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
+        let _entered = self.0.as_ref().and_then(Observed::enter);
+        poll()
+    }
+
+    /// Polls the future as this work and ends with it: `Completed`, `Panicked` with its text, `Cancelled(OwnerDropped)` if it
+    /// is dropped.
+    ///
+    /// # Panics
+    ///
+    /// With what the future panics with.
+    ///
+    /// # Cancel safety
+    ///
+    /// As safe as the future.
+    pub fn run<F: Future>(mut self, future: F) -> impl Future<Output = F::Output> {
+        Running {
+            future,
+            work: self.0.take(),
+        }
+    }
+
+    /// Says what happens to it.
+    pub fn update(&self, update: &Update<'_>) {
+        if let Some(work) = &self.0 {
+            work.updated(update);
+        }
+    }
+
+    /// Ends it with an outcome that only the caller knows.
+    pub fn end(mut self, outcome: &Outcome<'_>) {
+        if let Some(work) = self.0.take() {
+            work.ended(outcome);
+        }
+    }
+}
+
+pin_project! {
+    /// The future goes before its work, which ends when all that was made of it is gone.
+    struct Running<F> {
+        #[pin]
+        future: F,
+        work: Option<Observed>,
+    }
+}
+
+impl<F: Future> Future for Running<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let entered = this.work.as_ref().and_then(Observed::enter);
+        let polled = caught(|| this.future.poll(cx));
+        drop(entered);
+        let outcome = match &polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(_)) => Outcome::Completed,
+            Err(payload) => Outcome::Panicked(text_of(&**payload)),
+        };
+        if let Some(work) = this.work.take() {
+            work.ended(&outcome);
+        }
+        polled.unwrap_or_else(|payload| resume_unwind(payload))
+    }
+}
+
+impl fmt::Debug for CustomWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CustomWork")
+            .field("id", &self.id())
+            .finish()
+    }
+}
+
+impl Drop for CustomWork {
+    fn drop(&mut self) {
+        if let Some(work) = self.0.take() {
+            work.ended(if thread::panicking() {
+                &Outcome::Panicked("")
+            } else {
+                &Outcome::Completed
+            });
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Who observes, and how they are told.
+//!
+//! Invariants:
+//! - Work keeps the list of those who were told that it was made, and tells only them of the rest.
+//! - An observer is called without any lock, by whoever does the work; one that panics has observed for the last time.
+//! - Once it is detached, and that call has returned, no call of it begins.
+
+use std::{
+    cell::Cell,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use arc_swap::ArcSwapOption;
+
+use super::observer::Observer;
+use crate::{
+    log::say,
+    panics::{bury, caught},
+};
+
+/// Whether there is anybody. All that unobserved work costs is a look at this.
+static ANYBODY: AtomicBool = AtomicBool::new(false);
+
+/// Those who observe now; none at all instead of an empty list.
+static OBSERVERS: ArcSwapOption<Observers> = ArcSwapOption::const_empty();
+
+/// Held by who changes the list.
+static CHANGE: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    /// How many calls of observers are under way on this thread.
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Those who observed at one moment.
+pub(crate) struct Observers(Vec<Arc<Seat>>);
+
+/// The place of one observer. Empty once it is detached, however long work keeps its list.
+struct Seat(ArcSwapOption<Sitter>);
+
+/// An observer in its seat. Only the seat and the calls under way hold this, so the count of its `Arc` counts them.
+struct Sitter(Arc<dyn Observer>);
+
+/// Whether somebody observes now: for who would have to prepare what there is to say, such as a name.
+///
+/// Who begins to observe on another thread at this moment may miss the work that is being made, as a whole.
+///
+/// ```
+/// use nexios::observe;
+///
+/// # let (method, route) = ("GET", "/users/{id}");
+/// let request = observe::anybody().then(|| observe::request(format!("{method} {route}")));
+/// # assert!(request.is_none());
+/// ```
+#[inline]
+#[must_use]
+pub fn anybody() -> bool {
+    // Relaxed: nobody synchronises through it.
+    ANYBODY.load(Ordering::Relaxed)
+}
+
+/// Those who observe now.
+pub(super) fn present() -> Option<Arc<Observers>> {
+    OBSERVERS.load_full()
+}
+
+impl Observers {
+    /// Calls `event` with each of them who is still there.
+    pub(super) fn tell(&self, event: impl Fn(&dyn Observer)) {
+        for seat in &self.0 {
+            let sitter = seat.0.load();
+            let Some(sitter) = sitter.as_ref() else {
+                continue;
+            };
+            let calls = Calls::enter();
+            let result = caught(|| event(&*sitter.0));
+            drop(calls);
+            let Err(payload) = result else { continue };
+            bury(payload);
+            // Whoever empties the seat says so, once.
+            if let Some(sitter) = detach(seat) {
+                say(
+                    || tracing::error!(target: "nexios::observe", "an observer panicked and is detached"),
+                );
+                let_go(sitter);
+            }
+        }
+    }
+}
+
+/// Counts a call, so that an observer that detaches somebody does not wait for itself.
+struct Calls;
+
+impl Calls {
+    fn enter() -> Self {
+        let _ = CALLS.try_with(|calls| calls.set(calls.get() + 1));
+        Self
+    }
+}
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        let _ = CALLS.try_with(|calls| calls.set(calls.get() - 1));
+    }
+}
+
+/// Whether an observer is being called on this thread.
+pub(crate) fn is_within_a_call() -> bool {
+    // A thread that ends has no count any more, and may be within a call.
+    CALLS.try_with(|calls| calls.get() > 0).unwrap_or(true)
+}
+
+/// Takes an observer off the list, and out of the lists that work has kept.
+fn detach(seat: &Arc<Seat>) -> Option<Arc<Sitter>> {
+    change(|seats| seats.retain(|other| !Arc::ptr_eq(other, seat)));
+    seat.0.swap(None)
+}
+
+fn change(edit: impl FnOnce(&mut Vec<Arc<Seat>>)) {
+    let _changing = CHANGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut seats = OBSERVERS
+        .load()
+        .as_ref()
+        .map(|observers| observers.0.clone())
+        .unwrap_or_default();
+    edit(&mut seats);
+    let anybody = !seats.is_empty();
+    OBSERVERS.store(anybody.then(|| Arc::new(Observers(seats))));
+    ANYBODY.store(anybody, Ordering::Relaxed);
+}
+
+/// Drops an observer, wherever that may be: a destructor that panics does so without us.
+fn let_go(sitter: Arc<Sitter>) {
+    if let Err(payload) = caught(|| drop(sitter)) {
+        bury(payload);
+    }
+}
+
+/// Begins to tell `observer` of all work that is made from now on, until the guard is dropped.
+///
+/// Several observe at a time, each for itself. From within a call an observer may observe, detach, make work and look
+/// around.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use nexios::observe::{self, Observer, Work};
+///
+/// struct Print;
+/// impl Observer for Print {
+///     fn made(&self, work: &Work<'_>) {
+///         println!("{} {}", work.kind.as_str(), work.name);
+///     }
+/// }
+///
+/// let observing = observe::observe(Arc::new(Print));
+/// // ... work ...
+/// drop(observing);
+/// ```
+pub fn observe(observer: Arc<dyn Observer>) -> Observing {
+    let seat = Arc::new(Seat(ArcSwapOption::from_pointee(Sitter(observer))));
+    change(|seats| seats.push(seat.clone()));
+    Observing(seat)
+}
+
+/// Somebody observes, until this is dropped.
+///
+/// The drop waits for the calls that are under way on other threads, so that none begins after it. It must not hold a
+/// lock that the observer takes. Within a call of an observer it does not wait.
+///
+/// See [`observe`] for an example.
+#[must_use = "it observes until this is dropped"]
+pub struct Observing(Arc<Seat>);
+
+impl fmt::Debug for Observing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observing")
+            .field("attached", &self.0.0.load().is_some())
+            .finish()
+    }
+}
+
+impl Drop for Observing {
+    fn drop(&mut self) {
+        let Some(sitter) = detach(&self.0) else {
+            return;
+        };
+        // Every call holds the sitter; who waits within a call could wait for itself.
+        while !is_within_a_call() && Arc::strong_count(&sitter) > 1 {
+            thread::yield_now();
+        }
+        let_go(sitter);
+    }
+}
