@@ -11,6 +11,7 @@ mod callgrind;
 mod contest;
 mod group;
 mod lazy;
+mod observe;
 mod race;
 mod request;
 mod serve;
@@ -25,6 +26,7 @@ fn contests() -> Vec<Contest> {
         race::contests(),
         background::contests(),
         lazy::contests(),
+        observe::contests(),
         request::contests(),
         serve::contests(),
     ]

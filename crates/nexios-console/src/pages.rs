@@ -13,6 +13,7 @@ mod handlers;
 mod layout;
 mod lazies;
 mod lints;
+mod now;
 mod parts;
 mod pools;
 mod races;

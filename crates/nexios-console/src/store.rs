@@ -6,7 +6,7 @@
 //!    into a page afterwards.
 //! 2. A lock is held for one record, or for the copy of one part of the live work, which the bound on memory bounds.
 //! 3. Everything that is kept is counted in `Memory` when it comes, and counted off when it goes; but for the last minute's numbers and
-//!    the slow polls, which take some 20 KiB.
+//!    the slow polls, which take some 40 KiB.
 //! 4. Live work has at most half of the memory; beyond it the newest is not taken in, and what is said of it later is ignored.
 //! 5. What was kept goes, the longest unused route first, when all together is over the limit.
 
@@ -178,9 +178,38 @@ impl Store {
         tree.know(|facts| match name {
             "status" => facts.status = value.parse().ok(),
             "uri" => facts.uri = Some(bounded(value, LINE)),
+            "response_bytes" => facts.response_bytes = value.parse().ok(),
             "deadline_ms" => facts.deadline = value.parse().ok().map(Duration::from_millis),
             _ => {}
         });
+    }
+
+    /// What it waited for has come, or it waits no longer: the wait is kept as a part of the request.
+    fn resumed(&self, id: WorkId, now: Moment) {
+        let mut waited = None;
+        self.lives.update(id, |live| {
+            let wait = live.waiting.take();
+            let reason = live.cancelling.map(|(reason, _)| reason);
+            waited = wait.zip(live.tree.clone()).map(|found| (found, reason));
+        });
+        let Some(((wait, tree), reason)) = waited else {
+            return;
+        };
+        let failed = self.failures.since(&wait.name, wait.since);
+        let state = match reason {
+            Some(_) => State::Cancelled,
+            None => failed.unwrap_or(State::Completed),
+        };
+        let end = End {
+            state,
+            reason,
+            error: None,
+        };
+        if let Some(span) = wait.into_span(id, Some(now), end)
+            && tree.keep(span)
+        {
+            self.drop_one();
+        }
     }
 
     /// A request has ended.
@@ -192,6 +221,7 @@ impl Store {
             .cancelling
             .filter(|_| cut_off)
             .map(|(_, moment)| moment);
+        let reason = end.reason;
         let answer = Answer {
             ended: now,
             end,
@@ -203,7 +233,7 @@ impl Store {
         };
         self.minute.took(took, now);
         if is_cancelled {
-            self.minute.cancelled(now);
+            self.minute.cancelled(&tree.route, reason, took, now);
         }
         self.routes.file(tree, bucket, now);
     }
@@ -244,15 +274,20 @@ impl Observer for Store {
         match update {
             Update::Attribute { name, value } => self.learn(id, name, value),
             Update::SlowPoll(took) => {
-                if let Some(work) = self.lives.look(id, described) {
+                let work = self
+                    .lives
+                    .look(id, |live| (described(live), live.request()));
+                if let Some((work, request)) = work {
                     self.slow_polls.push(SlowPoll {
                         id,
                         work,
+                        request,
                         took: *took,
                         seen: now,
                     });
                 }
             }
+            Update::Resumed => self.resumed(id, now),
             _ => self.lives.update(id, |live| match update {
                 Update::Progress { done, total } => live.progress = Some((*done, *total)),
                 Update::Message(message) => live.say(message),
@@ -260,8 +295,7 @@ impl Observer for Store {
                     live.cancelling.get_or_insert((*reason, now));
                 }
                 Update::Attempt(attempt) => live.attempt = *attempt,
-                Update::Waiting { name, .. } => live.wait_for(name),
-                Update::Resumed => live.waiting = None,
+                Update::Waiting { name, on } => live.wait_for(name, *on, now),
                 Update::Adopted => live.adopted = true,
                 _ => {}
             }),

@@ -89,8 +89,9 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Starts waiting jobs: at most so many of each kind, the smallest priority first, then the earliest time. None of
     /// paused kinds, and none for a worker that is not known (any more).
     fn claim(&self, worker: Worker, wanted: Vec<Wanted>) -> Reply<'_, Claimed>;
-    /// Writes how runs ended, in the order given; what became of each job, or `None` if it was no longer in that run.
-    fn finish(&self, ended: Vec<Ended>) -> Reply<'_, Vec<Option<JobState>>>;
+    /// Writes how runs ended, and claims in the same step: a commit is what a busy worker spends most of its time with.
+    fn finish(&self, ended: Vec<Ended>, worker: Worker, wanted: Vec<Wanted>)
+    -> Reply<'_, Finished>;
     /// Writes how far running jobs are, and returns those runs of this worker whose cancel was asked for.
     fn news(&self, worker: WorkerId, progress: Vec<RunProgress>) -> Reply<'_, Vec<Run>>;
 
@@ -187,6 +188,13 @@ pub(crate) struct Claimed {
     pub(crate) jobs: Vec<ClaimedJob>,
     /// How long it is until the next job of these kinds is due, if one waits for its time.
     pub(crate) next: Option<Duration>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// What became of each job, in the order of the ends; `None` if it was no longer in that run.
+    pub(crate) states: Vec<Option<JobState>>,
+    pub(crate) claimed: Claimed,
 }
 
 #[derive(Debug)]

@@ -14,6 +14,9 @@ use crate::{
     transaction::JobTransaction,
 };
 
+/// The longest key: an index of Postgres takes no more than some 2,700 bytes.
+const LONGEST_KEY: usize = 1024;
+
 /// Settings of one job.
 ///
 /// # Examples
@@ -58,7 +61,8 @@ impl<'a, A, O> JobBuilder<'a, A, O> {
 
 impl<A: Serialize + Sync, O> JobBuilder<'_, A, O> {
     /// While a job of this kind with this key lives, that one is returned, as it is. The key is free again when that has
-    /// ended. A NUL in it is taken for `␀`.
+    /// ended. A NUL in it is taken for `␀`; one that is longer than 1 KiB is [`JobsError::PayloadTooLarge`] when the job is
+    /// enqueued.
     pub fn unique(mut self, key: impl Into<String>) -> Self {
         let key = key.into();
         // Postgres keeps no NUL.
@@ -125,6 +129,17 @@ impl<A: Serialize + Sync, O> JobBuilder<'_, A, O> {
     }
 
     pub(crate) fn new_job(&self, args: &A) -> Result<NewJob, JobsError> {
+        if let Some(bytes) = self
+            .key
+            .as_ref()
+            .map(String::len)
+            .filter(|bytes| *bytes > LONGEST_KEY)
+        {
+            return Err(JobsError::PayloadTooLarge {
+                bytes,
+                limit: LONGEST_KEY,
+            });
+        }
         Ok(NewJob {
             kind: self.kind.into(),
             args: written(args)?,

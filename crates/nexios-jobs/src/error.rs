@@ -33,7 +33,8 @@ pub enum JobsError {
         /// What serde says.
         reason: String,
     },
-    /// The arguments are longer than [`Jobs::MAX_PAYLOAD`](crate::Jobs::MAX_PAYLOAD) as JSON.
+    /// The arguments are longer than [`Jobs::MAX_PAYLOAD`](crate::Jobs::MAX_PAYLOAD) as JSON, or the key is longer than
+    /// 1 KiB.
     PayloadTooLarge {
         /// Their length, or where counting stopped.
         bytes: usize,
@@ -69,7 +70,7 @@ impl fmt::Display for JobsError {
             Self::PayloadTooLarge { bytes, limit } => {
                 write!(
                     f,
-                    "the arguments have {bytes} bytes, at most {limit} are taken"
+                    "the payload has {bytes} bytes, at most {limit} are taken"
                 )
             }
             Self::Schedule { text, reason } => write!(f, "the schedule {text:?}: {reason}"),

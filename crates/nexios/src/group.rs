@@ -45,7 +45,7 @@ pub use self::{
 };
 use crate::{
     cancel::{CancelToken, Interrupted},
-    observe::{WorkKind, observers::anybody},
+    work::{WorkKind, observers::anybody},
 };
 
 /// A set of tasks that all end before the group does.
@@ -406,10 +406,11 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
             name: None,
             made_at: Some(made_at),
         };
-        let is_own = Shared::takes_finalizers(&self.shared.lock());
-        let part = if is_own {
-            self.shared.observe().part(&introduction)
+        let core = self.shared.lock();
+        let part = if Shared::takes_finalizers(&core) {
+            self.shared.observe(core).part(&introduction)
         } else {
+            drop(core);
             Part::adopted(&introduction)
         };
         self.shared

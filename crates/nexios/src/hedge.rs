@@ -26,11 +26,11 @@ use stats::{HedgeCounters, Tally};
 
 use crate::{
     cancel::CancelScope,
-    observe::{
+    race::{Billing, Decision, Occasion, RaceDriver, RaceError, StartRule},
+    work::{
         WorkKind,
         alive::{Census, CensusEntry, LongLived},
     },
-    race::{Billing, Decision, Occasion, RaceDriver, RaceError, StartRule},
 };
 
 /// The hedges that are alive and have worked.

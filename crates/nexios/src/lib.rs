@@ -37,7 +37,9 @@ mod pool;
 mod punctual;
 mod race;
 mod residue;
+mod snapshot;
 mod sync;
+mod work;
 
 #[cfg(feature = "cron")]
 pub use background::CronError;

@@ -33,25 +33,10 @@
 //! # }
 //! ```
 
-pub(crate) mod alive;
-pub(crate) mod concurrent;
-mod current;
-mod custom;
-mod entered;
-mod handle;
-pub(crate) mod observed;
-mod observer;
-pub(crate) mod observers;
-mod outcome;
-mod slow_poll;
-mod snapshot;
-pub(crate) mod waiting;
-pub(crate) mod work;
-
-pub use current::current;
-pub use custom::{CustomWork, background, custom, request};
-pub use observer::Observer;
-pub use observers::{Observing, anybody, observe};
-pub use outcome::{Outcome, Update};
-pub use snapshot::{Living, Snapshot, cancel, refresh, reset, snapshot};
-pub use work::{Work, WorkId, WorkKind};
+pub use crate::{
+    snapshot::{Living, Snapshot, cancel, refresh, reset, snapshot},
+    work::{
+        CustomWork, Observer, Observing, Outcome, Update, Work, WorkId, WorkKind, anybody,
+        background, current, custom, observe, request,
+    },
+};

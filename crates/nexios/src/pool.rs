@@ -34,8 +34,8 @@ pub use stats::{PoolDrainReport, PoolStats};
 
 use crate::{
     cancel::{CancelScope, CancelToken},
-    observe::alive::LongLived,
     punctual::punctual,
+    work::alive::LongLived,
 };
 use call::{PoolCall, TokenWatch};
 pub(crate) use threads::ALIVE;

@@ -29,7 +29,7 @@ pub use failure::{Failure, RaceError};
 pub(crate) use observed::Billing;
 pub use winner::Winner;
 
-use crate::{cancel::CancelScope, observe::WorkKind};
+use crate::{cancel::CancelScope, work::WorkKind};
 
 /// Runs candidates in the caller's task until one succeeds; the others are dropped.
 ///

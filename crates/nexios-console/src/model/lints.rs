@@ -15,6 +15,8 @@ pub(crate) struct Lint {
     /// In plain words, with the place; names and numbers alone.
     pub(crate) text: String,
     pub(crate) work: Option<u64>,
+    /// That the work is, or is part of.
+    pub(crate) request: Option<u64>,
     /// The pool or lazy value by name.
     pub(crate) owner: Option<String>,
     pub(crate) since_unix_ms: u64,

@@ -26,6 +26,8 @@ pub(crate) struct Request {
     pub(crate) cleanup_ms: Option<f64>,
     /// From its start.
     pub(crate) deadline_ms: Option<f64>,
+    /// Of the answer's body, without what was not sent any more.
+    pub(crate) response_bytes: Option<u64>,
     pub(crate) dropped_spans: u64,
     /// In the order of their starts, children after parents.
     pub(crate) spans: Vec<Span>,

@@ -65,12 +65,31 @@ fn row(lint: &Lint, viewer: Viewer<'_>) -> Row {
     let id = format!("lint-{:x}", digest(&(lint.lint, lint.work, &lint.owner)));
     let html = html! {
         li id=(id) data-lint=(lint.lint.as_str()) data-work-id=[lint.work] {
-            p { b { (title(lint.lint)) } " " small { "for " (viewer.since(lint.since_unix_ms)) } }
+            p { b { (title(lint.lint)) } " " small { (when(lint, viewer)) } }
             p { (lint.text) }
-            @if let Some(place) = place(lint.lint, viewer) { p { a href=(place.0) { (place.1) } } }
+            @if let Some(place) = place(lint, viewer) { p { a href=(place.0) { (place.1) } } }
         }
     };
     Row::new(id, html)
+}
+
+/// A poll is over when it is seen.
+fn when(lint: &Lint, viewer: Viewer<'_>) -> Markup {
+    match lint.lint {
+        LintKind::SlowPoll => viewer.ago(lint.since_unix_ms),
+        _ => html! { "for " (viewer.since(lint.since_unix_ms)) },
+    }
+}
+
+/// In one line, with a link to more.
+pub(super) fn told(lint: &Lint, viewer: Viewer<'_>) -> Markup {
+    html! {
+        @match place(lint, viewer) {
+            Some((place, _)) => a href=(place) { (title(lint.lint)) },
+            None => b { (title(lint.lint)) },
+        }
+        ", " (when(lint, viewer)) ": " (lint.text)
+    }
 }
 
 fn title(kind: LintKind) -> &'static str {
@@ -84,9 +103,14 @@ fn title(kind: LintKind) -> &'static str {
 }
 
 /// The page that shows more.
-fn place(kind: LintKind, viewer: Viewer<'_>) -> Option<(String, &'static str)> {
+fn place(lint: &Lint, viewer: Viewer<'_>) -> Option<(String, &'static str)> {
     let Place { base, home } = viewer.place;
-    match kind {
+    if let Some(request) = lint.request {
+        let work = lint.work.filter(|work| *work != request);
+        let work = work.map_or(String::new(), |work| format!("#work-{work}"));
+        return Some((format!("{base}requests/{request}{work}"), "To the request"));
+    }
+    match lint.lint {
         LintKind::DeadlinePassed => Some((home.clone(), "To the live work")),
         LintKind::IgnoresCancel => Some((
             format!("{home}?state=cancelling"),

@@ -50,6 +50,9 @@ fn facts(request: &Request, viewer: Viewer<'_>) -> Region {
                 }
                 @if let Some(cleanup) = request.cleanup_ms { (fact("cleanup", html! { (text::span(cleanup)) })) }
                 @if let Some(deadline) = request.deadline_ms { (fact("deadline", html! { (text::span(deadline)) })) }
+                @if let Some(bytes) = request.response_bytes {
+                    (fact("answer", html! { span data-field="response-bytes" { (text::bytes(bytes)) } }))
+                }
                 (fact("started", viewer.ago(request.started_unix_ms)))
                 @if request.dropped_spans > 0 {
                     (fact("not kept", html! {

@@ -31,7 +31,7 @@ pub(crate) fn cell_regions(samples: &Samples, viewer: Viewer<'_>) -> Vec<Region>
 pub(crate) fn grid(requests: &Requests) -> Markup {
     html! {
         h1 { "Requests" }
-        p.about { "Each cell keeps its last ten requests, whatever the traffic: the slow and the failed ones are always there." }
+        p.about { "Each cell keeps its last ten requests, in a rush one a second: the slow and the failed ones are always there, whatever the traffic." }
         .wide tabindex="0" role="region" aria-label="Requests by route and time" {
             table.grid {
                 caption.vh { "Kept requests by route and by how long they took" }

@@ -16,20 +16,18 @@ use crate::{
     query::{RunningQuery, ViewOf},
 };
 
-/// Most kinds of waiting that are named at the top.
-const MOST_WAITS: usize = 5;
 /// Steps that parts are set in; deeper ones are set in as far.
 const DEEPEST: usize = 8;
 
-/// `waiting` is what waits, oldest first, whatever the filter.
+/// `now` stands above the list, whatever its filter.
 pub(crate) fn regions(
     running: &Running,
-    waiting: &Running,
+    now: Region,
     query: &RunningQuery,
     viewer: Viewer<'_>,
 ) -> Vec<Region> {
     vec![
-        waits(waiting, viewer),
+        now,
         matching(running),
         Region::table_body("running", rows(running, query, viewer)),
         pages(running, query, viewer),
@@ -38,14 +36,14 @@ pub(crate) fn regions(
 
 pub(crate) fn main(
     running: &Running,
-    waiting: &Running,
+    now: &Region,
     query: &RunningQuery,
     viewer: Viewer<'_>,
 ) -> Markup {
     let tree = query.view == ViewOf::Tree;
     html! {
         h1 { "Running" }
-        (waits(waiting, viewer))
+        (now)
         (filter(query, viewer))
         .bar {
             (matching(running))
@@ -69,40 +67,6 @@ pub(crate) fn main(
         }
         (pages(running, query, viewer))
     }
-}
-
-/// What the service waits for right now.
-fn waits(waiting: &Running, viewer: Viewer<'_>) -> Region {
-    let mut waits: BTreeMap<&str, (usize, &Work)> = BTreeMap::new();
-    for work in &waiting.work {
-        if let Some(what) = &work.waiting_for {
-            // Oldest first, so the first is the oldest.
-            waits.entry(what).or_insert((0, work)).0 += 1;
-        }
-    }
-    let mut waits: Vec<_> = waits.into_iter().collect();
-    waits.sort_by_key(|(_, (count, oldest))| (std::cmp::Reverse(*count), oldest.made_unix_ms));
-    let rest = waits.len().saturating_sub(MOST_WAITS);
-    let html = html! {
-        section #waits .waits aria-label="What is waited for" {
-            @if waits.is_empty() {
-                p { "Nothing waits." }
-            } @else {
-                ul {
-                    @for (what, (count, oldest)) in waits.iter().take(MOST_WAITS) {
-                        li {
-                            b { (text::count(*count)) }
-                            @if *count == 1 { " waits for " } @else { " wait for " }
-                            em { (what) }
-                            ", the oldest for " (viewer.since(oldest.made_unix_ms))
-                        }
-                    }
-                    @if rest > 0 { li { (text::counted(rest, "other thing is", "other things are")) " waited for" } }
-                }
-            }
-        }
-    };
-    Region::whole("waits", html)
 }
 
 fn filter(query: &RunningQuery, viewer: Viewer<'_>) -> Markup {

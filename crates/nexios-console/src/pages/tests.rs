@@ -11,7 +11,7 @@ use fixtures::*;
 use super::{
     background,
     layout::{Page, Tab},
-    lazies, lints, pools, races,
+    lazies, lints, now, pools, races,
     region::Region,
     request, requests,
     requests::Cell,
@@ -63,6 +63,11 @@ fn shown(tab: Tab, place: &Place, main: Markup) -> String {
     lines.concat().replace("><", ">\n<")
 }
 
+/// What stands above the list of live work.
+fn above(viewer: Viewer<'_>) -> Region {
+    now::region(&right_now(), &lint_list(), "closing", viewer)
+}
+
 #[test]
 fn running_looks_as_it_did() {
     let (place, query) = (
@@ -76,7 +81,7 @@ fn running_looks_as_it_did() {
     insta::assert_snapshot!(shown(
         Tab::Running,
         &place,
-        running::main(&live(), &live(), &query, viewer(&place))
+        running::main(&live(), &above(viewer(&place)), &query, viewer(&place))
     ));
 }
 
@@ -145,7 +150,7 @@ fn a_name_is_text_whatever_it_is() {
         kind: "<svg onload=x>".into(),
         ..RunningQuery::default()
     };
-    let html = running::main(&live(), &live(), &query, viewer(&place)).into_string();
+    let html = running::main(&live(), &above(viewer(&place)), &query, viewer(&place)).into_string();
     assert!(html.contains("&lt;img src=x onerror=alert(1)&gt;"));
     assert!(
         !html.contains("<img") && !html.contains("<svg onload"),
@@ -187,7 +192,7 @@ fn who_may_only_look_sees_no_form_that_acts() {
         ..viewer(&place)
     };
     for html in [
-        running::main(&live(), &live(), &RunningQuery::default(), viewer),
+        running::main(&live(), &above(viewer), &RunningQuery::default(), viewer),
         lazies::main(&lazy_list(), viewer),
         background::main(&tasks(), viewer),
     ] {
@@ -245,8 +250,8 @@ fn the_events_send_what_the_page_holds() {
     let place = place("./");
     let viewer = viewer(&place);
     let query = RunningQuery::default();
-    let page = running::main(&live(), &live(), &query, viewer).into_string();
-    for region in running::regions(&live(), &live(), &query, viewer) {
+    let page = running::main(&live(), &above(viewer), &query, viewer).into_string();
+    for region in running::regions(&live(), above(viewer), &query, viewer) {
         let html = maud::Render::render(&region).into_string();
         assert!(
             html.contains(&format!("id=\"{}\"", region.id)) && page.contains(&html),
@@ -292,7 +297,12 @@ fn two_hundred_rows_are_at_most_20_kb_zipped() {
     }
     assert_eq!(running.work.len(), 200);
     let place = place("./");
-    let main = running::main(&running, &running, &RunningQuery::default(), viewer(&place));
+    let main = running::main(
+        &running,
+        &above(viewer(&place)),
+        &RunningQuery::default(),
+        viewer(&place),
+    );
     let size = zipped(&shown(Tab::Running, &place, main));
     assert!(size <= 20_000, "{size}");
 }

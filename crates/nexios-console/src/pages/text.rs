@@ -50,6 +50,16 @@ pub(crate) fn count(number: impl TryInto<u64>) -> String {
     text
 }
 
+/// As much of a thousand as it takes.
+pub(crate) fn bytes(number: u64) -> String {
+    match number {
+        0..1_000 => format!("{number} B"),
+        1_000..1_000_000 => format!("{:.1} kB", number as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", number as f64 / 1e6),
+        _ => format!("{:.1} GB", number as f64 / 1e9),
+    }
+}
+
 /// One word for one, another for all other numbers.
 pub(crate) fn counted(number: usize, one: &str, many: &str) -> String {
     match number {
@@ -132,6 +142,14 @@ mod tests {
         assert_eq!(
             [7_u64, 999, 1_000, 1_234_567].map(count),
             ["7", "999", "1,000", "1,234,567"]
+        );
+    }
+
+    #[test]
+    fn bytes_are_told_in_thousands() {
+        assert_eq!(
+            [0, 999, 1_000, 24_613, 7_250_000, 3_000_000_000].map(bytes),
+            ["0 B", "999 B", "1.0 kB", "24.6 kB", "7.2 MB", "3.0 GB"]
         );
     }
 

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::{
     address, background, layout,
     layout::{Page, Tab},
-    lazies, lints, pools, races,
+    lazies, lints, now, pools, races,
     region::Region,
     request,
     requests::{self, Cell},
@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     life::Known,
-    model::{Answer, Bucket, Running, Status},
-    query::{RunningQuery, ViewOf},
+    model::{Answer, Bucket, Status},
+    query::RunningQuery,
     store::Store,
 };
 
@@ -51,14 +51,10 @@ impl Source {
             .content
     }
 
-    /// What waits, whatever the filter of the page.
-    fn waiting(&self) -> Running {
-        let query = RunningQuery {
-            view: ViewOf::Flat,
-            state: "waiting".to_owned(),
-            ..RunningQuery::default()
-        };
-        self.store.running(&query).content
+    /// What stands above the list of live work.
+    fn now(&self, viewer: Viewer<'_>) -> Region {
+        let lints = self.store.lints().redacted(viewer.access).content;
+        now::region(&self.store.now(), &lints, self.life.phase_name(), viewer)
     }
 
     /// The parts of it that change; none if there is nothing to show any more.
@@ -68,7 +64,7 @@ impl Source {
             View::Head => layout::regions(&self.status(), viewer),
             View::Running(query) => {
                 let running = self.store.running(query).redacted(access).content;
-                running::regions(&running, &self.waiting(), query, viewer)
+                running::regions(&running, self.now(viewer), query, viewer)
             }
             View::Requests => requests::grid_regions(&self.store.requests().content),
             View::Cell(route, bucket) => {
@@ -98,7 +94,7 @@ impl Source {
                 let running = self.store.running(query).redacted(access).content;
                 (
                     Tab::Running,
-                    running::main(&running, &self.waiting(), query, viewer),
+                    running::main(&running, &self.now(viewer), query, viewer),
                 )
             }
             View::Requests => (

@@ -40,6 +40,13 @@ impl Failures {
         }
     }
 
+    /// How the last computation went wrong that has ended since then.
+    pub(super) fn since(&self, name: &str, since: Moment) -> Option<State> {
+        let last = self.lock();
+        let (state, ended) = last.get(name)?;
+        (*ended >= since).then_some(*state)
+    }
+
     pub(super) fn last(&self) -> HashMap<Box<str>, (State, Moment)> {
         self.lock().clone()
     }

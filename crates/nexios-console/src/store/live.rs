@@ -38,8 +38,8 @@ pub(super) struct Live {
     pub(super) made: Moment,
     pub(super) started: Option<Moment>,
     pub(super) cancelling: Option<(CancelReason, Moment)>,
-    /// For work that is not its own.
-    pub(super) waiting: Option<Box<str>>,
+    /// For a lazy value.
+    pub(super) waiting: Option<Wait>,
     pub(super) progress: Option<(u64, u64)>,
     pub(super) message: Option<Box<str>>,
     pub(super) attempt: u32,
@@ -49,6 +49,32 @@ pub(super) struct Live {
     pub(super) adopted: bool,
     /// Of the request that it is, or is part of.
     pub(super) tree: Option<Arc<Tree>>,
+}
+
+/// A wait for a lazy value.
+#[derive(Debug, Clone)]
+pub(super) struct Wait {
+    pub(super) name: Box<str>,
+    /// The computation.
+    on: Option<WorkId>,
+    pub(super) since: Moment,
+}
+
+impl Wait {
+    /// A bar under the work that waits; none where the computation is not known.
+    pub(super) fn into_span(self, waiter: WorkId, ended: Option<Moment>, end: End) -> Option<Span> {
+        Some(Span {
+            id: self.on?,
+            parent: Some(waiter),
+            kind: WorkKind::Computation,
+            name: self.name,
+            owner: None,
+            made: self.since,
+            started: None,
+            ended,
+            end,
+        })
+    }
 }
 
 impl Live {
@@ -87,8 +113,19 @@ impl Live {
         self.message = Some(bounded(message, LINE));
     }
 
-    pub(super) fn wait_for(&mut self, name: &str) {
-        self.waiting = Some(bounded(name, NAME));
+    pub(super) fn wait_for(&mut self, name: &str, on: Option<WorkId>, since: Moment) {
+        let name = bounded(name, NAME);
+        self.waiting = Some(Wait { name, on, since });
+    }
+
+    /// The wait that goes on, as a part of the request beside the work that waits.
+    pub(super) fn open_wait(&self, id: WorkId) -> Option<Span> {
+        let end = End {
+            state: State::Waiting,
+            reason: None,
+            error: None,
+        };
+        self.waiting.as_ref()?.clone().into_span(id, None, end)
     }
 
     pub(super) fn state(&self) -> State {
@@ -99,6 +136,11 @@ impl Live {
         } else {
             State::Running
         }
+    }
+
+    /// The request that it is, or is part of.
+    pub(super) fn request(&self) -> Option<WorkId> {
+        self.tree.as_ref().map(|tree| tree.root)
     }
 
     /// Who holds it, as the list of live work shows it.
@@ -140,7 +182,8 @@ impl Live {
 
     /// With its place in the map, which is at most two thirds empty.
     pub(super) fn bytes(&self) -> usize {
-        let texts = [&self.owner, &self.waiting, &self.message];
+        let waiting = self.waiting.as_ref().map(|wait| &wait.name);
+        let texts = [self.owner.as_ref(), waiting, self.message.as_ref()];
         let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
         size_of::<Self>() + 3 * size_of::<(WorkId, Box<Self>)>() + self.name.len() + texts
     }

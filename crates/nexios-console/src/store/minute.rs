@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use nexios::CancelReason;
+
 use super::moment::Moment;
 
 /// The minute in parts, of which the oldest is forgotten as a whole.
@@ -22,6 +24,20 @@ struct Part {
     cells: [u32; CELLS],
     cancelled: u64,
     shed: u64,
+    cancels: Vec<Cancels>,
+}
+
+/// Kinds of cancelled requests that a part tells apart.
+const CANCELS: usize = 16;
+
+/// Requests of one route that were cancelled for one reason.
+#[derive(Debug, Clone)]
+pub(super) struct Cancels {
+    pub(super) route: Box<str>,
+    pub(super) reason: CancelReason,
+    pub(super) count: u32,
+    /// All together, until they were cancelled.
+    pub(super) took: Duration,
 }
 
 #[derive(Debug)]
@@ -42,6 +58,7 @@ impl Minute {
             cells: [0; CELLS],
             cancelled: 0,
             shed: 0,
+            cancels: Vec::new(),
         };
         Self(Mutex::new(vec![part; PARTS].into()))
     }
@@ -51,9 +68,34 @@ impl Minute {
         with_part(&mut self.lock(), now, |part| part.cells[cell(took)] += 1);
     }
 
-    /// A request was cancelled.
-    pub(super) fn cancelled(&self, now: Moment) {
-        with_part(&mut self.lock(), now, |part| part.cancelled += 1);
+    /// A request was cancelled after so long.
+    pub(super) fn cancelled(
+        &self,
+        route: &str,
+        reason: Option<CancelReason>,
+        took: Duration,
+        now: Moment,
+    ) {
+        with_part(&mut self.lock(), now, |part| {
+            part.cancelled += 1;
+            if let Some(reason) = reason {
+                add(&mut part.cancels, route, reason, 1, took);
+            }
+        });
+    }
+
+    /// The cancelled requests of the minute by route and reason, most first.
+    pub(super) fn cancels(&self, now: Moment) -> Vec<Cancels> {
+        let mut all = Vec::new();
+        let current = number(now);
+        for part in self.lock().iter().filter(|part| is_recent(part, current)) {
+            for cancels in &part.cancels {
+                let Cancels { count, took, .. } = *cancels;
+                add(&mut all, &cancels.route, cancels.reason, count, took);
+            }
+        }
+        all.sort_by(|a, b| (b.count, &a.route).cmp(&(a.count, &b.route)));
+        all
     }
 
     /// A pool has refused a job.
@@ -64,9 +106,7 @@ impl Minute {
     pub(super) fn numbers(&self, now: Moment) -> Numbers {
         let parts = self.lock().clone();
         let current = number(now);
-        let recent = parts
-            .iter()
-            .filter(|part| part.number + PARTS as u64 > current);
+        let recent = parts.iter().filter(|part| is_recent(part, current));
         let mut sums = [0_u64; CELLS];
         let mut numbers = Numbers::default();
         for part in recent {
@@ -86,6 +126,27 @@ impl Minute {
     }
 }
 
+fn is_recent(part: &Part, current: u64) -> bool {
+    part.number + PARTS as u64 > current
+}
+
+fn add(all: &mut Vec<Cancels>, route: &str, reason: CancelReason, count: u32, took: Duration) {
+    let known = all
+        .iter_mut()
+        .find(|cancels| *cancels.route == *route && cancels.reason == reason);
+    if let Some(known) = known {
+        known.count = known.count.saturating_add(count);
+        known.took = known.took.saturating_add(took);
+    } else if all.len() < CANCELS {
+        all.push(Cancels {
+            route: route.into(),
+            reason,
+            count,
+            took,
+        });
+    }
+}
+
 fn number(now: Moment) -> u64 {
     now.second() / SECONDS
 }
@@ -99,6 +160,7 @@ fn with_part(parts: &mut [Part], now: Moment, change: impl FnOnce(&mut Part)) {
             cells: [0; CELLS],
             cancelled: 0,
             shed: 0,
+            cancels: Vec::new(),
         };
     }
     // Over a minute late, if it is of a later one.
@@ -164,13 +226,35 @@ mod tests {
             minute.took(Duration::from_millis(100), at(second));
             minute.shed(at(second));
         }
-        minute.cancelled(at(10));
+        let left = CancelReason::ClientDisconnected;
+        minute.cancelled("GET /", Some(left), Duration::from_secs(1), at(10));
         let numbers = minute.numbers(at(99));
         assert_eq!((numbers.shed, numbers.cancelled), (60, 0));
         assert!(numbers.p99.is_some_and(
             |p99| p99 >= Duration::from_millis(100) && p99 <= Duration::from_millis(113)
         ));
         assert_eq!(minute.numbers(at(300)), Numbers::default());
+    }
+
+    #[test]
+    fn the_cancelled_are_told_by_route_and_reason_for_a_minute_and_of_a_crowd_some() {
+        let minute = Minute::new();
+        let left = Some(CancelReason::ClientDisconnected);
+        for route in ["GET /", "GET /a", "GET /"] {
+            minute.cancelled(route, left, Duration::from_secs(1), at(10));
+        }
+        let told = minute.cancels(at(60)).into_iter();
+        let told: Vec<_> = told
+            .map(|told| (told.route, told.count, told.took))
+            .collect();
+        let two = ("GET /".into(), 2, Duration::from_secs(2));
+        assert_eq!(told, [two, ("GET /a".into(), 1, Duration::from_secs(1))]);
+        assert!(minute.cancels(at(99)).is_empty());
+        for number in 0..1_000 {
+            minute.cancelled(&format!("GET /{number}"), left, Duration::ZERO, at(100));
+        }
+        assert_eq!(minute.cancels(at(100)).len(), CANCELS);
+        assert_eq!(minute.numbers(at(100)).cancelled, 1_000);
     }
 
     #[test]

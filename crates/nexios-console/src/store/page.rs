@@ -4,6 +4,7 @@ mod background;
 mod critical;
 mod lazies;
 mod lints;
+mod now;
 mod pools;
 mod races;
 mod request;

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use nexios::observe::WorkId;
@@ -13,16 +14,28 @@ use crate::model::{Bucket, Counts};
 /// Kept in each bucket of each route.
 pub(super) const SAMPLES: usize = 10;
 
+/// A full bucket takes one request in this time, so that a rush leaves each of them there for long enough to be read.
+const PACE: Duration = Duration::from_secs(1);
+
 /// Whoever has more has names that are no routes.
 const ROUTES: usize = 512;
 
 #[derive(Debug)]
 struct Route {
-    /// Newest last, with their numbers, to find one without a look at each.
-    buckets: [VecDeque<(WorkId, Arc<Tree>)>; Bucket::ALL.len()],
+    /// Newest last.
+    buckets: [VecDeque<Filed>; Bucket::ALL.len()],
     total: u64,
     /// When one of its requests ended last.
     last: Moment,
+}
+
+/// A request in its bucket.
+#[derive(Debug)]
+struct Filed {
+    /// To find it without a look at its tree.
+    id: WorkId,
+    tree: Arc<Tree>,
+    at: Moment,
 }
 
 /// A row of the grid.
@@ -64,10 +77,21 @@ impl Routes {
             route.total += 1;
             route.last = route.last.max(now);
             let samples = &mut route.buckets[bucket as usize];
-            if samples.len() == SAMPLES {
-                old = samples.pop_front();
+            let filed = Filed {
+                id: tree.root,
+                tree,
+                at: now,
+            };
+            let is_full = samples.len() == SAMPLES;
+            let is_early = |last: &Filed| now.since(last.at) < PACE;
+            if is_full && samples.back().is_some_and(is_early) {
+                old = Some(filed);
+            } else {
+                if is_full {
+                    old = samples.pop_front();
+                }
+                samples.push_back(filed);
             }
-            samples.push_back((tree.root, tree));
         }
         let routes_now = routes.len();
         drop(routes);
@@ -116,7 +140,7 @@ impl Routes {
             .into_iter()
             .flatten()
             .rev()
-            .map(|(_, tree)| tree.clone())
+            .map(|filed| filed.tree.clone())
             .collect()
     }
 
@@ -124,8 +148,8 @@ impl Routes {
         let routes = self.lock();
         let mut samples = routes.values().flat_map(|route| &route.buckets).flatten();
         samples
-            .find(|(id, _)| *id == request)
-            .map(|(_, tree)| tree.clone())
+            .find(|filed| filed.id == request)
+            .map(|filed| filed.tree.clone())
     }
 
     /// The route that was asked longest ago goes first. Those who call ask for a sixteenth more than they need, so that not
@@ -159,7 +183,6 @@ impl Routes {
 
 /// What a route takes without its requests.
 fn bytes(name: &str) -> usize {
-    let samples =
-        Bucket::ALL.len() * SAMPLES.next_power_of_two() * size_of::<(WorkId, Arc<Tree>)>();
+    let samples = Bucket::ALL.len() * SAMPLES.next_power_of_two() * size_of::<Filed>();
     3 * size_of::<(Box<str>, Route)>() + name.len() + samples
 }

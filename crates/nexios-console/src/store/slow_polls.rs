@@ -20,6 +20,8 @@ pub(super) struct SlowPoll {
     pub(super) id: WorkId,
     /// In words.
     pub(super) work: String,
+    /// That it is, or is part of.
+    pub(super) request: Option<WorkId>,
     pub(super) took: Duration,
     pub(super) seen: Moment,
 }

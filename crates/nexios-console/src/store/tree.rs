@@ -48,6 +48,7 @@ pub(super) struct Facts {
     pub(super) status: Option<u16>,
     pub(super) uri: Option<Box<str>>,
     pub(super) deadline: Option<Duration>,
+    pub(super) response_bytes: Option<u64>,
 }
 
 /// How a request ended.

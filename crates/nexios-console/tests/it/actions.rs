@@ -133,12 +133,10 @@ async fn what_is_not_there_is_not_found() {
     }
 }
 
+/// A plain future, which ends when it is cancelled.
 async fn sleeping(background: &Background) -> u64 {
-    let task = background
-        .spawn("export", async |_| {
-            tokio::time::sleep(Duration::from_secs(3600)).await;
-        })
-        .unwrap();
+    let hour = tokio::time::sleep(Duration::from_secs(3600));
+    let task = background.spawn_future("export", hour);
     tokio::task::yield_now().await;
     task.id().0
 }

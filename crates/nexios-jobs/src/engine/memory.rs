@@ -16,14 +16,13 @@ use tokio::time::Instant;
 use crate::{
     clock::{from_millis, millis, to_millis},
     engine::{
-        Added, Claimed, Ended, Engine, NewJob, Renewal, Reply, Run, RunProgress, Tick, Wanted,
-        Worker, WorkerId, changes::Changes,
+        Added, Claimed, Ended, Engine, Finished, NewJob, Renewal, Reply, Run, RunProgress, Tick,
+        Wanted, Worker, WorkerId, changes::Changes,
     },
     error::JobsError,
     filter::Filter,
     id::JobId,
     info::{JobInfo, JobPage},
-    state::JobState,
     transaction::Connection,
 };
 
@@ -122,12 +121,18 @@ impl Engine for MemoryEngine {
         self.look(|table, now| table.claim(&worker, &wanted, now))
     }
 
-    fn finish(&self, ended: Vec<Ended>) -> Reply<'_, Vec<Option<JobState>>> {
+    fn finish(
+        &self,
+        ended: Vec<Ended>,
+        worker: Worker,
+        wanted: Vec<Wanted>,
+    ) -> Reply<'_, Finished> {
         self.change(|table, now| {
-            ended
-                .into_iter()
-                .map(|ended| table.finish(ended, now))
-                .collect()
+            let ended = ended.into_iter();
+            Finished {
+                states: ended.map(|ended| table.finish(ended, now)).collect(),
+                claimed: table.claim(&worker, &wanted, now),
+            }
         })
     }
 

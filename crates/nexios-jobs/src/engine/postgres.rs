@@ -22,14 +22,13 @@ use crate::{
     builder::JobsBuilder,
     clock::from_millis,
     engine::{
-        Added, Claimed, Ended, Engine, NewJob, Renewal, Reply, Run, RunProgress, Tick, Wanted,
-        Worker, WorkerId, attendant::Attendant, changes::Changes,
+        Added, Claimed, Ended, Engine, Finished, NewJob, Renewal, Reply, Run, RunProgress, Tick,
+        Wanted, Worker, WorkerId, attendant::Attendant, changes::Changes,
     },
     error::JobsError,
     filter::Filter,
     id::JobId,
     info::{JobInfo, JobPage},
-    state::JobState,
     transaction::Connection,
 };
 
@@ -64,9 +63,10 @@ impl PostgresEngine {
         let patience = settings.patience;
         let (store, name) = attendant
             .call(async move {
-                // Here, where its connections are driven.
+                // Here, where its connections are driven. Without the patience of other calls: an upgrade of large tables
+                // takes its time, and whoever waits for it has nothing else to do.
                 let store = Arc::new(Store::new(options, patience));
-                let name = store.patiently(schema::prepare(&store.pool)).await?;
+                let name = schema::prepare(&store.pool).await?;
                 Ok((store, name))
             })
             .await?;
@@ -88,6 +88,18 @@ impl PostgresEngine {
     {
         let store = self.store.clone();
         self.attendant.call(async move { store.write(step).await })
+    }
+
+    fn write_silently<T, F>(&self, step: F) -> Reply<'static, T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut sqlx::PgConnection, i64) -> BoxFuture<'c, Result<T, JobsError>>
+            + Send
+            + 'static,
+    {
+        let store = self.store.clone();
+        self.attendant
+            .call(async move { store.write_silently(step).await })
     }
 
     fn read<T, F>(&self, step: F) -> Reply<'static, T>
@@ -168,16 +180,18 @@ impl Engine for PostgresEngine {
     }
 
     fn enroll(&self, worker: Worker) -> Reply<'_, ()> {
-        self.write(move |connection, _| Box::pin(working::enroll(connection, worker)))
+        self.write_silently(move |connection, _| Box::pin(working::enroll(connection, worker)))
     }
 
     fn renew(&self, worker: WorkerId) -> Reply<'_, Renewal> {
         let lease = self.lease;
-        self.write(move |connection, now| Box::pin(working::renew(connection, now, worker, lease)))
+        self.write_silently(move |connection, now| {
+            Box::pin(working::renew(connection, now, worker, lease))
+        })
     }
 
     fn retire(&self, worker: WorkerId) -> Reply<'_, ()> {
-        self.write(move |connection, _| Box::pin(working::retire(connection, worker)))
+        self.write_silently(move |connection, _| Box::pin(working::retire(connection, worker)))
     }
 
     fn claim(&self, worker: Worker, wanted: Vec<Wanted>) -> Reply<'_, Claimed> {
@@ -195,7 +209,7 @@ impl Engine for PostgresEngine {
                 next: Some(next),
             };
             if is_due {
-                let claim = store.write(|connection, now| {
+                let claim = store.write_silently(|connection, now| {
                     Box::pin(working::claim(connection, now, worker, wanted))
                 });
                 claimed.jobs = claim.await?;
@@ -204,8 +218,27 @@ impl Engine for PostgresEngine {
         })
     }
 
-    fn finish(&self, ended: Vec<Ended>) -> Reply<'_, Vec<Option<JobState>>> {
-        self.write(|connection, now| Box::pin(working::finish(connection, now, ended)))
+    fn finish(
+        &self,
+        ended: Vec<Ended>,
+        worker: Worker,
+        wanted: Vec<Wanted>,
+    ) -> Reply<'_, Finished> {
+        self.write(|connection, now| {
+            Box::pin(async move {
+                let states = working::finish(connection, now, ended).await?;
+                let working::Outlook { is_due, next } =
+                    working::look_out(connection, &wanted).await?;
+                let mut claimed = Claimed {
+                    jobs: Vec::new(),
+                    next: Some(next.map_or(LOOK_AGAIN, |next| next.min(LOOK_AGAIN))),
+                };
+                if is_due {
+                    claimed.jobs = working::claim(connection, now, worker, wanted).await?;
+                }
+                Ok(Finished { states, claimed })
+            })
+        })
     }
 
     fn news(&self, worker: WorkerId, progress: Vec<RunProgress>) -> Reply<'_, Vec<Run>> {
@@ -213,7 +246,7 @@ impl Engine for PostgresEngine {
         self.attendant.call(async move {
             if !progress.is_empty() {
                 store
-                    .write(|connection, _| Box::pin(working::note(connection, progress)))
+                    .write_silently(|connection, _| Box::pin(working::note(connection, progress)))
                     .await?;
             }
             store

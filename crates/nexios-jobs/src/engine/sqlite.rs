@@ -23,14 +23,13 @@ use sqlx::{Row, SqlitePool, sqlite::SqliteConnectOptions};
 use crate::{
     builder::JobsBuilder,
     engine::{
-        Added, Claimed, Ended, Engine, NewJob, Renewal, Reply, Run, RunProgress, Tick, Wanted,
-        Worker, WorkerId, attendant::Attendant, changes::Changes,
+        Added, Claimed, Ended, Engine, Finished, NewJob, Renewal, Reply, Run, RunProgress, Tick,
+        Wanted, Worker, WorkerId, attendant::Attendant, changes::Changes,
     },
     error::{DatabaseError, JobsError},
     filter::Filter,
     id::JobId,
     info::{JobInfo, JobPage},
-    state::JobState,
     transaction::Connection,
 };
 
@@ -240,8 +239,22 @@ impl Engine for SqliteEngine {
         })
     }
 
-    fn finish(&self, ended: Vec<Ended>) -> Reply<'_, Vec<Option<JobState>>> {
-        self.write(|connection, now| Box::pin(working::finish(connection, now, ended)))
+    fn finish(
+        &self,
+        ended: Vec<Ended>,
+        worker: Worker,
+        wanted: Vec<Wanted>,
+    ) -> Reply<'_, Finished> {
+        self.write(|connection, now| {
+            Box::pin(async move {
+                let states = working::finish(connection, now, ended).await?;
+                let working::Outlook { due, next } =
+                    working::look_out(connection, now, wanted).await?;
+                let jobs = working::claim(connection, now, worker, due).await?;
+                let claimed = Claimed { jobs, next };
+                Ok(Finished { states, claimed })
+            })
+        })
     }
 
     fn news(&self, worker: WorkerId, progress: Vec<RunProgress>) -> Reply<'_, Vec<Run>> {

@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     context::Attempt,
-    engine::{ClaimedJob, End, Ended, Wanted, changes::Listener},
+    engine::{Claimed, ClaimedJob, End, Ended, Wanted, changes::Listener},
     error::JobsError,
     id::JobId,
     log::log,
@@ -116,7 +116,7 @@ impl Dispatcher {
                 self.shared.drains.close();
             }
             if self.outage.until.is_none() {
-                self.write().await;
+                self.write(!closing).await;
             }
             if self.outage.until.is_none() && !closing {
                 self.claim().await;
@@ -158,20 +158,7 @@ impl Dispatcher {
         match shared.engine.claim(shared.worker(), wanted).await {
             Ok(claimed) => {
                 self.asked();
-                self.next = claimed
-                    .next
-                    .and_then(|next| Instant::now().checked_add(next));
-                let running: BTreeSet<JobId> = self
-                    .tasks
-                    .values()
-                    .map(|task| task.attempt.run.id)
-                    .collect();
-                for job in claimed.jobs {
-                    self.take(job, &running);
-                }
-                if shared.drains.has_begun() {
-                    self.release_held();
-                }
+                self.claimed(claimed);
             }
             Err(error) => {
                 self.claims = true;
@@ -180,16 +167,48 @@ impl Dispatcher {
         }
     }
 
+    fn claimed(&mut self, claimed: Claimed) {
+        self.next = claimed
+            .next
+            .and_then(|next| Instant::now().checked_add(next));
+        let running = self.running();
+        for job in claimed.jobs {
+            self.take(job, &running);
+        }
+        if self.shared.drains.has_begun() {
+            self.release_held();
+        }
+    }
+
+    /// The jobs whose futures are still there.
+    fn running(&self) -> BTreeSet<JobId> {
+        let tasks = self.tasks.values();
+        tasks.map(|task| task.attempt.run.id).collect()
+    }
+
+    /// What there are slots for, once all ends are written.
     fn wanted(&self) -> Vec<Wanted> {
-        let kinds = self.shared.kinds.iter().zip(&self.busy);
+        let mut slots: Vec<usize> = self
+            .shared
+            .kinds
+            .iter()
+            .zip(&self.busy)
+            .map(|(kind, busy)| kind.policy.concurrency.saturating_sub(*busy))
+            .collect();
+        for (task, _) in &self.unwritten {
+            if let Some(slots) = slots.get_mut(task.kind) {
+                *slots += 1;
+            }
+        }
+        let kinds = self.shared.kinds.iter().zip(slots);
         kinds
-            .map(|(kind, busy)| Wanted {
+            .filter(|(_, slots)| *slots > 0)
+            .map(|(kind, slots)| Wanted {
                 kind: kind.name.clone(),
-                slots: kind.policy.concurrency.saturating_sub(*busy),
+                slots,
                 attempts: kind.policy.attempts,
                 keep: kind.policy.keep,
             })
-            .filter(|wanted| wanted.slots > 0)
             .collect()
     }
 
@@ -232,11 +251,7 @@ impl Dispatcher {
 
     /// Starts what was held, if the attempt before it is gone.
     fn start_held(&mut self) {
-        let running: BTreeSet<JobId> = self
-            .tasks
-            .values()
-            .map(|task| task.attempt.run.id)
-            .collect();
+        let running = self.running();
         let (held, free) = std::mem::take(&mut self.held)
             .into_iter()
             .partition(|(_, job)| running.contains(&job.run.id));
@@ -286,7 +301,8 @@ impl Dispatcher {
         self.unwritten.push((task, ended));
     }
 
-    async fn write(&mut self) {
+    /// Writes the ends, and claims in their places.
+    async fn write(&mut self, claims: bool) {
         if self.unwritten.is_empty() {
             return;
         }
@@ -295,19 +311,22 @@ impl Dispatcher {
             .iter()
             .map(|(_, ended)| ended.clone())
             .collect();
+        let wanted = if claims { self.wanted() } else { Vec::new() };
         let shared = self.shared.clone();
-        match shared.engine.finish(ended).await {
-            Ok(written) => {
+        match shared.engine.finish(ended, shared.worker(), wanted).await {
+            Ok(finished) => {
                 self.asked();
                 let unwritten = std::mem::take(&mut self.unwritten);
-                for ((task, ended), written) in unwritten.into_iter().zip(written) {
+                for ((task, ended), written) in unwritten.into_iter().zip(finished.states) {
                     tell(&task.attempt, &ended.end, written);
                     if let Some(busy) = self.busy.get_mut(task.kind) {
                         *busy = busy.saturating_sub(1);
                     }
                     shared.end(&task.attempt, &ended.end, written);
                 }
-                self.claims = true;
+                self.claimed(finished.claimed);
+                // What has begun to wait meanwhile is told of. Only slots that are free all the same may be for others.
+                self.claims = !claims;
             }
             Err(error) => self.failed(&error),
         }

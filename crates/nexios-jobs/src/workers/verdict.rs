@@ -43,7 +43,8 @@ pub(super) fn verdict(
     };
     match reason {
         Some(CancelReason::Requested) => return End::Cancelled,
-        Some(CancelReason::Shutdown) => return handed_back(),
+        // Not its fault. If the lease is lost indeed, this is refused anyway.
+        Some(CancelReason::Shutdown | CancelReason::OwnerDropped) => return handed_back(),
         _ => {}
     }
     let after = match fault.wish {
@@ -171,13 +172,10 @@ mod tests {
             let end = verdict(exit, Some(CancelReason::Requested), 1, &policy());
             assert_eq!(end, End::Cancelled);
         }
-        let end = verdict(
-            failed("stopped".into()),
-            Some(CancelReason::Shutdown),
-            3,
-            &policy(),
-        );
-        assert_eq!(end, handed_back());
+        for reason in [CancelReason::Shutdown, CancelReason::OwnerDropped] {
+            let end = verdict(failed("stopped".into()), Some(reason), 3, &policy());
+            assert_eq!(end, handed_back());
+        }
         assert_eq!(verdict(Exit::CutOff, None, 3, &policy()), handed_back());
     }
 

@@ -11,7 +11,7 @@ use std::{
 use nexios_jobs::{Jobs, Kind, Policy};
 use serde::{Deserialize, Serialize};
 
-/// Writes a line at its start and one at its end.
+/// Writes a line at its start and one at its end, and returns the number of its process.
 pub(crate) const MARK: Kind<Mark, u32> = Kind::new("mark");
 /// Ends its process.
 pub(crate) const ABORT: Kind<(), ()> = Kind::new("abort");
@@ -176,7 +176,7 @@ async fn work(jobs: &Jobs, folder: PathBuf, concurrency: usize) {
                 tokio::time::sleep(length).await;
             }
             note(&folder, &format!("end {}", mark.number));
-            Ok::<_, String>(mark.number)
+            Ok::<_, String>(std::process::id())
         }
     };
     let at = folder.clone();

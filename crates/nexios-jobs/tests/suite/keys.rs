@@ -1,6 +1,6 @@
 //! Unique keys live as long as their jobs do.
 
-use nexios_jobs::{JobError, JobState, Kind, Policy};
+use nexios_jobs::{JobError, JobState, JobsError, Kind, Policy};
 
 use crate::{
     kit::{ECHO, Kit, end, millis},
@@ -12,6 +12,7 @@ on_every_engine!(
     a_key_is_free_again_when_its_job_has_ended,
     a_job_is_not_revived_while_another_has_its_key,
     a_race_for_a_key_makes_one_job,
+    a_key_that_is_too_long_is_refused,
 );
 
 async fn while_a_job_lives_its_key_returns_it(kit: Kit) {
@@ -110,4 +111,24 @@ async fn a_race_for_a_key_makes_one_job(kit: Kit) {
     let handles = racers.join_all().await;
     assert_eq!(handles.iter().filter(|job| job.was_new()).count(), 1);
     assert!(handles.iter().all(|job| job.id() == handles[0].id()));
+}
+
+async fn a_key_that_is_too_long_is_refused(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let key = |length| "k".repeat(length);
+    let refused = jobs.task(ECHO).unique(key(1025)).enqueue(&1).await;
+    assert!(
+        matches!(
+            refused,
+            Err(JobsError::PayloadTooLarge {
+                bytes: 1025,
+                limit: 1024
+            })
+        ),
+        "{refused:?}"
+    );
+    let odd = format!("{}\0", key(1000));
+    let first = jobs.task(ECHO).unique(&odd).enqueue(&1).await.unwrap();
+    let second = jobs.task(ECHO).unique(&odd).enqueue(&1).await.unwrap();
+    assert!(first.was_new() && !second.was_new());
 }

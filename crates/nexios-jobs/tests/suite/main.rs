@@ -1,5 +1,11 @@
 //! One suite of rules, run on every engine; and what only real processes can show.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "rules are functions that the tests of each engine call, and one says what is skipped"
+)]
+
 mod cancelling;
 mod child;
 mod crons;

@@ -174,7 +174,7 @@ async fn a_stopped_process_that_comes_back_cannot_end_what_others_have(kit: Kit)
     })
     .await;
     stopped.signal("CONT");
-    assert_eq!(job.wait().await.expect("an output"), 1);
+    let process = job.wait().await.expect("an output");
     sleep(millis(2000)).await;
     let info = job.status().await.expect("a look").expect("a job");
     assert_eq!(
@@ -187,6 +187,11 @@ async fn a_stopped_process_that_comes_back_cannot_end_what_others_have(kit: Kit)
         Some("its worker was lost")
     );
     assert_ne!(info.attempts[0].pid, info.attempts[1].pid);
+    assert_eq!(
+        process, info.attempts[1].pid,
+        "the output of the stopped one is refused"
+    );
+    assert_eq!(info.result, Some(serde_json::json!(process)));
     assert!(info.attempts[1].error.is_none());
     assert_eq!(notes(kit.folder(), "start").len(), 2);
 }

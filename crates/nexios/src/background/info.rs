@@ -4,7 +4,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::observe::work::take_numbers;
+use crate::work::identity::take_numbers;
 
 /// The number of a background task, unique in the process, never zero, in the order of the starts; the same as that of its
 /// [`WorkId`](crate::observe::WorkId).

@@ -3,11 +3,11 @@
 //! A task is told of when it is admitted, outside of the registry's lock; what others say of it before that waits. Its end
 //! is told by its driver, when the future is gone, whoever has ended it.
 
-use std::{borrow::Cow, panic::Location, sync::Arc};
+use std::{panic::Location, sync::Arc};
 
 use crate::{
     cancel::CancelReason,
-    observe::{
+    work::{
         Outcome, WorkId, WorkKind,
         alive::{Census, CensusEntry, LongLived},
         concurrent::End,
@@ -18,7 +18,6 @@ use crate::{
 use super::{
     info::{BackgroundStats, TaskId, TaskState},
     record::Record,
-    registry::Registry,
 };
 
 /// The registries that are alive and have had a task.
@@ -30,56 +29,32 @@ pub(crate) trait LivingBackground: LongLived<Stats = BackgroundStats> {
     fn cancel(&self, task: TaskId) -> bool;
 }
 
-impl LongLived for Registry {
-    type Stats = BackgroundStats;
-
-    fn name(&self) -> Cow<'static, str> {
-        self.label.clone()
-    }
-
-    fn stats(&self) -> BackgroundStats {
-        Registry::stats(self)
-    }
-}
-
-impl LivingBackground for Registry {
-    fn cancel(&self, task: TaskId) -> bool {
-        Registry::cancel(self, task, CancelReason::Requested)
-    }
-}
-
 /// Takes a registry in among the living.
-pub(super) fn enter(registry: &Arc<Registry>) -> CensusEntry<dyn LivingBackground> {
-    let living: Arc<dyn LivingBackground> = registry.clone();
-    ALIVE.enter(Arc::downgrade(&living))
+pub(super) fn enter(registry: Arc<dyn LivingBackground>) -> CensusEntry<dyn LivingBackground> {
+    ALIVE.enter(Arc::downgrade(&registry))
 }
 
 /// A task was taken in: a root, which outlives whoever started it.
 #[inline]
-pub(super) fn admitted(registry: &Registry, record: &Record, made_at: &'static Location<'static>) {
+pub(super) fn admitted(owner: &str, record: &Record, made_at: &'static Location<'static>) {
     record.work.announce(|| New {
         id: None,
         parent: Parent::Caused,
         kind: WorkKind::Background,
         name: Some(&record.name),
-        owner: Some(&registry.label),
+        owner: Some(owner),
         made_at: Some(made_at),
     });
 }
 
 /// A task was refused: a part of whoever has tried, as nothing outlives that.
-pub(super) fn refused(
-    registry: &Registry,
-    id: TaskId,
-    name: &str,
-    made_at: &'static Location<'static>,
-) {
+pub(super) fn refused(owner: &str, id: TaskId, name: &str, made_at: &'static Location<'static>) {
     let new = || New {
         id: Some(WorkId(id.0)),
         parent: Parent::Current,
         kind: WorkKind::Background,
         name: Some(name),
-        owner: Some(&registry.label),
+        owner: Some(owner),
         made_at: Some(made_at),
     };
     Observed::made(new).ended(&Outcome::Refused);

@@ -22,14 +22,14 @@ use tokio::time::Instant;
 
 use crate::{
     cancel::{CancelReason, CancelToken, TokenSource},
-    observe::{
-        WorkId,
-        concurrent::{ConcurrentWork, Saying},
-    },
     panics::caught,
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+    work::{
+        WorkId,
+        concurrent::{ConcurrentWork, Saying},
     },
 };
 

@@ -26,8 +26,8 @@ use tokio::{
 
 use crate::{
     cancel::{CancelReason, CancelToken},
-    observe::alive::CensusEntry,
     sync::{Mutex, MutexGuard},
+    work::alive::{CensusEntry, LongLived},
 };
 
 use super::{
@@ -135,7 +135,7 @@ impl Registry {
         let now = Instant::now();
         let mut tasks = self.lock();
         if tasks.entry.is_none() {
-            tasks.entry = Some(observed::enter(self));
+            tasks.entry = Some(observed::enter(self.clone()));
         }
         let starts = tasks.running() < self.bounds.limit;
         let refusal = if tasks.closed {
@@ -157,7 +157,7 @@ impl Registry {
             }
             tasks.shown.insert(record.id, Shown::Live(record.clone()));
             drop(tasks);
-            observed::admitted(self, &record, made_at);
+            observed::admitted(&self.label, &record, made_at);
             return Ok(record);
         };
         tasks.totals.refused += 1;
@@ -418,5 +418,23 @@ impl fmt::Debug for Registry {
             .field("finished", &tasks.finished.len())
             .field("closed", &tasks.closed)
             .finish_non_exhaustive()
+    }
+}
+
+impl LongLived for Registry {
+    type Stats = BackgroundStats;
+
+    fn name(&self) -> Cow<'static, str> {
+        self.label.clone()
+    }
+
+    fn stats(&self) -> BackgroundStats {
+        Registry::stats(self)
+    }
+}
+
+impl LivingBackground for Registry {
+    fn cancel(&self, task: TaskId) -> bool {
+        Registry::cancel(self, task, CancelReason::Requested)
     }
 }

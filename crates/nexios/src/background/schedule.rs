@@ -18,7 +18,7 @@ use futures_util::{
 use tokio::time::sleep;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{cancel::TokenSource, observe::concurrent::Saying, punctual::punctual};
+use crate::{cancel::TokenSource, punctual::punctual, work::concurrent::Saying};
 
 use super::{
     context::TaskContext,

@@ -55,7 +55,7 @@ impl TaskSpec {
             Ok(record) => Ok((EndGuard::new(self.registry, record), source)),
             Err((refusal, name)) => {
                 let id = TaskId::next();
-                observed::refused(&self.registry, id, &name, made_at);
+                observed::refused(&self.registry.label, id, &name, made_at);
                 // A closure goes back to its owner; of a future only the handle tells, which nobody may hold.
                 if on_cancel == OnCancel::Drop {
                     notices::refused(&name);

@@ -9,7 +9,7 @@ use super::{
     wake::Key,
     wakers::Wakers,
 };
-use crate::observe::work::take_numbers;
+use crate::work::identity::take_numbers;
 
 /// A child as its group holds it.
 pub(super) type Held<'env, E> = Arc<dyn Member<'env, E> + 'env>;

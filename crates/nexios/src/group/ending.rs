@@ -203,8 +203,8 @@ impl<'env, E> Shared<'env, E> {
             let _entered = turns::enter_drop();
             child.end(why)
         };
-        if let (Some(observed), Some(Left::Unwinds(_))) = (observed, &left) {
-            observed.unwinds(seat.id, why);
+        if let (Some(observed), None | Some(Left::Unwinds(_))) = (observed, &left) {
+            observed.lingers(seat.id, why);
         }
         match left {
             None => return false,

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     panic::{Location, resume_unwind},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
@@ -13,22 +13,81 @@ use futures_util::{
     stream::{FuturesUnordered, Stream},
 };
 
+use pin_project_lite::pin_project;
+
 use super::{
     builder::OnError,
     children::take_ids,
     drive,
     observed::Introduction,
-    observed_future::ObservedFuture,
-    panics::log_panic_text,
+    observed_future::{ObservedFuture, PartResult},
+    panics::{drop_quietly, go_on, log_panic_text},
     state::{GroupPhase, Run, Shared},
     turns,
     verdict::Cause,
 };
 use crate::{
     cancel::{CancelReason, Interrupted},
-    observe::{WorkKind, observers::anybody},
-    panics::{Payload, caught, text_of},
+    panics::{Payload, bury, caught, text_of},
+    work::{WorkKind, observers::anybody},
 };
+
+pin_project! {
+    /// An item under way. Its destructor does not unwind: where it does, `FuturesUnordered` leaks all the others.
+    struct Item<F> {
+        #[pin]
+        future: Option<ObservedFuture<F>>,
+        panics: Arc<Panics>,
+    }
+
+    impl<F> PinnedDrop for Item<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Err(payload) = caught(|| this.future.set(None)) {
+                this.panics.keep(payload);
+            }
+        }
+    }
+}
+
+impl<F> Future for Item<F>
+where
+    F: Future,
+    F::Output: PartResult,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let future = self.project().future.as_pin_mut();
+        future.map_or(Poll::Pending, |future| future.poll(cx))
+    }
+}
+
+/// The first panic of those that nobody has asked for yet.
+#[derive(Default)]
+struct Panics(Mutex<Option<Payload>>);
+
+impl Panics {
+    fn keep(&self, payload: Payload) {
+        let later = match &mut *self.lock() {
+            Some(_) => Some(payload),
+            none => {
+                *none = Some(payload);
+                None
+            }
+        };
+        later.into_iter().for_each(bury);
+    }
+
+    fn first(&self) -> Result<(), Payload> {
+        self.lock().take().map_or(Ok(()), Err)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Payload>> {
+        // Nothing of others runs under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The results of items in completion order. At most the group's limit of them exist as futures at a time.
 ///
@@ -37,7 +96,9 @@ pub(super) struct Mapped<'g, 'env, E, I, F, Fut> {
     shared: &'g Arc<Shared<'env, E>>,
     items: Option<I>,
     make: F,
-    under_way: FuturesUnordered<ObservedFuture<Fut>>,
+    under_way: FuturesUnordered<Item<Fut>>,
+    /// What destructors of items have panicked with.
+    panics: Arc<Panics>,
     /// The last look found the budget used up and left it at that.
     gave_way: bool,
     /// Who this is among the awaiters and watchers of the group.
@@ -59,10 +120,17 @@ impl<'g, 'env, E, I, F, Fut> Mapped<'g, 'env, E, I, F, Fut> {
             items: Some(items),
             make,
             under_way: FuturesUnordered::new(),
+            panics: Arc::default(),
             gave_way: false,
             awaiter: take_ids(1).start,
             made_at,
         }
+    }
+
+    /// Drops all items, those under way first. Returns the first panic of each.
+    fn stop(&mut self) -> [Result<(), Payload>; 2] {
+        self.under_way.clear();
+        [self.panics.first(), caught(|| self.items = None)]
     }
 }
 
@@ -88,30 +156,27 @@ where
     }
 
     /// An item, told of as made if somebody observes.
-    fn item(&self, future: Fut) -> ObservedFuture<Fut> {
+    fn item(&self, future: Fut) -> Item<Fut> {
         let part = anybody().then(|| {
-            self.shared.observe().part(&Introduction {
+            self.shared.observe(self.shared.lock()).part(&Introduction {
                 id: take_ids(1).start,
                 kind: WorkKind::Item,
                 name: None,
                 made_at: Some(self.made_at),
             })
         });
-        ObservedFuture::new(future, part)
-    }
-
-    /// Drops all items, those under way first.
-    fn stop(&mut self) {
-        self.under_way.clear();
-        self.items = None;
+        Item {
+            future: Some(ObservedFuture::new(future, part)),
+            panics: self.panics.clone(),
+        }
     }
 
     /// Drops all items because one has failed.
-    fn fall(&mut self) {
+    fn fall(&mut self) -> [Result<(), Payload>; 2] {
         if let Some(observed) = self.shared.observed.get() {
             observed.is_failing();
         }
-        self.stop();
+        self.stop()
     }
 
     /// Why the group has ended, if it has.
@@ -139,15 +204,17 @@ where
         if self.shared.settings.on_error == OnError::Continue {
             return error;
         }
-        self.fall();
+        let fallen = self.fall();
         self.shared.fail(self.awaiter, error);
+        go_on(fallen);
         self.interrupted(Interrupted::Cancelled(CancelReason::SiblingFailed))
     }
 
     /// An item is a child: its panic ends the group, and resumes in `run` or here.
     fn panicked(&mut self, payload: Payload) -> E {
         log_panic_text("an item of a task group's map panicked", &payload);
-        self.fall();
+        // The first panic counts.
+        drop_quietly(self.fall());
         if self.shared.lock().run == Run::Active {
             self.shared.panicked(payload);
             return Interrupted::Cancelled(CancelReason::SiblingFailed).into();
@@ -181,7 +248,7 @@ where
             this.shared.watch_end(this.awaiter, cx.waker().clone());
         }
         if let Some(interrupted) = this.ended() {
-            this.stop();
+            go_on(this.stop());
             return Poll::Ready(Some(Err(this.interrupted(interrupted))));
         }
         // Items that are always ready would else keep the runtime, and with it the deadline, from their turn. Where
@@ -198,7 +265,8 @@ where
         if let Err(payload) = this.fill() {
             return Poll::Ready(Some(Err(this.panicked(payload))));
         }
-        match caught(|| this.under_way.poll_next_unpin(cx)) {
+        let polled = caught(|| this.under_way.poll_next_unpin(cx));
+        match polled.and_then(|polled| this.panics.first().map(|()| polled)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Some(result))) => {
                 if let Some(budget) = budget {
@@ -216,6 +284,7 @@ impl<E, I, F, Fut> Drop for Mapped<'_, '_, E, I, F, Fut> {
     fn drop(&mut self) {
         self.shared.signals.forget(self.awaiter);
         self.shared.forget_watcher(self.awaiter);
+        go_on(self.stop());
     }
 }
 

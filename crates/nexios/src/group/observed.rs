@@ -3,9 +3,10 @@
 //! # Invariants
 //!
 //! 1. A part is told of as made after its group, and as ended before it; or it is handed over to the process before its group
-//!    ends.
+//!    ends. With an item alive a group does not end: that is what its drop is for, which items cannot outlive.
 //! 2. No observer is called under a lock.
-//! 3. A part is over when what it was made of is gone: its future says so itself, wherever and by whomever that is polled or
+//! 3. The lock here is taken alone, never under another one.
+//! 4. A part is over when what it was made of is gone: its future says so itself, wherever and by whomever that is polled or
 //!    dropped (`observed_future.rs`).
 
 use std::{
@@ -18,44 +19,48 @@ use std::{
 use super::verdict::Cause;
 use crate::{
     cancel::{CancelReason, CancelToken, Interrupted},
-    observe::{
-        Outcome, WorkId, WorkKind,
-        concurrent::{ConcurrentWork, End},
-        observed::{Entered, New, Observed, Parent},
-        observers::is_within_a_call,
-    },
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
-        thread,
+    },
+    work::{
+        Outcome, WorkId, WorkKind,
+        concurrent::{ConcurrentWork, End},
+        identity::take_numbers,
+        observed::{Entered, New, Observed, Parent},
     },
 };
 
 /// A group that somebody observed at its first use.
 pub(super) struct ObservedGroup {
-    /// Empty until whoever uses the group first has said that it is made.
-    work: OnceLock<ConcurrentWork>,
+    work: ConcurrentWork,
     /// Says why it is cancelled, if it is dropped.
     token: Option<CancelToken>,
+    /// Why it ends; empty if it has just finished.
+    ending: OnceLock<GroupEnding>,
+    /// A part has failed, and others are dropped before the cause is written.
+    is_failing: AtomicBool,
+    /// The first panic that ends the group, which beats every other cause.
+    panic: OnceLock<String>,
     parts: Mutex<Parts>,
 }
 
-struct Parts {
-    /// Those that have not ended; without their work until they are told of as made.
-    alive: BTreeMap<u64, Option<Arc<PartWork>>>,
-    /// Why those are cancelled that are still alive, if that is known before the cause.
-    why: Option<CancelReason>,
-    /// Why the group ends; none if it has just finished.
-    cause: Option<Cause>,
+struct GroupEnding {
+    cause: Cause,
+    /// A deadline is the group's own, and not that of what is around it.
     own_limit: bool,
-    /// The first panic that ends the group, which beats every other cause.
-    panic: Option<String>,
+}
+
+struct Parts {
+    /// Those that have not ended.
+    alive: BTreeMap<u64, Arc<PartWork>>,
     /// The group has ended.
     over: bool,
 }
 
 /// What is said of a part by its group and by its future.
 struct PartWork {
+    id: u64,
     work: ConcurrentWork,
     kind: WorkKind,
     started: AtomicBool,
@@ -71,9 +76,9 @@ enum Fate {
 
 /// A part, as its future holds it.
 pub(super) struct Part {
-    id: u64,
     work: Arc<PartWork>,
-    group: Arc<ObservedGroup>,
+    /// None if it is the process's from the start.
+    group: Option<Arc<ObservedGroup>>,
 }
 
 /// How a part is announced.
@@ -103,19 +108,20 @@ impl Introduction<'_> {
     }
 }
 
+// What is called on the way of every group is cold: those that nobody observes must not pay for it.
 impl ObservedGroup {
+    /// [`announce`](Self::announce) must follow; it may be made under a lock, for others to find it.
     pub(super) fn new(token: Option<CancelToken>) -> Self {
         let parts = Parts {
             alive: BTreeMap::new(),
-            why: None,
-            cause: None,
-            own_limit: false,
-            panic: None,
             over: false,
         };
         Self {
-            work: OnceLock::new(),
+            work: ConcurrentWork::numbered(WorkId(take_numbers(1))),
             token,
+            ending: OnceLock::new(),
+            is_failing: AtomicBool::new(false),
+            panic: OnceLock::new(),
             parts: Mutex::new(parts),
         }
     }
@@ -125,9 +131,9 @@ impl ObservedGroup {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that the group is made and started. It is for who made this; the others wait until it is done.
+    /// Says that the group is made and started.
     pub(super) fn announce(&self, name: Option<&str>, made_at: &'static Location<'static>) {
-        let work = ConcurrentWork::made(|| New {
+        self.work.announce(|| New {
             id: None,
             parent: Parent::Current,
             kind: WorkKind::Group,
@@ -135,51 +141,52 @@ impl ObservedGroup {
             owner: None,
             made_at: Some(made_at),
         });
-        // Nobody else does this.
-        let _ = self.work.set(work);
-        self.say(ConcurrentWork::started);
+        self.started();
     }
 
-    fn say(&self, what: impl FnOnce(&ConcurrentWork)) {
-        if let Some(work) = self.work.get() {
-            what(work);
-        }
+    /// It has started, and that was told when this returns, whoever tells it.
+    fn started(&self) {
+        self.work.started();
     }
 
     /// The body of `run` is polled.
+    #[cold]
+    #[inline(never)]
     pub(super) fn enter(&self) -> Option<Entered> {
-        self.work.get().and_then(ConcurrentWork::enter)
+        self.work.enter()
     }
 
     /// The body of `run` is dropped.
+    #[cold]
+    #[inline(never)]
     pub(super) fn enter_blocking(&self) -> Option<Entered> {
-        self.work.get().and_then(ConcurrentWork::enter_blocking)
+        self.work.enter_blocking()
     }
 
     /// Says that a part is made.
+    #[cold]
+    #[inline(never)]
     pub(super) fn part(self: &Arc<Self>, introduction: &Introduction<'_>) -> Part {
-        while self.work.get().is_none() && !is_within_a_call() {
-            thread::yield_now();
-        }
-        let mut parts = self.lock();
-        let over = parts.over;
-        if !over {
-            parts.alive.insert(introduction.id, None);
-        }
-        drop(parts);
+        self.started();
+        // What its group says of it waits until it is told of as made.
+        let numbered = ConcurrentWork::numbered(WorkId(introduction.id));
+        let work = PartWork::new(introduction, numbered);
+        let over = {
+            let mut parts = self.lock();
+            if !parts.over {
+                parts.alive.insert(work.id, work.clone());
+            }
+            parts.over
+        };
         let parent = if over {
             Parent::Current
         } else {
-            Parent::Of(self.work.get().and_then(ConcurrentWork::id))
+            Parent::Of(self.work.id())
         };
-        let work = PartWork::made(introduction, parent);
-        if let Some(place) = self.lock().alive.get_mut(&introduction.id) {
-            *place = Some(work.clone());
-        }
+        work.work.announce(|| introduction.announced(parent));
         Part {
-            id: introduction.id,
             work,
-            group: self.clone(),
+            group: Some(self.clone()),
         }
     }
 
@@ -194,18 +201,24 @@ impl ObservedGroup {
     }
 
     /// A part has failed, and others are dropped before the cause is written.
+    #[cold]
+    #[inline(never)]
     pub(super) fn is_failing(&self) {
-        self.lock().why.get_or_insert(CancelReason::SiblingFailed);
+        self.is_failing.store(true, Ordering::Relaxed);
     }
 
     /// The cause of the end is written. `own_limit` says that a deadline is the group's own.
+    #[cold]
+    #[inline(never)]
     pub(super) fn closes(&self, cause: Cause, own_limit: bool) {
-        let mut parts = self.lock();
-        (parts.cause, parts.own_limit) = (Some(cause), own_limit);
+        // There is only one.
+        let _ = self.ending.set(GroupEnding { cause, own_limit });
     }
 
     /// Tells of those who are cancelled and go on for a while: children that have started, if they have a grace, and the
     /// body of a group that was cancelled by itself.
+    #[cold]
+    #[inline(never)]
     pub(super) fn tell_who_lingers(&self, cause: Cause, graceful: bool) {
         let why = self.reason_of(cause.reason());
         let lingers = match cause {
@@ -214,10 +227,10 @@ impl ObservedGroup {
             Cause::Finished | Cause::Failed | Cause::Panicked | Cause::OwnerDropped => false,
         };
         if lingers {
-            self.say(|work| work.cancelling(why));
+            self.work.cancelling(why);
         }
         if graceful {
-            let alive: Vec<_> = self.lock().alive.values().flatten().cloned().collect();
+            let alive: Vec<_> = self.lock().alive.values().cloned().collect();
             alive
                 .iter()
                 .filter(|part| part.is_child() && part.started.load(Ordering::Relaxed))
@@ -227,19 +240,26 @@ impl ObservedGroup {
 
     /// Why parts are cancelled that nobody ends for a reason of its own.
     fn why(&self) -> Option<CancelReason> {
-        let parts = self.lock();
-        let why = parts.cause.map(Cause::reason).or(parts.why);
-        drop(parts);
-        why.map(|why| self.reason_of(why))
+        let ending = self.ending.get().map(|ending| ending.cause.reason());
+        let failing = || self.is_failing.load(Ordering::Relaxed);
+        ending
+            .or_else(|| failing().then_some(CancelReason::SiblingFailed))
+            .map(|why| self.reason_of(why))
     }
 
-    /// How the group ends for this cause.
-    fn end_for(&self, cause: Cause, own_limit: bool) -> End {
+    /// How the group ends.
+    fn end(&self) -> End {
+        if let Some(text) = self.panic.get() {
+            return End::Panicked(text.clone());
+        }
+        let Some(GroupEnding { cause, own_limit }) = self.ending.get() else {
+            return End::Completed;
+        };
         match cause {
             Cause::Finished => End::Completed,
             Cause::Failed => End::Failed(None),
             Cause::Panicked => End::Panicked(String::new()),
-            Cause::Deadline if own_limit => End::TimedOut,
+            Cause::Deadline if *own_limit => End::TimedOut,
             Cause::Requested | Cause::Parent(_) | Cause::Deadline | Cause::OwnerDropped => {
                 End::Cancelled(self.reason_of(cause.reason()))
             }
@@ -247,15 +267,20 @@ impl ObservedGroup {
     }
 
     /// A panic ends the group.
+    #[cold]
+    #[inline(never)]
     pub(super) fn panicked(&self, text: &str) {
-        self.lock().panic.get_or_insert_with(|| text.to_owned());
+        // The first one counts.
+        let _ = self.panic.set(text.to_owned());
     }
 
     fn alive(&self, id: u64) -> Option<Arc<PartWork>> {
-        self.lock().alive.get(&id).cloned().flatten()
+        self.lock().alive.get(&id).cloned()
     }
 
     /// A child is ended.
+    #[cold]
+    #[inline(never)]
     pub(super) fn ends(&self, id: u64, why: Interrupted) {
         if let Some(part) = self.alive(id) {
             let why = self.reason_of(reason(why));
@@ -264,40 +289,33 @@ impl ObservedGroup {
         }
     }
 
-    /// A child has been aborted, and unwinds.
-    pub(super) fn unwinds(&self, id: u64, why: Interrupted) {
+    /// A child was ended and is still there: its task unwinds, or it is in the middle of a poll.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn lingers(&self, id: u64, why: Interrupted) {
         if let Some(part) = self.alive(id) {
             part.work.cancelling(self.reason_of(reason(why)));
         }
     }
 
     /// The group is over: hands over what is left of it, and says so. Only the first call does.
+    #[cold]
+    #[inline(never)]
     pub(super) fn ended(&self) {
-        let (alive, panic, cause, own_limit) = loop {
+        self.started();
+        let alive = {
             let mut parts = self.lock();
-            if parts.over {
+            let has_items = || parts.alive.values().any(|part| part.kind == WorkKind::Item);
+            if parts.over || has_items() {
                 return;
             }
-            if parts.alive.values().any(Option::is_none) && !is_within_a_call() {
-                // It is being told of as made.
-                drop(parts);
-                thread::yield_now();
-                continue;
-            }
             parts.over = true;
-            let cause = parts.cause.unwrap_or(Cause::Finished);
-            break (
-                mem::take(&mut parts.alive),
-                parts.panic.take(),
-                cause,
-                parts.own_limit,
-            );
+            mem::take(&mut parts.alive)
         };
-        for part in alive.values().flatten() {
+        for part in alive.values() {
             part.work.handed_over();
         }
-        let end = panic.map_or_else(|| self.end_for(cause, own_limit), End::Panicked);
-        self.say(|work| work.ended(|| end));
+        self.work.ended(|| self.end());
     }
 }
 
@@ -309,9 +327,10 @@ fn reason(why: Interrupted) -> CancelReason {
 }
 
 impl PartWork {
-    fn made(introduction: &Introduction<'_>, parent: Parent) -> Arc<Self> {
+    fn new(introduction: &Introduction<'_>, work: ConcurrentWork) -> Arc<Self> {
         Arc::new(Self {
-            work: ConcurrentWork::made(|| introduction.announced(parent)),
+            id: introduction.id,
+            work,
             kind: introduction.kind,
             started: AtomicBool::new(false),
             fate: OnceLock::new(),
@@ -329,22 +348,22 @@ impl PartWork {
 impl Part {
     /// A finalizer that comes after its group, and is the process's from the start.
     pub(super) fn adopted(introduction: &Introduction<'_>) -> Self {
-        let nobody = Arc::new(ObservedGroup::new(None));
+        let work = ConcurrentWork::made(|| introduction.announced(Parent::Caused));
         Self {
-            id: introduction.id,
-            work: PartWork::made(introduction, Parent::Caused),
-            group: nobody,
+            work: PartWork::new(introduction, work),
+            group: None,
         }
     }
 
     pub(super) fn id(&self) -> u64 {
-        self.id
+        self.work.id
     }
 
-    /// It is about to be polled for the first time.
+    /// It is about to be polled; said the first time.
     pub(super) fn started(&self) {
-        self.work.started.store(true, Ordering::Relaxed);
-        self.work.work.started();
+        if !self.work.started.swap(true, Ordering::Relaxed) {
+            self.work.work.started();
+        }
     }
 
     /// It is polled.
@@ -366,18 +385,25 @@ impl Part {
     pub(super) fn ended(self, end: End) {
         self.work.work.ended(|| end);
         // Only now, so that its group does not end before it.
-        self.group.lock().alive.remove(&self.id);
+        if let Some(group) = &self.group {
+            group.lock().alive.remove(&self.work.id);
+        }
     }
 
     /// It ended with an error, which may only repeat what its group has told it.
     pub(super) fn failed(self, told: bool) {
-        let echoes = told && self.work.is_child() && self.group.why().is_some();
+        let echoes = told && self.work.is_child() && self.why().is_some();
         let end = if echoes {
             self.cut()
         } else {
             End::Failed(None)
         };
         self.ended(end);
+    }
+
+    /// Why its group ends.
+    fn why(&self) -> Option<CancelReason> {
+        self.group.as_ref().and_then(|group| group.why())
     }
 
     /// What has become of it if it is dropped now.
@@ -388,20 +414,21 @@ impl Part {
             (Some(Fate::Cancelled(why)), _) => End::Cancelled(why),
             // No runtime is left for it, or no time.
             (None, WorkKind::Finalizer) => End::Cancelled(CancelReason::Shutdown),
-            (None, kind) => {
-                End::Cancelled(self.group.why().unwrap_or_else(|| match kind {
-                    // Only its runtime drops a task whose group has not ended it.
-                    WorkKind::ParallelChild => CancelReason::Shutdown,
-                    _ => self.group.reason_of(CancelReason::OwnerDropped),
-                }))
+            // Only its runtime drops a task whose group has not ended it.
+            (None, WorkKind::ParallelChild) => {
+                End::Cancelled(self.why().unwrap_or(CancelReason::Shutdown))
             }
+            (None, _) => End::Cancelled(self.why().unwrap_or_else(|| {
+                let dropped = CancelReason::OwnerDropped;
+                let group = self.group.as_ref();
+                group.map_or(dropped, |group| group.reason_of(dropped))
+            })),
         }
     }
 
     /// Another handle for whoever may still have to refuse it.
     pub(super) fn twin(&self) -> Self {
         Self {
-            id: self.id,
             work: self.work.clone(),
             group: self.group.clone(),
         }

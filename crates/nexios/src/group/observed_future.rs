@@ -15,8 +15,8 @@ use super::{
     turns,
 };
 use crate::{
-    observe::concurrent::End,
     panics::{caught, text_of},
+    work::concurrent::End,
 };
 
 /// What a part ends with.
@@ -43,7 +43,6 @@ pin_project! {
         future: Option<F>,
         // None if nobody observes it.
         part: Option<Part>,
-        begun: bool,
     }
 
     impl<F> PinnedDrop for ObservedFuture<F> {
@@ -72,7 +71,6 @@ impl<F> ObservedFuture<F> {
         Self {
             future: Some(future),
             part,
-            begun: false,
         }
     }
 }
@@ -103,10 +101,7 @@ where
         let Some(part) = this.part.as_ref() else {
             return Poll::Pending;
         };
-        if !*this.begun {
-            *this.begun = true;
-            part.started();
-        }
+        part.started();
         let entered = part.enter();
         let polled = caught(|| {
             let future = this.future.as_mut().as_pin_mut();

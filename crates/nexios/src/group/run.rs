@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     cancel::Interrupted,
-    observe::observers::anybody,
     panics::{caught, text_of},
+    work::observers::anybody,
 };
 
 pub(super) async fn run<T, E, B>(shared: &Arc<Shared<'_, E>>, body: B) -> Result<T, E>
@@ -85,7 +85,11 @@ where
     B: Future<Output = Result<T, E>>,
 {
     let shared = running.shared;
-    let mut body = pin!(Some(body));
+    let mut future = pin!(Some(body));
+    let mut body = GroupBody {
+        shared,
+        future: future.as_mut(),
+    };
     let mut state = Body::New;
     poll_fn(|cx| {
         if !running.entered && anybody() {
@@ -101,15 +105,15 @@ where
         loop {
             match turn.advance(state) {
                 Event::PollBody => {
-                    running.poll_body(body.as_mut(), value);
-                    state = if body.is_some() {
+                    running.poll_body(&mut body, value);
+                    state = if body.future.is_some() {
                         Body::Alive
                     } else {
                         Body::Gone
                     };
                 }
                 Event::CutBody => {
-                    running.cut(body.as_mut());
+                    running.cut(&mut body);
                     state = Body::Gone;
                 }
                 Event::Rest => return Poll::Pending,
@@ -156,9 +160,9 @@ impl<E> Running<'_, '_, E> {
     /// Says that the group is made, if this is its first use.
     #[cold]
     fn announce(&self) {
-        let runs = Self::may_enter(&self.shared.lock());
-        if runs {
-            self.shared.observe();
+        let core = self.shared.lock();
+        if Self::may_enter(&core) {
+            self.shared.observe(core);
         }
     }
 
@@ -188,7 +192,7 @@ impl<E> Running<'_, '_, E> {
     }
 
     /// Polls the body once; its failure is the group's.
-    fn poll_body<T, B>(&self, mut body: Pin<&mut Option<B>>, value: &mut Option<T>)
+    fn poll_body<T, B>(&self, body: &mut GroupBody<'_, '_, E, B>, value: &mut Option<T>)
     where
         B: Future<Output = Result<T, E>>,
     {
@@ -197,12 +201,12 @@ impl<E> Running<'_, '_, E> {
         let entered = self.shared.observed.get().and_then(|group| group.enter());
         let polled = caught(|| {
             let waker = waker_ref(waker);
-            let future = body.as_mut().as_pin_mut();
+            let future = body.future.as_mut().as_pin_mut();
             let polled = future.map_or(Poll::Pending, |body| {
                 body.poll(&mut Context::from_waker(&waker))
             });
             if polled.is_ready() {
-                body.set(None);
+                body.future.set(None);
             }
             polled
         });
@@ -218,17 +222,32 @@ impl<E> Running<'_, '_, E> {
         }
     }
 
-    /// Drops the body at its await.
-    fn cut<B>(&self, mut body: Pin<&mut Option<B>>) {
-        let entered = self
-            .shared
-            .observed
-            .get()
-            .and_then(|group| group.enter_blocking());
-        let dropped = caught(|| body.set(None));
-        drop(entered);
-        if let Err(payload) = dropped {
+    /// Drops the body at its await; its panic is the group's.
+    fn cut<B>(&self, body: &mut GroupBody<'_, '_, E, B>) {
+        if let Err(payload) = caught(|| body.clear()) {
             self.shared.panicked(payload);
+        }
+    }
+}
+
+/// The body of a run. Whoever drops it, its destructors are the group's part.
+struct GroupBody<'a, 'env, E, B> {
+    shared: &'a Shared<'env, E>,
+    future: Pin<&'a mut Option<B>>,
+}
+
+impl<E, B> GroupBody<'_, '_, E, B> {
+    fn clear(&mut self) {
+        let observed = self.shared.observed.get();
+        let _entered = observed.and_then(|group| group.enter_blocking());
+        self.future.set(None);
+    }
+}
+
+impl<E, B> Drop for GroupBody<'_, '_, E, B> {
+    fn drop(&mut self) {
+        if self.future.is_some() {
+            self.clear();
         }
     }
 }

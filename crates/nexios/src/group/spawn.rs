@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cancel::{CancelReason, Interrupted},
     log::{self, InSpan},
-    observe::{WorkKind, observers::anybody},
+    work::{WorkKind, observers::anybody},
 };
 
 /// What a child is called, and how it is announced to whoever observes.
@@ -69,14 +69,12 @@ fn refuse<'env, T, E>(
 /// Tells whoever observes of a new child; none if the group is not open any more.
 #[cold]
 fn announce<E>(shared: &Shared<'_, E>, label: &Label, kind: WorkKind) -> Option<Part> {
-    let id = {
-        let mut core = shared.lock();
-        if Shared::refusal(&core).is_some() {
-            return None;
-        }
-        core.children.next_id()
-    };
-    Some(shared.observe().part(&label.introduction(id, kind)))
+    let mut core = shared.lock();
+    if Shared::refusal(&core).is_some() {
+        return None;
+    }
+    let id = core.children.next_id();
+    Some(shared.observe(core).part(&label.introduction(id, kind)))
 }
 
 /// The same for a child that its group has refused after all.

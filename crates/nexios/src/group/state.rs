@@ -8,7 +8,7 @@
 //! 1. The cause of the end is written once: the first one decides. A handle is told of its end only after that.
 //! 2. No future is polled or dropped, no destructor, waker or hook called, under a lock. The locks are `Core` (here),
 //!    `Signals` (`wake.rs`) and one for each child's cell (`child.rs`). `Signals` may be taken under `Core`, never the
-//!    other way round; a cell is taken alone.
+//!    other way round; a cell is taken alone, and so is the lock of what is observed (`observed.rs`).
 //! 3. When the phase is `Closed` no child is added and no child's poll begins. Only the body may still be polled, after
 //!    `cancel()`.
 //! 4. When `drop` of the group or of a started `run` returns, every in-task child has been dropped. The exception is a
@@ -140,13 +140,15 @@ impl<'env, E> Shared<'env, E> {
     }
 
     /// The group as whoever observes sees it; it is made now, if this is its first use that is observed.
+    ///
+    /// Under the lock, so that whoever ends the group either has ended it before or finds this.
     #[cold]
-    pub(super) fn observe(&self) -> &Arc<ObservedGroup> {
-        let mut is_first = false;
-        let observed = self.observed.get_or_init(|| {
-            is_first = true;
-            Arc::new(ObservedGroup::new(self.settings.parent.clone()))
-        });
+    pub(super) fn observe(&self, core: MutexGuard<'_, Core<'env, E>>) -> &Arc<ObservedGroup> {
+        let is_first = self.observed.get().is_none();
+        let observed = self
+            .observed
+            .get_or_init(|| Arc::new(ObservedGroup::new(self.settings.parent.clone())));
+        drop(core);
         if is_first {
             observed.announce(self.settings.name.as_deref(), self.made_at);
         }

@@ -15,7 +15,7 @@ use super::{
     recursion::{FlightId, Wait},
     runtime::Runtime,
 };
-use crate::{log, observe::waiting::Waiting};
+use crate::{log, work::waiting::Waiting};
 
 /// The answer to a call.
 pub(super) type Answer<T, E> = Result<Arc<T>, LazyError<E>>;

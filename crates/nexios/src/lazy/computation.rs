@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin, time::Duration};
 
 use super::error::LazyError;
-use crate::{flat_drop::drop_flat, log};
+use crate::{flat_drop::drop_flat, log, work::concurrent::ConcurrentWork};
 
 /// A computation with its time limit, ready to be polled.
 pub(super) type Computation<T, E> = Pin<Box<dyn ComputationFuture<T, E>>>;
@@ -15,6 +15,9 @@ pub(super) trait ComputationFuture<T, E>:
     /// Drops it. If it was the last to wait for another flight, that flight's computation is dropped next and not
     /// inside of it, so a chain of computations may be of any length.
     fn discard(self: Pin<Box<Self>>);
+
+    /// The same, and then says that the work was cut off.
+    fn cut_off(self: Pin<Box<Self>>, work: ConcurrentWork);
 }
 
 impl<T, E, F: Future<Output = Result<T, LazyError<E>>> + Send + 'static> ComputationFuture<T, E>
@@ -22,6 +25,11 @@ impl<T, E, F: Future<Output = Result<T, LazyError<E>>> + Send + 'static> Computa
 {
     fn discard(self: Pin<Box<Self>>) {
         discard_flat(self);
+    }
+
+    fn cut_off(self: Pin<Box<Self>>, work: ConcurrentWork) {
+        // The work is dropped second.
+        discard_flat((self, work));
     }
 }
 

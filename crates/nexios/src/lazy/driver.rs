@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     log,
-    observe::concurrent::{ConcurrentWork, End},
     panics::{caught, text_of},
+    work::concurrent::{ConcurrentWork, End},
 };
 
 /// Starts the computation of `flight` on `runtime`.

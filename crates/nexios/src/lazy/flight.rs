@@ -19,13 +19,14 @@ use futures_util::task::AtomicWaker;
 
 use super::{computation::Computation, error::LazyError, recursion::FlightId};
 use crate::{
-    CancelReason, log,
-    observe::{
+    cancel::CancelReason,
+    log,
+    sync::{Mutex, MutexGuard},
+    work::{
         WorkKind,
         concurrent::{ConcurrentWork, End},
         observed::{New, Parent},
     },
-    sync::{Mutex, MutexGuard},
 };
 
 /// What became of a flight.
@@ -233,10 +234,10 @@ impl<T, E> Flight<T, E> {
         };
         // First, so that it is gone when somebody who is woken looks. One that is being polled is its task's to drop.
         match running.seat {
-            ComputationSeat::Idle(computation) => {
-                computation.discard();
-                self.cut_off();
-            }
+            ComputationSeat::Idle(computation) => match self.observed() {
+                Some(work) => computation.cut_off(work.until_dropped()),
+                None => computation.discard(),
+            },
             ComputationSeat::Unmade => self.cut_off(),
             ComputationSeat::Polled => {}
         }

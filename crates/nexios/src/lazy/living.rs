@@ -9,7 +9,7 @@ use super::{
     shortcut::Shortcuts,
     stats::LazyStats,
 };
-use crate::observe::alive::{Census, CensusEntry, LongLived};
+use crate::work::alive::{Census, CensusEntry, LongLived};
 
 /// The lazy values and maps that are alive and have computed.
 pub(crate) static ALIVE: Census<dyn LivingLazy> = Census::new();
@@ -74,7 +74,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> LivingLazy for Value<T,
     }
 
     fn refresh(&self) -> bool {
-        let Ok(runtime) = Runtime::try_current() else {
+        let Some(runtime) = Runtime::try_current().ok() else {
             return false;
         };
         let site = Refreshed(Arc::clone(&self.cell));

@@ -26,8 +26,8 @@ use super::{
 use crate::{
     cancel::{CancelReason, CancelScope, CancelToken},
     flat_drop::drop_flat,
-    observe::concurrent::End,
     punctual::poll_punctual,
+    work::concurrent::End,
 };
 
 /// A call into the pool `P`, owned or borrowed.
@@ -258,12 +258,9 @@ where
         }
         // What the closure owns may be the call of another job, and so on.
         let abandoned = job.abandon();
-        let runs = abandoned.runs;
-        let dropped = drop_flat(abandoned);
-        if !runs {
-            job.observed
-                .ended(|| End::Cancelled(CancelReason::OwnerDropped));
-        }
+        // One that runs ends on its thread, any other when it is gone; the job itself would say so as it is dropped.
+        let work = (!abandoned.runs).then(|| job.observed.until_dropped());
+        let dropped = drop_flat((abandoned, work, job));
         if let Err(payload) = dropped {
             if std::thread::panicking() {
                 // A second panic while unwinding would end the process.

@@ -21,9 +21,9 @@ use super::{caller::Caller, error::PoolError};
 use crate::{
     cancel::{CancelReason, CancelToken},
     log,
-    observe::concurrent::{ConcurrentWork, End},
     panics::{Payload, caught, text_of},
     sync::{Mutex, MutexGuard},
+    work::concurrent::{ConcurrentWork, End},
 };
 
 /// What became of a job.

@@ -35,14 +35,14 @@ use super::{
 };
 use crate::{
     cancel::CancelReason,
-    observe::{
+    panics::caught,
+    sync::{Condvar, Mutex, MutexGuard, thread},
+    work::{
         WorkKind,
         alive::{Census, CensusEntry, LongLived},
         concurrent::ConcurrentWork,
         observed::{New, Parent},
     },
-    panics::caught,
-    sync::{Condvar, Mutex, MutexGuard, thread},
 };
 
 /// The pools that are alive and have worked.

@@ -32,8 +32,8 @@ use super::{
 };
 use crate::{
     cancel::{CancelReason, CancelScope, CancelToken, Limited, limit_to},
-    observe::{Outcome, observers::anybody},
     punctual::poll_punctual,
+    work::{Outcome, observers::anybody},
 };
 
 /// So many places lie in the race itself, without an allocation.
@@ -283,9 +283,14 @@ impl<C: Contender<T, E>, T, E> RaceDriver<'_, C, T, E> {
         if self.stage == RaceStage::New && anybody() {
             self.announce(billing());
         }
-        let _entered = self.observed().and_then(|observed| observed.enter());
+        if let Some(observed) = self.observed() {
+            observed.enter();
+        }
         let unwinding = ClearOnPanic(self);
         let polled = unwinding.0.step(cx, &mut begin);
+        if let Some(observed) = unwinding.0.observed() {
+            observed.leave();
+        }
         // Nothing unwinds.
         mem::forget(unwinding);
         polled

@@ -6,12 +6,12 @@ use smallvec::SmallVec;
 
 use super::contender::Contender;
 use crate::{
-    CancelReason, CancelToken,
-    observe::{
+    cancel::{CancelReason, CancelToken},
+    panics::{caught, text_of},
+    work::{
         Outcome, WorkKind,
         observed::{Entered, New, Observed, Parent},
     },
-    panics::{caught, text_of},
 };
 
 /// How a race, and those who run in it, are announced.
@@ -25,10 +25,14 @@ pub(crate) struct Billing<'a> {
     pub(crate) made_at: &'static Location<'static>,
 }
 
+// Cold, all of it: what only observed races need must not lie in the way of the others.
+
 /// A race that somebody observes. Those who run in it end before it does, after what they were made of.
 pub(super) struct ObservedRace {
     contenders: SmallVec<[Option<Observed>; 4]>,
     race: Option<Observed>,
+    /// It is being polled, and has not ended.
+    entered: Option<Entered>,
     /// Says why it is cancelled, if it is dropped before it has ended.
     token: Option<CancelToken>,
     /// Who panicked, and with what.
@@ -66,16 +70,27 @@ impl ObservedRace {
         Self {
             contenders: contenders.collect(),
             race: Some(race),
+            entered: None,
             token,
             panicked: None,
         }
     }
 
-    /// Whoever is made by the rules of the race is its part.
-    pub(super) fn enter(&self) -> Option<Entered> {
-        self.race.as_ref().and_then(Observed::enter)
+    /// Whoever is made by the rules of the race is its part, until it ends or is left.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn enter(&mut self) {
+        self.entered = self.race.as_ref().and_then(Observed::enter);
     }
 
+    #[cold]
+    #[inline(never)]
+    pub(super) fn leave(&mut self) {
+        self.entered = None;
+    }
+
+    #[cold]
+    #[inline(never)]
     pub(super) fn started(&self, index: usize) {
         if let Some(Some(contender)) = self.contenders.get(index) {
             contender.started();
@@ -83,6 +98,8 @@ impl ObservedRace {
     }
 
     /// Polls a contender as the work it is.
+    #[cold]
+    #[inline(never)]
     pub(super) fn poll<R>(&mut self, index: usize, poll: impl FnOnce() -> R) -> R {
         let entered = self
             .contenders
@@ -99,6 +116,8 @@ impl ObservedRace {
     }
 
     /// A contender has ended, for itself.
+    #[cold]
+    #[inline(never)]
     pub(super) fn ended(&mut self, index: usize, outcome: &Outcome<'_>) {
         if let Some(contender) = self.contenders.get_mut(index).and_then(Option::take) {
             contender.ended(outcome);
@@ -106,16 +125,21 @@ impl ObservedRace {
     }
 
     /// The race is over, and what its contenders were made of is gone.
+    #[cold]
+    #[inline(never)]
     pub(super) fn over(&mut self, race: &Outcome<'_>, others: &Outcome<'_>) {
         for contender in self.contenders.iter_mut().filter_map(Option::take) {
             contender.ended(others);
         }
+        self.leave();
         if let Some(race_itself) = self.race.take() {
             race_itself.ended(race);
         }
     }
 
     /// Its poll unwinds, and everything was dropped.
+    #[cold]
+    #[inline(never)]
     pub(super) fn panicked(&mut self) {
         let panicked = self.panicked.take();
         let text = panicked

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -12,11 +12,15 @@ use std::{
 use nexios::{
     Background, BackgroundError, BackgroundFailure, BackgroundTask, CancelReason, Drain,
     DrainReport, TaskState,
-    observe::{self, Observer, Outcome, Update, Work, WorkId},
+    observe::{self, WorkId},
 };
 use shuttle::{future::block_on, thread};
 
-use crate::{channel::channel, check::check};
+use crate::{
+    channel::channel,
+    check::{check, check_observed},
+    told::Told,
+};
 
 const PATIENT: Drain = Drain {
     wait: Duration::MAX,
@@ -400,52 +404,11 @@ fn a_listing_shows_every_task_once() {
     });
 }
 
-/// What was told of which work. No step of the model checker: a call of an observer is one step of its caller.
-#[derive(Default)]
-struct Told(Mutex<Vec<(WorkId, &'static str)>>);
-
-impl Told {
-    fn say(&self, id: WorkId, what: &'static str) {
-        self.0.lock().expect("nothing panics").push((id, what));
-    }
-
-    fn of(&self, id: WorkId) -> Vec<&'static str> {
-        let told = self.0.lock().expect("nothing panics");
-        let of_it = told.iter().filter(|(of, _)| *of == id);
-        of_it.map(|(_, what)| *what).collect()
-    }
-}
-
-impl Observer for Told {
-    fn made(&self, work: &Work<'_>) {
-        self.say(work.id, "made");
-    }
-
-    fn started(&self, id: WorkId) {
-        self.say(id, "started");
-    }
-
-    fn updated(&self, id: WorkId, update: &Update<'_>) {
-        self.say(
-            id,
-            match update {
-                Update::Cancelling(_) => "cancelling",
-                _ => "update",
-            },
-        );
-    }
-
-    fn ended(&self, id: WorkId, outcome: &Outcome<'_>) {
-        self.say(id, outcome.as_str());
-    }
-}
-
 /// It is made first, its end is told once and last, and before a drain that waits for it has returned.
 #[test]
 fn a_cancellation_a_drain_and_the_end_are_told_in_one_order() {
-    check(|| {
-        let told = Arc::new(Told::default());
-        let observing = observe::observe(told.clone());
+    check_observed(|| {
+        let (told, observing) = Told::begin();
         let background = registry(1);
         let drained = drain(&background, CANCELS);
         let tasks: Vec<_> = (0..2)

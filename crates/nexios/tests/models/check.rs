@@ -3,6 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
+    sync::{PoisonError, RwLock},
     task::Poll,
 };
 
@@ -16,8 +17,22 @@ const SCHEDULES: usize = 1000;
 /// How many places of a schedule the second kind picks to change to another thread.
 const SWITCHES: usize = 3;
 
+/// Who observes hears of all models at once, and changes what they do: they are not run beside it.
+static OBSERVED: RwLock<()> = RwLock::new(());
+
+/// Runs a model that observes, and no other meanwhile.
+pub(crate) fn check_observed(model: fn()) {
+    let _alone = OBSERVED.write().unwrap_or_else(PoisonError::into_inner);
+    run_all(model);
+}
+
 /// Runs `model` under random schedules, and under ones that seldom change the thread.
 pub(crate) fn check(model: fn()) {
+    let _beside_others = OBSERVED.read().unwrap_or_else(PoisonError::into_inner);
+    run_all(model);
+}
+
+fn run_all(model: fn()) {
     run(RandomScheduler::new(SCHEDULES), model);
     run(PctScheduler::new(SWITCHES, SCHEDULES), model);
 }

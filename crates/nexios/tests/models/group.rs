@@ -3,12 +3,13 @@
 use std::pin::pin;
 
 use futures_util::future::join;
-use nexios::{CancelReason, Interrupted, TaskGroup};
+use nexios::{CancelReason, Interrupted, TaskGroup, observe::WorkId};
 use shuttle::{future::block_on, thread};
 
 use crate::{
     channel::channel,
-    check::{check, poll_once},
+    check::{check, check_observed, poll_once},
+    told::Told,
     witness::Witness,
 };
 
@@ -431,5 +432,58 @@ fn a_late_wake_of_an_earlier_group_harms_no_later_one() {
         sending.join().expect("no panic");
         drop(later);
         witness.all_gone(2);
+    });
+}
+
+/// tokio's runtime is a coroutine of the model here: nothing of it may wait for good.
+#[test]
+fn a_parallel_child_that_ends_as_its_group_is_dropped_has_one_end_and_in_the_right_order() {
+    check_observed(|| {
+        let (told, observing) = Told::begin();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("it needs nothing");
+        let group = Group::new();
+        let entered = runtime.enter();
+        let child = group.spawn_parallel(async {
+            shuttle::future::yield_now().await;
+            Ok(1)
+        });
+        drop(entered);
+        let id = WorkId(child.id());
+        let driver = thread::spawn(move || {
+            runtime.block_on(async {
+                for _ in 0..4 {
+                    tokio::task::yield_now().await;
+                }
+            });
+            // What is left of the child goes with it.
+            drop(runtime);
+        });
+        drop(child);
+        drop(group);
+        driver.join().expect("no panic");
+        let all = told.all();
+        let lines = told.of(id);
+        let ends = |what: &&&str| matches!(**what, "completed" | "cancelled");
+        assert_eq!(lines[0], "made", "{lines:?}");
+        assert_eq!(lines.iter().filter(ends).count(), 1, "{lines:?}");
+        assert!(lines.last().is_some_and(|last| ends(&last)), "{lines:?}");
+        for once in ["started", "cancelling", "adopted"] {
+            let times = lines.iter().filter(|what| **what == once).count();
+            assert!(times <= 1, "{lines:?}");
+        }
+        // The first is the group's, and so is the end of it.
+        let the_group = all[0].0;
+        let end_of = |id| {
+            all.iter()
+                .position(|(of, what)| *of == id && ends(&what))
+                .expect("it has ended")
+        };
+        assert!(
+            end_of(id) < end_of(the_group) || lines.contains(&"adopted"),
+            "{all:?}"
+        );
+        drop(observing);
     });
 }

@@ -14,4 +14,5 @@ mod hedge;
 mod lazy;
 mod pool;
 mod race;
+mod told;
 mod witness;

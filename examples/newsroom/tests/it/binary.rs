@@ -1,7 +1,8 @@
 //! The binary itself, as somebody starts and stops it.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    fs::{self, File},
+    io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -17,10 +18,24 @@ use crate::{
     shutdown::{newsletter, post_letter},
 };
 
+/// The file of the log, in the folder of the service.
+const LOG: &str = "log";
+
 pub(crate) struct Running {
-    process: Child,
+    process: Guarded,
     pub(crate) url: Url,
     folder: TempDir,
+}
+
+/// A process that does not outlive its test, however that ends.
+struct Guarded(Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // It has ended, if the test has gone well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// How the process ended.
@@ -37,14 +52,27 @@ pub(crate) struct End {
 pub(crate) fn start(arguments: &[&str]) -> Running {
     let (config, folder) = empty();
     prepare(&config).unwrap();
-    start_in(folder, Stdio::piped(), arguments)
+    let log = kept_log(folder.path());
+    start_in(folder, log, arguments)
 }
 
-/// Starts it on data that is there, and with its log going elsewhere.
+/// Where a log goes that is read at the end. A file: a pipe that nobody reads is full after some hundred requests, and holds the
+/// service up.
+pub(crate) fn kept_log(folder: &Path) -> Stdio {
+    File::create(folder.join(LOG)).unwrap().into()
+}
+
+/// Starts it on data that is there, and with its log going where the test wants it.
 pub(crate) fn start_in(folder: TempDir, log: Stdio, arguments: &[&str]) -> Running {
     let mut command = command(&folder.path().join("data"));
     command.args(arguments);
     spawn(command, folder, log)
+}
+
+/// Starts it on what an earlier one has left.
+pub(crate) fn start_again(end: End, arguments: &[&str]) -> Running {
+    let log = kept_log(end.folder.path());
+    start_in(end.folder, log, arguments)
 }
 
 fn spawn(mut command: Command, folder: TempDir, log: Stdio) -> Running {
@@ -60,7 +88,7 @@ fn spawn(mut command: Command, folder: TempDir, log: Stdio) -> Running {
         .parse()
         .unwrap();
     Running {
-        process,
+        process: Guarded(process),
         url,
         folder,
     }
@@ -94,17 +122,17 @@ impl Running {
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.process.id()
+        self.process.0.id()
     }
 
     /// Nobody reads the log any more.
     pub(crate) fn close_log(&mut self) {
-        drop(self.process.stderr.take());
+        drop(self.process.0.stderr.take());
     }
 
     pub(crate) fn signal(&self, signal: &str) {
         let kill = Command::new("kill")
-            .args(["-s", signal, &self.process.id().to_string()])
+            .args(["-s", signal, &self.process.0.id().to_string()])
             .status()
             .unwrap();
         assert!(kill.success());
@@ -120,11 +148,10 @@ impl Running {
     pub(crate) async fn ended(mut self) -> End {
         let waiting = move || {
             let begun = Instant::now();
-            let mut log = String::new();
-            if let Some(mut stderr) = self.process.stderr.take() {
-                stderr.read_to_string(&mut log).unwrap();
-            }
-            let code = self.process.wait().unwrap().code();
+            drop(self.process.0.stderr.take());
+            let code = self.process.0.wait().unwrap().code();
+            // None if the log has gone elsewhere.
+            let log = fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default();
             End {
                 code,
                 took: begun.elapsed(),
@@ -348,7 +375,8 @@ async fn the_password_of_the_console_is_taken_from_the_environment() {
     command
         .env("NEWSROOM_CONSOLE", "basic")
         .env("NEWSROOM_CONSOLE_SECRET", "letmein");
-    let running = spawn(command, folder, Stdio::piped());
+    let log = kept_log(folder.path());
+    let running = spawn(command, folder, log);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let console = client.get(running.url.join("/nexios").unwrap());
     let with = console

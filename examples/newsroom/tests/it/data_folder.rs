@@ -12,7 +12,7 @@ use std::{
 use newsroom::{OwnFolder, prepare};
 
 use crate::{
-    binary::{command, get, refused, start, start_in},
+    binary::{command, get, refused, start, start_again},
     service::empty,
 };
 
@@ -78,13 +78,9 @@ async fn a_folder_is_free_again_however_its_service_ended() {
     );
     let killed = running.stop("KILL").await;
     assert_eq!(killed.code, None, "{killed:?}");
-    let again = start_in(killed.folder, Stdio::piped(), &[])
-        .stop("TERM")
-        .await;
+    let again = start_again(killed, &[]).stop("TERM").await;
     assert_eq!(again.code, Some(0), "{again:?}");
-    start_in(again.folder, Stdio::piped(), &[])
-        .stop("TERM")
-        .await;
+    start_again(again, &[]).stop("TERM").await;
 }
 
 #[test]

@@ -1,13 +1,12 @@
 //! Newsletters whose service ended before they did: the next one on the same jobs goes on with them.
 
-use std::{collections::BTreeSet, process::Stdio, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use newsroom::{Sizes, prepare};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::{
-    binary::{Running, get, start_in},
+    binary::{Running, get, kept_log, start_again, start_in},
     mail_server::{MailServer, Reply, Stage},
     service::{SMALL, empty, eventually},
     shutdown::{self, newsletter, post_letter},
@@ -58,7 +57,7 @@ async fn killed_in_the_middle_and_started_again_it_is_the_same_task_and_everybod
     let killed = running.stop("KILL").await;
     assert_eq!(killed.code, None, "{killed:?}");
 
-    let running = start_in(killed.folder, Stdio::piped(), &arguments);
+    let running = start_again(killed, &arguments);
     let after = newsletter(&running).await;
     assert_eq!(after["id"], before["id"]);
     let task = finished(&running).await;
@@ -96,7 +95,7 @@ async fn a_mail_that_was_killed_before_its_text_is_sent_by_the_next_service() {
     let running = shutdown::start(&mail_server, "30", &[]).await;
     eventually(async || (mail_server.asked(Stage::To) == 4).then_some(())).await;
     let killed = running.stop("KILL").await;
-    let running = start_in(killed.folder, Stdio::piped(), &["--smtp-url", &url]);
+    let running = start_again(killed, &["--smtp-url", &url]);
     let task = finished(&running).await;
     assert_eq!(task["message"], "12 sent, 0 failed", "{task}");
     assert_one_each(&mail_server, 12);
@@ -134,7 +133,7 @@ async fn stopped_by_sigterm_it_is_handed_back_and_the_next_service_goes_on_at_on
         ),
         (0, 0)
     );
-    let running = start_in(stopped.folder, Stdio::piped(), &["--smtp-url", &url]);
+    let running = start_again(stopped, &["--smtp-url", &url]);
     let task = finished(&running).await;
     assert_eq!(task["id"], id);
     assert_eq!(
@@ -148,22 +147,24 @@ async fn stopped_by_sigterm_it_is_handed_back_and_the_next_service_goes_on_at_on
 
 const MANY: usize = 600;
 
-fn prepared(subscribers: usize) -> TempDir {
+/// Starts a service on data of its own.
+fn start_on_its_own(subscribers: usize, arguments: &[&str]) -> Running {
     let (mut config, folder) = empty();
     config.sizes = Sizes {
         subscribers: subscribers as u64,
         ..SMALL
     };
     prepare(&config).unwrap();
-    folder
+    let log = kept_log(folder.path());
+    start_in(folder, log, arguments)
 }
 
 /// Two services with their own data on the same jobs, and a newsletter that one of them was given.
 async fn two(mail_server: &MailServer, jobs: &str) -> (Running, Running) {
     let url = mail_server.url();
     let arguments = ["--jobs", jobs, "--smtp-url", &url];
-    let one = start_in(prepared(MANY), Stdio::piped(), &arguments);
-    let other = start_in(prepared(MANY), Stdio::piped(), &arguments);
+    let one = start_on_its_own(MANY, &arguments);
+    let other = start_on_its_own(MANY, &arguments);
     post_letter(&one).await;
     (one, other)
 }

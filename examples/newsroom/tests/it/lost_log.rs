@@ -86,6 +86,8 @@ async fn a_newsletter_that_is_cut_off_does_not_abort_the_process() {
         (newsletter(&running).await["message"] == "2 sent, 0 failed, 1 on its way").then_some(())
     })
     .await;
+    // It is on its way from its claim on; in doubt, and not to be taken back, only with its text.
+    eventually(async || (mail_server.mails().len() == 3).then_some(())).await;
     let end = running.stop("TERM").await;
     assert!(end.code.is_some(), "{end:?}");
     assert_eq!((end.deliveries("sent"), end.deliveries("sending")), (2, 1));

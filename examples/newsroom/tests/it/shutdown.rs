@@ -197,6 +197,8 @@ async fn cut_off_in_a_mail_it_is_handed_back_with_one_that_nobody_knows_of() {
         (newsletter(&running).await["message"] == "2 sent, 0 failed, 1 on its way").then_some(())
     })
     .await;
+    // It is on its way from its claim on; in doubt, and not to be taken back, only with its text.
+    eventually(async || (mail_server.mails().len() == 3).then_some(())).await;
     let end = running.stop("TERM").await;
     assert!(end.took < Duration::from_secs(5), "{end:?}");
     assert!(

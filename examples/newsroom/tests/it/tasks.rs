@@ -69,7 +69,7 @@ async fn an_ended_task_cannot_be_cancelled() {
         .await
         .ok(202);
     let id = started["task_id"].as_str().unwrap().to_owned();
-    service.ended(id).await;
+    service.ended(&id).await;
     service
         .post(&format!("/tasks/{id}/cancel"), "text/plain", "")
         .await

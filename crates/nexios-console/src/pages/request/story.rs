@@ -1,5 +1,7 @@
 //! What became of a request, in a sentence or two.
 
+use nexios::observe::WorkKind;
+
 use super::{
     called::{called, waits_for},
     parts, text,
@@ -72,6 +74,9 @@ fn doing(span: &Span, request: &Request) -> String {
     let since = text::age(request.duration_ms - span.started_ms.unwrap_or(span.made_ms));
     let name = called(span);
     match span.state {
+        State::Waiting if span.kind == WorkKind::Computation => {
+            format!("it waits for {name}, {since} by now")
+        }
         State::Waiting => format!("{name} waits for {}, {since} by now", waits_for(span)),
         State::Cancelling => format!("{name} cleans up"),
         _ => format!("{name} runs for {since}"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use maud::html;
+use nexios::observe::WorkKind;
 
 use super::{
     super::{region::Region, text},
@@ -47,7 +48,7 @@ pub(super) fn slices(request: &Request) -> Vec<Slice> {
         let (from, to) = (pair[0], pair[1]);
         let running = path
             .iter()
-            .filter(|span| span.made_ms <= from && span.ended_ms.unwrap_or(end) >= to);
+            .filter(|span| awaited_from(span) <= from && span.ended_ms.unwrap_or(end) >= to);
         // The innermost says what it was.
         let innermost = running.max_by_key(|span| depths.get(&span.id));
         let waits =
@@ -78,10 +79,19 @@ pub(super) fn slices(request: &Request) -> Vec<Slice> {
     slices
 }
 
+/// A finalizer is made long before it is due.
+fn awaited_from(span: &Span) -> f64 {
+    match span.kind {
+        WorkKind::Finalizer => span.started_ms.unwrap_or(f64::INFINITY),
+        _ => span.made_ms,
+    }
+}
+
 fn label(span: &Span, waits: bool) -> String {
     let name = called(span);
     match waits {
-        true => format!("{name}, waiting for {}", waits_for(span)),
+        true if span.kind == WorkKind::Computation => format!("waiting for {name}"),
+        true => format!("waiting for {} ({name})", waits_for(span)),
         false => name,
     }
 }

@@ -149,6 +149,7 @@ pub(super) fn cancelled() -> Request {
         duration_ms: 812.0,
         cleanup_ms: Some(43.0),
         deadline_ms: Some(2000.0),
+        response_bytes: Some(24_613),
         dropped_spans: 3,
         spans: vec![
             critical(cancelled(
@@ -374,8 +375,46 @@ pub(super) fn lint_list() -> Lints {
         lint: LintKind::QueueTooLong,
         text: "The queue of \"thumbnails\" has 9 jobs and 2 threads.".into(),
         work: None,
+        request: None,
         owner: Some("thumbnails".into()),
         since_unix_ms: THEN,
     };
     Lints { lints: vec![lint] }
+}
+
+pub(super) fn right_now() -> Now {
+    Now {
+        stays: vec![
+            Stay {
+                waits: true,
+                what: "a thread of \"thumbnails\"".into(),
+                count: 1_204,
+                oldest_unix_ms: THEN,
+                routes: vec![("POST /<upload>".into(), 1_200), ("GET /".into(), 4)],
+            },
+            Stay {
+                waits: false,
+                what: "profile service".into(),
+                count: 1,
+                oldest_unix_ms: THEN,
+                routes: vec![("GET /".into(), 1)],
+            },
+        ],
+        other_stays: 2,
+        failing: lazy_list().lazies,
+        cancelled: vec![CancelledRequests {
+            route: "GET /quote/{id}".into(),
+            reason: CancelReason::ClientDisconnected,
+            count: 312,
+            mean_ms: 702.4,
+        }],
+        left: vec![LeftOver {
+            id: 9,
+            kind: WorkKind::Background,
+            name: "<index>".into(),
+            state: State::Cancelling,
+            made_unix_ms: THEN,
+        }],
+        other_left: 3,
+    }
 }

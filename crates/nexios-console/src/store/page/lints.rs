@@ -38,29 +38,32 @@ impl Store {
             let late = Late::of(live, now)?;
             Some((
                 late.since,
-                self.lint(late.kind, late.text(live, now), Some(*id), None, late.since),
+                Lint {
+                    request: live.request().map(|id| id.0),
+                    ..self.lint(late.kind, late.text(live), Some(*id), None, late.since)
+                },
             ))
         }));
         found.extend(self.slow_polls.recent(now).into_iter().map(|poll| {
             (
                 poll.seen,
-                self.lint(
-                    LintKind::SlowPoll,
-                    slow_poll(&poll),
-                    Some(poll.id),
-                    None,
-                    poll.seen,
-                ),
+                Lint {
+                    request: poll.request.map(|id| id.0),
+                    ..self.lint(
+                        LintKind::SlowPoll,
+                        slow_poll(&poll),
+                        Some(poll.id),
+                        None,
+                        poll.seen,
+                    )
+                },
             )
         }));
         found.extend(snapshot.pools.iter().filter_map(|pool| {
             let since = too_long_since(&self.history.of(pool.id, now), now)?;
             let text = format!(
-                "the queue of pool \"{}\" is {} jobs long for {}, with {} threads",
-                pool.name,
-                pool.stats.queued,
-                seconds(now.since(since)),
-                pool.stats.threads
+                "the queue of pool \"{}\" is {} jobs long, with {} threads",
+                pool.name, pool.stats.queued, pool.stats.threads
             );
             Some((
                 since,
@@ -119,6 +122,7 @@ impl Store {
             lint,
             text,
             work: work.map(|id| id.0),
+            request: None,
             owner: owner.map(str::to_owned),
             since_unix_ms: self.clock.unix_ms(since),
         }
@@ -159,27 +163,30 @@ impl Late {
         })
     }
 
-    fn text(&self, live: &Live, now: Moment) -> String {
-        let (work, late) = (described(live), seconds(now.since(self.since)));
+    fn text(&self, live: &Live) -> String {
+        let work = described(live);
         match self.kind {
-            LintKind::DeadlinePassed => format!("{work} goes on {late} after its deadline"),
-            _ => format!(
-                "{work} goes on {late} after its cancel ({})",
-                self.reason.as_str()
-            ),
+            LintKind::DeadlinePassed => format!("{work} goes on after its deadline"),
+            _ => format!("{work} goes on after its cancel ({})", self.reason.as_str()),
         }
     }
 }
 
-/// Kind, name, and the place that made it where the name is not that.
+/// Kind, name, the request, and the place that made it where the name is not that. A request is found by its route: it is made
+/// in the code that serves all of them.
 pub(in crate::store) fn described(live: &Live) -> String {
     let kind = live.kind.as_str().replace('_', " ");
     let place = live
         .made_at
         .map(ToString::to_string)
-        .filter(|place| **place != *live.name);
+        .filter(|place| **place != *live.name && live.kind != WorkKind::Request);
+    let request = live
+        .tree
+        .as_ref()
+        .filter(|_| live.kind != WorkKind::Request);
+    let request = request.map_or(String::new(), |request| format!(" of {}", request.route));
     let place = place.map_or(String::new(), |place| format!(" ({place})"));
-    format!("{kind} \"{}\"{place}", live.name)
+    format!("{kind} \"{}\"{request}{place}", live.name)
 }
 
 fn slow_poll(poll: &SlowPoll) -> String {

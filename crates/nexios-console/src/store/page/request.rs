@@ -45,7 +45,12 @@ impl Store {
         let mut spans = kept.spans;
         let ended: HashSet<WorkId> = spans.iter().map(|span| span.id).collect();
         let living = living.into_iter().filter(|(id, _)| !ended.contains(id));
-        spans.extend(living.map(|(id, live)| live.into_living_span(id)));
+        let waits = running.as_ref().and_then(|live| live.open_wait(root));
+        spans.extend(waits);
+        for (id, live) in living {
+            spans.extend(live.open_wait(id));
+            spans.push(live.into_living_span(id));
+        }
 
         let (state, reason, error) = match (&kept.answer, &running) {
             (Some(answer), _) => (
@@ -83,6 +88,7 @@ impl Store {
             duration_ms: milliseconds(cancelled.unwrap_or(ended).since(tree.made)),
             cleanup_ms: cancelled.map(|cancelled| milliseconds(ended.since(cancelled))),
             deadline_ms: kept.facts.deadline.map(milliseconds),
+            response_bytes: kept.facts.response_bytes,
             dropped_spans: kept.dropped,
             spans: self.waterfall(
                 &tree,
@@ -106,8 +112,13 @@ impl Store {
         answered: Option<Moment>,
         now: Moment,
     ) -> Vec<model::Span> {
-        // Numbers grow, so that of those made in the same moment parents come first.
-        spans.sort_by_key(|span| (span.made, span.id));
+        // Numbers grow, so that of those made in the same moment parents come first. A wait has the number of what was waited for,
+        // which may be older than who waits.
+        let is_wait = |span: &Span| span.kind == WorkKind::Computation;
+        spans.sort_by_key(|span| (span.made, is_wait(span), span.id));
+        // A computation that several parts waited for is shown where it was waited for first, and so for the longest.
+        let mut shown = HashSet::new();
+        spans.retain(|span| shown.insert(span.id));
         let places: HashMap<WorkId, usize> = spans
             .iter()
             .enumerate()
@@ -128,7 +139,7 @@ impl Store {
             }];
             bars.extend(spans.iter().enumerate().map(|(place, span)| Bar {
                 parent: Some(parent(place, span).map_or(0, |parent| parent + 1)),
-                made: span.made,
+                made: awaited_from(span, now),
                 ended: span.ended.unwrap_or(now),
                 awaited: is_awaited(span),
             }));
@@ -179,13 +190,23 @@ impl Store {
     }
 }
 
+/// A finalizer is made long before it is due: until then nobody waits for it.
+fn awaited_from(span: &Span, now: Moment) -> Moment {
+    match span.kind {
+        WorkKind::Finalizer => span.started.or(span.ended).unwrap_or(now),
+        _ => span.made,
+    }
+}
+
 fn is_awaited(span: &Span) -> bool {
     let with_others = matches!(
         span.end.reason,
         Some(CancelReason::SiblingFailed | CancelReason::Finished)
     );
     match span.end.state {
-        State::Lost | State::Refused => false,
+        State::Lost => false,
+        // A value that its race did not accept; a pool's queue, on the other hand, was waited in.
+        State::Refused => span.kind != WorkKind::Candidate,
         State::Cancelled => !with_others,
         _ => true,
     }

@@ -31,9 +31,9 @@ impl Store {
 }
 
 /// What it waits for while it lives.
-fn waiting_for(live: &Live) -> Option<String> {
-    if let Some(name) = &live.waiting {
-        return Some(format!("flight \"{name}\""));
+pub(super) fn waiting_for(live: &Live) -> Option<String> {
+    if let Some(wait) = &live.waiting {
+        return Some(format!("lazy value \"{}\"", wait.name));
     }
     if live.started.is_some() {
         return None;

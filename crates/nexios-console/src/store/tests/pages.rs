@@ -125,7 +125,10 @@ async fn what_work_waits_for_is_said_in_words() {
             on: None,
         },
     );
-    assert_eq!(waiting(request).as_deref(), Some("flight \"daily stats\""));
+    assert_eq!(
+        waiting(request).as_deref(),
+        Some("lazy value \"daily stats\"")
+    );
     feed.store.updated(request, &Update::Resumed);
     assert_eq!(waiting(request), None);
 }
@@ -218,7 +221,7 @@ async fn what_goes_on_after_its_deadline_or_its_cancel_is_named() {
     );
     assert_eq!(
         lints()[0].text,
-        "group \"dashboard\" goes on 1.5 s after its deadline"
+        "group \"dashboard\" goes on after its deadline"
     );
     feed.end(group, &Outcome::TimedOut);
     assert_eq!(lints().len(), 2);
@@ -310,5 +313,114 @@ async fn a_race_that_nobody_wins_is_counted_and_a_cancelled_one_is_not() {
             races[1].wins["primary"]
         ),
         ("search", 3, 2, 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_requests_are_at_is_told_by_what_they_have_in_common() {
+    let feed = Feed::new(MEBIBYTE);
+    for _ in 0..3 {
+        let request = feed.request("GET /dashboard");
+        let group = feed.started(WorkKind::Group, "dashboard", Some(request));
+        feed.started(WorkKind::Child, "profile service", Some(group));
+        let upload = feed.request("POST /upload");
+        feed.owned(WorkKind::PoolJob, "job", "thumbnails", Some(upload));
+    }
+    let ended = feed.request("GET /dashboard");
+    feed.owned(WorkKind::PoolJob, "job", "thumbnails", Some(ended));
+    let stays = || {
+        let stays = feed.store.now().stays.into_iter();
+        stays
+            .map(|stay| (stay.what, stay.waits, stay.count, stay.routes))
+            .collect::<Vec<_>>()
+    };
+    let waits = (
+        "a thread of \"thumbnails\"".to_owned(),
+        true,
+        4,
+        vec![
+            ("POST /upload".to_owned(), 3),
+            ("GET /dashboard".to_owned(), 1),
+        ],
+    );
+    assert_eq!(
+        stays(),
+        std::slice::from_ref(&waits),
+        "the others may be quick"
+    );
+    advance(ms(1_500)).await;
+    let slow = vec![("GET /dashboard".to_owned(), 3)];
+    let runs = ("profile service".to_owned(), false, 3, slow);
+    assert_eq!(stays(), [waits, runs]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_requests_are_told_by_route_and_reason_for_a_minute() {
+    let feed = Feed::new(MEBIBYTE);
+    let left = Outcome::Cancelled(CancelReason::ClientDisconnected);
+    for took in [600, 800] {
+        feed.answered("GET /report", ms(took), &left).await;
+    }
+    let ends = Outcome::Cancelled(CancelReason::Shutdown);
+    feed.answered("GET /report", ms(100), &ends).await;
+    let told = || {
+        let cancelled = feed.store.now().cancelled.into_iter();
+        cancelled
+            .map(|requests| (requests.reason, requests.count, requests.mean_ms))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(),
+        [
+            (CancelReason::ClientDisconnected, 2, 700.0),
+            (CancelReason::Shutdown, 1, 100.0)
+        ]
+    );
+    advance(ms(70_000)).await;
+    assert_eq!(told(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_ending_service_waits_for_is_what_nobody_else_holds() {
+    let feed = Feed::new(MEBIBYTE);
+    let request = feed.request("GET /archive");
+    feed.started(WorkKind::Child, "pack", Some(request));
+    let task = feed.started(WorkKind::Background, "index", None);
+    let schedule = feed.started(WorkKind::Background, "nightly", None);
+    feed.say(schedule, "next_unix_ms", "1795348288123");
+    feed.started(WorkKind::Computation, "daily totals", None);
+    let left: Vec<_> = feed.store.now().left.iter().map(|left| left.id).collect();
+    assert_eq!(left, [request.0, task.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_named_by_its_route_and_its_parts_by_theirs() {
+    let feed = Feed::new(MEBIBYTE);
+    let request = WorkId(1_000);
+    let made = Live {
+        made_at: Some(std::panic::Location::caller()),
+        ..Live::new(WorkKind::Request, "GET /slow", feed.store.clock.now())
+    };
+    feed.store.make(request, made);
+    let child = feed.started(WorkKind::Child, "parse", Some(request));
+    for id in [request, child] {
+        feed.store.updated(id, &Update::SlowPoll(ms(250)));
+    }
+    let lints = feed.store.lints().content.lints.into_iter();
+    let lints = lints.filter(|lint| lint.lint == LintKind::SlowPoll);
+    let told: Vec<_> = lints.map(|lint| (lint.text, lint.request)).collect();
+    let text = |work: &str| {
+        (
+            format!("{work} held its thread for 0.2 s in one poll"),
+            Some(request.0),
+        )
+    };
+    assert_eq!(
+        told,
+        [
+            text("child \"parse\" of GET /slow"),
+            text("request \"GET /slow\"")
+        ],
+        "the place that serves all requests says nothing"
     );
 }

@@ -281,3 +281,73 @@ async fn on_a_track_of_the_trace_events_follow_or_hold_each_other() {
     }
     assert!(events.iter().map(|event| event.tid).max() > Some(1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_lazy_value_is_a_part_of_the_request() {
+    let feed = Feed::new(MEBIBYTE);
+    let request = feed.request("GET /prices");
+    let flight = feed.owned(WorkKind::Computation, "rates", "rates", None);
+    feed.store.started(flight);
+    let child = feed.started(WorkKind::Child, "price", Some(request));
+    for waiter in [child, request] {
+        let waiting = Update::Waiting {
+            name: "rates",
+            on: Some(flight),
+        };
+        feed.store.updated(waiter, &waiting);
+        advance(ms(100)).await;
+    }
+    advance(ms(800)).await;
+    let open = shown(&feed, request);
+    let wait = span(&open, "rates");
+    assert_eq!(
+        (wait.state, wait.parent, wait.made_ms, wait.ended_ms),
+        (State::Waiting, child.0, 0.0, None),
+        "once, where it was waited for first"
+    );
+    feed.end(flight, &Outcome::Failed(None));
+    feed.store.updated(child, &Update::Resumed);
+    feed.store.updated(request, &Update::Resumed);
+    feed.end(child, &Outcome::Failed(None));
+    feed.end(request, &Outcome::Failed(None));
+    let ended = shown(&feed, request);
+    let wait = span(&ended, "rates");
+    assert_eq!(
+        (wait.state, wait.started_ms, wait.ended_ms, wait.critical),
+        (State::Failed, None, Some(1_000.0), true)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_after_a_wait_was_waited_for() {
+    let feed = Feed::new(MEBIBYTE);
+    let request = feed.request("POST /upload");
+    let job = feed.owned(WorkKind::PoolJob, "job", "thumbnails", Some(request));
+    advance(ms(250)).await;
+    feed.end(job, &Outcome::Refused);
+    feed.say(request, "response_bytes", "141");
+    feed.end(request, &Outcome::Completed);
+    let request = shown(&feed, request);
+    assert!(span(&request, "job").critical);
+    assert_eq!(request.response_bytes, Some(141));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finalizer_is_waited_for_from_its_start_on() {
+    let feed = Feed::new(MEBIBYTE);
+    let request = feed.request("GET /report");
+    let finalizer = feed.made(WorkKind::Finalizer, "give back", Some(request));
+    let child = feed.started(WorkKind::Child, "sums", Some(request));
+    advance(ms(700)).await;
+    feed.end(child, &Outcome::Completed);
+    feed.store.started(finalizer);
+    advance(ms(100)).await;
+    feed.end(finalizer, &Outcome::Completed);
+    feed.end(request, &Outcome::Completed);
+    let request = shown(&feed, request);
+    assert!(span(&request, "give back").critical);
+    assert!(
+        span(&request, "sums").critical,
+        "what the time before went to"
+    );
+}

@@ -50,16 +50,31 @@ async fn slow_and_failed_ones_survive_any_flood_of_fast_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bucket_keeps_the_newest_ten() {
+async fn a_full_bucket_takes_one_a_second_and_keeps_the_newest_of_them() {
     let feed = Feed::new(MEBIBYTE);
-    let mut newest = Vec::new();
-    for _ in 0..25 {
-        newest.push(feed.answered("GET /", ms(20), &Outcome::Completed).await.0);
+    let rush = async |count: u64| {
+        let mut came = Vec::new();
+        for _ in 0..count {
+            came.push(feed.answered("GET /", ms(20), &Outcome::Completed).await.0);
+        }
+        came
+    };
+    let first = rush(10).await;
+    rush(40).await;
+    let mut expected: Vec<u64> = first.iter().rev().copied().collect();
+    assert_eq!(
+        kept(&feed, "GET /", Bucket::Lt50ms),
+        expected,
+        "whoever has the list open finds them in it"
+    );
+    for _ in 0..12 {
+        advance(ms(1_000)).await;
+        expected.insert(0, rush(30).await[0]);
+        expected.truncate(10);
+        assert_eq!(kept(&feed, "GET /", Bucket::Lt50ms), expected);
     }
-    newest.reverse();
-    assert_eq!(kept(&feed, "GET /", Bucket::Lt50ms), newest[..10]);
-    assert!(feed.store.request(newest[9]).is_some());
-    assert!(feed.store.request(newest[10]).is_none());
+    assert!(feed.store.request(expected[9]).is_some());
+    assert!(feed.store.request(first[9]).is_none());
 }
 
 #[tokio::test(start_paused = true)]

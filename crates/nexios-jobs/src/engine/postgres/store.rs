@@ -69,25 +69,43 @@ impl Store {
         }
     }
 
-    /// Runs a step in a transaction of its own.
+    /// Runs a step in a transaction of its own, and tells everybody.
     pub(super) async fn write<T, F>(&self, step: F) -> Result<T, JobsError>
     where
         T: Send,
         F: for<'c> FnOnce(&'c mut PgConnection, i64) -> BoxFuture<'c, Result<T, JobsError>> + Send,
     {
-        let written = self
-            .patiently(async {
-                let mut connection = self.pool.acquire().await.map_err(fault)?;
-                let mut transaction = connection.begin().await.map_err(fault)?;
-                let now = self.moment(&mut transaction).await?;
-                let result = step(&mut transaction, now).await?;
-                tell(&mut transaction).await?;
-                transaction.commit().await.map_err(fault)?;
-                Ok(result)
-            })
-            .await?;
+        let written = self.transact(step, true).await?;
         self.changes.tell();
         Ok(written)
+    }
+
+    /// Runs a step in a transaction of its own, of which nobody waits to hear.
+    pub(super) async fn write_silently<T, F>(&self, step: F) -> Result<T, JobsError>
+    where
+        T: Send,
+        F: for<'c> FnOnce(&'c mut PgConnection, i64) -> BoxFuture<'c, Result<T, JobsError>> + Send,
+    {
+        self.transact(step, false).await
+    }
+
+    async fn transact<T, F>(&self, step: F, tells: bool) -> Result<T, JobsError>
+    where
+        T: Send,
+        F: for<'c> FnOnce(&'c mut PgConnection, i64) -> BoxFuture<'c, Result<T, JobsError>> + Send,
+    {
+        self.patiently(async {
+            let mut connection = self.pool.acquire().await.map_err(fault)?;
+            let mut transaction = connection.begin().await.map_err(fault)?;
+            let now = self.moment(&mut transaction).await?;
+            let result = step(&mut transaction, now).await?;
+            if tells {
+                tell(&mut transaction).await?;
+            }
+            transaction.commit().await.map_err(fault)?;
+            Ok(result)
+        })
+        .await
     }
 
     /// Runs a step that changes nothing.

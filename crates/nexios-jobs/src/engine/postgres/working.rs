@@ -26,6 +26,7 @@ use crate::{
 use super::{
     fault::{fault, queue_fault},
     looking::state,
+    store::tell,
 };
 
 /// Where graphile-worker has its tables, for its Node workers too.
@@ -124,6 +125,8 @@ pub(super) async fn renew(
             });
         }
     }
+    // Others may have the handlers.
+    tell(&mut *connection).await?;
     delete_stale_workers(connection, SCHEMA, &stale)
         .await
         .map_err(queue_fault)?;

@@ -41,12 +41,12 @@ use crate::{
         tallies::Tallies,
     },
     log,
-    observe::alive::{CensusEntry, LongLived},
     panics::caught,
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
+    work::alive::{CensusEntry, LongLived},
 };
 
 /// Locks for cells that compute; a power of two.

@@ -369,7 +369,9 @@ async fn a_task_whose_destructors_panic_ends_once() {
     settle().await;
     task.cancel();
     assert_eq!(task.await, Err(BackgroundFailure::Panicked));
-    let lines = told(&recorder, "bomb");
+    let mut lines = told(&recorder, "bomb");
+    // A panic whose stack is printed takes its time.
+    lines.retain(|line| !line.starts_with("SlowPoll"));
     assert_eq!(
         lines[2..],
         ["Cancelling(Requested)", "Panicked(\"in a destructor\")"]

@@ -180,11 +180,7 @@ async fn a_poll_that_holds_its_thread_is_told_by_the_innermost_that_was_polled()
         observe::custom("outer").run(work).await;
     })
     .await;
-    let slow: Vec<_> = told
-        .lines()
-        .into_iter()
-        .filter(|line| line.contains("SlowPoll"))
-        .collect();
+    let slow = told.slow_polls();
     assert_eq!(slow.len(), 1, "{slow:?}");
     assert!(slow[0].starts_with("inner: "), "{slow:?}");
     assert!(told.lines().contains(&"inner: Completed".to_owned()));

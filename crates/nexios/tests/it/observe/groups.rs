@@ -781,7 +781,7 @@ async fn an_item_that_fails_cancels_the_others() {
 }
 
 #[tokio::test]
-async fn items_of_a_map_that_outlives_its_group_are_adopted() {
+async fn a_group_that_has_run_ends_after_the_items_of_a_map_that_is_still_there() {
     use futures_util::StreamExt;
     let (told, _observing, root) = Recorder::begin();
     root.run(async {
@@ -792,16 +792,14 @@ async fn items_of_a_map_that_outlives_its_group_are_adopted() {
         mapped.next().await.unwrap().unwrap();
         group.join().await.unwrap();
         let lines = told.lines();
-        assert!(lines[lines.len() - 2].ends_with(": Adopted"), "{lines:#?}");
-        ends_with(&told, &["group: Completed"]);
-        drop(mapped);
+        assert!(lines.last().unwrap().ends_with(": Completed"), "{lines:#?}");
+        assert!(!lines.contains(&"group: Completed".to_owned()));
     })
     .await;
     let lines = told.lines();
-    assert!(
-        lines.last().unwrap().ends_with(": Cancelled(Finished)"),
-        "{lines:#?}"
-    );
+    let item = &lines[lines.len() - 2];
+    assert!(item.ends_with(": Cancelled(OwnerDropped)"), "{lines:#?}");
+    ends_with(&told, &["group: Completed"]);
 }
 
 #[tokio::test]
@@ -836,8 +834,20 @@ async fn a_destructor_that_panics_as_its_child_is_cancelled_is_the_childs_panic(
     ends_with(&told, &ends);
 }
 
+/// In a process of its own: in this one other tests observe as well.
 #[tokio::test]
-async fn who_comes_later_hears_of_the_group_from_its_next_use_on() {
+async fn a_group_that_nobody_observed_is_made_at_its_next_use() {
+    const ALONE: &str = "NEXIOS_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let test = "observe::groups::a_group_that_nobody_observed_is_made_at_its_next_use";
+        let alone = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test])
+            .env(ALONE, "1")
+            .output()
+            .unwrap();
+        assert!(alone.status.success(), "{alone:?}");
+        return;
+    }
     let group = group();
     group.spawn_named("unseen", async { Ok(()) });
     let (told, _observing, root) = Recorder::begin();
@@ -860,6 +870,102 @@ async fn who_comes_later_hears_of_the_group_from_its_next_use_on() {
     );
 }
 
+#[tokio::test]
+async fn the_body_of_a_run_that_is_dropped_is_the_groups_part() {
+    let (_told, _observing, root) = Recorder::begin();
+    let in_body = Arc::default();
+    let place = Place(Arc::clone(&in_body));
+    let the_group = Arc::new(Mutex::new(None));
+    let noted = the_group.clone();
+    let running = stuck(root, async {
+        let group = group();
+        let run = group.run(async move {
+            let _place = place;
+            *noted.lock().unwrap() = observe::current();
+            stops().await
+        });
+        run.await
+    });
+    drop(running);
+    assert!(the_group.lock().unwrap().is_some());
+    assert_eq!(*in_body.lock().unwrap(), *the_group.lock().unwrap());
+}
+
+#[tokio::test]
+async fn a_child_that_is_polled_when_its_group_ends_says_that_it_is_cancelled() {
+    let (told, _observing, root) = Recorder::begin();
+    root.run(async {
+        let group = group();
+        let spawner = group.spawner();
+        group.spawn_named("child", async move {
+            spawner.cancel();
+            drop(observe::custom("goes on"));
+            stops().await
+        });
+        group.join().await.unwrap();
+    })
+    .await;
+    ends_with(
+        &told,
+        &[
+            "child: Cancelling(Requested)",
+            "goes on: made as custom in child",
+            "goes on: started",
+            "goes on: Completed",
+            "child: Cancelled(Requested)",
+            "group: Cancelled(Requested)",
+        ],
+    );
+}
+
+/// Lets another thread drop a group while it is told that the group is made.
+struct DropsMeanwhile {
+    made: std::sync::mpsc::SyncSender<()>,
+    dropped: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl observe::Observer for DropsMeanwhile {
+    fn made(&self, work: &observe::Work<'_>) {
+        if work.name == "dropped as it is made" {
+            self.made.send(()).unwrap();
+            // The drop may have to wait for this call, so this does not wait for long.
+            let dropped = self.dropped.lock().unwrap();
+            let _ = dropped.recv_timeout(Duration::from_millis(200));
+        }
+    }
+}
+
+/// In real time: the threads block.
+#[test]
+fn a_group_that_is_dropped_as_a_spawner_makes_it_known_has_an_end_of_its_own() {
+    let (told, _observing, root) = Recorder::begin();
+    let (made, is_made) = std::sync::mpsc::sync_channel(1);
+    let (dropped, is_dropped) = std::sync::mpsc::sync_channel(1);
+    let _meanwhile = observe::observe(Arc::new(DropsMeanwhile {
+        made,
+        dropped: Mutex::new(is_dropped),
+    }));
+    let group: Group<'_> = TaskGroup::builder().name("dropped as it is made").build();
+    let spawner = group.spawner();
+    thread::scope(|threads| {
+        threads.spawn(move || {
+            is_made.recv().unwrap();
+            drop(group);
+            dropped.send(()).unwrap();
+        });
+        root.scope(|| spawner.spawn_named("child", async { Ok(()) }));
+    });
+    in_order(
+        &told,
+        &[
+            "dropped as it is made: made as group",
+            "dropped as it is made: started",
+            "dropped as it is made: Completed",
+        ],
+    );
+    holds(&told, &["child: Refused"]);
+}
+
 /// In real time: a paused clock stands while code blocks.
 #[tokio::test]
 async fn a_slow_poll_is_told_by_the_child_and_not_by_what_is_around_it() {
@@ -874,11 +980,7 @@ async fn a_slow_poll_is_told_by_the_child_and_not_by_what_is_around_it() {
     })
     .await
     .unwrap();
-    let lines = told.lines();
-    let slow: Vec<_> = lines
-        .iter()
-        .filter(|line| line.contains("SlowPoll"))
-        .collect();
-    assert_eq!(slow.len(), 1, "{lines:#?}");
-    assert!(slow[0].starts_with("slow: "), "{lines:#?}");
+    let slow = told.slow_polls();
+    assert_eq!(slow.len(), 1, "{slow:#?}");
+    assert!(slow[0].starts_with("slow: "), "{slow:#?}");
 }

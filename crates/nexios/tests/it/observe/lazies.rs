@@ -2,6 +2,7 @@
 
 use std::{future::pending, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use nexios::{
     AsyncLazy, AsyncLazyMap, LazyState,
     observe::{self, WorkId},
@@ -96,6 +97,64 @@ async fn a_computation_that_nobody_waits_for_is_cancelled() {
     assert_eq!(
         lines(&recorder).last().unwrap(),
         "left: Cancelled(OwnerDropped)"
+    );
+}
+
+/// Who waits for the last one is dropped from inside the drop of the one before.
+#[tokio::test]
+async fn each_computation_of_a_chain_has_ended_when_it_is_gone() {
+    let (recorder, _observing, root) = Recorder::begin();
+    let last = Arc::new(
+        Lazy::builder(|| observe::custom("inside").run(pending()))
+            .name("last")
+            .build(),
+    );
+    let middle = lazy_on("middle", last);
+    let first = lazy_on("first", middle);
+    let mut waiter = Box::pin(root.run(first.get()));
+    for _ in 0..8 {
+        assert!((&mut waiter).now_or_never().is_none());
+        yield_now().await;
+    }
+    drop(waiter);
+    let lines = lines(&recorder);
+    let place = |line: &str| lines.iter().position(|told| told == line);
+    let inside = place("inside: Cancelled(OwnerDropped)");
+    assert!(inside.is_some(), "{lines:#?}");
+    assert!(
+        inside < place("last: Cancelled(OwnerDropped)"),
+        "{lines:#?}"
+    );
+}
+
+fn lazy_on(name: &'static str, other: Arc<Lazy>) -> Arc<Lazy> {
+    let lazy = Lazy::builder(move || {
+        let other = other.clone();
+        async move { other.get().await.map(|value| *value).map_err(|_| "no") }
+    });
+    Arc::new(lazy.name(name).build())
+}
+
+#[tokio::test]
+async fn a_call_that_goes_on_elsewhere_says_nothing_of_work_that_has_ended() {
+    let (recorder, _observing, root) = Recorder::begin();
+    let lazy = Lazy::builder(pending).name("never").build();
+    let mut call = lazy.get();
+    let carrier = root.scope(|| observe::custom("carrier"));
+    assert!(carrier.scope(|| (&mut call).now_or_never()).is_none());
+    drop(carrier);
+    drop(call);
+    let lines = lines(&recorder);
+    let of_carrier: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("carrier"))
+        .collect();
+    assert_eq!(*of_carrier[of_carrier.len() - 1], "carrier: Completed");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("carrier: Waiting")),
+        "{lines:#?}"
     );
 }
 

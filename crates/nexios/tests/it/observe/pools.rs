@@ -90,6 +90,28 @@ async fn a_closure_that_panics_says_with_what() {
     assert_eq!(told(&recorder).last().unwrap(), "Panicked(\"on purpose\")");
 }
 
+/// The call of the second job is part of the first one's closure, and dropped from inside of its drop.
+#[tokio::test]
+async fn each_closure_of_a_chain_has_ended_when_it_is_gone() {
+    let (recorder, _observing, root) = Recorder::begin();
+    let (pool, release) = busy(Overload::Wait, 8);
+    let owned = root.scope(|| observe::custom("owned"));
+    let second_line = line!() + 1;
+    let second = root.scope(|| pool.try_run(move || drop(owned)));
+    let first = root.scope(|| pool.try_run(move || drop(second)));
+    assert!(first.is_ok(), "there is room");
+    drop(first);
+    let lines = recorder.lines();
+    let second = format!("pools.rs:{second_line}:");
+    let end = lines
+        .iter()
+        .position(|line| line.contains(&second) && line.ends_with(": Cancelled(OwnerDropped)"));
+    let owned = lines.iter().position(|line| line == "owned: Completed");
+    assert!(owned.is_some() && end.is_some(), "{lines:#?}");
+    assert!(owned < end, "{lines:#?}");
+    drop(release);
+}
+
 #[tokio::test]
 async fn a_job_that_is_shed_was_refused() {
     let (recorder, _observing, root) = Recorder::begin();

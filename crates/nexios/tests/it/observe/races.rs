@@ -1,10 +1,10 @@
 //! What is told of races and hedges.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use nexios::{
     CancelReason, CancelScope, CancelToken, Candidate, Delay, Hedge,
-    observe::{self, CustomWork},
+    observe::{self, CustomWork, Observer, Outcome, WorkId},
     run_until_first_complete,
 };
 use tokio::time::sleep;
@@ -90,13 +90,60 @@ async fn a_slow_poll_is_told_by_the_candidate_and_not_by_the_race() {
     within(root, run_until_first_complete([candidate]).name("race"))
         .await
         .unwrap();
+    let slow = told.slow_polls();
+    assert_eq!(slow.len(), 1, "{slow:#?}");
+    assert!(slow[0].starts_with("slow: "), "{slow:#?}");
+}
+
+/// In real time: a paused clock stands while code blocks.
+#[tokio::test]
+async fn a_race_whose_rules_hold_the_thread_says_so_before_its_end() {
+    let (told, _observing, root) = Recorder::begin();
+    let race = run_until_first_complete(candidates(Ok(1)))
+        .accept(|_| {
+            std::thread::sleep(Duration::from_millis(150));
+            true
+        })
+        .name("race");
+    within(root, race).await.unwrap();
+    let lines = told.lines_and_slow_polls();
+    assert!(
+        lines.iter().any(|line| line.starts_with("race: SlowPoll")),
+        "{lines:#?}"
+    );
+    assert_eq!(lines.last().unwrap(), "race: Completed");
+}
+
+/// Makes work of its own when it is told of an end.
+struct Meddler;
+
+impl Observer for Meddler {
+    fn ended(&self, _: WorkId, outcome: &Outcome<'_>) {
+        if *outcome == Outcome::Failed(None) {
+            drop(observe::custom("of the observer"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_race_that_has_ended_is_current_no_more() {
+    let (told, _observing, root) = Recorder::begin();
+    let meddling = observe::observe(Arc::new(Meddler));
+    let outer = root.scope(|| observe::custom("outer"));
+    let race = run_until_first_complete([Candidate::new("only", async { Err::<(), _>(()) })]);
+    within(outer, race.name("race")).await.unwrap_err();
+    drop(meddling);
     let lines = told.lines();
-    let slow: Vec<_> = lines
-        .iter()
-        .filter(|line| line.contains("SlowPoll"))
-        .collect();
-    assert_eq!(slow.len(), 1, "{lines:#?}");
-    assert!(slow[0].starts_with("slow: "), "{lines:#?}");
+    let end = lines.iter().position(|line| line == "race: Failed(None)");
+    let after = &lines[end.unwrap()..];
+    assert!(
+        after.contains(&"of the observer: made as custom in outer".into()),
+        "{lines:#?}"
+    );
+    assert!(
+        !after.contains(&"of the observer: made as custom in race".into()),
+        "{lines:#?}"
+    );
 }
 
 #[tokio::test]

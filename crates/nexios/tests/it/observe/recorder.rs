@@ -32,8 +32,27 @@ impl Recorder {
         (recorder, observing, root)
     }
 
+    /// Without the slow polls: on a busy machine any poll may be one.
     pub(super) fn lines(&self) -> Vec<String> {
+        self.filtered(false)
+    }
+
+    pub(super) fn slow_polls(&self) -> Vec<String> {
+        self.filtered(true)
+    }
+
+    /// All of it, slow polls too.
+    pub(super) fn lines_and_slow_polls(&self) -> Vec<String> {
         self.0.lock().unwrap().lines.clone()
+    }
+
+    fn filtered(&self, slow_polls: bool) -> Vec<String> {
+        let told = self.0.lock().unwrap();
+        let lines = told.lines.iter();
+        lines
+            .filter(|line| line.contains(": SlowPoll(") == slow_polls)
+            .cloned()
+            .collect()
     }
 
     fn tell(&self, id: WorkId, line: impl FnOnce(&str) -> String) {

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use super::work::{WorkId, take_numbers};
+use super::identity::{WorkId, take_numbers};
 
 /// A thing that lives long, as those see it who look around.
 pub(crate) trait LongLived: Send + Sync {

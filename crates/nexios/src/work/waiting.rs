@@ -1,8 +1,9 @@
 //! What work says while it waits for work that is not its own.
 
-use super::{current, handle::Handle, observers, outcome::Update, work::WorkId};
+use super::{current, handle::Handle, identity::WorkId, observers, outcome::Update};
 
-/// The work that runs here waits, until this is dropped.
+/// The work that runs here waits, until this is dropped. Dropped elsewhere, as by who goes on with a call that was begun
+/// inside other work, it says nothing: that work may have ended.
 pub(crate) struct Waiting(Handle);
 
 impl Waiting {
@@ -26,6 +27,8 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.update(&Update::Resumed);
+        if current::current() == Some(self.0.id()) {
+            self.0.update(&Update::Resumed);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::{handle::Handle, work::WorkId};
+use super::{handle::Handle, identity::WorkId};
 
 thread_local! {
     /// The innermost observed work that is polled or run here.

@@ -11,9 +11,9 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
+    identity::{WorkId, WorkKind},
     observed::{New, Observed, Parent},
     outcome::{Outcome, Update},
-    work::{WorkId, WorkKind},
 };
 use crate::panics::{caught, text_of};
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use super::work::WorkId;
-use crate::CancelReason;
+use super::identity::WorkId;
+use crate::cancel::CancelReason;
 
 /// How work ended.
 ///

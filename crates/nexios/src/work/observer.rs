@@ -1,6 +1,6 @@
 use super::{
+    identity::{Work, WorkId},
     outcome::{Outcome, Update},
-    work::{Work, WorkId},
 };
 
 /// Hears of all work that is made while it observes, and of nothing else: whoever comes later hears no start, no update

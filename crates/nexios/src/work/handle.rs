@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
+    identity::{Work, WorkId},
     observers::Observers,
     outcome::{Outcome, Update},
-    work::{Work, WorkId},
 };
 
 #[derive(Clone)]

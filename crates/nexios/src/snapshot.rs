@@ -1,11 +1,14 @@
 use std::borrow::Cow;
 
-use super::{
-    alive::{Census, LongLived},
-    work::WorkId,
-};
 use crate::{
-    BackgroundStats, HedgeStats, LazyStats, PoolStats, TaskId, background, hedge, lazy, pool,
+    background::{self, BackgroundStats, TaskId},
+    hedge::{self, HedgeStats},
+    lazy::{self, LazyStats},
+    pool::{self, PoolStats},
+    work::{
+        alive::{Census, LongLived},
+        identity::WorkId,
+    },
 };
 
 /// Everything long-lived that is alive and has worked at least once, whether anybody observed it or not: [`snapshot`].

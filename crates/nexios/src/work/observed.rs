@@ -6,11 +6,11 @@ pub(crate) use super::entered::Entered;
 use super::{
     current,
     handle::Handle,
+    identity::{Work, WorkId, WorkKind, take_numbers},
     observers,
     outcome::{Outcome, Update},
-    work::{Work, WorkId, WorkKind, take_numbers},
 };
-use crate::CancelReason;
+use crate::cancel::CancelReason;
 
 /// A piece of work, held by its owner: nothing if nobody observed when it was made.
 ///

@@ -1,6 +1,9 @@
-use std::{fmt, panic::Location};
-
-use crate::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    fmt,
+    panic::Location,
+    // Not the model checker's: numbers are taken while others wait on locks that it does not know.
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// The number of a piece of work: unique in the process, never 0.
 ///

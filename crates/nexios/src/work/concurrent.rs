@@ -16,13 +16,13 @@ use std::{
 use super::{
     entered::SlowPolls,
     handle::Handle,
+    identity::WorkId,
     observed::{self, Entered, New, Observed},
     observers,
     outcome::{Outcome, Update},
-    work::WorkId,
 };
 use crate::{
-    CancelReason,
+    cancel::CancelReason,
     sync::{Mutex, MutexGuard, thread},
 };
 
@@ -107,6 +107,11 @@ impl ConcurrentWork {
             observed::tell_made(&shared.handle, &describe());
             shared.deliver(shared.lock());
         }
+    }
+
+    /// For what it is made of, where that is dropped later than its owner knows: it is cut off when this is dropped.
+    pub(crate) fn until_dropped(&self) -> Self {
+        Self(self.0.clone())
     }
 
     /// Whether anybody is told of it.
