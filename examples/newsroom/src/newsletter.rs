@@ -13,7 +13,9 @@
 //! 5. A newsletter that was accepted is sent to its end: who ends hands it back, and whoever was killed loses it to the next
 //!    service on the same jobs a few seconds later.
 
+mod cut_off;
 mod deliveries;
+mod earlier;
 mod here;
 mod letter;
 mod part;
@@ -36,10 +38,10 @@ use deliveries::Deliveries;
 use here::Here;
 pub(crate) use letter::Letter;
 pub(crate) use register::Newsletter;
-use register::{Ended, Register};
+use register::Register;
 use sender::{SEND_NEWSLETTER, SEND_PART, Sender};
 use store::Store;
-pub(crate) use store::StoreError;
+pub(crate) use store::{Address, StoreError};
 use subscriber::Subscribers;
 
 /// The most newsletters at a time.
@@ -63,8 +65,8 @@ pub(crate) struct Newsletters(Arc<Shared>);
 
 struct Shared {
     /// Where the jobs are.
-    url: String,
-    subscribers: Subscribers,
+    jobs: Address,
+    data: Sqlite,
     mailer: Arc<Mailer>,
     retry_after: Duration,
     here: Arc<Here>,
@@ -79,10 +81,10 @@ struct Open {
 }
 
 impl Newsletters {
-    pub(crate) fn new(url: String, db: Sqlite, mailer: Mailer, retry_after: Duration) -> Self {
+    pub(crate) fn new(jobs: Address, data: Sqlite, mailer: Mailer, retry_after: Duration) -> Self {
         Newsletters(Arc::new(Shared {
-            url,
-            subscribers: Subscribers::new(db),
+            jobs,
+            data,
             mailer: Arc::new(mailer),
             retry_after,
             here: Arc::default(),
@@ -101,11 +103,12 @@ impl Newsletters {
     }
 
     async fn begin(&self) -> Result<Open, StoreError> {
-        let store = Store::open(&self.0.url).await?;
+        let store = Store::open(&self.0.jobs).await?;
+        earlier::bring_over(&self.0.data, &store.pool).await?;
         let sender = Sender {
             register: Register::new(store.pool.clone()),
             deliveries: Deliveries::new(store.pool.clone()),
-            subscribers: self.0.subscribers.clone(),
+            subscribers: Subscribers::new(self.0.data.clone()),
             mailer: self.0.mailer.clone(),
             retry_after: self.0.retry_after,
             here: self.0.here.clone(),
@@ -154,7 +157,9 @@ impl Newsletters {
 
     /// The newest newsletters, newest first.
     pub(crate) async fn list(&self) -> Result<Vec<Newsletter>, StoreError> {
-        Ok(self.opened().await?.sender.register.newest().await?)
+        let sender = &self.opened().await?.sender;
+        sender.catch_up().await?;
+        Ok(sender.register.newest().await?)
     }
 
     /// The jobs of the newest newsletters, newest first.
@@ -172,26 +177,16 @@ impl Newsletters {
 
     /// Stops a newsletter, wherever it is sent; false if it has ended.
     pub(crate) async fn cancel(&self, id: JobId) -> Result<bool, StoreError> {
-        let Sender {
-            store,
-            register,
-            deliveries,
-            ..
-        } = &self.opened().await?.sender;
-        let job = store.jobs.job(SEND_NEWSLETTER, id);
-        let cancelled = job.cancel().await?;
-        // One that nobody had has ended at once, and there is nobody to write it down.
-        let ended = job.status().await?.is_some_and(|job| job.state.is_final());
-        if cancelled
-            && ended
-            && let Some(newsletter) = register.find(id).await?
-        {
-            let counts = deliveries.count(newsletter.id).await?;
-            register
-                .close(newsletter.id, Ended::Stopped, newsletter.total, counts)
-                .await?;
-        }
+        let sender = &self.opened().await?.sender;
+        let cancelled = sender.store.jobs.job(SEND_NEWSLETTER, id).cancel().await?;
+        // One that nobody had has ended at once.
+        sender.catch_up().await?;
         Ok(cancelled)
+    }
+
+    /// Goes on with a newsletter that was stopped or has failed, or that waits for its next attempt; false if it cannot.
+    pub(crate) async fn retry(&self, id: JobId) -> Result<bool, StoreError> {
+        Ok(self.opened().await?.sender.store.jobs.retry(id).await?)
     }
 }
 

@@ -8,16 +8,8 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::Progress;
-
-/// What needs no encoding in the URL of a file.
-const IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'.')
-    .remove(b'-')
-    .remove(b'_');
 
 /// The data folder and the names in it.
 pub(crate) struct Place(PathBuf);
@@ -30,6 +22,11 @@ impl Place {
     pub(crate) fn new(folder: &Path) -> Self {
         // SQLite takes a path that begins with `file:` for a URI; an absolute one does not.
         Place(path::absolute(folder).unwrap_or_else(|_| folder.to_owned()))
+    }
+
+    /// Whether its name is text: what speaks to SQLite takes no other.
+    pub(crate) fn is_text(&self) -> bool {
+        self.0.to_str().is_some()
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -48,12 +45,9 @@ impl Place {
         self.file(Place::REPLICA)
     }
 
-    /// The URL of the jobs of newsletters.
-    pub(crate) fn jobs(&self) -> String {
-        // A path is text here: what is not is refused when the jobs are opened.
-        let path = self.file("jobs.db");
-        let path = percent_encode(path.as_os_str().as_encoded_bytes(), IN_A_PATH);
-        format!("sqlite:{path}")
+    /// The jobs of newsletters, and who got them.
+    pub(crate) fn jobs(&self) -> PathBuf {
+        self.file("jobs.db")
     }
 
     pub(crate) fn thumbnails(&self) -> PathBuf {

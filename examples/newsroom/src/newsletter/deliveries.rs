@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 
-use sqlx::{AnyPool, AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
-use super::{part::Part, store::NOW};
+use super::{
+    part::Part,
+    store::{NOW, Pool, on},
+};
 
 /// What became of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,29 +43,26 @@ pub(super) struct Counts {
 }
 
 #[derive(Clone)]
-pub(super) struct Deliveries(AnyPool);
+pub(super) struct Deliveries(Pool);
 
 /// Every change is one statement, which is in the database when it has returned: SQLite tells of a full disk with the commit, and
 /// a statement that gives a row back (`RETURNING`) has nobody left to tell.
 impl Deliveries {
-    pub(super) fn new(pool: AnyPool) -> Self {
+    pub(super) fn new(pool: Pool) -> Self {
         Deliveries(pool)
     }
 
     /// Those of a part that have a row, with its state.
     pub(super) async fn states(&self, part: &Part) -> Result<HashMap<i64, String>, sqlx::Error> {
-        let rows = sqlx::query(
+        let rows: Vec<(i64, String)> = on!(&self.0, db => sqlx::query_as(
             "SELECT subscriber, state FROM newsroom_deliveries
              WHERE newsletter = $1 AND subscriber > $2 AND subscriber <= $3",
         )
         .bind(part.newsletter)
         .bind(part.after)
         .bind(part.up_to)
-        .fetch_all(&self.0)
-        .await?;
-        rows.iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-            .collect()
+        .fetch_all(db).await)?;
+        Ok(rows.into_iter().collect())
     }
 
     /// Makes the delivery ours; false when it is somebody's already.
@@ -78,12 +78,11 @@ impl Deliveries {
              SET state = 'sending', error = '', reason = '', updated = excluded.updated
              WHERE newsroom_deliveries.state = 'deferred'"
         );
-        let claimed = sqlx::query(AssertSqlSafe(claim))
+        let claimed = on!(&self.0, db => sqlx::query(AssertSqlSafe(claim))
             .bind(newsletter)
             .bind(subscriber)
-            .execute(&self.0)
-            .await?;
-        Ok(claimed.rows_affected() > 0)
+            .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(claimed > 0)
     }
 
     /// Gives the claim back: the mail did not go out.
@@ -92,14 +91,13 @@ impl Deliveries {
         newsletter: i64,
         subscriber: i64,
     ) -> Result<(), sqlx::Error> {
-        sqlx::query(
+        on!(&self.0, db => sqlx::query(
             "DELETE FROM newsroom_deliveries
              WHERE newsletter = $1 AND subscriber = $2 AND state = 'sending'",
         )
         .bind(newsletter)
         .bind(subscriber)
-        .execute(&self.0)
-        .await?;
+        .execute(db).await.map(|done| done.rows_affected()))?;
         Ok(())
     }
 
@@ -120,42 +118,53 @@ impl Deliveries {
                  updated = excluded.updated
              WHERE newsroom_deliveries.state IN ('sending', 'deferred', 'in doubt')"
         );
-        sqlx::query(AssertSqlSafe(settle))
+        on!(&self.0, db => sqlx::query(AssertSqlSafe(settle))
             .bind(newsletter)
             .bind(subscriber)
             .bind(fate.state())
             .bind(error)
             .bind(reason)
-            .execute(&self.0)
-            .await?;
+            .execute(db).await.map(|done| done.rows_affected()))?;
         Ok(())
     }
 
     /// Whoever was sending these is no more: the text may have gone out.
     pub(super) async fn doubt(&self, part: &Part) -> Result<(), sqlx::Error> {
+        self.doubt_those(part.newsletter, part.after, part.up_to)
+            .await
+    }
+
+    /// Nobody is sending any of it.
+    pub(super) async fn doubt_all(&self, newsletter: i64) -> Result<(), sqlx::Error> {
+        self.doubt_those(newsletter, i64::MIN, i64::MAX).await
+    }
+
+    async fn doubt_those(
+        &self,
+        newsletter: i64,
+        after: i64,
+        up_to: i64,
+    ) -> Result<(), sqlx::Error> {
         let doubt = format!(
             "UPDATE newsroom_deliveries SET state = 'in doubt', error = 'cut off', updated = {NOW}
              WHERE newsletter = $1 AND subscriber > $2 AND subscriber <= $3 AND state = 'sending'"
         );
-        sqlx::query(AssertSqlSafe(doubt))
-            .bind(part.newsletter)
-            .bind(part.after)
-            .bind(part.up_to)
-            .execute(&self.0)
-            .await?;
+        on!(&self.0, db => sqlx::query(AssertSqlSafe(doubt))
+            .bind(newsletter)
+            .bind(after)
+            .bind(up_to)
+            .execute(db).await.map(|done| done.rows_affected()))?;
         Ok(())
     }
 
     pub(super) async fn count(&self, newsletter: i64) -> Result<Counts, sqlx::Error> {
-        let rows = sqlx::query(
+        let rows: Vec<(String, i64)> = on!(&self.0, db => sqlx::query_as(
             "SELECT state, count(*) FROM newsroom_deliveries WHERE newsletter = $1 GROUP BY state",
         )
         .bind(newsletter)
-        .fetch_all(&self.0)
-        .await?;
+        .fetch_all(db).await)?;
         let mut counts = Counts::default();
-        for row in rows {
-            let (state, count): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+        for (state, count) in rows {
             let place = match state.as_str() {
                 "sent" => &mut counts.sent,
                 "failed" => &mut counts.failed,
@@ -170,13 +179,12 @@ impl Deliveries {
 
     /// Why the last of those on the list who did not get it did not, fit for everybody's eyes.
     pub(super) async fn last_reason(&self, newsletter: i64) -> Result<String, sqlx::Error> {
-        let reason = sqlx::query_scalar(
+        let reason: Option<String> = on!(&self.0, db => sqlx::query_scalar(
             "SELECT reason FROM newsroom_deliveries WHERE newsletter = $1 AND state <> 'sent'
              ORDER BY subscriber DESC LIMIT 1",
         )
         .bind(newsletter)
-        .fetch_optional(&self.0)
-        .await?;
+        .fetch_optional(db).await)?;
         Ok(reason.unwrap_or_default())
     }
 }

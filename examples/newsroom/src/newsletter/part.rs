@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use nexios_jobs::JobId;
 
 /// A killed service loses the place in so few mails, and so many services share ten thousand of them.
-pub(super) const SUBSCRIBERS: u64 = 50;
+pub(super) const SUBSCRIBERS: u32 = 50;
 
 /// Those subscribers of a newsletter whose numbers are greater than `after` and not greater than `up_to`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -2,13 +2,18 @@
 
 use nexios_jobs::JobId;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
-use sqlx::{AnyPool, AssertSqlSafe, Row, any::AnyRow};
+use sqlx::AssertSqlSafe;
 
-use super::{deliveries::Counts, letter::Letter, store::NOW};
+use super::{
+    deliveries::Counts,
+    letter::Letter,
+    store::{NOW, Pool, on},
+};
 
 /// So many newsletters are in a list at most.
 const LISTED: i64 = 50;
 const COLUMNS: &str = "id, subject, state, created, total, sent, failed, in_doubt";
+type Columns = (i64, String, String, String, i64, i64, i64, i64);
 
 /// A newsletter, and how far it came.
 #[derive(Debug)]
@@ -24,17 +29,18 @@ pub(crate) struct Newsletter {
 }
 
 impl Newsletter {
-    fn of(row: &AnyRow) -> Result<Self, sqlx::Error> {
-        Ok(Newsletter {
-            id: row.try_get(0)?,
-            subject: row.try_get(1)?,
-            state: row.try_get(2)?,
-            created: row.try_get(3)?,
-            total: row.try_get(4)?,
-            sent: row.try_get(5)?,
-            failed: row.try_get(6)?,
-            in_doubt: row.try_get(7)?,
-        })
+    fn of(row: Columns) -> Self {
+        let (id, subject, state, created, total, sent, failed, in_doubt) = row;
+        Newsletter {
+            id,
+            subject,
+            state,
+            created,
+            total,
+            sent,
+            failed,
+            in_doubt,
+        }
     }
 
     /// How many certainly did not get it and may still.
@@ -106,30 +112,36 @@ impl Ended {
 }
 
 #[derive(Clone)]
-pub(super) struct Register(AnyPool);
+pub(super) struct Register(Pool);
 
 impl Register {
-    pub(super) fn new(pool: AnyPool) -> Self {
+    pub(super) fn new(pool: Pool) -> Self {
         Register(pool)
+    }
+
+    /// Those that are under way as far as anybody has written down, with their jobs.
+    pub(super) async fn open(&self) -> Result<Vec<(i64, String)>, sqlx::Error> {
+        let open = "SELECT id, job FROM newsroom_newsletters WHERE state = 'sending'";
+        on!(&self.0, db => sqlx::query_as(open).fetch_all(db).await)
     }
 
     /// The newsletter of this job, if it has been begun.
     pub(super) async fn find(&self, job: JobId) -> Result<Option<Entered>, sqlx::Error> {
         let find = "SELECT id, total, plan FROM newsroom_newsletters WHERE job = $1";
-        let row = sqlx::query(find)
+        let row: Option<(i64, i64, String)> = on!(&self.0, db => sqlx::query_as(find)
             .bind(job.to_string())
-            .fetch_optional(&self.0)
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let (total, plan): (i64, String) = (row.try_get(1)?, row.try_get(2)?);
+            .fetch_optional(db).await)?;
+        let Some((id, total, plan)) = row else {
+            return Ok(None);
+        };
         Ok(Some(Entered {
-            id: row.try_get(0)?,
+            id,
             total: total.cast_unsigned(),
             ends: serde_json::from_str(&plan).map_err(|error| sqlx::Error::Decode(error.into()))?,
         }))
     }
 
-    /// Stores a newsletter, once for its job.
+    /// Stores a newsletter, once for its job; one that has ended goes on.
     pub(super) async fn enter(
         &self,
         job: JobId,
@@ -141,43 +153,58 @@ impl Register {
             serde_json::to_string(ends).map_err(|error| sqlx::Error::Encode(error.into()))?;
         let enter = format!(
             "INSERT INTO newsroom_newsletters (job, subject, body, created, state, plan, total)
-             VALUES ($1, $2, $3, {NOW}, 'sending', $4, $5) ON CONFLICT (job) DO NOTHING"
+             VALUES ($1, $2, $3, {NOW}, 'sending', $4, $5)
+             ON CONFLICT (job) DO UPDATE SET state = 'sending'"
         );
-        sqlx::query(AssertSqlSafe(enter))
+        on!(&self.0, db => sqlx::query(AssertSqlSafe(enter))
             .bind(job.to_string())
             .bind(&letter.subject)
             .bind(&letter.body)
             .bind(plan)
             .bind(total.cast_signed())
-            .execute(&self.0)
-            .await?;
+            .execute(db).await.map(|done| done.rows_affected()))?;
         Ok(())
     }
 
     /// The text of a newsletter.
     pub(super) async fn letter(&self, newsletter: i64) -> Result<Letter, sqlx::Error> {
         let letter = "SELECT subject, body FROM newsroom_newsletters WHERE id = $1";
-        let row = sqlx::query(letter)
+        let (subject, body) = on!(&self.0, db => sqlx::query_as(letter)
             .bind(newsletter)
-            .fetch_one(&self.0)
-            .await?;
-        Ok(Letter {
-            subject: row.try_get(0)?,
-            body: row.try_get(1)?,
-        })
+            .fetch_one(db).await)?;
+        Ok(Letter { subject, body })
     }
 
     /// Writes down how far it is.
     pub(super) async fn note(&self, newsletter: i64, counts: Counts) -> Result<(), sqlx::Error> {
-        sqlx::query(
+        on!(&self.0, db => sqlx::query(
             "UPDATE newsroom_newsletters SET sent = $2, failed = $3, in_doubt = $4 WHERE id = $1",
         )
         .bind(newsletter)
         .bind(counts.sent.cast_signed())
         .bind(counts.failed.cast_signed())
         .bind(counts.in_doubt.cast_signed())
-        .execute(&self.0)
-        .await?;
+        .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(())
+    }
+
+    /// Writes down the end of a newsletter that nobody sends any more, unless somebody has.
+    pub(super) async fn give_up(
+        &self,
+        newsletter: i64,
+        ended: Ended,
+        counts: Counts,
+    ) -> Result<(), sqlx::Error> {
+        on!(&self.0, db => sqlx::query(
+            "UPDATE newsroom_newsletters SET state = $2, sent = $3, failed = $4, in_doubt = $5
+             WHERE id = $1 AND state = 'sending'",
+        )
+        .bind(newsletter)
+        .bind(ended.state())
+        .bind(counts.sent.cast_signed())
+        .bind(counts.failed.cast_signed())
+        .bind(counts.in_doubt.cast_signed())
+        .execute(db).await.map(|done| done.rows_affected()))?;
         Ok(())
     }
 
@@ -189,7 +216,7 @@ impl Register {
         total: u64,
         counts: Counts,
     ) -> Result<(), sqlx::Error> {
-        sqlx::query(
+        on!(&self.0, db => sqlx::query(
             "UPDATE newsroom_newsletters SET state = $2, total = $3, sent = $4, failed = $5, in_doubt = $6
              WHERE id = $1",
         )
@@ -199,8 +226,7 @@ impl Register {
         .bind(counts.sent.cast_signed())
         .bind(counts.failed.cast_signed())
         .bind(counts.in_doubt.cast_signed())
-        .execute(&self.0)
-        .await?;
+        .execute(db).await.map(|done| done.rows_affected()))?;
         Ok(())
     }
 
@@ -208,7 +234,10 @@ impl Register {
     pub(super) async fn newest(&self) -> Result<Vec<Newsletter>, sqlx::Error> {
         let newest =
             format!("SELECT {COLUMNS} FROM newsroom_newsletters ORDER BY id DESC LIMIT {LISTED}");
-        let rows = sqlx::query(AssertSqlSafe(newest)).fetch_all(&self.0);
-        rows.await?.iter().map(Newsletter::of).collect()
+        let rows: Vec<Columns> = on!(
+            &self.0,
+            db => sqlx::query_as(AssertSqlSafe(newest)).fetch_all(db).await
+        )?;
+        Ok(rows.into_iter().map(Newsletter::of).collect())
     }
 }

@@ -3,17 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use nexios::CancelReason;
-use nexios_jobs::{JobContext, JobError, JobFailure, JobHandle, Kind};
+use nexios_jobs::{JobContext, JobError, JobFailure, JobHandle, JobId, JobState, Kind};
 use tokio::time::sleep;
 
 use super::{
+    cut_off::Watched,
     deliveries::Deliveries,
     here::Here,
     letter::Letter,
     part::Part,
     register::{Ended, Entered, Register},
     sending::{SendError, Sending},
-    store::Store,
+    store::{Store, StoreError},
     subscriber::Subscribers,
     tally::Tally,
 };
@@ -60,12 +61,28 @@ impl Sender {
 
     async fn send_all(&self, letter: &Letter, job: &JobContext) -> Result<(), SendError> {
         let newsletter = self.entered(letter, job).await?;
+        let mut watched = Watched {
+            newsletter: newsletter.id,
+            tally: None,
+            is_over: false,
+        };
+        let end = self.send_parts(&newsletter, &mut watched, job).await;
+        watched.is_over = true;
+        end
+    }
+
+    async fn send_parts(
+        &self,
+        newsletter: &Entered,
+        watched: &mut Watched,
+        job: &JobContext,
+    ) -> Result<(), SendError> {
         let mut parts = Vec::with_capacity(newsletter.ends.len());
         for part in Part::all(job.id(), newsletter.id, &newsletter.ends) {
             let part_of_it = self.store.jobs.task(SEND_PART).unique(part.key());
             parts.push(part_of_it.enqueue(&part).await?);
         }
-        let parted = self.watch(&newsletter, &parts, job).await?;
+        let parted = self.watch(newsletter, &parts, watched, job).await?;
         match parted {
             Parted::Closing => {}
             Parted::Told(CancelReason::Shutdown) => self.here.idle().await,
@@ -76,7 +93,7 @@ impl Sender {
         }
         let end = match parted {
             Parted::Closing | Parted::Told(CancelReason::Shutdown) => {
-                let tally = self.tally(&newsletter).await?;
+                let tally = self.tally(newsletter).await?;
                 self.register.note(newsletter.id, tally.counts).await?;
                 let left = tally.left();
                 tracing::info!(%tally, newsletter = newsletter.id, left, "newsletter handed back");
@@ -85,15 +102,15 @@ impl Sender {
             Parted::Told(_) => Err(SendError::Stopped),
             Parted::Ended(end) => end,
         };
-        self.close(&newsletter, end, job).await
+        self.close(newsletter, end, job).await
     }
 
     /// The newsletter of this job, begun by whoever had the job first.
     async fn entered(&self, letter: &Letter, job: &JobContext) -> Result<Entered, SendError> {
-        if let Some(newsletter) = self.register.find(job.id()).await? {
-            return Ok(newsletter);
-        }
-        let (total, ends) = self.subscribers.plan().await?;
+        let (total, ends) = match self.register.find(job.id()).await? {
+            Some(newsletter) => (newsletter.total, newsletter.ends),
+            None => self.subscribers.plan().await?,
+        };
         self.register.enter(job.id(), letter, total, &ends).await?;
         let entered = self.register.find(job.id()).await?;
         entered.ok_or_else(|| sqlx::Error::RowNotFound.into())
@@ -104,6 +121,7 @@ impl Sender {
         &self,
         newsletter: &Entered,
         parts: &[JobHandle<()>],
+        watched: &mut Watched,
         job: &JobContext,
     ) -> Result<Parted, SendError> {
         let ended = async {
@@ -121,7 +139,7 @@ impl Sender {
             Ok(())
         };
         tokio::pin!(ended);
-        let (mut told, mut was_over) = (None, false);
+        let mut was_over = false;
         loop {
             tokio::select! {
                 biased;
@@ -139,8 +157,7 @@ impl Sender {
             }
             was_over = is_over;
             let tally = self.tally(newsletter).await?;
-            if told != Some(tally) {
-                told = Some(tally);
+            if watched.tally.replace(tally) != Some(tally) {
                 job.progress(tally.done(), tally.total);
                 job.message(tally.to_string());
                 self.register.note(newsletter.id, tally.counts).await?;
@@ -197,6 +214,29 @@ impl Sender {
             .await?;
         say(&end, newsletter.id, tally, job);
         end
+    }
+
+    /// Writes down the ends of newsletters whose jobs have ended with nobody there to do it: cancelled while no service
+    /// had them, or out of attempts.
+    pub(super) async fn catch_up(&self) -> Result<(), StoreError> {
+        for (newsletter, job) in self.register.open().await? {
+            let job = match job.parse::<JobId>() {
+                Ok(job) => self.store.jobs.get(job).await?,
+                Err(_) => None,
+            };
+            let ended = match job.map(|job| job.state) {
+                Some(state) if !state.is_final() => continue,
+                Some(JobState::Completed) => Ended::Completed,
+                Some(JobState::Cancelled) => Ended::Stopped,
+                // One that is not there any more has ended long ago.
+                _ => Ended::Failed,
+            };
+            self.deliveries.doubt_all(newsletter).await?;
+            let counts = self.deliveries.count(newsletter).await?;
+            self.register.give_up(newsletter, ended, counts).await?;
+            tracing::warn!(newsletter, ?ended, ?counts, "newsletter given up");
+        }
+        Ok(())
     }
 
     /// Sends one part.

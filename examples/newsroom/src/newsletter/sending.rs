@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use nexios_jobs::{JobContext, JobError};
 
 use super::{
+    cut_off::OnItsWay,
     deliveries::{Deliveries, Fate},
     letter::Letter,
     part::Part,
@@ -86,6 +87,20 @@ impl Sending<'_> {
         subscriber: &Subscriber,
         attempt: u32,
     ) -> Result<Option<NoServer>, SendError> {
+        let mut on_its_way = None;
+        let delivered = self.deliver_as(subscriber, attempt, &mut on_its_way).await;
+        if let Some(mail) = &mut on_its_way {
+            mail.is_known = true;
+        }
+        delivered
+    }
+
+    async fn deliver_as(
+        &mut self,
+        subscriber: &Subscriber,
+        attempt: u32,
+        on_its_way: &mut Option<OnItsWay>,
+    ) -> Result<Option<NoServer>, SendError> {
         let (newsletter, id) = (self.part.newsletter, subscriber.id);
         let mut claimed = None;
         let sent = match self.letter.to(subscriber) {
@@ -94,7 +109,13 @@ impl Sending<'_> {
                 // Looked at when the text would go out next.
                 let claim = async {
                     let claim = self.deliveries.claim(newsletter, id).await;
-                    matches!(claimed.insert(claim), Ok(true))
+                    let is_ours = matches!(claimed.insert(claim), Ok(true));
+                    *on_its_way = is_ours.then(|| OnItsWay {
+                        newsletter,
+                        subscriber: id,
+                        is_known: false,
+                    });
+                    is_ours
                 };
                 self.postman
                     .send(name, mail, &self.job.token(), claim)

@@ -1,12 +1,12 @@
 -- For SQLite and Postgres alike. `job` is the number of the job that sends it, and makes of a second start the same newsletter.
--- `plan` are the subscribers that its parts end with, as JSON.
+-- Those of before there were jobs are 'interrupted' where their service ended before they did. `plan` are the subscribers that its parts end with, as JSON.
 CREATE TABLE IF NOT EXISTS newsroom_newsletters (
     id {number},
     job TEXT NOT NULL UNIQUE,
     subject TEXT NOT NULL,
     body TEXT NOT NULL,
     created TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('sending', 'completed', 'failed', 'stopped')),
+    state TEXT NOT NULL CHECK (state IN ('sending', 'completed', 'failed', 'stopped', 'interrupted')),
     plan TEXT NOT NULL,
     total BIGINT NOT NULL,
     sent BIGINT NOT NULL DEFAULT 0,

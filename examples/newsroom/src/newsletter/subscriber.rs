@@ -1,6 +1,6 @@
 //! Who gets newsletters.
 
-use rusqlite::{Row, types::ValueRef};
+use sqlx::{Row, sqlite::SqliteRow};
 
 use super::part::{self, Part};
 use crate::sqlite::{Sqlite, SqliteError};
@@ -14,24 +14,13 @@ pub(super) struct Subscriber {
 }
 
 impl Subscriber {
-    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+    fn of(row: &SqliteRow) -> sqlx::Result<Self> {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(Subscriber {
-            id: row.get(0)?,
-            name: text(row.get_ref(1)?),
-            email: text(row.get_ref(2)?),
+            id: row.try_get(0)?,
+            name: row.try_get(1).map(text)?,
+            email: row.try_get(2).map(text)?,
         })
-    }
-}
-
-/// SQLite keeps anything in a column for text, and one odd row must not cost all others their mail.
-fn text(value: ValueRef<'_>) -> String {
-    match value {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-            String::from_utf8_lossy(bytes).into_owned()
-        }
-        ValueRef::Integer(number) => number.to_string(),
-        ValueRef::Real(number) => number.to_string(),
-        ValueRef::Null => String::new(),
     }
 }
 
@@ -46,38 +35,40 @@ impl Subscribers {
 
     /// How many there are, and with which ones parts of the list end.
     pub(super) async fn plan(&self) -> Result<(u64, Vec<i64>), SqliteError> {
-        let plan = self.0.read(|db| {
-            let total = db.query_row("SELECT count(*) FROM subscribers", [], |row| row.get(0))?;
-            let mut ends = db.prepare_cached(
-                "SELECT max(id) FROM
-                     (SELECT id, (row_number() OVER (ORDER BY id) - 1) / ?1 AS part FROM subscribers)
-                 GROUP BY part ORDER BY part",
-            )?;
-            let ends = ends.query_map([part::SUBSCRIBERS], |row| row.get(0))?;
-            Ok((total, ends.collect::<rusqlite::Result<_>>()?))
-        });
-        plan.await
+        let mut db = self.0.reader().await?;
+        let parts: Vec<(i64, i64)> = sqlx::query_as(
+            "SELECT count(*), max(id) FROM
+                 (SELECT id, (row_number() OVER (ORDER BY id) - 1) / ?1 AS part FROM subscribers)
+             GROUP BY part ORDER BY part",
+        )
+        .bind(part::SUBSCRIBERS)
+        .fetch_all(&mut *db)
+        .await?;
+        let total: i64 = parts.iter().map(|(count, _)| count).sum();
+        let ends = parts.into_iter().map(|(_, end)| end).collect();
+        Ok((total.cast_unsigned(), ends))
     }
 
     /// The numbers of those in a part, in their order.
     pub(super) async fn of(&self, part: &Part) -> Result<Vec<i64>, SqliteError> {
-        let (after, up_to) = (part.after, part.up_to);
-        let ids = self.0.read(move |db| {
-            let mut ids = db.prepare_cached(
-                "SELECT id FROM subscribers WHERE id > ?1 AND id <= ?2 ORDER BY id",
-            )?;
-            ids.query_map([after, up_to], |row| row.get(0))?.collect()
-        });
-        ids.await
+        let mut db = self.0.reader().await?;
+        let ids = "SELECT id FROM subscribers WHERE id > ?1 AND id <= ?2 ORDER BY id";
+        let ids = sqlx::query_scalar(ids)
+            .bind(part.after)
+            .bind(part.up_to)
+            .fetch_all(&mut *db);
+        Ok(ids.await?)
     }
 
     /// One of them; none who has unsubscribed.
     pub(super) async fn get(&self, id: i64) -> Result<Option<Subscriber>, SqliteError> {
-        let subscriber = self.0.read(move |db| {
-            let mut one =
-                db.prepare_cached("SELECT id, name, email FROM subscribers WHERE id = ?1")?;
-            one.query_map([id], Subscriber::of)?.next().transpose()
-        });
-        subscriber.await
+        let mut db = self.0.reader().await?;
+        // As bytes: SQLite keeps anything in a column for text, and one odd row must not cost all others their mail.
+        let one = sqlx::query(
+            "SELECT id, CAST(coalesce(name, '') AS BLOB), CAST(coalesce(email, '') AS BLOB)
+             FROM subscribers WHERE id = ?1",
+        );
+        let row = one.bind(id).fetch_optional(&mut *db).await?;
+        Ok(row.as_ref().map(Subscriber::of).transpose()?)
     }
 }

@@ -15,7 +15,7 @@ fn refuse(service: &Service, event: &str) {
          CREATE TABLE refused (id REFERENCES nobody DEFERRABLE INITIALLY DEFERRED);
          CREATE TRIGGER refuse AFTER {event} BEGIN INSERT INTO refused VALUES (1); END"
     );
-    service.jobs().execute_batch(&trigger).unwrap();
+    service.jobs().run(&trigger);
 }
 
 async fn service() -> (MailServer, Service) {
@@ -35,12 +35,7 @@ async fn troubled(service: &Service) -> String {
     eventually(async || {
         let troubled: u64 = service
             .jobs()
-            .query_row(
-                "SELECT count(*) FROM nexios_jobs WHERE error = 'the database failed'",
-                [],
-                |row| row.get(0),
-            )
-            .unwrap();
+            .value("SELECT count(*) FROM nexios_jobs WHERE error = 'the database failed'");
         (troubled > 0).then_some(())
     })
     .await;
@@ -49,7 +44,7 @@ async fn troubled(service: &Service) -> String {
 
 /// It ends as if nothing had been.
 async fn with_room_again(service: &Service, id: String) -> Value {
-    service.jobs().execute_batch("DROP TRIGGER refuse").unwrap();
+    service.jobs().run("DROP TRIGGER refuse");
     let task = service.ended(id).await;
     assert_eq!(
         (&task["state"], &task["message"]),

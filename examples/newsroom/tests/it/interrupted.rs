@@ -2,18 +2,19 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use newsroom::{Sizes, prepare};
+use nexios_jobs::{Jobs, Kind};
 use serde_json::{Value, json};
 
 use crate::{
-    binary::{Running, get, kept_log, start_again, start_in},
+    binary::{Running, get, start_again},
     mail_server::{MailServer, Reply, Stage},
-    service::{SMALL, empty, eventually},
-    shutdown::{self, newsletter, post_letter},
+    newsletter::sent,
+    service::{Service, eventually},
+    shutdown::{self, newsletter},
 };
 
 /// Waits for the end of the newsletter; whoever goes on after a kill waits for the lease of the other.
-async fn finished(running: &Running) -> Value {
+pub(crate) async fn finished(running: &Running) -> Value {
     for _ in 0..3 {
         let look = async || {
             Some(newsletter(running).await)
@@ -29,13 +30,13 @@ async fn finished(running: &Running) -> Value {
 
 /// Every recipient has exactly one letter.
 #[track_caller]
-fn assert_one_each(mail_server: &MailServer, subscribers: usize) {
+pub(crate) fn assert_one_each(mail_server: &MailServer, subscribers: usize) {
     let mails = mail_server.mails();
     let recipients: BTreeSet<_> = mails.iter().map(|mail| &mail.to).collect();
     assert_eq!((mails.len(), recipients.len()), (subscribers, subscribers));
 }
 
-async fn list(running: &Running) -> Value {
+pub(crate) async fn list(running: &Running) -> Value {
     let list = get(&running.url, "/newsletters").await;
     list.json::<Value>().await.unwrap()["newsletters"].clone()
 }
@@ -145,105 +146,82 @@ async fn stopped_by_sigterm_it_is_handed_back_and_the_next_service_goes_on_at_on
     running.stop("TERM").await;
 }
 
-const MANY: usize = 600;
-
-/// Starts a service on data of its own.
-fn start_on_its_own(subscribers: usize, arguments: &[&str]) -> Running {
-    let (mut config, folder) = empty();
-    config.sizes = Sizes {
-        subscribers: subscribers as u64,
-        ..SMALL
-    };
-    prepare(&config).unwrap();
-    let log = kept_log(folder.path());
-    start_in(folder, log, arguments)
+/// What a service of the time before there were jobs has left.
+#[tokio::test]
+async fn newsletters_of_before_there_were_jobs_stay_in_the_list_and_give_no_number_away() {
+    let service = Service::new();
+    service.database().run(
+        "INSERT INTO newsletters (subject, body, state, total, sent, failed)
+         VALUES ('whole', 'x', 'completed', 12, 11, 1), ('half', 'x', 'sending', 12, 1, 0);
+         INSERT INTO deliveries (newsletter_id, subscriber_id, state) VALUES (2, 1, 'sent'), (2, 2, 'sending');",
+    );
+    sent(&service, "new").await;
+    for _ in 0..2 {
+        let list = service.get("/newsletters").await.ok(200);
+        let list = list["newsletters"].as_array().unwrap();
+        let told: Vec<_> = list
+            .iter()
+            .map(|one| {
+                (
+                    one["subject"].as_str().unwrap(),
+                    one["summary"].as_str().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("new", "completed: 12 sent, 0 in doubt, 0 left"),
+                ("half", "interrupted: 1 sent, 1 in doubt, 10 left"),
+                ("whole", "completed: 11 sent, 0 in doubt, 0 left, 1 failed"),
+            ]
+        );
+    }
+    assert!(service.path("outbox/newsletter-3").exists());
 }
 
-/// Two services with their own data on the same jobs, and a newsletter that one of them was given.
-async fn two(mail_server: &MailServer, jobs: &str) -> (Running, Running) {
-    let url = mail_server.url();
-    let arguments = ["--jobs", jobs, "--smtp-url", &url];
-    let one = start_on_its_own(MANY, &arguments);
-    let other = start_on_its_own(MANY, &arguments);
-    post_letter(&one).await;
-    (one, other)
-}
-
-/// Each mail takes a moment, so that both are needed.
-async fn slow() -> MailServer {
-    MailServer::that(|stage, _| match stage {
-        Stage::Text => Reply::FineAfter(Duration::from_millis(20)),
-        _ => Reply::Fine,
-    })
-    .await
-}
-
-/// How many parts each process has worked on.
-fn processes_of_parts(jobs: &std::path::Path) -> u64 {
-    rusqlite::Connection::open(jobs)
-        .unwrap()
-        .query_row(
-            "SELECT count(DISTINCT entry.value ->> 'pid') FROM nexios_jobs, json_each(history) AS entry
-             WHERE kind = 'send part of newsletter'",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_services_on_the_same_jobs_send_one_newsletter_together() {
-    let mail_server = slow().await;
-    let shared = tempfile::tempdir().unwrap();
-    let file = shared.path().join("jobs.db");
-    let (one, other) = two(&mail_server, &format!("sqlite:{}", file.display())).await;
-    let task = finished(&other).await;
-    assert_eq!(task["message"], format!("{MANY} sent, 0 failed"), "{task}");
-    assert_eq!(task["id"], newsletter(&one).await["id"]);
-    assert_one_each(&mail_server, MANY);
-    assert_eq!(processes_of_parts(&file), 2);
-    one.stop("TERM").await;
-    other.stop("TERM").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_of_two_services_is_killed_and_the_other_finishes_what_it_had() {
-    let mail_server = slow().await;
-    let shared = tempfile::tempdir().unwrap();
-    let file = shared.path().join("jobs.db");
-    let (one, other) = two(&mail_server, &format!("sqlite:{}", file.display())).await;
-    eventually(async || (mail_server.mails().len() > 100).then_some(())).await;
-    one.stop("KILL").await;
-    let task = finished(&other).await;
-    assert_eq!(task["state"], "completed", "{task}");
-    // Those whose text was going out at the kill have it, or nobody knows.
-    let mails = mail_server.mails();
-    let recipients: BTreeSet<_> = mails.iter().map(|mail| &mail.to).collect();
-    assert_eq!(recipients.len(), mails.len(), "nobody gets two");
-    assert!((MANY - 4..=MANY).contains(&mails.len()), "{}", mails.len());
-    assert_eq!(task["done"], json!(MANY));
-    other.stop("TERM").await;
-}
-
-/// Cancelled on any of them, it ends on all.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newsletter_is_cancelled_from_another_service() {
-    let mail_server = slow().await;
-    let shared = tempfile::tempdir().unwrap();
-    let file = shared.path().join("jobs.db");
-    let (one, other) = two(&mail_server, &format!("sqlite:{}", file.display())).await;
-    eventually(async || (mail_server.mails().len() > 20).then_some(())).await;
-    let id = newsletter(&other).await["id"].as_str().unwrap().to_owned();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let cancel = client.post(other.url.join(&format!("/tasks/{id}/cancel")).unwrap());
-    assert_eq!(cancel.send().await.unwrap().status(), 202);
-    let task = finished(&one).await;
-    assert_eq!(task["state"], "cancelled", "{task}");
-    let sent = mail_server.mails().len();
-    assert!(sent < MANY, "{sent}");
-    assert_eq!(list(&one).await[0]["state"], "stopped");
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(mail_server.mails().len(), sent, "nothing goes out any more");
-    one.stop("TERM").await;
-    other.stop("TERM").await;
+/// Its attempts are spent, or it was cancelled while no service had it: there is nobody who would write that down.
+#[tokio::test]
+async fn a_newsletter_whose_job_ended_without_it_is_not_being_sent_for_ever() {
+    const BY_NOBODY: Kind<Value> = Kind::new("send newsletter");
+    let service = Service::new();
+    service.get("/newsletters").await.ok(200);
+    let url = format!("sqlite:{}", service.path("jobs.db").display());
+    let jobs = Jobs::open(&url).await.unwrap();
+    let dead = jobs.enqueue(BY_NOBODY, &json!("no letter")).await.unwrap();
+    assert!(dead.wait().await.is_err());
+    let later = jobs.task(BY_NOBODY).delay(Duration::from_secs(60));
+    let cancelled = later.enqueue(&json!("no letter")).await.unwrap();
+    let living = jobs.task(BY_NOBODY).delay(Duration::from_secs(60));
+    let living = living.enqueue(&json!("no letter")).await.unwrap();
+    for (subject, job) in [
+        ("dead", dead.id().to_string()),
+        ("cancelled", cancelled.id().to_string()),
+        ("forgotten", "4711".to_owned()),
+        ("living", living.id().to_string()),
+    ] {
+        service.jobs().run(&format!(
+            "INSERT INTO newsroom_newsletters (job, subject, body, created, state, plan, total, sent)
+             VALUES ('{job}', '{subject}', 'x', '', 'sending', '[12]', 12, 0);
+             INSERT INTO newsroom_deliveries (newsletter, subscriber, state, updated)
+             SELECT id, 1, 'sending', '' FROM newsroom_newsletters WHERE subject = '{subject}'"
+        ));
+    }
+    let cancel = format!("/tasks/{}/cancel", cancelled.id());
+    service.post(&cancel, "text/plain", "").await.ok(202);
+    let list = service.get("/newsletters").await.ok(200);
+    let list = list["newsletters"].as_array().unwrap();
+    let told: Vec<_> = list
+        .iter()
+        .map(|one| one["summary"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "sending: 0 sent, 0 in doubt, 12 left",
+            "failed: 0 sent, 1 in doubt, 11 left",
+            "stopped: 0 sent, 1 in doubt, 11 left",
+            "failed: 0 sent, 1 in doubt, 11 left",
+        ]
+    );
 }

@@ -1,9 +1,9 @@
 //! What a mail looks like, whatever its author wrote and whoever is on the list.
 
-use rusqlite::Connection;
 use serde_json::json;
 
 use crate::{
+    database::Database,
     mail_server::MailServer,
     newsletter::{send, sent},
     service::Service,
@@ -15,9 +15,9 @@ async fn service(server: &MailServer) -> Service {
     Service::with(|config| config.smtp_url = Some(server.url().parse().unwrap()))
 }
 
-fn set(db: &Connection, id: u64, column: &str, value: &str) {
-    let update = format!("UPDATE subscribers SET {column} = ?2 WHERE id = ?1");
-    db.execute(&update, (id, value)).unwrap();
+fn set(db: &Database, id: u64, column: &str, value: &str) {
+    let update = format!("UPDATE subscribers SET {column} = ?1 WHERE id = {id}");
+    db.run_with(&update, &[value]);
 }
 
 #[tokio::test]

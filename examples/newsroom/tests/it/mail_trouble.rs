@@ -36,16 +36,9 @@ fn service(server: &MailServer, change: impl FnOnce(&mut Config)) -> Service {
 fn states(service: &Service) -> Value {
     let db = service.jobs();
     let counts = |state| deliveries(&db, state);
-    let own = db.query_row(
-        "SELECT state, sent, failed, in_doubt FROM newsroom_newsletters",
-        [],
-        |row| {
-            let (state, counts): (String, [u64; 3]) =
-                (row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?]);
-            Ok((state, counts))
-        },
-    );
-    let (state, own) = own.unwrap();
+    let state: String = db.value("SELECT state FROM newsroom_newsletters");
+    let own = ["sent", "failed", "in_doubt"]
+        .map(|count| db.value::<u64>(&format!("SELECT {count} FROM newsroom_newsletters")));
     let rows = [counts("sent"), counts("failed"), counts("in doubt")];
     assert_eq!(
         rows, own,
@@ -346,12 +339,7 @@ async fn a_refusal_that_is_no_plain_text_fails_one_mail_and_not_the_newsletter()
         assert_eq!(task["message"], "11 sent, 1 failed", "{reply:?} {task}");
         let error: String = service
             .jobs()
-            .query_row(
-                "SELECT error FROM newsroom_deliveries WHERE state = 'failed'",
-                [],
-                |row| row.get(0),
-            )
-            .unwrap();
+            .value("SELECT error FROM newsroom_deliveries WHERE state = 'failed'");
         assert!(
             error.contains("550") && error.chars().count() <= 501,
             "{error:?}"
@@ -365,10 +353,8 @@ async fn a_refusal_that_is_no_plain_text_fails_one_mail_and_not_the_newsletter()
 async fn neither_an_address_nor_a_mail_server_writes_lines_of_its_own_into_the_log() {
     let service = Service::new();
     let forged = "nobody\n2026-01-01T00:00:00Z ERROR forged-by-an-address";
-    service
-        .database()
-        .execute("UPDATE subscribers SET email = ?1 WHERE id = 3", [forged])
-        .unwrap();
+    let forge = "UPDATE subscribers SET email = ?1 WHERE id = 3";
+    service.database().run_with(forge, &[forged]);
     sent(&service, "forged").await;
     let lines = log::lines_with("forged-by-an-address");
     assert!(!lines.is_empty());

@@ -1,7 +1,7 @@
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::{
+    database::Database,
     log,
     mail_server::{MailServer, Reply, Stage},
     service::{Service, eventually},
@@ -23,21 +23,16 @@ pub(crate) async fn sent(service: &Service, subject: &str) -> Value {
     service.ended(task).await
 }
 
-fn break_address(db: &Connection, id: u64) {
-    db.execute(
-        "UPDATE subscribers SET email = 'not an address' WHERE id = ?1",
-        [id],
-    )
-    .unwrap();
+fn break_address(db: &Database, id: u64) {
+    db.run(&format!(
+        "UPDATE subscribers SET email = 'not an address' WHERE id = {id}"
+    ));
 }
 
-pub(crate) fn deliveries(db: &Connection, state: &str) -> u64 {
-    db.query_row(
-        "SELECT count(*) FROM newsroom_deliveries WHERE state = ?1",
-        [state],
-        |row| row.get(0),
-    )
-    .unwrap()
+pub(crate) fn deliveries(db: &Database, state: &str) -> u64 {
+    db.value(&format!(
+        "SELECT count(*) FROM newsroom_deliveries WHERE state = '{state}'"
+    ))
 }
 
 #[tokio::test]
@@ -79,13 +74,7 @@ async fn a_bad_address_is_logged_and_the_next_ones_get_their_mail() {
         (deliveries(&db, "sent"), deliveries(&db, "failed")),
         (11, 1)
     );
-    let error: String = db
-        .query_row(
-            "SELECT error FROM newsroom_deliveries WHERE subscriber = 3",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
+    let error: String = db.value("SELECT error FROM newsroom_deliveries WHERE subscriber = 3");
     assert!(!error.is_empty());
     let lines = log::lines_with("not an address");
     assert!(
@@ -112,9 +101,8 @@ async fn two_newsletters_are_two_mails_each() {
 async fn a_delivery_cannot_be_claimed_twice() {
     let service = Service::new();
     sent(&service, "once").await;
-    let again = service.jobs().execute(
+    let again = service.jobs().try_run(
         "INSERT INTO newsroom_deliveries (newsletter, subscriber, state, updated) VALUES (1, 1, 'sending', '')",
-        [],
     );
     assert!(again.is_err());
 }
@@ -198,12 +186,7 @@ async fn an_address_that_the_mail_server_refuses_is_failed_and_the_rest_go_out()
     assert_eq!(server.mails().len(), 11);
     let error: String = service
         .jobs()
-        .query_row(
-            "SELECT error FROM newsroom_deliveries WHERE subscriber = 4",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
+        .value("SELECT error FROM newsroom_deliveries WHERE subscriber = 4");
     assert!(error.contains("no such mailbox"), "{error}");
 }
 
@@ -222,10 +205,7 @@ async fn a_mail_server_that_is_down_fails_the_task_after_three_tries_and_no_addr
     assert_eq!(task["message"], "failed: 0 sent, 0 failed, 12 left");
     let rows: u64 = service
         .jobs()
-        .query_row("SELECT count(*) FROM newsroom_deliveries", [], |row| {
-            row.get(0)
-        })
-        .unwrap();
+        .value("SELECT count(*) FROM newsroom_deliveries");
     assert_eq!(rows, 0);
 }
 
@@ -247,8 +227,7 @@ async fn the_list_of_newsletters_tells_how_each_ended() {
     sent(&service, "all good").await;
     service
         .database()
-        .execute("UPDATE subscribers SET email = 'none ' || id", [])
-        .unwrap();
+        .run("UPDATE subscribers SET email = 'none ' || id");
     sent(&service, "all bad").await;
     let list = service.get("/newsletters").await.ok(200);
     let ends: Vec<_> = list["newsletters"]
@@ -398,8 +377,7 @@ async fn who_unsubscribes_meanwhile_gets_no_mail_and_all_others_do() {
     eventually(async || (!server.mails().is_empty()).then_some(())).await;
     service
         .database()
-        .execute("DELETE FROM subscribers WHERE id = 12", [])
-        .unwrap();
+        .run("DELETE FROM subscribers WHERE id = 12");
     let task = service.ended(id).await;
     assert_eq!(
         (&task["state"], &task["message"]),
@@ -420,7 +398,7 @@ async fn an_odd_row_costs_nobody_else_the_mail() {
     let odd = "INSERT INTO subscribers VALUES
         (-5, 'below zero', 'below@example.org'), (0, 'zero', 'zero@example.org'),
         (50, x'00ff', 'blob@example.org'), (51, 7, 7.5), (52, '', x'ff')";
-    service.database().execute(odd, []).unwrap();
+    service.database().run(odd);
     let task = sent(&service, "odd").await;
     assert_eq!(
         (&task["state"], &task["message"]),

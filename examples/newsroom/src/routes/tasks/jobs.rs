@@ -4,21 +4,23 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use axum::{
     Json,
     body::{Body, Bytes, to_bytes},
-    extract::{Request, State},
+    extract::{Path, Request, State},
     http::{Method, StatusCode, header::CONTENT_LENGTH},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
-use nexios_axum::Problem;
+use nexios_axum::{OrProblem, Problem};
 use nexios_jobs::JobId;
 use serde_json::{Value, json};
+use tokio::{sync::Mutex, time::Instant};
 
 use super::view::JobView;
 use crate::newsletter::Newsletters;
@@ -51,20 +53,21 @@ impl Asked {
 
 /// Adds the jobs to what the routes of tasks answer.
 pub(super) async fn beside(
-    State(newsletters): State<Newsletters>,
+    State(watcher): State<Watcher>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    let newsletters = &watcher.0.newsletters;
     let asked = Asked::by(&request);
     let answer = next.run(request).await;
     match (asked, answer.status()) {
-        (Some(Asked::Status), StatusCode::OK) => status(&newsletters, answer).await,
-        (Some(Asked::Events), StatusCode::OK) => Ok(events(newsletters, answer)),
+        (Some(Asked::Status), StatusCode::OK) => status(newsletters, answer).await,
+        (Some(Asked::Events), StatusCode::OK) => Ok(events(watcher, answer)),
         (Some(Asked::Job(id)), StatusCode::NOT_FOUND) => Ok(match newsletters.job(id).await? {
             Some(job) => instead(answer, Json(JobView::from(job))),
             None => answer,
         }),
-        (Some(Asked::Cancel(id)), StatusCode::NOT_FOUND) => cancel(&newsletters, id, answer).await,
+        (Some(Asked::Cancel(id)), StatusCode::NOT_FOUND) => cancel(newsletters, id, answer).await,
         _ => Ok(answer),
     }
 }
@@ -118,9 +121,24 @@ async fn cancel(
     Ok(instead(answer, (StatusCode::ACCEPTED, Json(job))))
 }
 
+/// Tries a newsletter again that was stopped or has failed.
+pub(super) async fn retry(
+    State(newsletters): State<Newsletters>,
+    OrProblem(Path(id)): OrProblem<Path<JobId>>,
+) -> Result<(StatusCode, Json<JobView>), Problem> {
+    let goes_on = newsletters.retry(id).await?;
+    let job = newsletters.job(id).await?.map(JobView::from);
+    let job = job.ok_or_else(|| Problem::not_found("There is no such job."))?;
+    if !goes_on {
+        let detail = "The task is under way, or has been completed.";
+        return Err(Problem::conflict(detail).with("state", job.state));
+    }
+    Ok((StatusCode::ACCEPTED, Json(job)))
+}
+
 /// One more event for each live job and for each change. It ends with the events of the tasks, which end with the service.
-fn events(newsletters: Newsletters, answer: Response) -> Response {
-    let jobs = stream::unfold(Watch::new(newsletters), async |mut watch| {
+fn events(watcher: Watcher, answer: Response) -> Response {
+    let jobs = stream::unfold(Watch::new(watcher), async |mut watch| {
         let event = watch.next().await;
         Some((Some(Ok(event)), watch))
     });
@@ -133,9 +151,47 @@ fn events(newsletters: Newsletters, answer: Response) -> Response {
     Response::from_parts(parts, Body::from_stream(both))
 }
 
-/// One client's look at the jobs.
-struct Watch {
+/// Looks at the jobs for all who watch: however many they are, the database is asked as often as for one.
+#[derive(Clone)]
+pub(super) struct Watcher(Arc<Watched>);
+
+struct Watched {
     newsletters: Newsletters,
+    /// Whoever holds it looks, and the others see what it saw.
+    look: Mutex<Look>,
+}
+
+#[derive(Default)]
+struct Look {
+    begun: Option<Instant>,
+    jobs: Arc<[JobView]>,
+}
+
+impl Watcher {
+    pub(super) fn new(newsletters: Newsletters) -> Self {
+        Watcher(Arc::new(Watched {
+            newsletters,
+            look: Mutex::default(),
+        }))
+    }
+
+    /// The jobs as they were a moment ago.
+    async fn look(&self) -> Arc<[JobView]> {
+        let mut look = self.0.look.lock().await;
+        if look.begun.is_none_or(|begun| begun.elapsed() >= LOOK) {
+            look.begun = Some(Instant::now());
+            // While the database is away there is no news.
+            if let Ok(jobs) = self.0.newsletters.jobs().await {
+                look.jobs = jobs.into_iter().map(JobView::from).collect();
+            }
+        }
+        look.jobs.clone()
+    }
+}
+
+/// What one client has seen of the jobs.
+struct Watch {
+    watcher: Watcher,
     /// What the client was told of each living job.
     told: HashMap<JobId, String>,
     news: VecDeque<Bytes>,
@@ -143,9 +199,9 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(newsletters: Newsletters) -> Self {
+    fn new(watcher: Watcher) -> Self {
         Watch {
-            newsletters,
+            watcher,
             told: HashMap::new(),
             news: VecDeque::new(),
             has_looked: false,
@@ -165,12 +221,9 @@ impl Watch {
     }
 
     async fn look(&mut self) {
-        // While the database is away there is no news.
-        let Ok(jobs) = self.newsletters.jobs().await else {
-            return;
-        };
+        let jobs = self.watcher.look().await;
         let mut seen = HashSet::new();
-        for job in jobs.into_iter().map(JobView::from) {
+        for job in jobs.iter() {
             seen.insert(job.id);
             let told = self.told.get(&job.id);
             if job.has_ended && told.is_none() {
@@ -192,5 +245,39 @@ impl Watch {
             }
         }
         self.told.retain(|id, _| seen.contains(id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::{Config, Newsroom, Sizes, prepare};
+
+    #[tokio::test]
+    async fn however_many_watch_the_database_is_looked_at_as_often_as_for_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = Config::parse_from(["newsroom"]);
+        config.data = folder.path().to_owned();
+        config.sizes = Sizes {
+            rows: 3_650,
+            users: 1,
+            articles: 1,
+            subscribers: 1,
+        };
+        prepare(&config).expect("data");
+        let watcher = Watcher::new(Newsroom::new(&config).newsletters);
+        let begun = Instant::now();
+        let mut looks = Vec::new();
+        while begun.elapsed() < 4 * LOOK {
+            let seen = join_all((0..50).map(|_| watcher.look())).await;
+            looks.extend(seen);
+            tokio::time::sleep(LOOK / 10).await;
+        }
+        looks.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        // And one of the first, as the end of the last pause is not ours.
+        assert!((2..=6).contains(&looks.len()), "{}", looks.len());
     }
 }

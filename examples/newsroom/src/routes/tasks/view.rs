@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use nexios_jobs::{JobId, JobInfo, JobState};
+use nexios_jobs::{JobAttempt, JobId, JobInfo, JobState};
 use serde::Serialize;
 
-/// As a task of nexios-axum looks, but for the number: one of a job is text, as it is more than a number of JSON can be.
-#[derive(Serialize)]
+/// As a task of nexios-axum looks, and who works on it. The number is text, as that of a job is more than a number of JSON can be.
+#[derive(Clone, Serialize)]
 pub(super) struct JobView {
     pub(super) id: JobId,
     name: String,
@@ -19,13 +19,37 @@ pub(super) struct JobView {
     attempt: u32,
     elapsed_ms: u64,
     error: Option<String>,
+    /// Who has it now.
+    worker: Option<String>,
+    /// The newest ones, oldest first.
+    attempts: Vec<AttemptView>,
+}
+
+#[derive(Clone, Serialize)]
+struct AttemptView {
+    number: u32,
+    worker: String,
+    error: Option<String>,
+}
+
+impl From<JobAttempt> for AttemptView {
+    fn from(attempt: JobAttempt) -> Self {
+        AttemptView {
+            number: attempt.number,
+            worker: format!("{}/{}", attempt.host, attempt.pid),
+            error: attempt.error,
+        }
+    }
 }
 
 impl From<JobInfo> for JobView {
     fn from(job: JobInfo) -> Self {
         let end = job.ended.unwrap_or_else(SystemTime::now);
         let elapsed = end.duration_since(job.created).unwrap_or_default();
+        let attempts: Vec<AttemptView> = job.attempts.into_iter().map(AttemptView::from).collect();
+        let newest = attempts.last().filter(|_| job.state == JobState::Running);
         JobView {
+            worker: newest.map(|attempt| attempt.worker.clone()),
             id: job.id,
             name: job.kind,
             state: match job.state {
@@ -40,6 +64,7 @@ impl From<JobInfo> for JobView {
             attempt: job.attempt,
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             error: job.error.filter(|_| job.state != JobState::Cancelled),
+            attempts,
         }
     }
 }
