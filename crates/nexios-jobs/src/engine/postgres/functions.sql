@@ -25,13 +25,6 @@ BEGIN
     END LOOP;
 END $$;
 
--- Whether jobs of a kind are due.
-CREATE FUNCTION nexios_jobs.is_due(task integer, due timestamptz) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (
-        SELECT 1 FROM graphile_worker._private_jobs WHERE is_available AND task_id = task AND run_at <= due
-    )
-$$;
-
 -- One step of a worker: writes how runs ended, then starts waiting jobs. Returns, for each end that was written, its place
 -- and what became of the job; for each job that was started, its run; and last, without a number, the moment, and when the
 -- next job of these kinds is due.
@@ -98,7 +91,10 @@ BEGIN
         SELECT wish.kind, wish.slots, wish.attempts, wish.keep, tasks.id AS task
         FROM unnest(kinds, slots, most_attempts, keeps) AS wish (kind, slots, attempts, keep)
             JOIN graphile_worker._private_tasks AS tasks ON tasks.identifier = wish.kind
-        WHERE nexios_jobs.is_due(tasks.id, due) AND NOT EXISTS (SELECT 1 FROM nexios_jobs.paused WHERE paused.kind = wish.kind)
+        WHERE NOT EXISTS (SELECT 1 FROM nexios_jobs.paused WHERE paused.kind = wish.kind)
+            -- A look takes no lock: workers that find nothing are in nobody's way.
+            AND (SELECT true FROM graphile_worker._private_jobs AS jobs
+                WHERE jobs.is_available AND jobs.task_id = tasks.id AND jobs.run_at <= due LIMIT 1)
     LOOP
         IF NOT is_known THEN
             -- Locked, so that it is not given up before this is done.
