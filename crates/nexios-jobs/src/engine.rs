@@ -92,6 +92,8 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Writes how runs ended, and claims in the same step: a commit is what a busy worker spends most of its time with.
     fn finish(&self, ended: Vec<Ended>, worker: Worker, wanted: Vec<Wanted>)
     -> Reply<'_, Finished>;
+    /// The runs of a worker that it does not know of: their claim was written, but its answer was lost. They can start now.
+    fn recall(&self, worker: WorkerId, known: Vec<Run>) -> Reply<'_, Vec<ClaimedJob>>;
     /// Writes how far running jobs are, and returns those runs of this worker whose cancel was asked for.
     fn news(&self, worker: WorkerId, progress: Vec<RunProgress>) -> Reply<'_, Vec<Run>>;
 

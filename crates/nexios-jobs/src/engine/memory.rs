@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use crate::{
     clock::{from_millis, millis, to_millis},
     engine::{
-        Added, Claimed, Ended, Engine, Finished, NewJob, Renewal, Reply, Run, RunProgress, Tick,
-        Wanted, Worker, WorkerId, changes::Changes,
+        Added, Claimed, ClaimedJob, Ended, Engine, Finished, NewJob, Renewal, Reply, Run,
+        RunProgress, Tick, Wanted, Worker, WorkerId, changes::Changes,
     },
     error::JobsError,
     filter::Filter,
@@ -134,6 +134,11 @@ impl Engine for MemoryEngine {
                 claimed: table.claim(&worker, &wanted, now),
             }
         })
+    }
+
+    fn recall(&self, _: WorkerId, _: Vec<Run>) -> Reply<'_, Vec<ClaimedJob>> {
+        // No answer is lost here.
+        Box::pin(ready(Ok(Vec::new())))
     }
 
     fn news(&self, worker: WorkerId, progress: Vec<RunProgress>) -> Reply<'_, Vec<Run>> {

@@ -2,11 +2,14 @@
 
 mod adding;
 mod changing;
+mod connections;
 mod fault;
+mod leases;
 mod looking;
+mod progress;
 mod schema;
+mod step;
 mod store;
-mod working;
 
 use std::{
     borrow::Cow,
@@ -22,8 +25,8 @@ use crate::{
     builder::JobsBuilder,
     clock::from_millis,
     engine::{
-        Added, Claimed, Ended, Engine, Finished, NewJob, Renewal, Reply, Run, RunProgress, Tick,
-        Wanted, Worker, WorkerId, attendant::Attendant, changes::Changes,
+        Added, Claimed, ClaimedJob, Ended, Engine, Finished, NewJob, Renewal, Reply, Run,
+        RunProgress, Tick, Wanted, Worker, WorkerId, attendant::Attendant, changes::Changes,
     },
     error::JobsError,
     filter::Filter,
@@ -33,9 +36,6 @@ use crate::{
 };
 
 use store::Store;
-
-/// How long it may take until a job is seen that others have put in for a later time.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct PostgresEngine {
@@ -66,7 +66,7 @@ impl PostgresEngine {
                 // Here, where its connections are driven. Without the patience of other calls: an upgrade of large tables
                 // takes its time, and whoever waits for it has nothing else to do.
                 let store = Arc::new(Store::new(options, patience));
-                let name = schema::prepare(&store.pool).await?;
+                let name = store.prepare().await?;
                 Ok((store, name))
             })
             .await?;
@@ -116,27 +116,19 @@ impl PostgresEngine {
 
 impl Engine for PostgresEngine {
     fn add(&self, jobs: Vec<NewJob>) -> Reply<'_, Vec<Added>> {
-        self.write(|connection, now| {
-            Box::pin(async move {
-                let mut jobs = jobs;
-                if jobs.len() == 1
-                    && let Some(job) = jobs.pop()
-                {
-                    return Ok(vec![adding::one(connection, now, job).await?]);
-                }
-                adding::many(connection, now, jobs).await
-            })
+        let store = self.store.clone();
+        self.attendant.call(async move {
+            let added = store.add(jobs).await?;
+            store.changes.tell();
+            Ok(added)
         })
     }
 
     fn add_in<'a>(&'a self, transaction: Connection<'a>, job: NewJob) -> Reply<'a, Added> {
         match transaction {
-            Connection::Postgres(connection) => Box::pin(async move {
-                let now = store::moment(connection).await?;
-                let added = adding::one(connection, now, job).await?;
-                store::tell(connection).await?;
-                Ok(added)
-            }),
+            Connection::Postgres(connection) => {
+                Box::pin(async move { Ok(adding::one(connection, job).await?.0) })
+            }
             _ => Box::pin(ready(Err(JobsError::WrongDatabase))),
         }
     }
@@ -180,41 +172,25 @@ impl Engine for PostgresEngine {
     }
 
     fn enroll(&self, worker: Worker) -> Reply<'_, ()> {
-        self.write_silently(move |connection, _| Box::pin(working::enroll(connection, worker)))
+        self.write_silently(move |connection, _| Box::pin(leases::enroll(connection, worker)))
     }
 
     fn renew(&self, worker: WorkerId) -> Reply<'_, Renewal> {
         let lease = self.lease;
         self.write_silently(move |connection, now| {
-            Box::pin(working::renew(connection, now, worker, lease))
+            Box::pin(leases::renew(connection, now, worker, lease))
         })
     }
 
     fn retire(&self, worker: WorkerId) -> Reply<'_, ()> {
-        self.write_silently(move |connection, _| Box::pin(working::retire(connection, worker)))
+        self.write_silently(move |connection, _| Box::pin(leases::retire(connection, worker)))
     }
 
     fn claim(&self, worker: Worker, wanted: Vec<Wanted>) -> Reply<'_, Claimed> {
         let store = self.store.clone();
         self.attendant.call(async move {
-            // A look takes no lock: workers that find nothing are in nobody's way.
-            let kinds = wanted.clone();
-            let look = store.read(|connection, _| {
-                Box::pin(async move { working::look_out(connection, &kinds).await })
-            });
-            let working::Outlook { is_due, next } = look.await?;
-            let next = next.map_or(LOOK_AGAIN, |next| next.min(LOOK_AGAIN));
-            let mut claimed = Claimed {
-                jobs: Vec::new(),
-                next: Some(next),
-            };
-            if is_due {
-                let claim = store.write_silently(|connection, now| {
-                    Box::pin(working::claim(connection, now, worker, wanted))
-                });
-                claimed.jobs = claim.await?;
-            }
-            Ok(claimed)
+            let finished = store.step(Vec::new(), worker, wanted).await?;
+            Ok(finished.claimed)
         })
     }
 
@@ -224,21 +200,16 @@ impl Engine for PostgresEngine {
         worker: Worker,
         wanted: Vec<Wanted>,
     ) -> Reply<'_, Finished> {
-        self.write(|connection, now| {
-            Box::pin(async move {
-                let states = working::finish(connection, now, ended).await?;
-                let working::Outlook { is_due, next } =
-                    working::look_out(connection, &wanted).await?;
-                let mut claimed = Claimed {
-                    jobs: Vec::new(),
-                    next: Some(next.map_or(LOOK_AGAIN, |next| next.min(LOOK_AGAIN))),
-                };
-                if is_due {
-                    claimed.jobs = working::claim(connection, now, worker, wanted).await?;
-                }
-                Ok(Finished { states, claimed })
-            })
+        let store = self.store.clone();
+        self.attendant.call(async move {
+            let finished = store.step(ended, worker, wanted).await?;
+            store.changes.tell();
+            Ok(finished)
         })
+    }
+
+    fn recall(&self, worker: WorkerId, known: Vec<Run>) -> Reply<'_, Vec<ClaimedJob>> {
+        self.read(move |connection, _| Box::pin(step::unknown(connection, worker, known)))
     }
 
     fn news(&self, worker: WorkerId, progress: Vec<RunProgress>) -> Reply<'_, Vec<Run>> {
@@ -246,17 +217,17 @@ impl Engine for PostgresEngine {
         self.attendant.call(async move {
             if !progress.is_empty() {
                 store
-                    .write_silently(|connection, _| Box::pin(working::note(connection, progress)))
+                    .write_silently(|connection, _| Box::pin(progress::note(connection, progress)))
                     .await?;
             }
             store
-                .read(move |connection, _| Box::pin(working::cancelled(connection, worker)))
+                .read(move |connection, _| Box::pin(progress::cancelled(connection, worker)))
                 .await
         })
     }
 
     fn tick(&self, tick: Tick, job: NewJob) -> Reply<'_, bool> {
-        self.write(|connection, now| Box::pin(changing::tick(connection, now, tick, job)))
+        self.write(|connection, _| Box::pin(changing::tick(connection, tick, job)))
     }
 
     fn signal(&self, name: Cow<'static, str>) -> Reply<'_, ()> {

@@ -3,11 +3,14 @@
 
 mod adding;
 mod changing;
+mod claiming;
+mod ending;
 mod fault;
+mod leases;
 mod looking;
+mod progress;
 mod schema;
 mod store;
-mod working;
 
 use std::{
     borrow::Cow,
@@ -23,8 +26,8 @@ use sqlx::{Row, SqlitePool, sqlite::SqliteConnectOptions};
 use crate::{
     builder::JobsBuilder,
     engine::{
-        Added, Claimed, Ended, Engine, Finished, NewJob, Renewal, Reply, Run, RunProgress, Tick,
-        Wanted, Worker, WorkerId, attendant::Attendant, changes::Changes,
+        Added, Claimed, ClaimedJob, Ended, Engine, Finished, NewJob, Renewal, Reply, Run,
+        RunProgress, Tick, Wanted, Worker, WorkerId, attendant::Attendant, changes::Changes,
     },
     error::{DatabaseError, JobsError},
     filter::Filter,
@@ -206,16 +209,16 @@ impl Engine for SqliteEngine {
 
     fn enroll(&self, worker: Worker) -> Reply<'_, ()> {
         let lease = self.lease;
-        self.write(move |connection, now| Box::pin(working::enroll(connection, now, worker, lease)))
+        self.write(move |connection, now| Box::pin(leases::enroll(connection, now, worker, lease)))
     }
 
     fn renew(&self, worker: WorkerId) -> Reply<'_, Renewal> {
         let lease = self.lease;
-        self.write(move |connection, now| Box::pin(working::renew(connection, now, worker, lease)))
+        self.write(move |connection, now| Box::pin(leases::renew(connection, now, worker, lease)))
     }
 
     fn retire(&self, worker: WorkerId) -> Reply<'_, ()> {
-        self.write(move |connection, _| Box::pin(working::retire(connection, worker)))
+        self.write(move |connection, _| Box::pin(leases::retire(connection, worker)))
     }
 
     fn claim(&self, worker: Worker, wanted: Vec<Wanted>) -> Reply<'_, Claimed> {
@@ -223,15 +226,15 @@ impl Engine for SqliteEngine {
         self.attendant.call(async move {
             // A look takes no lock: workers that find nothing are in nobody's way.
             let look =
-                store.read(|connection, now| Box::pin(working::look_out(connection, now, wanted)));
-            let working::Outlook { due, next } = look.await?;
+                store.read(|connection, now| Box::pin(claiming::look_out(connection, now, wanted)));
+            let claiming::Outlook { due, next } = look.await?;
             let mut claimed = Claimed {
                 jobs: Vec::new(),
                 next,
             };
             if !due.is_empty() {
                 let claim = store.write(|connection, now| {
-                    Box::pin(working::claim(connection, now, worker, due))
+                    Box::pin(claiming::claim(connection, now, worker, due))
                 });
                 claimed.jobs = claim.await?;
             }
@@ -247,14 +250,18 @@ impl Engine for SqliteEngine {
     ) -> Reply<'_, Finished> {
         self.write(|connection, now| {
             Box::pin(async move {
-                let states = working::finish(connection, now, ended).await?;
-                let working::Outlook { due, next } =
-                    working::look_out(connection, now, wanted).await?;
-                let jobs = working::claim(connection, now, worker, due).await?;
+                let states = ending::finish(connection, now, ended).await?;
+                let claiming::Outlook { due, next } =
+                    claiming::look_out(connection, now, wanted).await?;
+                let jobs = claiming::claim(connection, now, worker, due).await?;
                 let claimed = Claimed { jobs, next };
                 Ok(Finished { states, claimed })
             })
         })
+    }
+
+    fn recall(&self, worker: WorkerId, known: Vec<Run>) -> Reply<'_, Vec<ClaimedJob>> {
+        self.read(move |connection, _| Box::pin(claiming::unknown(connection, worker, known)))
     }
 
     fn news(&self, worker: WorkerId, progress: Vec<RunProgress>) -> Reply<'_, Vec<Run>> {
@@ -262,11 +269,11 @@ impl Engine for SqliteEngine {
         self.attendant.call(async move {
             if !progress.is_empty() {
                 store
-                    .write(|connection, _| Box::pin(working::note(connection, progress)))
+                    .write(|connection, _| Box::pin(progress::note(connection, progress)))
                     .await?;
             }
             store
-                .read(move |connection, _| Box::pin(working::cancelled(connection, worker)))
+                .read(move |connection, _| Box::pin(progress::cancelled(connection, worker)))
                 .await
         })
     }

@@ -37,6 +37,9 @@ use super::{
 /// How often to look for jobs although nobody has told of any.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
+/// For how long a call that got no answer may still be written: longer than any call is waited for.
+const DOUBT: Duration = Duration::from_secs(60);
+
 /// How long an outage of the database may be waited for while a drain goes on.
 const HURRY: Duration = Duration::from_millis(250);
 
@@ -73,6 +76,10 @@ struct Outage {
     failures: u32,
     /// When to ask again.
     until: Option<Instant>,
+    /// Until when what got no answer may be written after all, and jobs be started that nobody here knows of.
+    doubt: Option<Instant>,
+    /// Whether there may be such jobs.
+    recalls: bool,
 }
 
 /// The dispatcher is gone, and with it all that it has started.
@@ -102,6 +109,8 @@ impl Dispatcher {
                 pauses: Retry::exponential(Duration::from_millis(500), Duration::from_secs(30)),
                 failures: 0,
                 until: None,
+                doubt: None,
+                recalls: false,
             },
         }
     }
@@ -114,6 +123,9 @@ impl Dispatcher {
             if closing {
                 self.release_held();
                 self.shared.drains.close();
+            }
+            if self.outage.until.is_none() {
+                self.recall().await;
             }
             if self.outage.until.is_none() {
                 self.write(!closing).await;
@@ -129,7 +141,8 @@ impl Dispatcher {
         // With a claim to be made, or in an outage, there is nothing that news could add.
         let listens = !self.claims && self.outage.until.is_none();
         let again = Instant::now() + LOOK_AGAIN;
-        let moment = self.outage.until.or(self.next).unwrap_or(again);
+        let due = [self.next, self.outage.doubt].into_iter().flatten().min();
+        let moment = self.outage.until.or(due).unwrap_or(again);
         tokio::select! {
             Some(joined) = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => {
                 self.ended(joined);
@@ -144,7 +157,33 @@ impl Dispatcher {
                 self.claims = true;
                 self.next = None;
                 self.outage.until = None;
+                if self.outage.doubt.is_some_and(|doubt| doubt <= Instant::now()) {
+                    self.outage.doubt = None;
+                    self.outage.recalls = true;
+                }
             }
+        }
+    }
+
+    /// Starts what a call has claimed whose answer was lost.
+    async fn recall(&mut self) {
+        if !self.outage.recalls {
+            return;
+        }
+        let running = self.tasks.values().map(|task| task.attempt.run);
+        let unwritten = self.unwritten.iter().map(|(_, ended)| ended.run);
+        let held = self.held.iter().map(|(_, job)| job.run);
+        let known = running.chain(unwritten).chain(held).collect();
+        let shared = self.shared.clone();
+        match shared.engine.recall(shared.worker().id, known).await {
+            Ok(jobs) => {
+                self.outage.recalls = false;
+                let running = self.running();
+                for job in jobs {
+                    self.take(job, &running);
+                }
+            }
+            Err(error) => self.failed(&error),
         }
     }
 
@@ -188,18 +227,14 @@ impl Dispatcher {
 
     /// What there are slots for, once all ends are written.
     fn wanted(&self) -> Vec<Wanted> {
-        let mut slots: Vec<usize> = self
-            .shared
-            .kinds
-            .iter()
-            .zip(&self.busy)
-            .map(|(kind, busy)| kind.policy.concurrency.saturating_sub(*busy))
-            .collect();
+        let mut busy = self.busy.clone();
         for (task, _) in &self.unwritten {
-            if let Some(slots) = slots.get_mut(task.kind) {
-                *slots += 1;
+            if let Some(busy) = busy.get_mut(task.kind) {
+                *busy = busy.saturating_sub(1);
             }
         }
+        let slots = self.shared.kinds.iter().zip(busy);
+        let slots = slots.map(|(kind, busy)| kind.policy.concurrency.saturating_sub(busy));
         let kinds = self.shared.kinds.iter().zip(slots);
         kinds
             .filter(|(_, slots)| *slots > 0)
@@ -347,6 +382,8 @@ impl Dispatcher {
             pause = pause.min(HURRY);
         }
         outage.until = Some(Instant::now() + pause);
+        outage.doubt = Some(Instant::now() + DOUBT);
+        outage.recalls = true;
         // Relaxed: a statistic.
         self.shared.counts.restarts.fetch_add(1, Ordering::Relaxed);
         self.shared.ask_failed();

@@ -5,16 +5,20 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{LazyLock, OnceLock},
     time::{Duration, SystemTime},
 };
 
-use nexios_jobs::{Jobs, Kind, Policy};
+use nexios::AsyncLazy;
+use nexios_jobs::{Filter, JobError, JobFailure, JobState, Jobs, Kind, Policy};
 use serde::{Deserialize, Serialize};
 
 /// Writes a line at its start and one at its end, and returns the number of its process.
 pub(crate) const MARK: Kind<Mark, u32> = Kind::new("mark");
 /// Ends its process.
 pub(crate) const ABORT: Kind<(), ()> = Kind::new("abort");
+/// What is computed once for all processes.
+pub(crate) const DAILY: Kind<(), u64> = Kind::new("daily");
 /// Enqueued by a schedule.
 pub(crate) const TICK: Kind<(), ()> = Kind::new("tick");
 
@@ -45,6 +49,8 @@ pub(crate) enum Play {
     Race { rounds: u32 },
     /// Has a schedule, by the clock in a file.
     Cron,
+    /// Asks for a lazy value again and again, and says when it is another one.
+    Lazy,
 }
 
 /// A process of the suite, which is killed when this is dropped.
@@ -58,6 +64,10 @@ impl Process {
             .stdout(Stdio::null())
             .spawn();
         Self(child.expect("a process"))
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// As `kill -9`.
@@ -157,6 +167,47 @@ async fn play(part: Part) {
             note(&part.folder, "ready");
             std::future::pending::<()>().await;
         }
+        Play::Lazy => lazy(jobs, part.folder).await,
+    }
+}
+
+static STORE: OnceLock<Jobs> = OnceLock::new();
+static DAILY_VALUE: LazyLock<AsyncLazy<u64, JobFailure>> = LazyLock::new(|| {
+    AsyncLazy::new(|| async {
+        let today = STORE.get().expect("a store").task(DAILY).unique("today");
+        let job = today.enqueue(&()).await.map_err(JobFailure::Store)?;
+        job.wait().await
+    })
+});
+
+/// As the docs do it: the job looks first whether another one has computed the value.
+async fn lazy(jobs: Jobs, folder: PathBuf) {
+    let store = STORE.get_or_init(|| jobs);
+    let at = folder.clone();
+    let compute = move |(), _| {
+        let folder = at.clone();
+        async move {
+            let done = Filter::new().kind(DAILY).key("today");
+            let done = store.list(done.state(JobState::Completed).limit(1)).await?;
+            if let Some(value) = done.jobs.first().and_then(|job| job.result.clone()) {
+                return value.as_u64().ok_or_else(|| JobError::discard("no number"));
+            }
+            note(&folder, "computed");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok(notes(&folder, "computed").len() as u64)
+        }
+    };
+    let workers = store.workers().handle(DAILY, Policy::new(), compute);
+    let _workers = workers.start().await.expect("workers");
+    let _signal = store.reset_everywhere(&DAILY_VALUE, "daily").await;
+    let mut last = 0;
+    loop {
+        let value = DAILY_VALUE.get().await.map(|value| *value);
+        let value = value.unwrap_or_default();
+        if std::mem::replace(&mut last, value) != value {
+            note(&folder, &format!("value {value}"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

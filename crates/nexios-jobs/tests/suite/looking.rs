@@ -9,6 +9,7 @@ use crate::{
 
 on_every_engine!(
     a_list_is_newest_first_and_page_by_page,
+    pages_are_whole_while_jobs_come_run_and_go,
     a_filter_looks_for_kind_state_and_key,
     an_ended_job_is_pruned_after_its_time_to_keep,
     a_running_job_is_not_deleted,
@@ -38,6 +39,75 @@ async fn a_list_is_newest_first_and_page_by_page(kit: Kit) {
     assert_eq!(seen, all);
     let exact = jobs.list(Filter::new().limit(250)).await.unwrap();
     assert!(exact.next.is_none(), "the last page says so");
+}
+
+async fn pages_are_whole_while_jobs_come_run_and_go(kit: Kit) {
+    const CHURN: Kind<u64, u64> = Kind::new("churn");
+    let jobs = kit.jobs().await;
+    let echo = |number: u64, _| async move { Ok::<u64, String>(number) };
+    let policy = Policy::new().concurrency(4);
+    let workers = jobs
+        .workers()
+        .handle(ECHO, policy.clone(), echo)
+        .handle(CHURN, policy.keep(millis(1)), echo)
+        .start()
+        .await
+        .unwrap();
+    // A third of them has ended, and stays.
+    let numbers: Vec<u64> = (0..100).collect();
+    let mut standing = jobs.enqueue_many(ECHO, &numbers).await.unwrap();
+    for number in 0..200 {
+        let later = jobs.task(ECHO).delay(millis(600_000));
+        standing.push(later.enqueue(&number).await.unwrap());
+    }
+    let mut standing: Vec<_> = standing.iter().map(|job| job.id()).collect();
+    standing.reverse();
+    let (stop, mut stopped) = tokio::sync::watch::channel(false);
+    let churning = tokio::spawn({
+        let jobs = jobs.clone();
+        async move {
+            let (mut added, mut pruned) = (0, 0);
+            while !*stopped.borrow_and_update() {
+                added += jobs.enqueue_many(CHURN, &[1; 20]).await.unwrap().len() as u64;
+                pruned += jobs.prune().await.unwrap();
+                tokio::time::sleep(millis(2)).await;
+            }
+            (added, pruned)
+        }
+    });
+    for round in 0..8 {
+        let (mut seen, mut before) = (Vec::<JobId>::new(), None);
+        loop {
+            let filter = Filter::new().limit(37);
+            let filter = before.iter().fold(filter, |filter, id| filter.before(*id));
+            let page = jobs.list(filter).await.unwrap();
+            assert!(page.jobs.len() <= 37);
+            seen.extend(page.jobs.iter().map(|job| job.id));
+            before = page.next;
+            tokio::time::sleep(millis(3)).await;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert!(
+            seen.is_sorted_by(|one, next| one > next),
+            "round {round}: newest first, none twice"
+        );
+        let kept: Vec<_> = seen
+            .into_iter()
+            .filter(|id| standing.contains(id))
+            .collect();
+        assert_eq!(kept, standing, "round {round}: none is missed");
+    }
+    stop.send_replace(true);
+    let (added, pruned) = churning.await.unwrap();
+    assert!(added >= 40 && pruned > 0, "{added} came, {pruned} went");
+    workers
+        .drain(nexios::Drain {
+            wait: millis(20_000),
+            cancel: millis(1000),
+        })
+        .await;
 }
 
 async fn a_filter_looks_for_kind_state_and_key(kit: Kit) {

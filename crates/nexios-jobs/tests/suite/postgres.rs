@@ -225,3 +225,53 @@ async fn an_ended_job_leaves_nothing_in_the_queue() {
     let left: i64 = connection.fetch_one(left).await.unwrap().get(0);
     assert_eq!(left, 0, "nor do drained workers");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_claim_was_written_but_not_answered_is_run_all_the_same() {
+    let Some(kit) = Kit::postgres().await else {
+        return;
+    };
+    let jobs = kit.open(Jobs::builder().patience(millis(500))).await;
+    let gate = std::sync::Arc::new(tokio::sync::Notify::new());
+    let open = gate.clone();
+    let handler = move |number: u64, _| {
+        let gate = gate.clone();
+        async move {
+            if number == 1 {
+                gate.notified().await;
+            }
+            Ok::<_, String>(number)
+        }
+    };
+    let workers = jobs
+        .workers()
+        .handle(ECHO, Policy::new().concurrency(1), handler)
+        .start()
+        .await
+        .unwrap();
+    let first = jobs.enqueue(ECHO, &1).await.unwrap();
+    until(&first, JobState::Running).await;
+    let second = jobs.enqueue(ECHO, &2).await.unwrap();
+    // As if the worker had claimed it and its answer was on the way when the database went away.
+    let mut connection = PgConnection::connect(&kit.url()).await.unwrap();
+    let mut locked = connection.begin().await.unwrap();
+    let claim = "SELECT job FROM nexios_jobs.step((SELECT id FROM graphile_worker._private_workers), 'host', 1, 20, 1000,
+                     '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{echo}', '{1}', '{5}', '{1000}')
+                 WHERE job IS NOT NULL";
+    locked.fetch_one(claim).await.unwrap();
+    let lock = "LOCK TABLE nexios_jobs.paused IN ACCESS EXCLUSIVE MODE";
+    locked.execute(lock).await.unwrap();
+    open.notify_one();
+    let began = Instant::now();
+    while workers.is_ready() {
+        assert!(began.elapsed() < Duration::from_secs(30));
+        sleep(millis(20)).await;
+    }
+    locked.commit().await.unwrap();
+    assert_eq!(first.wait().await.unwrap(), 1);
+    let ended = tokio::time::timeout(Duration::from_secs(20), second.wait()).await;
+    assert_eq!(ended.expect("it is not forgotten").unwrap(), 2);
+    let info = second.status().await.unwrap().unwrap();
+    assert_eq!(info.attempt, 1);
+    end(&workers).await;
+}

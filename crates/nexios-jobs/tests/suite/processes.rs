@@ -19,6 +19,7 @@ on_every_shared_engine!(
     a_job_that_kills_its_process_is_dead_after_its_attempts,
     eight_processes_that_race_for_a_key_make_one_job,
     each_tick_of_a_hundred_is_one_job_of_two_processes,
+    a_lazy_value_that_is_a_unique_job_is_computed_once_by_two_processes,
 );
 
 /// Long enough for a machine that has a lot to do.
@@ -83,9 +84,27 @@ async fn kill_at_half(kit: Kit, processes: usize) {
     })
     .await;
     all[0].kill();
+    let killed = Instant::now();
+    let process = all[0].id();
+    let page = jobs.list(Filter::new().state(JobState::Running).limit(1000));
+    let mut held = page.await.expect("a page").jobs;
+    held.retain(|job| job.attempts.last().is_some_and(|run| run.pid == process));
     if processes == 1 {
         all.push(Process::start(&part));
     }
+    let recovered = {
+        let mut left: Vec<_> = held.iter().map(|job| job.id).collect();
+        while let Some(id) = left.last() {
+            let job = jobs.get(*id).await.expect("a look").expect("a job");
+            if job.state == JobState::Completed {
+                left.pop();
+            } else {
+                assert!(killed.elapsed() < minute, "{job:?}");
+                sleep(millis(20)).await;
+            }
+        }
+        killed.elapsed()
+    };
     until(minute, "all jobs", || {
         counts(kit.folder(), "end").len() == JOBS as usize
     })
@@ -111,10 +130,21 @@ async fn kill_at_half(kit: Kit, processes: usize) {
         assert!(began.elapsed() < minute, "some are not completed");
         sleep(millis(200)).await;
     }
-    let twice = counts(kit.folder(), "start")
-        .into_values()
-        .filter(|starts| *starts > 1);
-    let twice: Vec<_> = twice.collect();
+    let more_than_once = |word| {
+        let counts = counts(kit.folder(), word).into_values();
+        counts.filter(|count| *count > 1).collect::<Vec<usize>>()
+    };
+    let twice = more_than_once("start");
+    let url = kit.url();
+    println!(
+        "killed at half: | {} | {processes} | {JOBS} | {} | {} | {} | {} | {:.1} s |",
+        url.split(':').next().unwrap_or_default(),
+        held.len(),
+        twice.len(),
+        more_than_once("end").len(),
+        JOBS as usize - counts(kit.folder(), "end").len(),
+        recovered.as_secs_f64(),
+    );
     assert!(
         twice.len() <= CONCURRENCY,
         "{} were started twice",
@@ -270,4 +300,32 @@ async fn each_tick_of_a_hundred_is_one_job_of_two_processes(kit: Kit) {
     }
     sleep(millis(500)).await;
     assert_eq!(count().await, 100);
+}
+
+async fn a_lazy_value_that_is_a_unique_job_is_computed_once_by_two_processes(kit: Kit) {
+    let jobs = open(&kit).await;
+    let part = part(&kit, Play::Lazy);
+    let _first = [Process::start(&part), Process::start(&part)];
+    let minute = Duration::from_secs(60);
+    let have = async |count: usize, value: &str| {
+        until(minute, "the value", || {
+            let values = notes(kit.folder(), "value");
+            values.iter().filter(|seen| *seen == value).count() == count
+        })
+        .await;
+    };
+    have(2, "1").await;
+    // A third one asks when the job has ended.
+    let _third = Process::start(&part);
+    have(3, "1").await;
+    assert_eq!(notes(kit.folder(), "computed").len(), 1);
+
+    let done = Filter::new().kind(crate::child::DAILY).key("today");
+    for job in jobs.list(done).await.expect("a page").jobs {
+        jobs.delete(job.id).await.expect("a deletion");
+    }
+    jobs.signal("daily").await.expect("a signal");
+    have(3, "2").await;
+    assert_eq!(notes(kit.folder(), "computed").len(), 2);
+    assert_eq!(notes(kit.folder(), "value").len(), 6);
 }

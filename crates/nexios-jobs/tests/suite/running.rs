@@ -31,7 +31,7 @@ on_every_engine!(
     a_handler_that_ignores_its_token_is_dropped_after_the_grace,
     many_are_enqueued_in_one_step_and_in_order,
     a_handle_from_elsewhere_waits_as_well,
-    thousands_of_waiting_jobs_are_all_run_once,
+    twenty_thousand_waiting_jobs_are_all_run_once,
 );
 
 async fn echo(number: u64, _: JobContext) -> Result<u64, String> {
@@ -359,8 +359,8 @@ async fn a_handle_from_elsewhere_waits_as_well(kit: Kit) {
     end(&workers).await;
 }
 
-async fn thousands_of_waiting_jobs_are_all_run_once(kit: Kit) {
-    const MANY: u64 = 2000;
+async fn twenty_thousand_waiting_jobs_are_all_run_once(kit: Kit) {
+    const MANY: u64 = 20_000;
     let jobs = kit.jobs().await;
     let numbers: Vec<u64> = (0..MANY).collect();
     let handles = jobs.enqueue_many(ECHO, &numbers).await.unwrap();
@@ -377,9 +377,20 @@ async fn thousands_of_waiting_jobs_are_all_run_once(kit: Kit) {
         .start()
         .await
         .unwrap();
-    for job in &handles {
+    let began = tokio::time::Instant::now();
+    while workers.stats().completed < MANY {
+        assert!(
+            began.elapsed() < std::time::Duration::from_secs(240),
+            "{:?}",
+            workers.stats()
+        );
+        tokio::time::sleep(millis(20)).await;
+    }
+    for job in handles.iter().step_by(1000) {
         until(job, JobState::Completed).await;
     }
+    let waiting = nexios_jobs::Filter::new().state(JobState::Ready);
+    assert!(jobs.list(waiting).await.unwrap().jobs.is_empty());
     assert!(runs.lock().unwrap().iter().all(|runs| *runs == 1));
     assert_eq!(workers.stats().completed, MANY);
     end(&workers).await;

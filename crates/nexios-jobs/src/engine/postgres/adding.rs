@@ -1,6 +1,6 @@
 //! Jobs on their way in: a row of ours, and one of graphile-worker's, in one transaction.
 
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use crate::{
     clock::{millis, to_millis},
@@ -14,59 +14,41 @@ use super::fault::fault;
 /// How many are written by one statement: graphile-worker locks each key.
 const MOST_ROWS: usize = 500;
 
-/// How often a key is tried whose job ends in the same moment.
-const TRIES: usize = 10;
-
-/// Adds one job.
+/// Adds one job, or finds the living one that has its key; with the moment that the database did it in.
 pub(super) async fn one(
     connection: &mut PgConnection,
-    now: i64,
     job: NewJob,
-) -> Result<Added, JobsError> {
-    for _ in 0..TRIES {
-        let inserted = sqlx::query(
-            "INSERT INTO nexios_jobs.jobs (kind, key, priority, state, run_at, created, keep, origin, args)
-             VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8)
-             ON CONFLICT (kind, key) WHERE key IS NOT NULL AND state < 4 DO NOTHING
-             RETURNING id",
-        )
-        .bind(&*job.kind)
-        .bind(&job.key)
-        .bind(job.priority)
-        .bind(run_at(&job, now))
-        .bind(now)
-        .bind(millis(KEEP))
-        .bind(&job.origin)
-        .bind(&job.args)
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(fault)?;
-        if let Some(row) = inserted {
-            let id: i64 = row.try_get(0).map_err(fault)?;
-            queue(connection, &[id]).await?;
-            return Ok(Added {
-                id: JobId(id),
-                was_new: true,
-            });
+) -> Result<(Added, i64), JobsError> {
+    let (at, after) = match job.when {
+        When::At(time) => (Some(to_millis(time)), 0),
+        When::After(delay) => (None, millis(delay)),
+    };
+    let added = sqlx::query(
+        "SELECT job, was_new, moment FROM nexios_jobs.add($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(&*job.kind)
+    .bind(&job.key)
+    .bind(job.priority)
+    .bind(at)
+    .bind(after)
+    .bind(millis(KEEP))
+    .bind(&job.origin)
+    .bind(&job.args)
+    .fetch_one(connection)
+    .await;
+    let read = |row: PgRow| {
+        let id: Option<i64> = row.try_get(0)?;
+        Ok((id, row.try_get(1)?, row.try_get(2)?))
+    };
+    match added.and_then(read).map_err(fault)? {
+        (Some(id), was_new, now) => {
+            let id = JobId(id);
+            Ok((Added { id, was_new }, now))
         }
-        let living = sqlx::query(
-            "SELECT id FROM nexios_jobs.jobs WHERE kind = $1 AND key = $2 AND state < 4",
-        )
-        .bind(&*job.kind)
-        .bind(&job.key)
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(fault)?;
-        if let Some(row) = living {
-            return Ok(Added {
-                id: JobId(row.try_get(0).map_err(fault)?),
-                was_new: false,
-            });
-        }
+        (None, ..) => Err(JobsError::Unavailable(DatabaseError::new(
+            "a key was taken by ever new jobs",
+        ))),
     }
-    Err(JobsError::Unavailable(DatabaseError::new(
-        "a key was taken by ever new jobs",
-    )))
 }
 
 /// Adds many.
@@ -80,7 +62,7 @@ pub(super) async fn many(
     for job in jobs {
         if job.key.is_some() {
             batch.insert(connection, now, &mut added).await?;
-            added.push(one(connection, now, job).await?);
+            added.push(one(connection, job).await?.0);
             continue;
         }
         if batch.kinds.len() == MOST_ROWS {

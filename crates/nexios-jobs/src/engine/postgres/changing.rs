@@ -181,7 +181,6 @@ pub(super) async fn set_paused(
 
 pub(super) async fn tick(
     connection: &mut PgConnection,
-    now: i64,
     tick: Tick,
     job: NewJob,
 ) -> Result<bool, JobsError> {
@@ -202,7 +201,7 @@ pub(super) async fn tick(
     .map_err(fault)?;
     let is_new = noted.rows_affected() > 0;
     if is_new {
-        adding::one(connection, now, job).await?;
+        adding::one(connection, job).await?;
     }
     Ok(is_new)
 }

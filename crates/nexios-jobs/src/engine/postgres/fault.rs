@@ -28,9 +28,9 @@ pub(super) fn queue_fault(error: GraphileWorkerError) -> JobsError {
     JobsError::Unavailable(DatabaseError::new(error))
 }
 
-/// By the classes of codes: connections, resources, shutdowns and starts, lost rounds against others, full disks.
+/// By the classes of codes: connections, resources, shutdowns and starts, time that is over, lost rounds against others, full disks.
 fn passes(code: &str) -> bool {
-    ["08", "53", "57P", "40", "55P03", "58", "25006"]
+    ["08", "53", "57014", "57P", "40", "55P03", "58", "25006"]
         .iter()
         .any(|class| code.starts_with(class))
 }

@@ -11,7 +11,7 @@ use crate::{
     state::JobState,
 };
 
-use super::{fault::fault, working::attempt};
+use super::fault::fault;
 
 const COLUMNS: &str = "SELECT id, kind, state, key, priority, created, run_at, ended, attempt, history::text, done, total, \
                        message, result, error FROM nexios_jobs.jobs WHERE ";
@@ -137,4 +137,10 @@ fn info(row: &PgRow, now: i64) -> Result<JobInfo, sqlx::Error> {
         result: result.and_then(|text| serde_json::from_str(text).ok()),
         error: row.try_get(14)?,
     })
+}
+
+/// The number of an attempt, which Postgres has only with a sign.
+pub(super) fn attempt(row: &PgRow, column: usize) -> Result<u32, sqlx::Error> {
+    let number: i32 = row.try_get(column)?;
+    Ok(number.max(0).unsigned_abs())
 }

@@ -5,10 +5,13 @@ use sqlx::{Connection, PgConnection, PgPool, Row};
 
 use crate::error::{DatabaseError, JobsError};
 
-use super::{fault::fault, working::SCHEMA};
+use super::{fault::fault, leases::SCHEMA};
 
 /// What makes each version of the one before.
-const STEPS: [&str; 1] = [include_str!("schema.sql")];
+const STEPS: [&str; 1] = [concat!(
+    include_str!("schema.sql"),
+    include_str!("functions.sql")
+)];
 
 const SUPPORTED: i64 = STEPS.len() as i64;
 
@@ -16,10 +19,12 @@ const SUPPORTED: i64 = STEPS.len() as i64;
 const LOCK: i64 = 0x6e65_7869_6f73;
 
 /// Makes the tables, graphile-worker's and ours, or brings them up to date; returns the name of the store.
-pub(super) async fn prepare(pool: &PgPool) -> Result<String, JobsError> {
-    let mut connection = pool.acquire().await.map_err(fault)?;
+pub(super) async fn prepare(
+    connection: &mut PgConnection,
+    another: &PgPool,
+) -> Result<String, JobsError> {
     // Before anything is changed.
-    refuse_newer(&mut connection).await?;
+    refuse_newer(connection).await?;
     let mut transaction = connection.begin().await.map_err(fault)?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(LOCK)
@@ -27,7 +32,7 @@ pub(super) async fn prepare(pool: &PgPool) -> Result<String, JobsError> {
         .await
         .map_err(fault)?;
     // On a connection of its own, under our lock: two that make the same tables are in each other's way.
-    WorkerUtils::new(pool.clone(), SCHEMA)
+    WorkerUtils::new(another.clone(), SCHEMA)
         .migrate()
         .await
         .map_err(|error| JobsError::Database(DatabaseError::new(error)))?;

@@ -11,7 +11,9 @@ $$;
 -- state: 1 waits, 2 runs, 4 completed, 5 failed, 6 cancelled, 7 dead.
 CREATE TABLE nexios_jobs.jobs (
     id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
-    queue_id bigint UNIQUE,
+    queue_id bigint,
+    -- Whether others put it in.
+    is_adopted boolean NOT NULL DEFAULT false,
     kind text NOT NULL,
     key text,
     priority smallint NOT NULL,
@@ -39,6 +41,7 @@ CREATE TABLE nexios_jobs.jobs (
     args text NOT NULL,
     result text
 );
+CREATE UNIQUE INDEX ON nexios_jobs.jobs (queue_id) WHERE is_adopted;
 CREATE INDEX ON nexios_jobs.jobs (worker) WHERE state = 2;
 CREATE INDEX ON nexios_jobs.jobs (kind, run_at) WHERE state = 1;
 CREATE INDEX ON nexios_jobs.jobs (until) WHERE until IS NOT NULL;
@@ -59,6 +62,9 @@ CREATE TABLE nexios_jobs.signals (
     name text PRIMARY KEY,
     count bigint NOT NULL
 );
+
+-- graphile-worker takes what is first of all kinds; ours claims kind by kind, each up to its own limit.
+CREATE INDEX nexios_jobs_due ON graphile_worker._private_jobs (task_id, priority, run_at) WHERE is_available;
 
 -- Puts jobs of ours into graphile-worker's table.
 CREATE FUNCTION nexios_jobs.queue(ids bigint[]) RETURNS void LANGUAGE sql AS $$

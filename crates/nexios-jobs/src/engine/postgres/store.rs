@@ -2,9 +2,10 @@
 //!
 //! # Invariants
 //!
-//! 1. Every change is one transaction, whose moment is read in it: the clock is the database's.
+//! 1. Every change is one transaction, whose moment is read in it: the clock is the database's. What is done all the time is one
+//!    call of a function, which is a transaction by itself.
 //! 2. A call, with its wait for a connection, takes no longer than the patience. One that is given up before its commit has
-//!    been sent is not done: its connection is closed.
+//!    been sent is not done: its connection is closed. One call of a function may be done after it was given up.
 
 use std::{
     sync::{
@@ -23,14 +24,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     clock::to_millis,
-    engine::changes::Changes,
+    engine::{Added, Ended, Finished, NewJob, Wanted, Worker, changes::Changes},
     error::{DatabaseError, JobsError},
 };
 
-use super::fault::fault;
-
-/// How many connections a store may have; one of them listens.
-const CONNECTIONS: u32 = 5;
+use super::{adding, connections::Connections, fault::fault, schema, step};
 
 /// Told of what is not in graphile-worker's own channel.
 const CHANNEL: &str = "nexios_jobs";
@@ -38,12 +36,17 @@ const CHANNEL: &str = "nexios_jobs";
 /// Graphile-worker's own.
 const INSERTS: &str = "jobs:insert";
 
-/// The pause before listening is tried again.
+/// How many connections there are beside those that calls are made on.
+const OTHERS: u32 = 2;
+
+/// The pause before others is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) struct Store {
-    pub(super) pool: PgPool,
+    pub(super) connections: Connections,
+    /// Of the one that listens, and of those that make the tables, which takes the time that it takes.
+    pub(super) others: PgPool,
     pub(super) patience: Duration,
     pub(super) changes: Changes,
     /// How many milliseconds the database's clock is ahead of this machine's.
@@ -53,20 +56,25 @@ pub(super) struct Store {
 impl Store {
     /// Must be called where the connections are to be driven.
     pub(super) fn new(options: PgConnectOptions, patience: Duration) -> Self {
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(patience)
-            .connect_lazy_with(
-                options
-                    .application_name("nexios-jobs")
-                    .disable_statement_logging(),
-            );
+        let options = options
+            .application_name("nexios-jobs")
+            .disable_statement_logging();
         Self {
-            pool,
+            others: PgPoolOptions::new()
+                .max_connections(OTHERS)
+                .acquire_timeout(patience)
+                .connect_lazy_with(options.clone()),
+            connections: Connections::new(options, patience),
             patience,
             changes: Changes::new(),
             ahead: AtomicI64::new(0),
         }
+    }
+
+    /// Makes the tables, or brings them up to date; returns the name of the store.
+    pub(super) async fn prepare(&self) -> Result<String, JobsError> {
+        let mut connection = self.others.acquire().await.map_err(fault)?;
+        schema::prepare(&mut connection, &self.others).await
     }
 
     /// Runs a step in a transaction of its own, and tells everybody.
@@ -94,8 +102,7 @@ impl Store {
         T: Send,
         F: for<'c> FnOnce(&'c mut PgConnection, i64) -> BoxFuture<'c, Result<T, JobsError>> + Send,
     {
-        self.patiently(async {
-            let mut connection = self.pool.acquire().await.map_err(fault)?;
+        let transaction = async |connection: &mut PgConnection| {
             let mut transaction = connection.begin().await.map_err(fault)?;
             let now = self.moment(&mut transaction).await?;
             let result = step(&mut transaction, now).await?;
@@ -104,8 +111,39 @@ impl Store {
             }
             transaction.commit().await.map_err(fault)?;
             Ok(result)
-        })
-        .await
+        };
+        self.patiently(self.connections.with(transaction)).await
+    }
+
+    /// Takes a step of a worker.
+    pub(super) async fn step(
+        &self,
+        ended: Vec<Ended>,
+        worker: Worker,
+        wanted: Vec<Wanted>,
+    ) -> Result<Finished, JobsError> {
+        let call = async |connection: &mut PgConnection| {
+            let (finished, now) = step::step(connection, ended, &worker, wanted).await?;
+            self.learn(now);
+            Ok(finished)
+        };
+        self.patiently(self.connections.with(call)).await
+    }
+
+    /// Adds jobs; of new ones the queue tells by itself.
+    pub(super) async fn add(&self, mut jobs: Vec<NewJob>) -> Result<Vec<Added>, JobsError> {
+        if jobs.len() == 1
+            && let Some(job) = jobs.pop()
+        {
+            let call = async |connection: &mut PgConnection| {
+                let (added, now) = adding::one(connection, job).await?;
+                self.learn(now);
+                Ok(vec![added])
+            };
+            return self.patiently(self.connections.with(call)).await;
+        }
+        self.write_silently(|connection, now| Box::pin(adding::many(connection, now, jobs)))
+            .await
     }
 
     /// Runs a step that changes nothing.
@@ -114,11 +152,9 @@ impl Store {
         T: Send,
         F: for<'c> FnOnce(&'c mut PgConnection, i64) -> BoxFuture<'c, Result<T, JobsError>> + Send,
     {
-        self.patiently(async {
-            let mut connection = self.pool.acquire().await.map_err(fault)?;
-            step(&mut connection, self.now()).await
-        })
-        .await
+        let now = self.now();
+        let call = async |connection: &mut PgConnection| step(connection, now).await;
+        self.patiently(self.connections.with(call)).await
     }
 
     /// What the database's clock shows, as far as is known.
@@ -129,9 +165,14 @@ impl Store {
 
     async fn moment(&self, connection: &mut PgConnection) -> Result<i64, JobsError> {
         let now = moment(connection).await?;
+        self.learn(now);
+        Ok(now)
+    }
+
+    /// The database's clock has shown this just now.
+    fn learn(&self, now: i64) {
         let ahead = now.saturating_sub(to_millis(SystemTime::now()));
         self.ahead.store(ahead, Ordering::Relaxed);
-        Ok(now)
     }
 
     pub(super) async fn patiently<T>(
@@ -148,7 +189,7 @@ impl Store {
 }
 
 /// The database's clock.
-pub(super) async fn moment(connection: &mut PgConnection) -> Result<i64, JobsError> {
+async fn moment(connection: &mut PgConnection) -> Result<i64, JobsError> {
     let row = sqlx::query("SELECT nexios_jobs.now_ms()")
         .fetch_one(connection)
         .await
@@ -169,7 +210,7 @@ pub(super) async fn tell(connection: &mut PgConnection) -> Result<(), JobsError>
 /// Tells of the changes that other processes make, as long as the store is there.
 pub(super) async fn watch(store: Weak<Store>) {
     loop {
-        let Some(pool) = store.upgrade().map(|store| store.pool.clone()) else {
+        let Some(pool) = store.upgrade().map(|store| store.others.clone()) else {
             return;
         };
         // Ends when the connection is lost, and with it what was told meanwhile.

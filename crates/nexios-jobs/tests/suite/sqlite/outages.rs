@@ -185,3 +185,48 @@ async fn a_handler_that_holds_its_only_thread_holds_up_neither_lease_nor_cancel(
         .unwrap();
     end(&workers).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_claim_was_written_but_not_answered_is_run_all_the_same() {
+    let kit = Kit::sqlite();
+    let jobs = kit.open(Jobs::builder().patience(millis(500))).await;
+    let gate = std::sync::Arc::new(tokio::sync::Notify::new());
+    let open = gate.clone();
+    let handler = move |number: u64, _| {
+        let gate = gate.clone();
+        async move {
+            if number == 1 {
+                gate.notified().await;
+            }
+            Ok::<_, String>(number)
+        }
+    };
+    let workers = jobs
+        .workers()
+        .handle(ECHO, Policy::new().concurrency(1), handler)
+        .start()
+        .await
+        .unwrap();
+    let first = jobs.enqueue(ECHO, &1).await.unwrap();
+    crate::kit::until(&first, JobState::Running).await;
+    let second = jobs.enqueue(ECHO, &2).await.unwrap();
+    // As if the worker had claimed it and its answer was on the way when the database went away.
+    let mut locked = lock(&kit).await;
+    let claim = "UPDATE nexios_jobs SET state = 2, fence = fence + 1, attempt = attempt + 1,
+                     worker = (SELECT id FROM nexios_jobs_workers)
+                 WHERE state = 1";
+    assert_eq!(locked.execute(claim).await.unwrap().rows_affected(), 1);
+    open.notify_one();
+    let began = Instant::now();
+    while workers.is_ready() {
+        assert!(began.elapsed() < Duration::from_secs(30));
+        sleep(millis(20)).await;
+    }
+    locked.execute("COMMIT").await.unwrap();
+    assert_eq!(first.wait().await.unwrap(), 1);
+    let ended = tokio::time::timeout(Duration::from_secs(20), second.wait()).await;
+    assert_eq!(ended.expect("it is not forgotten").unwrap(), 2);
+    let info = second.status().await.unwrap().unwrap();
+    assert_eq!(info.attempt, 1);
+    end(&workers).await;
+}
