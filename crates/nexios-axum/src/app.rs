@@ -34,7 +34,7 @@ use std::{
 };
 
 use axum::{Router, extract::Request, response::IntoResponse, routing::Route};
-use nexios::{Background, CancelToken};
+use nexios::{CancelToken, Drainable};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -106,7 +106,7 @@ pub struct NexiosApp {
     outer: Vec<Outer>,
     startup: Vec<Hook>,
     shutdown: Vec<Hook>,
-    backgrounds: Vec<Background>,
+    backgrounds: Vec<Arc<dyn Drainable>>,
     requests: AppRequests,
     limits: Limits,
     health: HealthPaths,
@@ -182,13 +182,14 @@ impl NexiosApp {
         self
     }
 
-    /// Drains this registry at the end. Default: [`Background::global`]; the first call replaces it, further
-    /// ones add to it.
+    /// Drains this registry, or these workers of durable jobs, at the end, all side by side. Default:
+    /// [`Background::global`](nexios::Background::global); the first registry replaces it, further ones and workers are
+    /// added to it.
     ///
     /// Who uses [`create_background_task`](nexios::create_background_task) or parallel children of task groups
     /// besides a registry of their own gives the global one too.
-    pub fn background(mut self, background: Background) -> Self {
-        self.backgrounds.push(background);
+    pub fn background(mut self, background: impl Drainable) -> Self {
+        self.backgrounds.push(Arc::new(background));
         self
     }
 

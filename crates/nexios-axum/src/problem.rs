@@ -1,5 +1,7 @@
 //! RFC 9457 problem details as a response.
 
+#[cfg(feature = "jobs")]
+mod from_jobs;
 mod from_nexios;
 mod from_rejection;
 mod incident;

@@ -11,7 +11,7 @@ use axum::{
     Json, Router,
     extract::{Path, State},
     http::StatusCode,
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use nexios::{Background, TaskId};
 use serde::Deserialize;
@@ -77,6 +77,8 @@ pub fn task_routes(background: Background) -> Router {
 pub struct TaskRoutes {
     background: Background,
     fields: BTreeMap<String, Field>,
+    /// Those of the user's own.
+    routes: Vec<(String, MethodRouter)>,
     streams: usize,
     hosts: Vec<String>,
     csrf: CsrfLayer,
@@ -97,6 +99,7 @@ impl TaskRoutes {
         TaskRoutes {
             background,
             fields,
+            routes: Vec::new(),
             streams: 256,
             hosts,
             csrf,
@@ -111,6 +114,16 @@ impl TaskRoutes {
     ) -> Self {
         self.fields
             .insert(name.into(), Box::new(move || read().into()));
+        self
+    }
+
+    /// Adds a route of your own behind what keeps other sites from using these, such as one that tries a job again.
+    ///
+    /// # Panics
+    ///
+    /// As [`Router::route`], in [`into_router`](Self::into_router).
+    pub fn route(mut self, path: impl Into<String>, route: MethodRouter) -> Self {
+        self.routes.push((path.into(), route));
         self
     }
 
@@ -148,13 +161,14 @@ impl TaskRoutes {
         let TaskRoutes {
             background,
             fields,
+            routes,
             streams,
             hosts,
             csrf,
         } = self;
         let feed = Arc::new(Feed::new(background.clone(), streams));
         let guard = Guard::new(hosts.into(), csrf);
-        Router::new()
+        let router = Router::new()
             .route("/tasks/status", guard.around(get(status)))
             .route(
                 "/tasks/events",
@@ -162,7 +176,10 @@ impl TaskRoutes {
             )
             .route("/tasks/{id}", guard.around(get(task)))
             .route("/tasks/{id}/cancel", guard.around(post(cancel)))
-            .with_state(Arc::new(Served { background, fields }))
+            .with_state(Arc::new(Served { background, fields }));
+        routes.into_iter().fold(router, |router, (path, route)| {
+            router.route(&path, guard.around(route))
+        })
     }
 }
 

@@ -52,8 +52,8 @@ mod work;
 pub use background::CronError;
 pub use background::{
     Background, BackgroundBuilder, BackgroundError, BackgroundFailure, BackgroundStats,
-    BackgroundTask, Drain, DrainReport, Retry, RetryTaskBuilder, Scoped, TaskBuilder, TaskContext,
-    TaskId, TaskInfo, TaskState, TaskWatch, create_background_task,
+    BackgroundTask, Drain, DrainReport, Drainable, Retry, RetryTaskBuilder, Scoped, TaskBuilder,
+    TaskContext, TaskId, TaskInfo, TaskState, TaskWatch, create_background_task,
 };
 pub use cancel::{CancelReason, CancelScope, CancelToken, Interrupted, TokenSource};
 pub use group::{OnError, Spawner, Task, TaskGroup, TaskGroupBuilder};

@@ -36,7 +36,7 @@
 pub use crate::{
     snapshot::{Living, Snapshot, cancel, refresh, reset, snapshot},
     work::{
-        CustomWork, Observer, Observing, Outcome, Update, Work, WorkId, WorkKind, anybody, current,
-        custom, observe, request,
+        CustomWork, Observer, Observing, Outcome, Update, Work, WorkId, WorkKind, anybody,
+        background, current, custom, observe, request,
     },
 };

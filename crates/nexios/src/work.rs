@@ -15,7 +15,7 @@ mod slow_poll;
 pub(crate) mod waiting;
 
 pub use current::current;
-pub use custom::{CustomWork, custom, request};
+pub use custom::{CustomWork, background, custom, request};
 pub use identity::{Work, WorkId, WorkKind};
 pub use observer::Observer;
 pub use observers::{Observing, anybody, observe};

@@ -1,6 +1,6 @@
 //! The service as one router.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -8,7 +8,7 @@ use axum::{
     middleware::{from_fn_with_state, map_request},
     routing::{get, post},
 };
-use nexios::{CancelToken, Overload, ThreadPool, run_in_threadpool};
+use nexios::{CancelToken, ThreadPool, run_in_threadpool};
 use nexios_axum::{
     NexiosApp, OnDisconnect, RequestLayer, RouteDeadline, method_not_allowed, not_found,
 };
@@ -27,7 +27,7 @@ use crate::{
     data::{Place, prepare},
     gallery::Gallery,
     mail::{Mailer, Outbox},
-    newsletter::Newsletters,
+    newsletter::{Address, Newsletters},
     origin::{known_host, listens_for_this_machine, no_foreign_writes, policies},
     protected::Counters,
     routes::{analytics as daily, dashboard, index, newsletter, protected, search, tasks, upload},
@@ -79,42 +79,37 @@ impl Newsroom {
         // Before all others: it sees what is made while it is there.
         let console = config.console.console();
         let place = Place::new(&config.data);
-        // Blocking work waits more than it computes, so it has threads of its own and more of them. Readers are
-        // turned away when it is slow; what writes is few and waits.
-        let patience = Overload::ShedAfter(Duration::from_secs(1));
-        let readers = ThreadPool::builder()
-            .name("sqlite")
-            .threads(8)
-            .queue(256)
-            .overload(patience)
-            .build();
-        let writers = ThreadPool::builder()
+        // Blocking work waits more than it computes, so it has threads of its own.
+        let files = ThreadPool::builder()
             .name("files")
             .threads(4)
             .queue(256)
             .build();
+        // Who searches is turned away when that is slow; who sends newsletters waits, and has connections of its own.
+        let searched = |path: PathBuf| Sqlite::read_only(&path, 8, Duration::from_secs(1));
+        let subscribers = Sqlite::read_only(&place.primary(), 4, Duration::from_secs(30));
 
         let mailer = match &config.smtp_url {
             Some(server) => Mailer::Smtp {
                 server: server.clone(),
                 limit: config.smtp_limit,
             },
-            None => Mailer::Outbox(Outbox::new(place.outbox(), writers.clone())),
+            None => Mailer::Outbox(Outbox::new(place.outbox(), files.clone())),
+        };
+        let jobs = match &config.jobs {
+            Some(url) => Address::Url(url.clone()),
+            None => Address::File(place.jobs()),
         };
         Newsroom {
             upstream: Arc::new(UpstreamClient::new(config.upstream.clone())),
             uploads: Arc::new(Uploads::new()),
             darkroom: Arc::new(Darkroom::new()),
-            gallery: Arc::new(Gallery::new(place.thumbnails(), writers.clone())),
+            gallery: Arc::new(Gallery::new(place.thumbnails(), files)),
             articles: Arc::new(Articles::new(
-                Sqlite::read_only(place.primary(), readers.clone()),
-                Sqlite::read_only(place.replica(), readers),
+                searched(place.primary()),
+                searched(place.replica()),
             )),
-            newsletters: Newsletters::new(
-                Sqlite::new(place.primary(), writers),
-                mailer,
-                config.smtp_retry_after,
-            ),
+            newsletters: Newsletters::new(jobs, subscribers, mailer, config.smtp_retry_after),
             analytics: Arc::new(Analytics::new(place.dataset())),
             protected: Arc::new(Counters::default()),
             is_local: listens_for_this_machine(&config.listen),
@@ -179,7 +174,7 @@ pub fn router(newsroom: Newsroom) -> Router {
 pub fn service(newsroom: Newsroom, config: &Config) -> NexiosApp {
     let (requests, preparing, daily) =
         (newsroom.requests.clone(), config.clone(), newsroom.clone());
-    let newsletters = newsroom.newsletters.clone();
+    let (newsletters, sending) = (newsroom.newsletters.clone(), newsroom.newsletters.clone());
     NexiosApp::new(router(newsroom))
         .requests_of(&requests)
         .accepting(config.accepting)
@@ -192,11 +187,9 @@ pub fn service(newsroom: Newsroom, config: &Config) -> NexiosApp {
             }
             Ok::<_, String>(())
         })
-        .on_startup("find interrupted newsletters", async move || {
-            newsletters
-                .find_interrupted()
-                .await
-                .map_err(|error| error.to_string())
+        .background(sending)
+        .on_startup("open the jobs of newsletters", async move || {
+            newsletters.open().await.map_err(|error| error.to_string())
         })
         .on_startup("refresh analytics daily", async move || {
             daily.refresh_analytics_daily();

@@ -78,6 +78,17 @@ pub struct Config {
     )]
     pub smtp_url: Option<SmtpServer>,
 
+    /// Where newsletters under way are kept, as sqlite:FILE or postgres://user:password@host/database: services that share it
+    /// send them together, and what one that is killed leaves undone another does; by default a file in the data folder
+    #[arg(
+        long,
+        env = "NEWSROOM_JOBS",
+        hide_env_values = true,
+        value_name = "URL",
+        value_parser = Secret::new(value::jobs)
+    )]
+    pub jobs: Option<String>,
+
     /// How many seconds the mail server may take for one mail
     #[arg(
         long,

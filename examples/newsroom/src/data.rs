@@ -13,7 +13,7 @@ mod schema;
 
 use std::fs;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::{Config, Sizes, whole_file};
 pub use own_folder::OwnFolder;
@@ -30,6 +30,11 @@ use progress::Progress;
 /// A file that could not be made or cannot be used, with its name and what to do about it.
 pub fn prepare(config: &Config) -> anyhow::Result<Vec<String>> {
     let place = Place::new(&config.data);
+    ensure!(
+        place.is_text(),
+        "the data folder {} has a name that is no text, and the files of SQLite need one that is: choose another with --data",
+        config.data.display()
+    );
     fs::create_dir_all(&config.data)
         .with_context(|| format!("creating the folder {}", config.data.display()))?;
     for folder in [place.thumbnails(), place.outbox()] {

@@ -3,10 +3,7 @@
 //! The service outlives it. A standard error that cannot be written, as its disk is full or its reader gone, costs
 //! the lines and nothing else.
 
-use std::{
-    env, io,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::{env, io};
 
 use anyhow::{Context, bail};
 use tracing::Subscriber;
@@ -61,33 +58,5 @@ where
                 .with_span_list(false)
                 .finish(),
         ),
-    }
-}
-
-/// Logs from a destructor, whatever the subscriber: a panic of it while another one unwinds would end the process.
-pub(crate) fn in_a_destructor(log: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(log));
-}
-
-/// Here because the guard is not to be seen from outside, but by a process that lives.
-#[cfg(test)]
-mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    use super::in_a_destructor;
-
-    #[test]
-    fn a_log_that_panics_in_a_destructor_while_a_panic_unwinds_does_not_end_the_process() {
-        struct Last;
-        impl Drop for Last {
-            fn drop(&mut self) {
-                in_a_destructor(|| panic!("the log"));
-            }
-        }
-        let unwound = catch_unwind(AssertUnwindSafe(|| {
-            let _last = Last;
-            panic!("the work");
-        }));
-        assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"the work"));
     }
 }

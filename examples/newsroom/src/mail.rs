@@ -43,16 +43,23 @@ pub(crate) enum Postman<'a> {
 impl Postman<'_> {
     /// Sends one mail; `name` is its file name in the outbox.
     ///
-    /// It ends soon after `stop` fires, whatever the mail server does, and knows what became of the mail.
+    /// `claim` is awaited when nothing but the text is left to be sent, and says whether it may be: nothing is sent twice by two
+    /// who both were about to. It ends soon after `stop` fires, whatever the mail server does, and knows what became of the mail.
     pub(crate) async fn send(
         &mut self,
         name: String,
         message: Message,
         stop: &CancelToken,
+        claim: impl Future<Output = bool>,
     ) -> Result<(), MailError> {
         match self {
-            Postman::Outbox(outbox) => outbox.write(name, message).await,
-            Postman::Smtp(session) => session.send(&message, stop).await,
+            Postman::Outbox(outbox) => {
+                if !claim.await {
+                    return Err(MailError::Unclaimed);
+                }
+                outbox.write(name, message).await
+            }
+            Postman::Smtp(session) => session.send(&message, stop, claim).await,
         }
     }
 
@@ -81,6 +88,8 @@ pub(crate) enum MailError {
     InDoubt(Box<dyn Error + Send + Sync>),
     /// The sender was told to stop, and the mail did not go out.
     Stopped,
+    /// The mail is not ours to send, and did not go out.
+    Unclaimed,
     /// The outbox could not be written.
     File(io::Error),
     /// The threads for files are closed or full.
@@ -100,6 +109,7 @@ impl MailError {
             MailError::NoServer(server) => format!("was not sent: {}", server.in_short()),
             MailError::InDoubt(_) => "is in doubt".to_owned(),
             MailError::Stopped => "was stopped".to_owned(),
+            MailError::Unclaimed => "is another's".to_owned(),
             MailError::File(_) => "could not be written to the outbox".to_owned(),
             MailError::Pool(_) => "found no thread to write it".to_owned(),
         }
@@ -118,6 +128,7 @@ impl fmt::Display for MailError {
             MailError::NoServer(error) => error.fmt(f),
             MailError::InDoubt(error) => write!(f, "in doubt: the text went out, then {error}"),
             MailError::Stopped => f.write_str("stopped"),
+            MailError::Unclaimed => f.write_str("another's"),
             MailError::File(error) => write!(f, "outbox: {error}"),
             MailError::Pool(error) => write!(f, "outbox: {error}"),
         }

@@ -1,196 +1,201 @@
 //! Newsletters and their way to every subscriber.
 //!
+//! A newsletter is a durable job, and the parts of its list are jobs of their own, which every service on the same jobs takes from.
+//!
 //! # Invariants
 //!
-//! 1. A delivery is claimed in the database before its mail is sent. A claim is given back only when the mail
+//! 1. A delivery is claimed in the database before the text of its mail goes out. A claim is given back only when the mail
 //!    certainly did not go out; nobody gets a newsletter twice, whatever is cancelled, killed or started again.
 //! 2. What the task, the log and the database say is what went out. A mail whose end nobody knows is in doubt: it
 //!    is neither sent nor failed, and not tried again.
 //! 3. A newsletter that reached nobody has failed.
-//! 4. Few newsletters are under way at a time, and none waits for its turn.
-//! 5. A newsletter that was cut off, by the end of the service or a kill, stays `sending` in the database, and the
-//!    next service on the same data finds it.
+//! 4. Few newsletters are under way at a time.
+//! 5. A newsletter that was accepted is sent to its end: who ends hands it back, and whoever was killed loses it to the next
+//!    service on the same jobs a few seconds later.
 
+mod cut_off;
 mod deliveries;
+mod earlier;
+mod here;
 mod letter;
+mod part;
 mod register;
+mod sender;
 mod sending;
+mod store;
 mod subscriber;
 mod tally;
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use nexios::{CancelReason, TaskContext};
-use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use futures_util::future::BoxFuture;
+use nexios::{Drain, DrainReport, Drainable};
+use nexios_jobs::{Filter, JobId, JobInfo, JobState, Policy, Workers};
+use tokio::sync::{Mutex, OnceCell};
 
-use crate::{
-    foreign_text::one_line,
-    mail::Mailer,
-    sqlite::{Sqlite, SqliteError},
-};
+use crate::{mail::Mailer, sqlite::Sqlite};
 use deliveries::Deliveries;
+use here::Here;
 pub(crate) use letter::Letter;
 pub(crate) use register::Newsletter;
-use register::{Ended, Register};
-use sending::{SendError, Sending};
-use tally::Tally;
+use register::Register;
+use sender::{SEND_NEWSLETTER, SEND_PART, Sender};
+use store::Store;
+pub(crate) use store::{Address, StoreError};
+use subscriber::Subscribers;
 
-/// The most newsletters at a time: each has a whole letter in memory, a connection to the mail server, and writes to
-/// the one database.
+/// The most newsletters at a time.
 const MOST_UNDER_WAY: usize = 8;
+
+/// The most parts at a time in one service: each has a connection to the mail server, and writes to the one database.
+const PARTS_AT_A_TIME: usize = 4;
+
+/// An attempt is one service that was killed, or one time that the database was away.
+const ATTEMPTS: u32 = 20;
+
+/// How long the parts of a cancelled newsletter may take to stop, wherever they are.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// So many newsletters are shown as tasks.
+const SHOWN: usize = 50;
 
 /// Sends newsletters, and knows what became of them.
 #[derive(Clone)]
-pub(crate) struct Newsletters {
-    register: Register,
-    deliveries: Deliveries,
+pub(crate) struct Newsletters(Arc<Shared>);
+
+struct Shared {
+    /// Where the jobs are.
+    jobs: Address,
+    data: Sqlite,
     mailer: Arc<Mailer>,
-    /// How long after a failure that may pass the next attempt comes, doubled each time.
     retry_after: Duration,
-    /// A place for each newsletter that may be under way.
-    places: Arc<Semaphore>,
-    /// What earlier services left behind, as it was at the start of this one.
-    interrupted: Arc<OnceLock<Vec<Newsletter>>>,
+    here: Arc<Here>,
+    open: OnceCell<Open>,
+    /// Whoever holds it counts and adds.
+    accepting: Mutex<()>,
 }
 
-/// The right to send one newsletter, until it is dropped.
-pub(crate) struct Turn(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+struct Open {
+    sender: Sender,
+    workers: Workers,
+}
 
 impl Newsletters {
-    pub(crate) fn new(db: Sqlite, mailer: Mailer, retry_after: Duration) -> Self {
-        Newsletters {
-            register: Register::new(db.clone()),
-            deliveries: Deliveries::new(db),
+    pub(crate) fn new(jobs: Address, data: Sqlite, mailer: Mailer, retry_after: Duration) -> Self {
+        Newsletters(Arc::new(Shared {
+            jobs,
+            data,
             mailer: Arc::new(mailer),
             retry_after,
-            places: Arc::new(Semaphore::new(MOST_UNDER_WAY)),
-            interrupted: Arc::default(),
-        }
+            here: Arc::default(),
+            open: OnceCell::new(),
+            accepting: Mutex::default(),
+        }))
     }
 
-    /// Takes a turn to send a newsletter; `None` while as many as may be are under way.
-    pub(crate) fn turn(&self) -> Option<Turn> {
-        self.places.clone().try_acquire_owned().ok().map(Turn)
+    /// Opens the store of jobs and starts to work, unless that has been done.
+    pub(crate) async fn open(&self) -> Result<(), StoreError> {
+        self.opened().await.map(drop)
     }
 
-    /// Mails every subscriber; a failed address is logged and the next one tried.
-    pub(crate) async fn send(
-        self,
-        letter: Letter,
-        _turn: Turn,
-        task: TaskContext,
-    ) -> Result<(), SendError> {
-        let (newsletter, total) = match self.register.enter(letter.clone()).await {
-            Ok(entered) => entered,
-            Err(cause) => {
-                tracing::error!(?cause, "newsletter failed");
-                return Err(cause.into());
-            }
-        };
-        let mut tally = Tally::new(task.clone(), newsletter, total);
-        let sending = Sending {
-            letter: &letter,
-            deliveries: &self.deliveries,
-            postman: self.mailer.postman(),
-            retry_after: self.retry_after,
-            task: &task,
-            tally: &mut tally,
-            last_reason: String::new(),
-        };
-        let end = match sending.run().await {
-            // A query that is stopped in its middle fails too, but not of itself.
-            Err(_) if task.is_cancelled() => Err(SendError::Stopped),
-            end => end,
-        };
-        let ended = match end {
-            Ok(()) => Some(Ended::Completed),
-            // It shall be found at the next start.
-            Err(SendError::Stopped) if task.token().reason() == Some(CancelReason::Shutdown) => {
-                None
-            }
-            Err(SendError::Stopped) => Some(Ended::Stopped),
-            Err(_) => Some(Ended::Failed),
-        };
-        tally.close();
-        if let Some(ended) = ended
-            && let Err(error) = self.register.close(newsletter, ended, tally.counts()).await
-        {
-            tracing::error!(
-                newsletter,
-                ?error,
-                "the end of a newsletter is not in the database"
-            );
-        }
-        say(&end, &tally, &task);
-        end
+    async fn opened(&self) -> Result<&Open, StoreError> {
+        self.0.open.get_or_try_init(|| self.begin()).await
     }
 
-    /// Names the newsletters that earlier services did not come to end, in the log and from then on in the lists.
-    pub(crate) async fn find_interrupted(&self) -> Result<(), SqliteError> {
-        for found in self.register.interrupt().await? {
-            let Newsletter {
-                id,
-                subject,
-                sent,
-                failed,
-                in_doubt,
-                ..
-            } = &found;
-            let (left, summary) = (found.left(), found.summary());
-            tracing::warn!(
-                newsletter = id,
-                subject,
-                sent,
-                failed,
-                in_doubt,
-                left,
-                "newsletter {id} was cut off by the end of an earlier service; {summary}"
-            );
+    async fn begin(&self) -> Result<Open, StoreError> {
+        let store = Store::open(&self.0.jobs).await?;
+        earlier::bring_over(&self.0.data, &store.pool).await?;
+        let sender = Sender {
+            register: Register::new(store.pool.clone()),
+            deliveries: Deliveries::new(store.pool.clone()),
+            subscribers: Subscribers::new(self.0.data.clone()),
+            mailer: self.0.mailer.clone(),
+            retry_after: self.0.retry_after,
+            here: self.0.here.clone(),
+            store,
+        };
+        let policy = Policy::new().attempts(ATTEMPTS).grace(GRACE);
+        let (whole, parts) = (sender.clone(), sender.clone());
+        let workers = sender
+            .store
+            .jobs
+            .workers()
+            .handle(
+                SEND_NEWSLETTER,
+                policy.clone().concurrency(MOST_UNDER_WAY),
+                move |letter, job| whole.clone().send(letter, job),
+            )
+            .handle(
+                SEND_PART,
+                policy.concurrency(PARTS_AT_A_TIME),
+                move |part, job| parts.clone().send_part(part, job),
+            )
+            .start()
+            .await?;
+        Ok(Open { sender, workers })
+    }
+
+    /// Takes on a newsletter; `None` while as many as may be are under way.
+    pub(crate) async fn accept(&self, letter: &Letter) -> Result<Option<JobId>, StoreError> {
+        let jobs = &self.opened().await?.sender.store.jobs;
+        let _one_after_the_other = self.0.accepting.lock().await;
+        let living = [
+            JobState::Scheduled,
+            JobState::Ready,
+            JobState::Running,
+            JobState::Retrying,
+        ];
+        let filter = Filter::new().kind(SEND_NEWSLETTER).limit(MOST_UNDER_WAY);
+        let under_way = jobs
+            .list(living.into_iter().fold(filter, Filter::state))
+            .await?;
+        if under_way.jobs.len() >= MOST_UNDER_WAY {
+            return Ok(None);
         }
-        let interrupted = self.register.newest_interrupted().await?;
-        // Set before: the service was started twice, and the first start has found them.
-        let _ = self.interrupted.set(interrupted);
-        Ok(())
+        Ok(Some(jobs.enqueue(SEND_NEWSLETTER, letter).await?.id()))
     }
 
     /// The newest newsletters, newest first.
-    pub(crate) async fn list(&self) -> Result<Vec<Newsletter>, SqliteError> {
-        self.register.newest().await
+    pub(crate) async fn list(&self) -> Result<Vec<Newsletter>, StoreError> {
+        let sender = &self.opened().await?.sender;
+        sender.catch_up().await?;
+        Ok(sender.register.newest().await?)
     }
 
-    /// What earlier services left behind, for the status page.
-    pub(crate) fn snapshot(&self) -> Value {
-        json!({ "interrupted": self.interrupted.get().map_or(&[][..], Vec::as_slice) })
+    /// The jobs of the newest newsletters, newest first.
+    pub(crate) async fn jobs(&self) -> Result<Vec<JobInfo>, StoreError> {
+        let filter = Filter::new().kind(SEND_NEWSLETTER).limit(SHOWN);
+        let jobs = &self.opened().await?.sender.store.jobs;
+        Ok(jobs.list(filter).await?.jobs)
+    }
+
+    /// The job of a newsletter.
+    pub(crate) async fn job(&self, id: JobId) -> Result<Option<JobInfo>, StoreError> {
+        let jobs = &self.opened().await?.sender.store.jobs;
+        Ok(jobs.job(SEND_NEWSLETTER, id).status().await?)
+    }
+
+    /// Stops a newsletter, wherever it is sent; false if it has ended.
+    pub(crate) async fn cancel(&self, id: JobId) -> Result<bool, StoreError> {
+        let sender = &self.opened().await?.sender;
+        let cancelled = sender.store.jobs.job(SEND_NEWSLETTER, id).cancel().await?;
+        // One that nobody had has ended at once.
+        sender.catch_up().await?;
+        Ok(cancelled)
+    }
+
+    /// Goes on with a newsletter that was stopped or has failed, or that waits for its next attempt; false if it cannot.
+    pub(crate) async fn retry(&self, id: JobId) -> Result<bool, StoreError> {
+        Ok(self.opened().await?.sender.store.jobs.retry(id).await?)
     }
 }
 
-/// Says how a newsletter ended, to the task and to the log.
-fn say(end: &Result<(), SendError>, tally: &Tally, task: &TaskContext) {
-    let Tally {
-        newsletter,
-        sent,
-        failed,
-        in_doubt,
-        ..
-    } = *tally;
-    let left = tally.left();
-    match end {
-        Ok(()) => {
-            task.message(tally.to_string());
-            tracing::info!(%tally, newsletter, sent, failed, in_doubt, left, "newsletter sent");
-        }
-        Err(SendError::Stopped) => {
-            task.message(format!("stopped: {tally}, {left} left"));
-            tracing::warn!(%tally, newsletter, sent, failed, in_doubt, left, "newsletter stopped");
-        }
-        Err(cause) => {
-            task.message(format!("failed: {tally}, {left} left"));
-            let cause = one_line(&format!("{cause:?}"));
-            tracing::error!(%tally, newsletter, sent, failed, in_doubt, left, %cause, "newsletter failed");
+impl Drainable for Newsletters {
+    fn drain(&self, limits: Drain) -> BoxFuture<'_, DrainReport> {
+        self.0.here.close();
+        match self.0.open.get() {
+            Some(open) => Drainable::drain(&open.workers, limits),
+            None => Box::pin(async { DrainReport::default() }),
         }
     }
 }

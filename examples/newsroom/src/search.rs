@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use nexios::{Attempt, Delay, Failure, Hedge, RaceError};
 use nexios_axum::Problem;
-use rusqlite::{Connection, params_from_iter};
 use serde::Serialize;
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Row, sqlite::SqliteRow};
 
 use crate::sqlite::{Sqlite, SqliteError};
 pub(crate) use query::SearchQuery;
 pub(crate) use wins::{Source, Wins};
 
-const MOST_HITS: usize = 20;
+const MOST_HITS: u32 = 20;
 /// A read of the replica that takes longer is attempted once more.
 const REPLICA_PATIENCE: Duration = Duration::from_millis(100);
 /// The share of replica reads that may be attempted once more for being slow.
@@ -36,6 +36,17 @@ pub(crate) struct Hit {
     title: String,
     excerpt: String,
     published: String,
+}
+
+impl Hit {
+    fn of(row: SqliteRow) -> sqlx::Result<Self> {
+        Ok(Hit {
+            id: row.try_get(0)?,
+            title: row.try_get(1)?,
+            excerpt: row.try_get(2)?,
+            published: row.try_get(3)?,
+        })
+    }
 }
 
 impl Articles {
@@ -73,12 +84,12 @@ impl Articles {
 
     /// Full-text search, best hits first.
     pub(crate) async fn search_primary(&self, query: SearchQuery) -> Result<Vec<Hit>, SearchError> {
-        Ok(self.primary.read(move |db| full_text(db, &query)).await?)
+        full_text(&self.primary, &query).await
     }
 
     /// The same on the replica, attempted again when it is slow; `trial` goes before each attempt.
     ///
-    /// That our own threads are behind is no slowness of the replica, which a further attempt could help: none is
+    /// That all connections are in use is no slowness of the replica, which a further attempt could help: none is
     /// made then, and one that was turned away is not made again.
     pub(crate) async fn search_replica<Fut>(
         &self,
@@ -93,14 +104,9 @@ impl Articles {
             async move {
                 trial.await?;
                 if attempt.number > 1 {
-                    self.is_not_behind()?;
+                    is_not_behind(&self.replica)?;
                 }
-                match self
-                    .replica
-                    .read(move |db| full_text(db, &query))
-                    .await
-                    .map_err(SearchError::from)
-                {
+                match full_text(&self.replica, &query).await {
                     // A value, because an error would be attempted again.
                     Err(error) if error.is_our_own() => Ok(Err(error)),
                     hits => Ok(Ok(hits?)),
@@ -110,51 +116,51 @@ impl Articles {
         hits.await?
     }
 
-    /// Succeeds if work that is begun now would not wait for a thread.
+    /// Succeeds if work on the primary that is begun now would not wait for a connection.
     pub(crate) fn is_not_behind(&self) -> Result<(), SearchError> {
-        if self.primary.is_behind() {
-            Err(SearchError::Behind)
-        } else {
-            Ok(())
-        }
+        is_not_behind(&self.primary)
     }
 
     /// Reads every article, for when the full-text index is of no use; newest hits first.
     pub(crate) async fn scan(&self, query: SearchQuery) -> Result<Vec<Hit>, SearchError> {
-        Ok(self.primary.read(move |db| scan(db, &query)).await?)
+        let patterns = query.like_patterns();
+        let condition =
+            vec![r"title || ' ' || body LIKE ? ESCAPE '\'"; patterns.len()].join(" AND ");
+        let scan = format!(
+            "SELECT id, title, substr(body, 1, 100) || '…', published
+             FROM articles WHERE {condition} ORDER BY published DESC, id LIMIT {MOST_HITS}"
+        );
+        let scan = patterns
+            .into_iter()
+            .fold(sqlx::query(AssertSqlSafe(scan)), |scan, pattern| {
+                scan.bind(pattern)
+            });
+        let mut db = self.primary.reader().await?;
+        Ok(scan.try_map(Hit::of).fetch_all(&mut *db).await?)
     }
 }
 
-fn full_text(db: &Connection, query: &SearchQuery) -> rusqlite::Result<Vec<Hit>> {
-    let mut statement = db.prepare_cached(
+fn is_not_behind(db: &Sqlite) -> Result<(), SearchError> {
+    if db.is_behind() {
+        Err(SearchError::Behind)
+    } else {
+        Ok(())
+    }
+}
+
+async fn full_text(db: &Sqlite, query: &SearchQuery) -> Result<Vec<Hit>, SearchError> {
+    let mut db = db.reader().await?;
+    let hits = sqlx::query(
         "SELECT id, articles.title, snippet(articles_text, 1, '', '', '…', 16), published
          FROM articles_text JOIN articles ON articles.id = articles_text.rowid
          WHERE articles_text MATCH ?1 ORDER BY rank LIMIT ?2",
-    )?;
-    statement
-        .query_map((query.full_text(), MOST_HITS), hit)?
-        .collect()
-}
-
-fn scan(db: &Connection, query: &SearchQuery) -> rusqlite::Result<Vec<Hit>> {
-    let patterns = query.like_patterns();
-    let condition = vec![r"title || ' ' || body LIKE ? ESCAPE '\'"; patterns.len()].join(" AND ");
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT id, title, substr(body, 1, 100) || '…', published
-         FROM articles WHERE {condition} ORDER BY published DESC, id LIMIT {MOST_HITS}"
-    ))?;
-    statement
-        .query_map(params_from_iter(patterns), hit)?
-        .collect()
-}
-
-fn hit(row: &rusqlite::Row<'_>) -> rusqlite::Result<Hit> {
-    Ok(Hit {
-        id: row.get(0)?,
-        title: row.get(1)?,
-        excerpt: row.get(2)?,
-        published: row.get(3)?,
-    })
+    );
+    Ok(hits
+        .bind(query.full_text())
+        .bind(MOST_HITS)
+        .try_map(Hit::of)
+        .fetch_all(&mut *db)
+        .await?)
 }
 
 /// Why a source gave no hits.
@@ -170,28 +176,38 @@ pub(crate) enum SearchError {
 }
 
 impl SearchError {
-    /// Whether our own threads turned the work away: another source would wait for the same ones.
+    /// Whether we turned the work away ourselves: with that much of it another source would be no help.
     pub(crate) fn is_our_own(&self) -> bool {
-        matches!(self, SearchError::Sqlite(SqliteError::Pool(_)))
+        matches!(self, SearchError::Sqlite(SqliteError::Busy))
     }
 }
 
-/// What a client is told whose search nobody won. One that our own threads turned away is like any work that they
-/// turn away, and no line in the log.
+/// What a client is told whose search nobody won. One that we turned away ourselves is like any such work, and no line in
+/// the log.
 pub(crate) fn problem(error: RaceError<SearchError>) -> Problem {
-    let ours = error
+    let is_our_own = |failure: &Failure<SearchError>| match failure {
+        Failure::Failed(error) => error.is_our_own(),
+        _ => false,
+    };
+    if error
         .failures()
         .iter()
-        .find_map(|(_, failure)| match failure {
-            Failure::Failed(SearchError::Sqlite(SqliteError::Pool(error))) => Some(*error),
-            _ => None,
-        });
-    ours.map_or_else(|| error.into(), Problem::from)
+        .any(|(_, failure)| is_our_own(failure))
+    {
+        return SqliteError::Busy.into();
+    }
+    error.into()
 }
 
 impl From<SqliteError> for SearchError {
     fn from(error: SqliteError) -> Self {
         SearchError::Sqlite(error)
+    }
+}
+
+impl From<sqlx::Error> for SearchError {
+    fn from(error: sqlx::Error) -> Self {
+        SearchError::Sqlite(error.into())
     }
 }
 

@@ -103,7 +103,7 @@ impl NexiosApp {
         for admin in std::mem::take(&mut self.admins) {
             let life = Arc::new(self.life.beside());
             let mut layer = RequestLayer::new().shutdown(life.cancelling.clone());
-            if let Some(background) = self.backgrounds.first() {
+            if let Some(background) = self.backgrounds.iter().find_map(|part| part.registry()) {
                 layer = layer.background(background.clone());
             }
             let requests = layer.requests();

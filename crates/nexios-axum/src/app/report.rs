@@ -28,6 +28,8 @@ pub struct ShutdownReport {
     pub failed: Vec<Cow<'static, str>>,
     /// Background tasks that were cancelled and stopped, and those that never started.
     pub cancelled: Vec<Cow<'static, str>>,
+    /// Durable jobs that were stopped here and are free for other workers: no loss.
+    pub handed_back: Vec<Cow<'static, str>>,
     /// What was cut off or failed to clean up: requests, sockets, tasks, closures on thread pools, hooks.
     pub abandoned: Vec<String>,
     /// Answers that were cut off on their way although their handlers had done all they had to: streams without
@@ -50,6 +52,7 @@ impl ShutdownReport {
             completed: Vec::new(),
             failed: Vec::new(),
             cancelled: Vec::new(),
+            handed_back: Vec::new(),
             abandoned: Vec::new(),
             cut_off: Vec::new(),
             end: Instant::now(),
@@ -65,6 +68,7 @@ impl ShutdownReport {
         self.completed.extend_from_slice(&drain.completed);
         self.failed.extend_from_slice(&drain.failed);
         self.cancelled.extend_from_slice(&drain.cancelled);
+        self.handed_back.extend_from_slice(&drain.handed_back);
         self.abandoned
             .extend(drain.abandoned.iter().map(|name| format!("task {name}")));
         match drain.running_pool_closures {
@@ -99,14 +103,23 @@ impl ShutdownReport {
             completed,
             failed,
             cancelled,
+            handed_back,
             abandoned,
             cut_off,
             ..
         } = self;
         log(|| {
-            let [completed, failed, cancelled] =
-                [completed, failed, cancelled].map(|names| counted(names));
-            tracing::info!(cause, ?elapsed, ?completed, ?failed, ?cancelled, "stopped");
+            let [completed, failed, cancelled, handed_back] =
+                [completed, failed, cancelled, handed_back].map(|names| counted(names));
+            tracing::info!(
+                cause,
+                ?elapsed,
+                ?completed,
+                ?failed,
+                ?cancelled,
+                ?handed_back,
+                "stopped"
+            );
         });
         if !cut_off.is_empty() {
             let names = counted(cut_off);

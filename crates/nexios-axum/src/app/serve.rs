@@ -94,8 +94,14 @@ impl NexiosApp {
     }
 
     async fn live<Kind>(mut self, listen: impl Listen<Kind>) -> Result<ShutdownReport, ServeError> {
-        if self.backgrounds.is_empty() {
-            self.backgrounds.push(Background::global().clone());
+        // Workers of durable jobs stand beside the registry, not in its place.
+        if self
+            .backgrounds
+            .iter()
+            .all(|part| part.registry().is_none())
+        {
+            self.backgrounds
+                .push(Arc::new(Background::global().clone()));
         }
         let mut stops = self.life.stops();
         let startup = std::mem::take(&mut self.startup);
@@ -133,7 +139,8 @@ impl NexiosApp {
             },
             AppRequests::Own(layer) => {
                 let mut layer = layer.shutdown(self.life.cancelling.clone());
-                if let Some(background) = self.backgrounds.first() {
+                let mut backgrounds = self.backgrounds.iter();
+                if let Some(background) = backgrounds.find_map(|part| part.registry()) {
                     layer = layer.background(background.clone());
                 }
                 let requests = layer.requests();

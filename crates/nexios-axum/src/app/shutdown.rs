@@ -14,7 +14,7 @@ use std::{
 };
 
 use futures_util::future::{Either, join, join_all, join3, select};
-use nexios::{Background, CancelReason, CancelToken, Drain, DrainReport};
+use nexios::{CancelReason, CancelToken, Drain, DrainReport, Drainable};
 use tokio::{
     sync::watch,
     time::{Instant, timeout, timeout_at},
@@ -45,7 +45,7 @@ pub(crate) struct Shutdown {
     pub(crate) life: Arc<Life>,
     pub(crate) limits: Limits,
     pub(crate) requests: WatchedRequests,
-    pub(crate) backgrounds: Vec<Background>,
+    pub(crate) backgrounds: Vec<Arc<dyn Drainable>>,
     /// Whether answers that were cut off make the end a bad one.
     pub(crate) strict: bool,
 }
@@ -242,7 +242,7 @@ impl Shutdown {
 }
 
 /// Drains all registries at once, and makes one report of theirs.
-async fn drain_all(backgrounds: &[Background], limits: Drain) -> DrainReport {
+async fn drain_all(backgrounds: &[Arc<dyn Drainable>], limits: Drain) -> DrainReport {
     let mut total = DrainReport::default();
     for report in join_all(
         backgrounds
@@ -255,8 +255,11 @@ async fn drain_all(backgrounds: &[Background], limits: Drain) -> DrainReport {
         total.failed.extend(report.failed);
         total.cancelled.extend(report.cancelled);
         total.abandoned.extend(report.abandoned);
-        // Of the whole process, in each report.
-        total.running_pool_closures = report.running_pool_closures;
+        total.handed_back.extend(report.handed_back);
+        // Of the whole process, in the report of whoever looks at them.
+        total.running_pool_closures = total
+            .running_pool_closures
+            .max(report.running_pool_closures);
     }
     total
 }

@@ -10,6 +10,8 @@ mod deadline_header;
 mod extract;
 mod fallback;
 mod grpc;
+#[cfg(feature = "jobs")]
+mod jobs;
 mod log;
 mod observe;
 mod outbound;

@@ -57,6 +57,9 @@ pub struct DrainReport {
     pub cancelled: Vec<Cow<'static, str>>,
     /// Those that were cut off, then leftovers of task groups that outlived the drain.
     pub abandoned: Vec<Cow<'static, str>>,
+    /// Durable jobs that were stopped here and are free for others; no loss, so not among the abandoned. A
+    /// [`Background`](crate::Background) has none.
+    pub handed_back: Vec<Cow<'static, str>>,
     /// How many closures still run on thread pools, in the whole process.
     pub running_pool_closures: usize,
 }

@@ -49,6 +49,21 @@ impl Retry {
         self
     }
 
+    /// Draws the delay after so many failures in a row, for whoever keeps count of them elsewhere.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use nexios::Retry;
+    ///
+    /// let retry = Retry::exponential(Duration::from_secs(1), Duration::from_secs(60));
+    /// let third = retry.delay_after(3);
+    /// assert!(third > Duration::from_secs(2) && third <= Duration::from_secs(4));
+    /// ```
+    #[must_use]
+    pub fn delay_after(&self, failures: u32) -> Duration {
+        self.backoff.pause(failures)
+    }
+
     /// The delays between the attempts, one fewer than there are attempts.
     pub(super) fn delays(&self) -> impl Iterator<Item = Duration> + Send + use<> {
         let backoff = self.backoff;

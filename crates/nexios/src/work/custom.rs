@@ -32,7 +32,13 @@ use crate::panics::{caught, text_of};
 /// ```
 #[track_caller]
 pub fn custom(name: impl Into<Cow<'static, str>>) -> CustomWork {
-    CustomWork::begin(WorkKind::Custom, Parent::Current, name, Location::caller())
+    CustomWork::begin(
+        WorkKind::Custom,
+        Parent::Current,
+        name,
+        None,
+        Location::caller(),
+    )
 }
 
 /// The same for whoever serves requests: of the kind [`WorkKind::Request`], and nobody's part.
@@ -52,6 +58,34 @@ pub fn request(name: impl Into<Cow<'static, str>>) -> CustomWork {
         WorkKind::Request,
         Parent::Of(None),
         name,
+        None,
+        Location::caller(),
+    )
+}
+
+/// The same for whoever runs background work: of the kind [`WorkKind::Background`], and nobody's part.
+///
+/// `owner` is the queue or the registry by name; `link` is the work that caused it, if that was in this process.
+///
+/// ```
+/// use nexios::observe;
+///
+/// # async fn send() {}
+/// # async fn work() {
+/// observe::background("send newsletter", "jobs", None).run(send()).await;
+/// # }
+/// ```
+#[track_caller]
+pub fn background(
+    name: impl Into<Cow<'static, str>>,
+    owner: &str,
+    link: Option<WorkId>,
+) -> CustomWork {
+    CustomWork::begin(
+        WorkKind::Background,
+        Parent::CausedBy(link),
+        name,
+        Some(owner),
         Location::caller(),
     )
 }
@@ -67,6 +101,7 @@ impl CustomWork {
         kind: WorkKind,
         parent: Parent,
         name: impl Into<Cow<'static, str>>,
+        owner: Option<&str>,
         made_at: &'static Location<'static>,
     ) -> Self {
         let name = name.into();
@@ -75,7 +110,7 @@ impl CustomWork {
             parent,
             kind,
             name: Some(&name),
-            owner: None,
+            owner,
             made_at: Some(made_at),
         };
         let work = Observed::made(new);

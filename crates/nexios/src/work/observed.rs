@@ -25,6 +25,8 @@ pub(crate) enum Parent {
     Of(Option<WorkId>),
     /// Nobody's; it outlives what runs here, which caused it.
     Caused,
+    /// Nobody's; this work, which may have ended long ago, caused it.
+    CausedBy(Option<WorkId>),
 }
 
 /// What is said of new work.
@@ -141,6 +143,7 @@ pub(super) fn tell_made(handle: &Handle, new: &New<'_>) {
         Parent::Current => (current::current(), None),
         Parent::Of(owner) => (owner, None),
         Parent::Caused => (None, current::current()),
+        Parent::CausedBy(cause) => (None, cause),
     };
     let work = Work {
         id: handle.id(),

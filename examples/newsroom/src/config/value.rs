@@ -103,3 +103,16 @@ pub(super) fn console(text: &str) -> Result<ConsoleAccess, String> {
         _ => Err("write off, loopback or basic".to_owned()),
     }
 }
+
+/// Reads the URL of a store of jobs; it is opened later.
+pub(super) fn jobs(text: &str) -> Result<String, String> {
+    const POSTGRES: bool = cfg!(feature = "postgres");
+    match text.split_once(':') {
+        Some(("sqlite", file)) if !file.is_empty() => Ok(text.to_owned()),
+        Some(("postgres" | "postgresql", _)) if POSTGRES => Ok(text.to_owned()),
+        Some(("postgres" | "postgresql", _)) => Err(
+            "this program was built without Postgres: build it with --features postgres".to_owned(),
+        ),
+        _ => Err("write sqlite:FILE or postgres://user:password@host/database".to_owned()),
+    }
+}

@@ -2,40 +2,58 @@
 
 use std::path::Path;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use fastrand::Rng;
-use rusqlite::{Connection, OpenFlags, Transaction, params};
+use futures_executor::block_on;
+use sqlx::{
+    Connection, Executor, SqlSafeStr, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
 
 use super::{Progress, prose, schema::bring_up_to_date};
 use crate::Sizes;
 
 const SEED: u64 = 7;
-const POSTS_A_USER: u64 = 5;
+const POSTS_A_USER: u32 = 5;
 /// One address in so many cannot be mailed to, as in any real list.
-const SUBSCRIBERS_A_BAD_ADDRESS: u64 = 2_000;
+const SUBSCRIBERS_A_BAD_ADDRESS: i64 = 2_000;
 
 /// Creates the database in one transaction.
 pub(crate) fn create(path: &Path, sizes: Sizes, progress: &Progress) -> anyhow::Result<()> {
-    let mut connection = open(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-    )?;
-    // The file has no name yet: a crash costs the file, not the data.
-    connection.pragma_update(None, "journal_mode", "OFF")?;
-    connection.pragma_update(None, "synchronous", "OFF")?;
+    let options = of(path)
+        .create_if_missing(true)
+        // The file has no name yet: a crash costs the file, not the data.
+        .journal_mode(SqliteJournalMode::Off)
+        .synchronous(SqliteSynchronous::Off);
+    on(options, async |connection| {
+        let mut random = Rng::with_seed(SEED);
+        let mut transaction = connection.begin().await?;
+        bring_up_to_date(&mut transaction).await?;
+        users(&mut transaction, sizes.users, &mut random, progress).await?;
+        articles(&mut transaction, sizes.articles, &mut random, progress).await?;
+        subscribers(&mut transaction, sizes.subscribers, &mut random, progress).await?;
+        transaction.commit().await?;
 
-    let mut random = Rng::with_seed(SEED);
-    let transaction = connection.transaction()?;
-    bring_up_to_date(&transaction)?;
-    users(&transaction, sizes.users, &mut random, progress)?;
-    articles(&transaction, sizes.articles, &mut random, progress)?;
-    subscribers(&transaction, sizes.subscribers, &mut random, progress)?;
-    transaction.commit()?;
+        // Readers do not wait for whoever writes.
+        sqlx::query("PRAGMA journal_mode = WAL")
+            .execute(connection)
+            .await?;
+        Ok(())
+    })
+}
 
-    // Readers and the writer of deliveries do not wait for each other.
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.close().map_err(|(_, error)| error)?;
-    Ok(())
+/// Works on a database, and gives its file back before it returns.
+fn on<T>(
+    options: SqliteConnectOptions,
+    work: impl AsyncFnOnce(&mut SqliteConnection) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    // The connection works on a thread of its own, so there is nothing here that a runtime would be needed for.
+    block_on(async {
+        let mut connection = SqliteConnection::connect_with(&options).await?;
+        let done = work(&mut connection).await;
+        connection.close().await?;
+        done
+    })
 }
 
 /// What is read of each table; a database of something else has other ones.
@@ -55,116 +73,125 @@ const NEWSLETTERS: &str =
 
 /// Checks `newsroom.db`, and brings an older one up to date.
 pub(crate) fn check_primary(path: &Path) -> anyhow::Result<()> {
-    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    whole(&connection)?;
-    // First, or an empty database would be taken for one that needs nothing but its tables.
-    readable(&connection, &ARTICLES)?;
-    readable(&connection, &PRIMARY)?;
-    let transaction = connection.transaction()?;
-    bring_up_to_date(&transaction)?;
-    readable(&transaction, &[NEWSLETTERS])?;
-    Ok(transaction.commit()?)
+    on(of(path), async |connection| {
+        whole(connection).await?;
+        // First, or an empty database would be taken for one that needs nothing but its tables.
+        readable(connection, &ARTICLES).await?;
+        readable(connection, &PRIMARY).await?;
+        let mut transaction = connection.begin().await?;
+        bring_up_to_date(&mut transaction).await?;
+        readable(&mut transaction, &[NEWSLETTERS]).await?;
+        Ok(transaction.commit().await?)
+    })
 }
 
 pub(crate) fn check_replica(path: &Path) -> anyhow::Result<()> {
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    whole(&connection)?;
-    Ok(readable(&connection, &ARTICLES)?)
+    on(of(path).read_only(true), async |connection| {
+        whole(connection).await?;
+        Ok(readable(connection, &ARTICLES).await?)
+    })
 }
 
-fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+fn of(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path)
 }
 
 /// Finds what was cut off or overwritten, without a look into every index.
-fn whole(db: &Connection) -> anyhow::Result<()> {
-    let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+async fn whole(db: &mut SqliteConnection) -> anyhow::Result<()> {
+    let check = sqlx::query_scalar("PRAGMA quick_check(1)");
+    let verdict: String = check.fetch_one(db).await?;
     ensure!(verdict == "ok", "{verdict}");
     Ok(())
 }
 
-fn readable(db: &Connection, queries: &[&str]) -> rusqlite::Result<()> {
-    queries
-        .iter()
-        .try_for_each(|query| db.prepare(query).map(drop))
+async fn readable(db: &mut SqliteConnection, queries: &[&'static str]) -> sqlx::Result<()> {
+    for query in queries {
+        db.prepare(query.into_sql_str()).await?;
+    }
+    Ok(())
 }
 
 /// Copies a database to a new file.
 pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    // As bytes: a folder may have a name that is no text.
-    let to = to.as_os_str().as_encoded_bytes();
-    open(from, OpenFlags::SQLITE_OPEN_READ_WRITE)?.execute("VACUUM INTO CAST(?1 AS TEXT)", [to])?;
-    Ok(())
+    let to = to.to_str().context("its name is no text")?;
+    on(of(from), async |connection| {
+        let copy = sqlx::query("VACUUM INTO ?1").bind(to);
+        copy.execute(connection).await?;
+        Ok(())
+    })
 }
 
-fn users(
-    db: &Transaction<'_>,
+async fn users(
+    db: &mut SqliteConnection,
     count: u64,
     random: &mut Rng,
     progress: &Progress,
-) -> rusqlite::Result<()> {
-    let mut user =
-        db.prepare("INSERT INTO users (id, name, email, joined) VALUES (?1, ?2, ?3, ?4)")?;
-    let mut post =
-        db.prepare("INSERT INTO posts (user_id, title, published) VALUES (?1, ?2, ?3)")?;
-    let mut statistics = db.prepare(
-        "INSERT INTO statistics (user_id, posts, views, followers) VALUES (?1, ?2, ?3, ?4)",
-    )?;
-    for id in 1..=count {
+) -> sqlx::Result<()> {
+    for id in 1..=count.cast_signed() {
         let (first, last) = prose::person(random);
         let email = format!(
             "{}.{}.{id}@example.org",
             first.to_lowercase(),
             last.to_lowercase()
         );
-        user.execute(params![id, format!("{first} {last}"), email, date(random)])?;
+        sqlx::query("INSERT INTO users (id, name, email, joined) VALUES (?1, ?2, ?3, ?4)")
+            .bind(id)
+            .bind(format!("{first} {last}"))
+            .bind(email)
+            .bind(date(random))
+            .execute(&mut *db)
+            .await?;
         for _ in 0..POSTS_A_USER {
-            post.execute(params![id, prose::headline(random), date(random)])?;
+            sqlx::query("INSERT INTO posts (user_id, title, published) VALUES (?1, ?2, ?3)")
+                .bind(id)
+                .bind(prose::headline(random))
+                .bind(date(random))
+                .execute(&mut *db)
+                .await?;
         }
-        statistics.execute(params![
-            id,
-            POSTS_A_USER,
-            random.u32(100..100_000),
-            random.u32(1..5_000)
-        ])?;
+        sqlx::query(
+            "INSERT INTO statistics (user_id, posts, views, followers) VALUES (?1, ?2, ?3, ?4)",
+        )
+        .bind(id)
+        .bind(POSTS_A_USER)
+        .bind(random.u32(100..100_000))
+        .bind(random.u32(1..5_000))
+        .execute(&mut *db)
+        .await?;
         progress.advance(1);
     }
     Ok(())
 }
 
-fn articles(
-    db: &Transaction<'_>,
+async fn articles(
+    db: &mut SqliteConnection,
     count: u64,
     random: &mut Rng,
     progress: &Progress,
-) -> rusqlite::Result<()> {
-    let mut article =
-        db.prepare("INSERT INTO articles (id, title, body, published) VALUES (?1, ?2, ?3, ?4)")?;
-    for id in 1..=count {
-        article.execute(params![
-            id,
-            prose::headline(random),
-            prose::story(random),
-            date(random)
-        ])?;
+) -> sqlx::Result<()> {
+    for id in 1..=count.cast_signed() {
+        sqlx::query("INSERT INTO articles (id, title, body, published) VALUES (?1, ?2, ?3, ?4)")
+            .bind(id)
+            .bind(prose::headline(random))
+            .bind(prose::story(random))
+            .bind(date(random))
+            .execute(&mut *db)
+            .await?;
         progress.advance(1);
     }
-    db.execute(
-        "INSERT INTO articles_text (articles_text) VALUES ('rebuild')",
-        [],
-    )?;
+    sqlx::query("INSERT INTO articles_text (articles_text) VALUES ('rebuild')")
+        .execute(db)
+        .await?;
     Ok(())
 }
 
-fn subscribers(
-    db: &Transaction<'_>,
+async fn subscribers(
+    db: &mut SqliteConnection,
     count: u64,
     random: &mut Rng,
     progress: &Progress,
-) -> rusqlite::Result<()> {
-    let mut subscriber =
-        db.prepare("INSERT INTO subscribers (id, name, email) VALUES (?1, ?2, ?3)")?;
-    for id in 1..=count {
+) -> sqlx::Result<()> {
+    for id in 1..=count.cast_signed() {
         let (first, last) = prose::person(random);
         let at = if id % SUBSCRIBERS_A_BAD_ADDRESS == 0 {
             " at "
@@ -172,7 +199,12 @@ fn subscribers(
             "@"
         };
         let email = format!("{}.{id}{at}example.org", first.to_lowercase());
-        subscriber.execute(params![id, format!("{first} {last}"), email])?;
+        sqlx::query("INSERT INTO subscribers (id, name, email) VALUES (?1, ?2, ?3)")
+            .bind(id)
+            .bind(format!("{first} {last}"))
+            .bind(email)
+            .execute(&mut *db)
+            .await?;
         progress.advance(1);
     }
     Ok(())

@@ -14,8 +14,8 @@ const LOCK: &str = "newsroom.lock";
 /// An owner that has only just locked may not have written its number yet.
 const A_MOMENT: Duration = Duration::from_millis(50);
 
-/// The data folder as long as this lives: two services would delete each other's half-made files, and each take the
-/// other's newsletters for interrupted ones.
+/// The data folder as long as this lives: two services would delete each other's half-made files.
+/// Services that send newsletters together have a folder each, and share the jobs.
 ///
 /// The lock goes with the process, however that ends; the file stays and means nothing.
 #[derive(Debug)]

@@ -24,6 +24,11 @@ impl Place {
         Place(path::absolute(folder).unwrap_or_else(|_| folder.to_owned()))
     }
 
+    /// Whether its name is text: what speaks to SQLite takes no other.
+    pub(crate) fn is_text(&self) -> bool {
+        self.0.to_str().is_some()
+    }
+
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -38,6 +43,11 @@ impl Place {
 
     pub(crate) fn replica(&self) -> PathBuf {
         self.file(Place::REPLICA)
+    }
+
+    /// The jobs of newsletters, and who got them.
+    pub(crate) fn jobs(&self) -> PathBuf {
+        self.file("jobs.db")
     }
 
     pub(crate) fn thumbnails(&self) -> PathBuf {

@@ -1,7 +1,7 @@
 //! The tables of `newsroom.db`, step by step: an older database is brought up to date and keeps what it has.
 
 use anyhow::ensure;
-use rusqlite::{Connection, Transaction};
+use sqlx::{AssertSqlSafe, SqliteConnection};
 
 /// In the order of their invention; a database knows by `user_version` how many it has.
 const STEPS: [&str; 2] = [
@@ -10,23 +10,29 @@ const STEPS: [&str; 2] = [
 ];
 
 /// Makes the tables that a database does not have yet.
-pub(super) fn bring_up_to_date(db: &Transaction<'_>) -> anyhow::Result<()> {
-    let version = version(db)?;
+pub(super) async fn bring_up_to_date(db: &mut SqliteConnection) -> anyhow::Result<()> {
+    let version = version(db).await?;
     ensure!(
         version <= STEPS.len(),
         "it was made by a newer version of this service"
     );
     for step in &STEPS[version..] {
-        db.execute_batch(step)?;
+        sqlx::raw_sql(*step).execute(&mut *db).await?;
     }
     // Written even if it says so already: a database that cannot be written is found now.
-    db.pragma_update(None, "user_version", STEPS.len())?;
+    let number = format!("PRAGMA user_version = {}", STEPS.len());
+    sqlx::raw_sql(AssertSqlSafe(number)).execute(db).await?;
     Ok(())
 }
 
-fn version(db: &Connection) -> rusqlite::Result<usize> {
-    let version = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+async fn version(db: &mut SqliteConnection) -> sqlx::Result<usize> {
+    let version: u32 = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(&mut *db)
+        .await?;
+    let users: u32 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'users'")
+        .fetch_one(db)
+        .await?;
     // The first step did not count itself.
-    let unnumbered = version == 0 && db.table_exists(None, "users")?;
-    Ok(if unnumbered { 1 } else { version })
+    let unnumbered = version == 0 && users > 0;
+    Ok(if unnumbered { 1 } else { version as usize })
 }

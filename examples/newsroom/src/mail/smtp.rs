@@ -57,6 +57,7 @@ impl<'a> Session<'a> {
         &mut self,
         message: &Message,
         stop: &CancelToken,
+        claim: impl Future<Output = bool>,
     ) -> Result<(), MailError> {
         let deadline = Instant::now() + self.limit;
         let stopped = async {
@@ -68,6 +69,10 @@ impl<'a> Session<'a> {
             Err(Cut::Late) => return Err(MailError::NoServer(NoServer::Silent)),
             Err(Cut::Stopped) => return Err(MailError::Stopped),
         };
+        // The conversation ends here, as there is nothing to say that would not be a mail.
+        if !claim.await {
+            return Err(MailError::Unclaimed);
+        }
         let stopped = async {
             stop.cancelled().await;
             sleep(LAST_WORD).await;

@@ -1,11 +1,17 @@
-//! Who got which newsletter, in SQLite.
+//! Who got which newsletter.
 
-use super::subscriber::Subscriber;
-use crate::sqlite::{Sqlite, SqliteError};
+use std::collections::HashMap;
+
+use sqlx::AssertSqlSafe;
+
+use super::{
+    part::Part,
+    store::{NOW, Pool, on},
+};
 
 /// What became of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(super) enum Fate {
     Sent,
     Failed,
     InDoubt,
@@ -14,7 +20,7 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
-    pub(crate) fn state(self) -> &'static str {
+    pub(super) fn state(self) -> &'static str {
         match self {
             Fate::Sent => "sent",
             Fate::Failed => "failed",
@@ -24,111 +30,161 @@ impl Fate {
     }
 }
 
+/// How many deliveries are in each state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) sent: u64,
+    pub(super) failed: u64,
+    pub(super) in_doubt: u64,
+    /// Those to be tried again.
+    pub(super) deferred: u64,
+    /// Those whose text is going out.
+    pub(super) sending: u64,
+}
+
 #[derive(Clone)]
-pub(crate) struct Deliveries(Sqlite);
+pub(super) struct Deliveries(Pool);
 
+/// Every change is one statement, which is in the database when it has returned: SQLite tells of a full disk with the commit, and
+/// a statement that gives a row back (`RETURNING`) has nobody left to tell.
 impl Deliveries {
-    pub(crate) fn new(db: Sqlite) -> Self {
-        Deliveries(db)
+    pub(super) fn new(pool: Pool) -> Self {
+        Deliveries(pool)
     }
 
-    /// Subscribers in the order of their ids, those after `last`.
-    pub(crate) async fn subscribers_after(
-        &self,
-        last: i64,
-        most: usize,
-    ) -> Result<Vec<Subscriber>, SqliteError> {
-        let page = self.0.read(move |db| {
-            let mut query = db.prepare_cached(
-                "SELECT id, name, email FROM subscribers WHERE id > ?1 ORDER BY id LIMIT ?2",
-            )?;
-            query.query_map((last, most), Subscriber::of)?.collect()
-        });
-        page.await
+    /// Those of a part that have a row, with its state.
+    pub(super) async fn states(&self, part: &Part) -> Result<HashMap<i64, String>, sqlx::Error> {
+        let rows: Vec<(i64, String)> = on!(&self.0, db => sqlx::query_as(
+            "SELECT subscriber, state FROM newsroom_deliveries
+             WHERE newsletter = $1 AND subscriber > $2 AND subscriber <= $3",
+        )
+        .bind(part.newsletter)
+        .bind(part.after)
+        .bind(part.up_to)
+        .fetch_all(db).await)?;
+        Ok(rows.into_iter().collect())
     }
 
-    /// The same, of those whose delivery is deferred.
-    pub(crate) async fn deferred_after(
+    /// Makes the delivery ours; false when it is somebody's already.
+    pub(super) async fn claim(
         &self,
-        newsletter: u64,
-        last: i64,
-        most: usize,
-    ) -> Result<Vec<Subscriber>, SqliteError> {
-        let page = self.0.read(move |db| {
-            let mut query = db.prepare_cached(
-                "SELECT id, name, email FROM deliveries JOIN subscribers ON id = subscriber_id
-                 WHERE newsletter_id = ?1 AND subscriber_id > ?2 AND state = 'deferred'
-                 ORDER BY subscriber_id LIMIT ?3",
-            )?;
-            query
-                .query_map((newsletter, last, most), Subscriber::of)?
-                .collect()
-        });
-        page.await
-    }
-
-    /// Makes the delivery ours; false when the subscriber has gone meanwhile and is no longer counted. It is an error
-    /// when it already was somebody's.
-    pub(crate) async fn claim(
-        &self,
-        newsletter: u64,
+        newsletter: i64,
         subscriber: i64,
-    ) -> Result<bool, SqliteError> {
-        let claim = self.0.write(move |db| {
-            let mut find = db.prepare_cached("SELECT TRUE FROM subscribers WHERE id = ?1")?;
-            if !find.exists([subscriber])? {
-                let mut forget =
-                    db.prepare_cached("UPDATE newsletters SET total = total - 1 WHERE id = ?1")?;
-                forget.execute([newsletter])?;
-                return Ok(false);
-            }
-            // No row comes back when there is one that may not be taken.
-            let mut insert = db.prepare_cached(
-                "INSERT INTO deliveries (newsletter_id, subscriber_id, state) VALUES (?1, ?2, 'sending')
-                 ON CONFLICT DO UPDATE SET state = 'sending', error = NULL, updated = CURRENT_TIMESTAMP
-                 WHERE state = 'deferred' RETURNING TRUE",
-            )?;
-            insert.query_row((newsletter, subscriber), |_| Ok(true))
-        });
-        claim.await
+    ) -> Result<bool, sqlx::Error> {
+        let claim = format!(
+            "INSERT INTO newsroom_deliveries (newsletter, subscriber, state, updated)
+             VALUES ($1, $2, 'sending', {NOW})
+             ON CONFLICT (newsletter, subscriber) DO UPDATE
+             SET state = 'sending', error = '', reason = '', updated = excluded.updated
+             WHERE newsroom_deliveries.state = 'deferred'"
+        );
+        let claimed = on!(&self.0, db => sqlx::query(AssertSqlSafe(claim))
+            .bind(newsletter)
+            .bind(subscriber)
+            .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(claimed > 0)
     }
 
     /// Gives the claim back: the mail did not go out.
-    pub(crate) async fn release(
+    pub(super) async fn release(
         &self,
-        newsletter: u64,
+        newsletter: i64,
         subscriber: i64,
-    ) -> Result<(), SqliteError> {
-        let release = self.0.write(move |db| {
-            let mut delete = db.prepare_cached(
-                "DELETE FROM deliveries WHERE newsletter_id = ?1 AND subscriber_id = ?2 AND state = 'sending'",
-            )?;
-            delete.execute((newsletter, subscriber))
-        });
-        release.await.map(drop)
+    ) -> Result<(), sqlx::Error> {
+        on!(&self.0, db => sqlx::query(
+            "DELETE FROM newsroom_deliveries
+             WHERE newsletter = $1 AND subscriber = $2 AND state = 'sending'",
+        )
+        .bind(newsletter)
+        .bind(subscriber)
+        .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(())
     }
 
-    /// Writes down what became of the delivery, and counts it.
-    pub(crate) async fn settle(
+    /// Writes down what became of the delivery. Who took it for lost meanwhile has put it in doubt, and this is the truth.
+    pub(super) async fn settle(
         &self,
-        newsletter: u64,
+        newsletter: i64,
         subscriber: i64,
         fate: Fate,
-        error: Option<String>,
-    ) -> Result<(), SqliteError> {
-        let settle = self.0.write(move |db| {
-            db.prepare_cached(
-                "UPDATE deliveries SET state = ?3, error = ?4, updated = CURRENT_TIMESTAMP
-                 WHERE newsletter_id = ?1 AND subscriber_id = ?2",
-            )?
-            .execute((newsletter, subscriber, fate.state(), error))?;
-            db.prepare_cached(
-                "UPDATE newsletters SET sent = sent + (?2 = 'sent'), failed = failed + (?2 = 'failed'),
-                 in_doubt = in_doubt + (?2 = 'in doubt') WHERE id = ?1",
-            )?
-            .execute((newsletter, fate.state()))?;
-            Ok(())
-        });
-        settle.await
+        error: &str,
+        reason: &str,
+    ) -> Result<(), sqlx::Error> {
+        let settle = format!(
+            "INSERT INTO newsroom_deliveries (newsletter, subscriber, state, error, reason, updated)
+             VALUES ($1, $2, $3, $4, $5, {NOW})
+             ON CONFLICT (newsletter, subscriber) DO UPDATE
+             SET state = excluded.state, error = excluded.error, reason = excluded.reason,
+                 updated = excluded.updated
+             WHERE newsroom_deliveries.state IN ('sending', 'deferred', 'in doubt')"
+        );
+        on!(&self.0, db => sqlx::query(AssertSqlSafe(settle))
+            .bind(newsletter)
+            .bind(subscriber)
+            .bind(fate.state())
+            .bind(error)
+            .bind(reason)
+            .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(())
+    }
+
+    /// Whoever was sending these is no more: the text may have gone out.
+    pub(super) async fn doubt(&self, part: &Part) -> Result<(), sqlx::Error> {
+        self.doubt_those(part.newsletter, part.after, part.up_to)
+            .await
+    }
+
+    /// Nobody is sending any of it.
+    pub(super) async fn doubt_all(&self, newsletter: i64) -> Result<(), sqlx::Error> {
+        self.doubt_those(newsletter, i64::MIN, i64::MAX).await
+    }
+
+    async fn doubt_those(
+        &self,
+        newsletter: i64,
+        after: i64,
+        up_to: i64,
+    ) -> Result<(), sqlx::Error> {
+        let doubt = format!(
+            "UPDATE newsroom_deliveries SET state = 'in doubt', error = 'cut off', updated = {NOW}
+             WHERE newsletter = $1 AND subscriber > $2 AND subscriber <= $3 AND state = 'sending'"
+        );
+        on!(&self.0, db => sqlx::query(AssertSqlSafe(doubt))
+            .bind(newsletter)
+            .bind(after)
+            .bind(up_to)
+            .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(())
+    }
+
+    pub(super) async fn count(&self, newsletter: i64) -> Result<Counts, sqlx::Error> {
+        let rows: Vec<(String, i64)> = on!(&self.0, db => sqlx::query_as(
+            "SELECT state, count(*) FROM newsroom_deliveries WHERE newsletter = $1 GROUP BY state",
+        )
+        .bind(newsletter)
+        .fetch_all(db).await)?;
+        let mut counts = Counts::default();
+        for (state, count) in rows {
+            let place = match state.as_str() {
+                "sent" => &mut counts.sent,
+                "failed" => &mut counts.failed,
+                "in doubt" => &mut counts.in_doubt,
+                "deferred" => &mut counts.deferred,
+                _ => &mut counts.sending,
+            };
+            *place = count.cast_unsigned();
+        }
+        Ok(counts)
+    }
+
+    /// Why the last of those on the list who did not get it did not, fit for everybody's eyes.
+    pub(super) async fn last_reason(&self, newsletter: i64) -> Result<String, sqlx::Error> {
+        let reason: Option<String> = on!(&self.0, db => sqlx::query_scalar(
+            "SELECT reason FROM newsroom_deliveries WHERE newsletter = $1 AND state <> 'sent'
+             ORDER BY subscriber DESC LIMIT 1",
+        )
+        .bind(newsletter)
+        .fetch_optional(db).await)?;
+        Ok(reason.unwrap_or_default())
     }
 }

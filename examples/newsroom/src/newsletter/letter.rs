@@ -7,7 +7,7 @@ use lettre::{
     address::Envelope,
     message::{Mailbox, header::ContentType},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::subscriber::Subscriber;
 
@@ -20,7 +20,7 @@ const NAMELESS: &str = "reader";
 const FROM: &str = "Newsroom <newsletter@newsroom.example>";
 
 /// A subject and a body that can be mailed.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "Draft")]
 pub(crate) struct Letter {
     pub(crate) subject: String,
@@ -63,7 +63,7 @@ impl TryFrom<Draft> for Letter {
 
 impl Letter {
     /// Addresses the letter; the error is a bad address.
-    pub(crate) fn to(
+    pub(super) fn to(
         &self,
         subscriber: &Subscriber,
     ) -> Result<Message, Box<dyn Error + Send + Sync>> {

@@ -1,55 +1,55 @@
-//! Newsletters and how they ended, in SQLite.
+//! Newsletters and how they ended.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+use nexios_jobs::JobId;
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+use sqlx::AssertSqlSafe;
+
+use super::{
+    deliveries::Counts,
+    letter::Letter,
+    store::{NOW, Pool, on},
 };
 
-use rusqlite::{Connection, Row};
-use serde::{Serialize, Serializer, ser::SerializeStruct};
-
-use super::letter::Letter;
-use crate::sqlite::{Sqlite, SqliteError};
-
 /// So many newsletters are in a list at most.
-const LISTED: usize = 50;
+const LISTED: i64 = 50;
 const COLUMNS: &str = "id, subject, state, created, total, sent, failed, in_doubt";
+type Columns = (i64, String, String, String, i64, i64, i64, i64);
 
 /// A newsletter, and how far it came.
 #[derive(Debug)]
 pub(crate) struct Newsletter {
-    pub(crate) id: u64,
-    pub(crate) subject: String,
+    id: i64,
+    subject: String,
     state: String,
     created: String,
-    total: u64,
-    pub(crate) sent: u64,
-    pub(crate) failed: u64,
-    pub(crate) in_doubt: u64,
+    total: i64,
+    sent: i64,
+    failed: i64,
+    in_doubt: i64,
 }
 
 impl Newsletter {
-    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Newsletter {
-            id: row.get(0)?,
-            subject: row.get(1)?,
-            state: row.get(2)?,
-            created: row.get(3)?,
-            total: row.get(4)?,
-            sent: row.get(5)?,
-            failed: row.get(6)?,
-            in_doubt: row.get(7)?,
-        })
+    fn of(row: Columns) -> Self {
+        let (id, subject, state, created, total, sent, failed, in_doubt) = row;
+        Newsletter {
+            id,
+            subject,
+            state,
+            created,
+            total,
+            sent,
+            failed,
+            in_doubt,
+        }
     }
 
     /// How many certainly did not get it and may still.
-    pub(crate) fn left(&self) -> u64 {
-        self.total
-            .saturating_sub(self.sent + self.failed + self.in_doubt)
+    fn left(&self) -> i64 {
+        (self.total - self.sent - self.failed - self.in_doubt).max(0)
     }
 
-    /// As in `interrupted: 3 sent, 1 in doubt, 8 left`.
-    pub(crate) fn summary(&self) -> String {
+    /// As in `stopped: 3 sent, 1 in doubt, 8 left`.
+    fn summary(&self) -> String {
         let Newsletter {
             state,
             sent,
@@ -86,14 +86,19 @@ impl Serialize for Newsletter {
     }
 }
 
+/// A newsletter that is in the database: its number, how many shall get it, and the subscribers that its parts end with.
+pub(super) struct Entered {
+    pub(super) id: i64,
+    pub(super) total: u64,
+    pub(super) ends: Vec<i64>,
+}
+
 /// How a newsletter ended.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Ended {
+pub(super) enum Ended {
     Completed,
     Failed,
     Stopped,
-    /// It did not; its service did.
-    Interrupted,
 }
 
 impl Ended {
@@ -102,166 +107,137 @@ impl Ended {
             Ended::Completed => "completed",
             Ended::Failed => "failed",
             Ended::Stopped => "stopped",
-            Ended::Interrupted => "interrupted",
         }
     }
-}
-
-/// How many got a newsletter when it ended.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Counts {
-    pub(crate) sent: u64,
-    pub(crate) failed: u64,
-    pub(crate) in_doubt: u64,
 }
 
 #[derive(Clone)]
-pub(crate) struct Register {
-    db: Sqlite,
-    /// The ends that the database did not take, as its disk was full or it was locked: they are told nevertheless. No
-    /// more than a list has, the newest ones.
-    unwritten: Arc<Mutex<BTreeMap<u64, (Ended, Counts)>>>,
-}
+pub(super) struct Register(Pool);
 
 impl Register {
-    pub(crate) fn new(db: Sqlite) -> Self {
-        Register {
-            db,
-            unwritten: Arc::default(),
-        }
+    pub(super) fn new(pool: Pool) -> Self {
+        Register(pool)
     }
 
-    /// Stores a newsletter; returns its id, and how many shall get it.
-    pub(crate) async fn enter(&self, letter: Letter) -> Result<(u64, u64), SqliteError> {
-        let entered = self.db.write(move |db| {
-            let insert = "INSERT INTO newsletters (subject, body, total)
-                          SELECT ?1, ?2, count(*) FROM subscribers RETURNING id, total";
-            db.query_row(insert, (letter.subject, letter.body), |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-        });
-        entered.await
+    /// Those that are under way as far as anybody has written down, with their jobs.
+    pub(super) async fn open(&self) -> Result<Vec<(i64, String)>, sqlx::Error> {
+        let open = "SELECT id, job FROM newsroom_newsletters WHERE state = 'sending'";
+        on!(&self.0, db => sqlx::query_as(open).fetch_all(db).await)
     }
 
-    /// Writes down the end of a newsletter. A delivery that is still `sending` is in doubt from then on.
-    pub(crate) async fn close(
+    /// The newsletter of this job, if it has been begun.
+    pub(super) async fn find(&self, job: JobId) -> Result<Option<Entered>, sqlx::Error> {
+        let find = "SELECT id, total, plan FROM newsroom_newsletters WHERE job = $1";
+        let row: Option<(i64, i64, String)> = on!(&self.0, db => sqlx::query_as(find)
+            .bind(job.to_string())
+            .fetch_optional(db).await)?;
+        let Some((id, total, plan)) = row else {
+            return Ok(None);
+        };
+        Ok(Some(Entered {
+            id,
+            total: total.cast_unsigned(),
+            ends: serde_json::from_str(&plan).map_err(|error| sqlx::Error::Decode(error.into()))?,
+        }))
+    }
+
+    /// Stores a newsletter, once for its job; one that has ended goes on.
+    pub(super) async fn enter(
         &self,
-        newsletter: u64,
+        job: JobId,
+        letter: &Letter,
+        total: u64,
+        ends: &[i64],
+    ) -> Result<(), sqlx::Error> {
+        let plan =
+            serde_json::to_string(ends).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let enter = format!(
+            "INSERT INTO newsroom_newsletters (job, subject, body, created, state, plan, total)
+             VALUES ($1, $2, $3, {NOW}, 'sending', $4, $5)
+             ON CONFLICT (job) DO UPDATE SET state = 'sending'"
+        );
+        on!(&self.0, db => sqlx::query(AssertSqlSafe(enter))
+            .bind(job.to_string())
+            .bind(&letter.subject)
+            .bind(&letter.body)
+            .bind(plan)
+            .bind(total.cast_signed())
+            .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(())
+    }
+
+    /// The text of a newsletter.
+    pub(super) async fn letter(&self, newsletter: i64) -> Result<Letter, sqlx::Error> {
+        let letter = "SELECT subject, body FROM newsroom_newsletters WHERE id = $1";
+        let (subject, body) = on!(&self.0, db => sqlx::query_as(letter)
+            .bind(newsletter)
+            .fetch_one(db).await)?;
+        Ok(Letter { subject, body })
+    }
+
+    /// Writes down how far it is.
+    pub(super) async fn note(&self, newsletter: i64, counts: Counts) -> Result<(), sqlx::Error> {
+        on!(&self.0, db => sqlx::query(
+            "UPDATE newsroom_newsletters SET sent = $2, failed = $3, in_doubt = $4 WHERE id = $1",
+        )
+        .bind(newsletter)
+        .bind(counts.sent.cast_signed())
+        .bind(counts.failed.cast_signed())
+        .bind(counts.in_doubt.cast_signed())
+        .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(())
+    }
+
+    /// Writes down the end of a newsletter that nobody sends any more, unless somebody has.
+    pub(super) async fn give_up(
+        &self,
+        newsletter: i64,
         ended: Ended,
         counts: Counts,
-    ) -> Result<(), SqliteError> {
-        let closed = self.db.write(move |db| close(db, newsletter, ended)).await;
-        if closed.is_err() {
-            self.keep_unwritten(newsletter, ended, counts);
-        }
-        closed
+    ) -> Result<(), sqlx::Error> {
+        on!(&self.0, db => sqlx::query(
+            "UPDATE newsroom_newsletters SET state = $2, sent = $3, failed = $4, in_doubt = $5
+             WHERE id = $1 AND state = 'sending'",
+        )
+        .bind(newsletter)
+        .bind(ended.state())
+        .bind(counts.sent.cast_signed())
+        .bind(counts.failed.cast_signed())
+        .bind(counts.in_doubt.cast_signed())
+        .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(())
     }
 
-    /// Closes the newsletters that nobody is sending any more, and returns them.
-    pub(crate) async fn interrupt(&self) -> Result<Vec<Newsletter>, SqliteError> {
-        let interrupted = self.db.write(|db| {
-            let mut found = Vec::new();
-            let ids: Vec<u64> = {
-                let mut sending =
-                    db.prepare("SELECT id FROM newsletters WHERE state = 'sending'")?;
-                sending
-                    .query_map([], |row| row.get(0))?
-                    .collect::<Result<_, _>>()?
-            };
-            for id in ids {
-                close(db, id, Ended::Interrupted)?;
-                let one = format!("SELECT {COLUMNS} FROM newsletters WHERE id = ?1");
-                found.push(db.query_row(&one, [id], Newsletter::of)?);
-            }
-            Ok(found)
-        });
-        interrupted.await
+    /// Writes down the end of a newsletter.
+    pub(super) async fn close(
+        &self,
+        newsletter: i64,
+        ended: Ended,
+        total: u64,
+        counts: Counts,
+    ) -> Result<(), sqlx::Error> {
+        on!(&self.0, db => sqlx::query(
+            "UPDATE newsroom_newsletters SET state = $2, total = $3, sent = $4, failed = $5, in_doubt = $6
+             WHERE id = $1",
+        )
+        .bind(newsletter)
+        .bind(ended.state())
+        .bind(total.cast_signed())
+        .bind(counts.sent.cast_signed())
+        .bind(counts.failed.cast_signed())
+        .bind(counts.in_doubt.cast_signed())
+        .execute(db).await.map(|done| done.rows_affected()))?;
+        Ok(())
     }
 
-    pub(crate) async fn newest(&self) -> Result<Vec<Newsletter>, SqliteError> {
-        self.list("TRUE").await
-    }
-
-    pub(crate) async fn newest_interrupted(&self) -> Result<Vec<Newsletter>, SqliteError> {
-        self.list("state = 'interrupted'").await
-    }
-
-    async fn list(&self, which: &'static str) -> Result<Vec<Newsletter>, SqliteError> {
-        let list = self.db.read(move |db| {
-            let query = format!(
-                "SELECT {COLUMNS} FROM newsletters WHERE {which} ORDER BY id DESC LIMIT {LISTED}"
-            );
-            db.prepare_cached(&query)?
-                .query_map([], Newsletter::of)?
-                .collect()
-        });
-        let mut list: Vec<Newsletter> = list.await?;
-        let unwritten = self.unwritten();
-        for newsletter in &mut list {
-            if let Some((ended, counts)) = unwritten.get(&newsletter.id) {
-                newsletter.state = ended.state().to_owned();
-                Counts {
-                    sent: newsletter.sent,
-                    failed: newsletter.failed,
-                    in_doubt: newsletter.in_doubt,
-                } = *counts;
-            }
-        }
-        Ok(list)
-    }
-
-    fn keep_unwritten(&self, newsletter: u64, ended: Ended, counts: Counts) {
-        let mut unwritten = self.unwritten();
-        unwritten.insert(newsletter, (ended, counts));
-        if unwritten.len() > LISTED {
-            unwritten.pop_first();
-        }
-    }
-
-    fn unwritten(&self) -> MutexGuard<'_, BTreeMap<u64, (Ended, Counts)>> {
-        self.unwritten
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn close(db: &Connection, newsletter: u64, ended: Ended) -> rusqlite::Result<()> {
-    let in_doubt = db.execute(
-        "UPDATE deliveries SET state = 'in doubt', error = 'cut off', updated = CURRENT_TIMESTAMP
-         WHERE newsletter_id = ?1 AND state = 'sending'",
-        [newsletter],
-    )?;
-    db.execute(
-        "UPDATE newsletters SET state = ?2, in_doubt = in_doubt + ?3 WHERE id = ?1",
-        (newsletter, ended.state(), in_doubt),
-    )?;
-    Ok(())
-}
-
-/// Here because a database that takes nothing for so long is no test.
-#[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use nexios::ThreadPool;
-
-    use super::{Counts, Ended, LISTED, Register};
-    use crate::sqlite::Sqlite;
-
-    #[test]
-    fn of_the_ends_that_the_database_did_not_take_as_many_are_kept_as_a_list_has() {
-        let register = Register::new(Sqlite::new(
-            PathBuf::new(),
-            ThreadPool::builder().threads(1).build(),
-        ));
-        let counts = Counts {
-            sent: 0,
-            failed: 0,
-            in_doubt: 0,
-        };
-        (1..=1_000).for_each(|id| register.keep_unwritten(id, Ended::Failed, counts));
-        let kept: Vec<u64> = register.unwritten().keys().copied().collect();
-        assert_eq!(kept.len(), LISTED);
-        assert_eq!(kept.last(), Some(&1_000), "the newest ones are listed");
+    /// The newest newsletters, newest first.
+    pub(super) async fn newest(&self) -> Result<Vec<Newsletter>, sqlx::Error> {
+        let newest =
+            format!("SELECT {COLUMNS} FROM newsroom_newsletters ORDER BY id DESC LIMIT {LISTED}");
+        let rows: Vec<Columns> = on!(
+            &self.0,
+            db => sqlx::query_as(AssertSqlSafe(newest)).fetch_all(db).await
+        )?;
+        Ok(rows.into_iter().map(Newsletter::of).collect())
     }
 }

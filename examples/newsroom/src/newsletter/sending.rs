@@ -1,105 +1,78 @@
-//! The way of one newsletter to every subscriber.
+//! The way of one part of a newsletter to its subscribers.
 
 use std::{fmt, time::Duration};
 
-use nexios::TaskContext;
+use nexios_jobs::{JobContext, JobError};
 
 use super::{
+    cut_off::OnItsWay,
     deliveries::{Deliveries, Fate},
     letter::Letter,
-    subscriber::Subscriber,
-    tally::Tally,
+    part::Part,
+    store::StoreError,
+    subscriber::{Subscriber, Subscribers},
 };
 use crate::{
     foreign_text::one_line,
     mail::{MailError, NoServer, Postman},
-    sqlite::SqliteError,
 };
 
-/// So many subscribers are in memory at a time.
-const PAGE: usize = 500;
 /// So often a mail is attempted that the server refuses for now, and a server tried that takes no part.
 const ATTEMPTS: u32 = 3;
 
-/// A newsletter under way.
-pub(crate) struct Sending<'a> {
-    pub(crate) letter: &'a Letter,
-    pub(crate) deliveries: &'a Deliveries,
-    pub(crate) postman: Postman<'a>,
-    pub(crate) retry_after: Duration,
-    pub(crate) task: &'a TaskContext,
-    pub(crate) tally: &'a mut Tally,
-    /// Why the last mail that was not sent was not.
-    pub(crate) last_reason: String,
+/// A part under way.
+pub(super) struct Sending<'a> {
+    pub(super) letter: &'a Letter,
+    pub(super) part: &'a Part,
+    pub(super) deliveries: &'a Deliveries,
+    pub(super) subscribers: &'a Subscribers,
+    pub(super) postman: Postman<'a>,
+    pub(super) retry_after: Duration,
+    pub(super) job: &'a JobContext,
 }
 
 impl Sending<'_> {
-    /// Mails everybody, then again those who were refused for now.
-    pub(crate) async fn run(mut self) -> Result<(), SendError> {
+    /// Mails everybody who has no mail yet, then again those who were refused for now.
+    pub(super) async fn run(mut self) -> Result<(), SendError> {
         for attempt in 1..=ATTEMPTS {
+            let left = self.left().await?;
+            if left.is_empty() {
+                break;
+            }
             if attempt > 1 {
-                if self.tally.deferred == 0 {
-                    break;
-                }
                 self.pause(attempt - 1).await?;
             }
-            self.pass(attempt).await?;
+            for subscriber in left {
+                self.reach(subscriber, attempt).await?;
+            }
         }
         self.postman.leave().await;
-        let Tally {
-            total,
-            sent,
-            failed,
-            in_doubt,
-            ..
-        } = *self.tally;
-        if sent == 0 && total > 0 {
-            return Err(SendError::ReachedNobody {
-                failed,
-                in_doubt,
-                last_reason: self.last_reason,
-            });
-        }
         Ok(())
     }
 
-    /// Goes once through those who have no mail yet.
-    async fn pass(&mut self, attempt: u32) -> Result<(), SendError> {
-        let mut last = i64::MIN;
-        loop {
-            let page = match attempt {
-                1 => self.deliveries.subscribers_after(last, PAGE).await?,
-                _ => {
-                    self.deliveries
-                        .deferred_after(self.tally.newsletter, last, PAGE)
-                        .await?
-                }
-            };
-            let Some(end) = page.last() else {
-                return Ok(());
-            };
-            last = end.id;
-            for subscriber in page {
-                if attempt > 1 {
-                    self.tally.deferred -= 1;
-                }
-                self.reach(&subscriber, attempt).await?;
-            }
-        }
+    /// Those who have no mail yet and may get one.
+    async fn left(&self) -> Result<Vec<i64>, SendError> {
+        let states = self.deliveries.states(self.part).await?;
+        let mut left = self.subscribers.of(self.part).await?;
+        left.retain(|id| states.get(id).is_none_or(|state| state == "deferred"));
+        Ok(left)
     }
 
     /// Mails one subscriber. A server that takes no part says nothing about the subscriber, so the same one is tried
     /// again when the server may be back.
-    async fn reach(&mut self, subscriber: &Subscriber, attempt: u32) -> Result<(), SendError> {
+    async fn reach(&mut self, id: i64, attempt: u32) -> Result<(), SendError> {
         for contact in 1.. {
-            if self.task.is_cancelled() {
+            if self.job.is_cancelled() {
                 return Err(SendError::Stopped);
             }
-            let Some(server) = self.deliver(subscriber, attempt).await? else {
+            let Some(subscriber) = self.subscribers.get(id).await? else {
+                break;
+            };
+            let Some(server) = self.deliver(&subscriber, attempt).await? else {
                 break;
             };
             let error = one_line(&server.to_string());
-            tracing::warn!(newsletter = self.tally.newsletter, contact, %error, "no mail server");
+            tracing::warn!(newsletter = self.part.newsletter, contact, %error, "no mail server");
             if contact == ATTEMPTS {
                 return Err(SendError::NoMailServer(server));
             }
@@ -114,26 +87,53 @@ impl Sending<'_> {
         subscriber: &Subscriber,
         attempt: u32,
     ) -> Result<Option<NoServer>, SendError> {
-        let (newsletter, id) = (self.tally.newsletter, subscriber.id);
-        if !self.deliveries.claim(newsletter, id).await? {
-            self.tally.one_less();
-            return Ok(None);
+        let mut on_its_way = None;
+        let delivered = self.deliver_as(subscriber, attempt, &mut on_its_way).await;
+        if let Some(mail) = &mut on_its_way {
+            mail.is_known = true;
         }
-        self.tally.begins();
+        delivered
+    }
+
+    async fn deliver_as(
+        &mut self,
+        subscriber: &Subscriber,
+        attempt: u32,
+        on_its_way: &mut Option<OnItsWay>,
+    ) -> Result<Option<NoServer>, SendError> {
+        let (newsletter, id) = (self.part.newsletter, subscriber.id);
+        let mut claimed = None;
         let sent = match self.letter.to(subscriber) {
             Ok(mail) => {
                 let name = format!("newsletter-{newsletter}/{id}");
-                self.postman.send(name, mail, &self.task.token()).await
+                // Looked at when the text would go out next.
+                let claim = async {
+                    let claim = self.deliveries.claim(newsletter, id).await;
+                    let is_ours = matches!(claimed.insert(claim), Ok(true));
+                    *on_its_way = is_ours.then(|| OnItsWay {
+                        newsletter,
+                        subscriber: id,
+                        is_known: false,
+                    });
+                    is_ours
+                };
+                self.postman
+                    .send(name, mail, &self.job.token(), claim)
+                    .await
             }
             Err(error) => Err(MailError::Address(error)),
         };
+        let is_ours = claimed.transpose()?;
         let fate = match sent {
             Ok(()) => Fate::Sent,
+            // Somebody else's meanwhile.
+            Err(MailError::Unclaimed) => return Ok(None),
             Err(MailError::InDoubt(_)) => Fate::InDoubt,
             Err(MailError::Deferred(_)) if attempt < ATTEMPTS => Fate::Deferred,
             Err(MailError::NoServer(_) | MailError::Stopped) => {
-                self.deliveries.release(newsletter, id).await?;
-                self.tally.ends(None);
+                if is_ours.is_some() {
+                    self.deliveries.release(newsletter, id).await?;
+                }
                 return match sent {
                     Err(MailError::NoServer(server)) => Ok(Some(server)),
                     _ => Err(SendError::Stopped),
@@ -141,47 +141,63 @@ impl Sending<'_> {
             }
             Err(_) => Fate::Failed,
         };
-        let mut error = None;
-        if let Err(reason) = sent {
+        let (mut error, mut reason) = (String::new(), String::new());
+        if let Err(cause) = sent {
             // Neither the address nor what the server said is ours.
-            let (address, said) = (one_line(&subscriber.email), one_line(&reason.to_string()));
+            let (address, said) = (one_line(&subscriber.email), one_line(&cause.to_string()));
             let state = fate.state();
             tracing::warn!(newsletter, subscriber = id, %address, attempt, fate = state, error = %said, "not mailed");
-            self.last_reason = reason.in_short();
-            error = Some(said);
+            reason = cause.in_short();
+            error = said;
         }
-        self.deliveries.settle(newsletter, id, fate, error).await?;
-        self.tally.ends(Some(fate));
+        self.deliveries
+            .settle(newsletter, id, fate, &error, &reason)
+            .await?;
         Ok(None)
     }
 
-    /// Waits before the next attempt, unless the task is stopped.
+    /// Waits before the next attempt, unless the job is stopped.
     async fn pause(&self, attempts: u32) -> Result<(), SendError> {
         let pause = self.retry_after.saturating_mul(1 << (attempts - 1));
         tokio::select! {
             biased;
-            _ = self.task.cancelled() => Err(SendError::Stopped),
+            _ = self.job.cancelled() => Err(SendError::Stopped),
             () = tokio::time::sleep(pause) => Ok(()),
         }
     }
 }
 
-/// Why a newsletter did not reach the end of the list, or nobody on it.
+/// Why a newsletter or a part of it did not reach the end of its list, or nobody on it.
 #[derive(Debug)]
-pub(crate) enum SendError {
+pub(super) enum SendError {
     Stopped,
+    /// The service ends, and another goes on.
+    HandedBack,
     NoMailServer(NoServer),
+    /// A part did not reach its end, for this reason.
+    Part(String),
     ReachedNobody {
         failed: u64,
         in_doubt: u64,
         last_reason: String,
     },
-    Sqlite(#[expect(dead_code, reason = "read in the log, by Debug")] SqliteError),
+    Store(#[expect(dead_code, reason = "read in the log, by Debug")] StoreError),
 }
 
-impl From<SqliteError> for SendError {
-    fn from(error: SqliteError) -> Self {
-        SendError::Sqlite(error)
+impl<E: Into<StoreError>> From<E> for SendError {
+    fn from(error: E) -> Self {
+        SendError::Store(error.into())
+    }
+}
+
+impl SendError {
+    /// A database that is away comes back, and who was stopped is told by the reason; the rest has been tried often enough.
+    pub(super) fn for_the_job(self) -> JobError {
+        match self {
+            SendError::HandedBack => JobError::snooze(Duration::ZERO),
+            SendError::Stopped | SendError::Store(_) => JobError::from(self),
+            error => JobError::discard(error),
+        }
     }
 }
 
@@ -190,7 +206,9 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SendError::Stopped => f.write_str("the newsletter was stopped"),
+            SendError::HandedBack => f.write_str("the newsletter was handed back"),
             SendError::NoMailServer(server) => f.write_str(&server.in_short()),
+            SendError::Part(reason) => f.write_str(reason),
             SendError::ReachedNobody {
                 failed,
                 in_doubt,
@@ -202,7 +220,7 @@ impl fmt::Display for SendError {
                 }
                 write!(f, ", the last {last_reason}")
             }
-            SendError::Sqlite(_) => f.write_str("the database failed"),
+            SendError::Store(_) => f.write_str("the database failed"),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! `POST /send-newsletter`: work that outlives its request; `GET /newsletters`: what became of it.
+//! `POST /send-newsletter`: work that outlives its request, and its service; `GET /newsletters`: what became of it.
 
 use std::time::Duration;
 
 use axum::{Json, extract::State, http::StatusCode};
-use nexios::Background;
 use nexios_axum::{OrProblem, Problem};
+use nexios_jobs::JobId;
 use serde::Serialize;
 
 use crate::{
@@ -18,26 +18,22 @@ const COME_AGAIN: Duration = Duration::from_secs(10);
 #[derive(Serialize)]
 pub(crate) struct Started {
     status: &'static str,
-    task_id: u64,
+    task_id: JobId,
 }
 
 pub(crate) async fn send_newsletter(
     State(Newsroom { newsletters, .. }): State<Newsroom>,
     OrProblem(Json(letter)): OrProblem<Json<Letter>>,
 ) -> Result<(StatusCode, Json<Started>), Problem> {
-    let busy = || {
-        Problem::unavailable(
+    let Some(task_id) = newsletters.accept(&letter).await? else {
+        return Err(Problem::unavailable(
             "Other newsletters are being sent, as many as can be.",
             COME_AGAIN,
-        )
+        ));
     };
-    let turn = newsletters.turn().ok_or_else(busy)?;
-    let task = Background::global().spawn_fallible("send newsletter", |task| {
-        newsletters.send(letter, turn, task)
-    })?;
     let started = Started {
         status: "Newsletter sending started",
-        task_id: task.id().0,
+        task_id,
     };
     Ok((StatusCode::ACCEPTED, Json(started)))
 }
@@ -47,7 +43,7 @@ pub(crate) struct List {
     newsletters: Vec<Newsletter>,
 }
 
-/// The newest fifty, those of earlier services among them.
+/// The newest fifty, whoever sent them.
 pub(crate) async fn newsletters(
     State(Newsroom { newsletters, .. }): State<Newsroom>,
 ) -> Result<Json<List>, Problem> {

@@ -8,35 +8,35 @@ use axum::{
     http::StatusCode,
     routing::get,
 };
-use nexios::ThreadPool;
 use nexios_axum::{OrProblem, Problem, method_not_allowed, not_found};
-use rusqlite::OptionalExtension;
 use serde::Serialize;
+use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{Post, Statistics, Trial, User};
-use crate::{Config, data::Place, sqlite::Sqlite};
+use crate::{
+    Config,
+    data::Place,
+    sqlite::{Sqlite, SqliteError},
+};
 
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 const RECENT_POSTS: u32 = 3;
 
+const CONNECTIONS: u32 = 4;
+/// Longer than any of its callers waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Makes the upstream API: `/users/{id}`, `/posts/{id}` and `/stats/{id}`, each with `?delay_ms=` and
 /// `?status=` to try what callers do when it is slow or fails.
 pub fn upstream(config: &Config) -> Router {
-    let threads = ThreadPool::builder()
-        .name("upstream")
-        .threads(4)
-        .queue(256)
-        .build();
+    let primary = Place::new(&config.data).primary();
     Router::new()
         .route("/users/{id}", get(user))
         .route("/posts/{id}", get(posts))
         .route("/stats/{id}", get(statistics))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Sqlite::read_only(
-            Place::new(&config.data).primary(),
-            threads,
-        ))
+        .with_state(Sqlite::read_only(&primary, CONNECTIONS, PATIENCE))
 }
 
 async fn user(
@@ -45,20 +45,20 @@ async fn user(
     OrProblem(Query(trial)): OrProblem<Query<Trial>>,
 ) -> Result<Json<User>, Problem> {
     trial.play().await?;
-    let user = db.read(move |db| {
-        let mut query =
-            db.prepare_cached("SELECT id, name, email, joined FROM users WHERE id = ?1")?;
-        let row = query.query_row([known(id)], |row| {
+    let mut db = db.reader().await?;
+    let user = sqlx::query("SELECT id, name, email, joined FROM users WHERE id = ?1")
+        .bind(known(id))
+        .try_map(|row: SqliteRow| {
             Ok(User {
-                id: row.get(0)?,
-                name: row.get(1)?,
-                email: row.get(2)?,
-                joined: row.get(3)?,
+                id: row.try_get(0)?,
+                name: row.try_get(1)?,
+                email: row.try_get(2)?,
+                joined: row.try_get(3)?,
             })
-        });
-        row.optional()
-    });
-    found(user.await?)
+        })
+        .fetch_optional(&mut *db)
+        .await;
+    found(user)
 }
 
 async fn posts(
@@ -67,16 +67,22 @@ async fn posts(
     OrProblem(Query(trial)): OrProblem<Query<Trial>>,
 ) -> Result<Json<Vec<Post>>, Problem> {
     trial.play().await?;
-    let posts = db.read(move |db| {
-        let mut query = db.prepare_cached(
-            "SELECT id, title, published FROM posts WHERE user_id = ?1 ORDER BY published DESC, id DESC LIMIT ?2",
-        )?;
-        let rows = query.query_map((known(id), RECENT_POSTS), |row| {
-            Ok(Post { id: row.get(0)?, title: row.get(1)?, published: row.get(2)? })
-        })?;
-        rows.collect()
-    });
-    Ok(Json(posts.await?))
+    let mut db = db.reader().await?;
+    let posts = sqlx::query(
+        "SELECT id, title, published FROM posts WHERE user_id = ?1 ORDER BY published DESC, id DESC LIMIT ?2",
+    )
+    .bind(known(id))
+    .bind(RECENT_POSTS)
+    .try_map(|row: SqliteRow| {
+        Ok(Post {
+            id: row.try_get(0)?,
+            title: row.try_get(1)?,
+            published: row.try_get(2)?,
+        })
+    })
+    .fetch_all(&mut *db)
+    .await;
+    Ok(Json(posts.map_err(SqliteError::from)?))
 }
 
 async fn statistics(
@@ -85,23 +91,25 @@ async fn statistics(
     OrProblem(Query(trial)): OrProblem<Query<Trial>>,
 ) -> Result<Json<Statistics>, Problem> {
     trial.play().await?;
-    let statistics = db.read(move |db| {
-        let mut query =
-            db.prepare_cached("SELECT posts, views, followers FROM statistics WHERE user_id = ?1")?;
-        let row = query.query_row([known(id)], |row| {
-            Ok(Statistics {
-                posts: row.get(0)?,
-                views: row.get(1)?,
-                followers: row.get(2)?,
+    let mut db = db.reader().await?;
+    let statistics =
+        sqlx::query("SELECT posts, views, followers FROM statistics WHERE user_id = ?1")
+            .bind(known(id))
+            .try_map(|row: SqliteRow| {
+                Ok(Statistics {
+                    posts: row.try_get(0)?,
+                    views: row.try_get(1)?,
+                    followers: row.try_get(2)?,
+                })
             })
-        });
-        row.optional()
-    });
-    found(statistics.await?)
+            .fetch_optional(&mut *db)
+            .await;
+    found(statistics)
 }
 
-fn found<T: Serialize>(value: Option<T>) -> Result<Json<T>, Problem> {
+fn found<T: Serialize>(value: sqlx::Result<Option<T>>) -> Result<Json<T>, Problem> {
     value
+        .map_err(SqliteError::from)?
         .map(Json)
         .ok_or_else(|| Problem::not_found("There is no such user."))
 }

@@ -12,7 +12,11 @@ use newsroom::prepare;
 use reqwest::Url;
 use tempfile::TempDir;
 
-use crate::{config::SETTINGS, service::empty, shutdown::post_letter};
+use crate::{
+    config::SETTINGS,
+    service::{empty, eventually},
+    shutdown::{newsletter, post_letter},
+};
 
 /// The file of the log, in the folder of the service.
 const LOG: &str = "log";
@@ -66,9 +70,9 @@ pub(crate) fn start_in(folder: TempDir, log: Stdio, arguments: &[&str]) -> Runni
 }
 
 /// Starts it on what an earlier one has left.
-pub(crate) fn start_again(end: End) -> Running {
+pub(crate) fn start_again(end: End, arguments: &[&str]) -> Running {
     let log = kept_log(end.folder.path());
-    start_in(end.folder, log, &[])
+    start_in(end.folder, log, arguments)
 }
 
 fn spawn(mut command: Command, folder: TempDir, log: Stdio) -> Running {
@@ -217,6 +221,7 @@ async fn a_json_log_is_json_in_every_line_with_numbers_as_numbers() {
     let running = start(&["--log", "json"]);
     get(&running.url, "/search?q=rust").await;
     post_letter(&running).await;
+    eventually(async || (newsletter(&running).await["state"] == "completed").then_some(())).await;
     let log = running.stop("TERM").await.log;
     let lines: Vec<serde_json::Value> = log
         .lines()
@@ -309,6 +314,8 @@ fn a_setting_that_cannot_be_used_is_refused_with_what_would_be_right() {
             "smtp://ada:letmein@localhost?tls=required",
             "smtp://host:port",
         ),
+        ("jobs", "mysql://ada:letmein@localhost", "sqlite:FILE"),
+        ("jobs", "jobs.db", "sqlite:FILE"),
         ("smtp-limit", "0", "no time"),
         ("smtp-limit", "soon", "such as 2"),
         ("smtp-retry-after", "-1", "such as 2"),

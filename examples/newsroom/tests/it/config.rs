@@ -1,11 +1,12 @@
 use clap::{CommandFactory, Parser};
 use newsroom::{Config, ConsoleAccess, LogFormat, Sizes};
 
-pub(crate) const SETTINGS: [&str; 11] = [
+pub(crate) const SETTINGS: [&str; 12] = [
     "listen",
     "host",
     "data",
     "upstream",
+    "jobs",
     "smtp-url",
     "smtp-limit",
     "smtp-retry-after",
@@ -32,7 +33,7 @@ fn the_defaults_need_no_flag() {
         ),
         (10, 2)
     );
-    assert!(config.upstream.is_none() && config.smtp_url.is_none());
+    assert!(config.upstream.is_none() && config.smtp_url.is_none() && config.jobs.is_none());
     assert!(matches!(config.console, ConsoleAccess::Loopback) && !config.play);
     assert_eq!(
         config.sizes,

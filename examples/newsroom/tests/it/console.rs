@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use crate::{
     answer::Answer,
+    mail_server::{MailServer, Reply, Stage},
+    newsletter::send,
     pictures::{encode, red_and_blue},
     service::{Service, eventually},
     upload::upload,
@@ -87,7 +89,7 @@ async fn races_hedges_pools_and_lazy_values_are_there_by_name() {
         .ok(200);
     for (page, names) in [
         ("races", &["search", "replica reads"][..]),
-        ("pools", &["thumbnails", "sqlite", "files", "analytics"]),
+        ("pools", &["thumbnails", "files", "analytics"]),
         ("lazies", &["daily totals"]),
     ] {
         let uri = format!("/nexios/api/v1/{page}");
@@ -100,4 +102,45 @@ async fn races_hedges_pools_and_lazy_values_are_there_by_name() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_newsletter_is_a_background_task_with_how_far_it_is_and_is_counted() {
+    let server = MailServer::that(|stage, address| match stage {
+        Stage::Text if address.contains(".3@") => Reply::Nothing,
+        _ => Reply::Fine,
+    })
+    .await;
+    let service = Service::with(|config| config.smtp_url = Some(server.url().parse().unwrap()));
+    send(&service, "seen").await;
+    let shown = eventually(async || {
+        let shown: Value = ask(&service, "/nexios/api/v1/background", &[HERE])
+            .await
+            .ok(200);
+        let mut tasks = shown["tasks"].as_array().unwrap().iter();
+        // Others send newsletters too: the console sees all of this process.
+        let is_ours = |task: &&Value| {
+            task["name"] == "send newsletter"
+                && task["progress"]["message"] == "2 sent, 0 failed, 1 on its way"
+        };
+        tasks.find(is_ours).cloned()
+    })
+    .await;
+    assert_eq!(
+        (&shown["owner"], &shown["state"], &shown["attempt"]),
+        (&"jobs".into(), &"running".into(), &1.into()),
+        "{shown}"
+    );
+    assert_eq!(
+        (&shown["progress"]["done"], &shown["progress"]["total"]),
+        (&2.into(), &12.into()),
+        "{shown}"
+    );
+    let metrics = ask(&service, "/nexios/metrics", &[HERE]).await.text();
+    let is_counted = |line: &str| {
+        line.starts_with("nexios_background_active")
+            && line.contains("send newsletter")
+            && !line.ends_with(" 0")
+    };
+    assert!(metrics.lines().any(is_counted), "{metrics}");
 }

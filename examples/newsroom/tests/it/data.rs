@@ -1,9 +1,8 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use newsroom::prepare;
-use rusqlite::Connection;
 
-use crate::service::empty;
+use crate::{database::Database, service::empty};
 
 #[test]
 fn the_first_start_creates_the_data_and_says_so_and_the_second_does_nothing() {
@@ -45,21 +44,9 @@ fn the_data_is_the_same_on_every_machine() {
     let read = || {
         let (config, _folder) = empty();
         prepare(&config).unwrap();
-        let db = Connection::open(config.data.join("newsroom.db")).unwrap();
-        let articles: String = db
-            .query_row(
-                "SELECT group_concat(title || body) FROM articles",
-                [],
-                |row| row.get(0),
-            )
-            .unwrap();
-        let people: String = db
-            .query_row(
-                "SELECT group_concat(name || email) FROM subscribers",
-                [],
-                |row| row.get(0),
-            )
-            .unwrap();
+        let db = Database::open(config.data.join("newsroom.db"));
+        let articles: String = db.value("SELECT group_concat(title || body) FROM articles");
+        let people: String = db.value("SELECT group_concat(name || email) FROM subscribers");
         (
             fs::read(config.data.join("large_dataset.csv")).unwrap(),
             articles,
@@ -88,10 +75,8 @@ fn a_first_start_that_was_interrupted_is_done_again() {
         .count();
     assert_eq!(rows, 3_651);
     for db in ["newsroom.db", "replica.db"] {
-        let db = Connection::open(config.data.join(db)).unwrap();
-        let articles: u64 = db
-            .query_row("SELECT count(*) FROM articles", [], |row| row.get(0))
-            .unwrap();
+        let db = Database::open(config.data.join(db));
+        let articles: u64 = db.value("SELECT count(*) FROM articles");
         assert_eq!(articles, 200);
     }
     let leftovers = fs::read_dir(&config.data).unwrap().filter_map(Result::ok);
@@ -146,10 +131,7 @@ fn spoil(path: &Path, how: &str) {
         }
         "another database" => {
             fs::remove_file(path).unwrap();
-            Connection::open(path)
-                .unwrap()
-                .execute_batch("CREATE TABLE cats (name TEXT)")
-                .unwrap();
+            Database::open(path).run("CREATE TABLE cats (name TEXT)");
         }
         _ => unreachable!("{how}"),
     }
@@ -228,17 +210,14 @@ fn a_database_made_anew_has_nothing_of_the_old_ones_journals() {
     let (config, _folder) = empty();
     prepare(&config).unwrap();
     let path = config.data.join("newsroom.db");
-    let old = Connection::open(&path).unwrap();
-    old.execute("DELETE FROM subscribers", []).unwrap();
+    let old = Database::open(&path);
+    old.run("DELETE FROM subscribers");
     let journal = fs::read(config.data.join("newsroom.db-wal")).unwrap();
     drop(old);
     fs::rename(&path, config.data.join("old.db")).unwrap();
     fs::write(config.data.join("newsroom.db-wal"), journal).unwrap();
     assert_eq!(prepare(&config).unwrap().len(), 1);
-    let db = Connection::open(&path).unwrap();
-    let subscribers: u64 = db
-        .query_row("SELECT count(*) FROM subscribers", [], |row| row.get(0))
-        .unwrap();
+    let subscribers: u64 = Database::open(&path).value("SELECT count(*) FROM subscribers");
     assert_eq!(subscribers, 12);
 }
 
@@ -246,32 +225,24 @@ fn a_database_made_anew_has_nothing_of_the_old_ones_journals() {
 fn an_older_database_is_brought_up_to_date_and_keeps_what_it_has() {
     let (config, _folder) = empty();
     fs::create_dir_all(&config.data).unwrap();
-    let db = Connection::open(config.data.join("newsroom.db")).unwrap();
-    db.execute_batch(include_str!("../../src/data/schema/1_first.sql"))
-        .unwrap();
-    db.execute_batch(
+    let db = Database::open(config.data.join("newsroom.db"));
+    db.run(include_str!("../../src/data/schema/1_first.sql"));
+    db.run(
         "INSERT INTO subscribers VALUES (1, 'Ada', 'ada@example.org'), (2, 'Bob', 'bob@example.org');
          INSERT INTO newsletters (subject, body) VALUES ('whole', 'x'), ('half', 'x');
          INSERT INTO deliveries (newsletter_id, subscriber_id, state) VALUES (1, 1, 'sent'), (1, 2, 'failed');
          INSERT INTO deliveries (newsletter_id, subscriber_id, state) VALUES (2, 1, 'sent'), (2, 2, 'sending');",
-    )
-    .unwrap();
+    );
     prepare(&config).unwrap();
     prepare(&config).unwrap();
-    let newsletters: String = db
-        .query_row(
-            "SELECT group_concat(concat_ws(' ', subject, state, total, sent, failed, in_doubt), '; ')
-             FROM (SELECT * FROM newsletters ORDER BY id)",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
+    let newsletters: String = db.value(
+        "SELECT group_concat(concat_ws(' ', subject, state, total, sent, failed, in_doubt), '; ')
+         FROM (SELECT * FROM newsletters ORDER BY id)",
+    );
     assert_eq!(newsletters, "whole completed 2 1 1 0; half sending 2 1 0 0");
-    let deliveries: u64 = db
-        .query_row("SELECT count(*) FROM deliveries", [], |row| row.get(0))
-        .unwrap();
+    let deliveries: u64 = db.value("SELECT count(*) FROM deliveries");
     assert_eq!(deliveries, 4);
-    db.pragma_update(None, "user_version", 3).unwrap();
+    db.run("PRAGMA user_version = 3");
     let error = format!("{:#}", prepare(&config).unwrap_err());
     assert!(error.contains("a newer version"), "{error}");
 }

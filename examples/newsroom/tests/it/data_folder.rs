@@ -78,9 +78,9 @@ async fn a_folder_is_free_again_however_its_service_ended() {
     );
     let killed = running.stop("KILL").await;
     assert_eq!(killed.code, None, "{killed:?}");
-    let again = start_again(killed).stop("TERM").await;
+    let again = start_again(killed, &[]).stop("TERM").await;
     assert_eq!(again.code, Some(0), "{again:?}");
-    start_again(again).stop("TERM").await;
+    start_again(again, &[]).stop("TERM").await;
 }
 
 #[test]
@@ -132,11 +132,8 @@ fn a_first_start_that_finds_no_room_leaves_nothing_half_made() {
 }
 
 #[tokio::test]
-async fn a_folder_may_have_any_name() {
-    for name in [
-        OsStr::new("file:data?mode=memory"),
-        OsStr::from_bytes(b"d\xff%41#"),
-    ] {
+async fn a_folder_may_have_any_name_that_is_text() {
+    for name in ["file:data?mode=memory", "d%41#?ü"] {
         let (mut config, folder) = empty();
         prepare(&config).unwrap();
         let data = folder.path().join(name);
@@ -161,6 +158,18 @@ async fn a_folder_may_have_any_name() {
         config.data = data;
         assert_eq!(prepare(&config).unwrap(), Vec::<String>::new(), "{name:?}");
     }
+}
+
+#[test]
+fn a_folder_whose_name_is_no_text_is_refused_by_what_would_be_right() {
+    let (_, folder) = empty();
+    let data = folder.path().join(OsStr::from_bytes(b"d\xff"));
+    let (code, said) = refused(command(&data));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("no text") && said.contains("--data"),
+        "{said}"
+    );
 }
 
 /// It would not be opened until somebody writes to it.

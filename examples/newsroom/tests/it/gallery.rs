@@ -61,8 +61,8 @@ async fn the_folder_is_bounded_in_bytes_as_well() {
     assert_eq!(now[0], format!("{:032x}.jpg", 1), "the oldest is gone");
 }
 
-#[test]
-fn what_a_killed_process_left_half_written_is_removed_and_other_files_are_not() {
+#[tokio::test]
+async fn what_a_killed_process_left_half_written_is_removed_and_other_files_are_not() {
     let service = Service::new();
     for folder in ["thumbnails", "outbox"].map(|folder| service.path(folder)) {
         fs::write(folder.join(".partial-x1y2z3"), "half").unwrap();

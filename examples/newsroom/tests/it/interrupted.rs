@@ -1,158 +1,227 @@
-//! Newsletters whose service ended before they did: the next one on the same data finds and names them.
+//! Newsletters whose service ended before they did: the next one on the same jobs goes on with them.
 
-use rusqlite::Connection;
+use std::{collections::BTreeSet, time::Duration};
+
+use nexios_jobs::{Jobs, Kind};
 use serde_json::{Value, json};
 
 use crate::{
-    binary::{End, Running, get, start_again},
+    binary::{Running, get, start_again},
     mail_server::{MailServer, Reply, Stage},
-    newsletter::{send, sent},
+    newsletter::sent,
     service::{Service, eventually},
-    shutdown,
+    shutdown::{self, newsletter},
 };
 
-/// What a service says about newsletters of earlier ones, on its pages.
-async fn named(running: &Running) -> Vec<Value> {
-    let status: Value = get(&running.url, "/tasks/status")
-        .await
-        .json()
-        .await
-        .unwrap();
-    let list: Value = get(&running.url, "/newsletters")
-        .await
-        .json()
-        .await
-        .unwrap();
-    let interrupted = status["newsletters"]["interrupted"]
-        .as_array()
-        .unwrap()
-        .clone();
-    let listed = list["newsletters"].as_array().unwrap();
-    assert!(
-        interrupted.iter().all(|one| listed.contains(one)),
-        "{status} {list}"
-    );
-    interrupted
+/// Waits for the end of the newsletter; whoever goes on after a kill waits for the lease of the other.
+pub(crate) async fn finished(running: &Running) -> Value {
+    for _ in 0..3 {
+        let look = async || {
+            Some(newsletter(running).await)
+                .filter(|task| !["queued", "running"].contains(&task["state"].as_str().unwrap()))
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(19), eventually(look)).await;
+        if let Ok(task) = waited {
+            return task;
+        }
+    }
+    panic!("it never ended: {}", newsletter(running).await);
 }
 
-fn warnings(end: &End) -> Vec<&str> {
-    end.log
-        .lines()
-        .filter(|line| line.contains("WARN") && line.contains("earlier service"))
-        .collect()
+/// Every recipient has exactly one letter.
+#[track_caller]
+pub(crate) fn assert_one_each(mail_server: &MailServer, subscribers: usize) {
+    let mails = mail_server.mails();
+    let recipients: BTreeSet<_> = mails.iter().map(|mail| &mail.to).collect();
+    assert_eq!((mails.len(), recipients.len()), (subscribers, subscribers));
 }
 
+pub(crate) async fn list(running: &Running) -> Value {
+    let list = get(&running.url, "/newsletters").await;
+    list.json::<Value>().await.unwrap()["newsletters"].clone()
+}
+
+/// The third mail is with the server, but whoever sent it was killed before the answer came.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newsletter_cut_off_by_a_kill_is_named_at_the_next_start() {
+async fn killed_in_the_middle_and_started_again_it_is_the_same_task_and_everybody_gets_one_letter()
+{
     let mail_server = shutdown::silent_at_the_third().await;
-    let running = shutdown::start(&mail_server, "30", &["--smtp-limit", "600"]).await;
-    eventually(async || (mail_server.mails().len() == 3).then_some(())).await;
+    let url = mail_server.url();
+    let arguments = ["--smtp-limit", "600", "--smtp-url", &url];
+    let running = shutdown::start(&mail_server, "30", &arguments[..2]).await;
+    eventually(async || {
+        (newsletter(&running).await["message"] == "2 sent, 0 failed, 1 on its way").then_some(())
+    })
+    .await;
+    let before = newsletter(&running).await;
+    assert_eq!((&before["done"], &before["total"]), (&json!(2), &json!(12)));
     let killed = running.stop("KILL").await;
     assert_eq!(killed.code, None, "{killed:?}");
 
-    let running = start_again(killed);
-    let found = named(&running).await;
-    assert_eq!(found.len(), 1, "{found:?}");
+    let running = start_again(killed, &arguments);
+    let after = newsletter(&running).await;
+    assert_eq!(after["id"], before["id"]);
+    let task = finished(&running).await;
+    assert_eq!(task["id"], before["id"]);
     assert_eq!(
-        found[0]["summary"],
-        "interrupted: 2 sent, 1 in doubt, 9 left"
+        (&task["state"], &task["message"], &task["attempt"]),
+        (
+            &json!("completed"),
+            &json!("11 sent, 0 failed, 1 in doubt"),
+            &json!(2)
+        ),
+        "{task}"
     );
-    assert_eq!(found[0]["subject"], "stop press");
-    assert_eq!(
-        [
-            &found[0]["total"],
-            &found[0]["sent"],
-            &found[0]["in_doubt"],
-            &found[0]["left"]
-        ],
-        [&json!(12), &json!(2), &json!(1), &json!(9)]
-    );
+    assert_one_each(&mail_server, 12);
+    let list = list(&running).await;
+    assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
+    assert_eq!(list[0]["summary"], "completed: 11 sent, 1 in doubt, 0 left");
     let end = running.stop("TERM").await;
-    let said = warnings(&end);
-    assert_eq!(said.len(), 1, "{end:?}");
-    assert!(
-        said[0].contains("interrupted: 2 sent, 1 in doubt, 9 left"),
-        "{end:?}"
-    );
-    assert!(
-        said[0].contains("subject=\"stop press\"") && said[0].contains("in_doubt=1"),
-        "{end:?}"
-    );
+    assert_eq!(end.code, Some(0), "{end:?}");
     assert_eq!(
         (end.deliveries("sending"), end.deliveries("in doubt")),
         (0, 1)
     );
-
-    // It stays in the lists, and the log has said it.
-    let running = start_again(end);
-    assert_eq!(named(&running).await, found);
-    let end = running.stop("TERM").await;
-    assert!(warnings(&end).is_empty(), "{end:?}");
-    assert_eq!(mail_server.mails().len(), 3, "nobody gets it twice");
 }
 
+/// Before its text goes out a mail can be begun anew, so the kill costs nobody the letter.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newsletter_stopped_by_the_shutdown_is_named_at_the_next_start_with_none_in_doubt() {
+async fn a_mail_that_was_killed_before_its_text_is_sent_by_the_next_service() {
     let mail_server = MailServer::that(|stage, address| match stage {
-        Stage::To if address.contains(".4@") => Reply::Nothing,
+        Stage::To if address.contains(".4@") => Reply::FineAfter(Duration::from_secs(3)),
         _ => Reply::Fine,
-    });
-    let mail_server = mail_server.await;
-    let running = shutdown::start(&mail_server, "4", &["--smtp-limit", "600"]).await;
+    })
+    .await;
+    let url = mail_server.url();
+    let running = shutdown::start(&mail_server, "30", &[]).await;
     eventually(async || (mail_server.asked(Stage::To) == 4).then_some(())).await;
-    let stopped = running.stop("TERM").await;
-    assert_eq!(stopped.code, Some(0), "{stopped:?}");
-    let running = start_again(stopped);
-    let found = named(&running).await;
-    assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(
-        found[0]["summary"],
-        "interrupted: 3 sent, 0 in doubt, 9 left"
-    );
-    assert_eq!(warnings(&running.stop("TERM").await).len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newsletter_cut_off_by_the_end_of_the_shutdown_is_named_too() {
-    let mail_server = shutdown::silent_at_the_third().await;
-    let running = shutdown::start(&mail_server, "0.2", &["--smtp-limit", "600"]).await;
-    eventually(async || (mail_server.mails().len() == 3).then_some(())).await;
-    let cut_off = running.stop("TERM").await;
-    assert_eq!(cut_off.code, Some(70), "{cut_off:?}");
-    let running = start_again(cut_off);
-    assert_eq!(
-        named(&running).await[0]["summary"],
-        "interrupted: 2 sent, 1 in doubt, 9 left"
-    );
+    let killed = running.stop("KILL").await;
+    let running = start_again(killed, &["--smtp-url", &url]);
+    let task = finished(&running).await;
+    assert_eq!(task["message"], "12 sent, 0 failed", "{task}");
+    assert_one_each(&mail_server, 12);
     running.stop("TERM").await;
 }
 
-/// A cancelled one was meant to end, and the others did.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopped_by_sigterm_it_is_handed_back_and_the_next_service_goes_on_at_once() {
+    let mail_server = MailServer::that(|stage, address| match stage {
+        Stage::To if address.contains(".4@") => Reply::FineAfter(Duration::from_secs(8)),
+        _ => Reply::Fine,
+    });
+    let mail_server = mail_server.await;
+    let url = mail_server.url();
+    let running = shutdown::start(&mail_server, "4", &["--smtp-limit", "600"]).await;
+    eventually(async || (mail_server.asked(Stage::To) == 4).then_some(())).await;
+    let id = newsletter(&running).await["id"].clone();
+    let stopped = running.stop("TERM").await;
+    assert_eq!(stopped.code, Some(0), "{stopped:?}");
+    assert!(
+        stopped.list("handed_back").contains("send newsletter"),
+        "{stopped:?}"
+    );
+    assert_eq!(
+        (
+            stopped.sent("newsletter handed back"),
+            stopped.deliveries("sent")
+        ),
+        (3, 3)
+    );
+    assert_eq!(
+        (
+            stopped.deliveries("sending"),
+            stopped.deliveries("in doubt")
+        ),
+        (0, 0)
+    );
+    let running = start_again(stopped, &["--smtp-url", &url]);
+    let task = finished(&running).await;
+    assert_eq!(task["id"], id);
+    assert_eq!(
+        (&task["message"], &task["attempt"]),
+        (&json!("12 sent, 0 failed"), &json!(1)),
+        "no attempt was charged: {task}"
+    );
+    assert_one_each(&mail_server, 12);
+    running.stop("TERM").await;
+}
+
+/// What a service of the time before there were jobs has left.
 #[tokio::test]
-async fn a_newsletter_that_ended_is_not_named() {
+async fn newsletters_of_before_there_were_jobs_stay_in_the_list_and_give_no_number_away() {
     let service = Service::new();
-    sent(&service, "completed").await;
-    let mail_server = MailServer::but(Stage::To, Reply::Nothing).await;
-    let service =
-        Service::with(|config| config.smtp_url = Some(mail_server.url().parse().unwrap()));
-    let id = send(&service, "cancelled").await["task_id"]
-        .as_u64()
-        .unwrap();
-    eventually(async || (mail_server.asked(Stage::To) == 1).then_some(())).await;
-    service
-        .post(&format!("/tasks/{id}/cancel"), "text/plain", "")
-        .await
-        .ok(202);
-    service.ended(id).await;
-    let db = Connection::open(service.path("newsroom.db")).unwrap();
-    let sending: u64 = db
-        .query_row(
-            "SELECT count(*) FROM newsletters WHERE state = 'sending'",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
-    assert_eq!(sending, 0);
-    let status = service.get("/tasks/status").await.ok(200);
-    assert_eq!(status["newsletters"], json!({ "interrupted": [] }));
+    service.database().run(
+        "INSERT INTO newsletters (subject, body, state, total, sent, failed)
+         VALUES ('whole', 'x', 'completed', 12, 11, 1), ('half', 'x', 'sending', 12, 1, 0);
+         INSERT INTO deliveries (newsletter_id, subscriber_id, state) VALUES (2, 1, 'sent'), (2, 2, 'sending');",
+    );
+    sent(&service, "new").await;
+    for _ in 0..2 {
+        let list = service.get("/newsletters").await.ok(200);
+        let list = list["newsletters"].as_array().unwrap();
+        let told: Vec<_> = list
+            .iter()
+            .map(|one| {
+                (
+                    one["subject"].as_str().unwrap(),
+                    one["summary"].as_str().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("new", "completed: 12 sent, 0 in doubt, 0 left"),
+                ("half", "interrupted: 1 sent, 1 in doubt, 10 left"),
+                ("whole", "completed: 11 sent, 0 in doubt, 0 left, 1 failed"),
+            ]
+        );
+    }
+    assert!(service.path("outbox/newsletter-3").exists());
+}
+
+/// Its attempts are spent, or it was cancelled while no service had it: there is nobody who would write that down.
+#[tokio::test]
+async fn a_newsletter_whose_job_ended_without_it_is_not_being_sent_for_ever() {
+    const BY_NOBODY: Kind<Value> = Kind::new("send newsletter");
+    let service = Service::new();
+    service.get("/newsletters").await.ok(200);
+    let url = format!("sqlite:{}", service.path("jobs.db").display());
+    let jobs = Jobs::open(&url).await.unwrap();
+    let dead = jobs.enqueue(BY_NOBODY, &json!("no letter")).await.unwrap();
+    assert!(dead.wait().await.is_err());
+    let later = jobs.task(BY_NOBODY).delay(Duration::from_secs(60));
+    let cancelled = later.enqueue(&json!("no letter")).await.unwrap();
+    let living = jobs.task(BY_NOBODY).delay(Duration::from_secs(60));
+    let living = living.enqueue(&json!("no letter")).await.unwrap();
+    for (subject, job) in [
+        ("dead", dead.id().to_string()),
+        ("cancelled", cancelled.id().to_string()),
+        ("forgotten", "4711".to_owned()),
+        ("living", living.id().to_string()),
+    ] {
+        service.jobs().run(&format!(
+            "INSERT INTO newsroom_newsletters (job, subject, body, created, state, plan, total, sent)
+             VALUES ('{job}', '{subject}', 'x', '', 'sending', '[12]', 12, 0);
+             INSERT INTO newsroom_deliveries (newsletter, subscriber, state, updated)
+             SELECT id, 1, 'sending', '' FROM newsroom_newsletters WHERE subject = '{subject}'"
+        ));
+    }
+    let cancel = format!("/tasks/{}/cancel", cancelled.id());
+    service.post(&cancel, "text/plain", "").await.ok(202);
+    let list = service.get("/newsletters").await.ok(200);
+    let list = list["newsletters"].as_array().unwrap();
+    let told: Vec<_> = list
+        .iter()
+        .map(|one| one["summary"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "sending: 0 sent, 0 in doubt, 12 left",
+            "failed: 0 sent, 1 in doubt, 11 left",
+            "stopped: 0 sent, 1 in doubt, 11 left",
+            "failed: 0 sent, 1 in doubt, 11 left",
+        ]
+    );
 }

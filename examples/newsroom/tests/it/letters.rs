@@ -1,9 +1,9 @@
 //! What a mail looks like, whatever its author wrote and whoever is on the list.
 
-use rusqlite::Connection;
 use serde_json::json;
 
 use crate::{
+    database::Database,
     mail_server::MailServer,
     newsletter::{send, sent},
     service::Service,
@@ -15,9 +15,9 @@ async fn service(server: &MailServer) -> Service {
     Service::with(|config| config.smtp_url = Some(server.url().parse().unwrap()))
 }
 
-fn set(db: &Connection, id: u64, column: &str, value: &str) {
-    let update = format!("UPDATE subscribers SET {column} = ?2 WHERE id = ?1");
-    db.execute(&update, (id, value)).unwrap();
+fn set(db: &Database, id: u64, column: &str, value: &str) {
+    let update = format!("UPDATE subscribers SET {column} = ?1 WHERE id = {id}");
+    db.run_with(&update, &[value]);
 }
 
 #[tokio::test]
@@ -96,7 +96,9 @@ async fn every_line_of_a_mail_ends_in_cr_lf_whatever_its_author_wrote() {
     let letter =
         json!({ "subject": "dots", "body": "a\r.\rMAIL FROM:<x>\n.\n\r\nb\r" }).to_string();
     let task = service.post("/send-newsletter", JSON, letter).await.ok(202);
-    service.ended(task["task_id"].as_u64().unwrap()).await;
+    service
+        .ended(task["task_id"].as_str().unwrap().to_owned())
+        .await;
     let mail = std::fs::read_to_string(service.path("outbox/newsletter-1/1.eml")).unwrap();
     assert!(!mail.replace("\r\n", "").contains(['\r', '\n']), "{mail:?}");
     assert!(

@@ -12,6 +12,7 @@ mod console;
 mod dashboard;
 mod data;
 mod data_folder;
+mod database;
 mod full_database;
 mod gallery;
 mod interrupted;
@@ -25,9 +26,18 @@ mod origin;
 mod overload;
 mod pictures;
 mod play;
+#[cfg(feature = "postgres")]
+#[path = "../../../../crates/nexios-jobs/tests/suite/server.rs"]
+#[allow(
+    dead_code,
+    clippy::print_stdout,
+    reason = "the suite of jobs uses all of it, and it says what is skipped"
+)]
+mod postgres_server;
 mod protected;
 mod search;
 mod service;
+mod shared_jobs;
 mod shutdown;
 mod tasks;
 mod upload;

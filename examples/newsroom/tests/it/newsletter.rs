@@ -1,7 +1,7 @@
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::{
+    database::Database,
     log,
     mail_server::{MailServer, Reply, Stage},
     service::{Service, eventually},
@@ -16,25 +16,23 @@ pub(crate) async fn send(service: &Service, subject: &str) -> Value {
 
 /// Sends a newsletter and returns its task when it has ended.
 pub(crate) async fn sent(service: &Service, subject: &str) -> Value {
-    let task = send(service, subject).await["task_id"].as_u64().unwrap();
+    let task = send(service, subject).await["task_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     service.ended(task).await
 }
 
-fn break_address(db: &Connection, id: u64) {
-    db.execute(
-        "UPDATE subscribers SET email = 'not an address' WHERE id = ?1",
-        [id],
-    )
-    .unwrap();
+fn break_address(db: &Database, id: u64) {
+    db.run(&format!(
+        "UPDATE subscribers SET email = 'not an address' WHERE id = {id}"
+    ));
 }
 
-pub(crate) fn deliveries(db: &Connection, state: &str) -> u64 {
-    db.query_row(
-        "SELECT count(*) FROM deliveries WHERE state = ?1",
-        [state],
-        |row| row.get(0),
-    )
-    .unwrap()
+pub(crate) fn deliveries(db: &Database, state: &str) -> u64 {
+    db.value(&format!(
+        "SELECT count(*) FROM newsroom_deliveries WHERE state = '{state}'"
+    ))
 }
 
 #[tokio::test]
@@ -42,7 +40,9 @@ async fn the_answer_names_the_task_that_sends() {
     let service = Service::new();
     let answer = send(&service, "named").await;
     assert_eq!(answer["status"], "Newsletter sending started");
-    let task = service.ended(answer["task_id"].as_u64().unwrap()).await;
+    let task = service
+        .ended(answer["task_id"].as_str().unwrap().to_owned())
+        .await;
     assert_eq!(task["name"], "send newsletter");
     assert_eq!(task["state"], "completed");
     assert_eq!((&task["done"], &task["total"]), (&json!(12), &json!(12)));
@@ -59,7 +59,7 @@ async fn every_subscriber_gets_a_file_in_the_outbox() {
     assert!(mail.contains("\r\nTo: "), "{mail}");
     assert!(mail.contains(".5@example.org"), "{mail}");
     assert!(mail.contains("Subject: =?utf-8?b?"), "{mail}");
-    assert_eq!(deliveries(&service.database(), "sent"), 12);
+    assert_eq!(deliveries(&service.jobs(), "sent"), 12);
 }
 
 #[tokio::test]
@@ -69,18 +69,12 @@ async fn a_bad_address_is_logged_and_the_next_ones_get_their_mail() {
     let task = sent(&service, "one fails").await;
     assert_eq!(task["state"], "completed");
     assert_eq!(task["message"], "11 sent, 1 failed");
-    let db = service.database();
+    let db = service.jobs();
     assert_eq!(
         (deliveries(&db, "sent"), deliveries(&db, "failed")),
         (11, 1)
     );
-    let error: String = db
-        .query_row(
-            "SELECT error FROM deliveries WHERE subscriber_id = 3",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
+    let error: String = db.value("SELECT error FROM newsroom_deliveries WHERE subscriber = 3");
     assert!(!error.is_empty());
     let lines = log::lines_with("not an address");
     assert!(
@@ -96,7 +90,7 @@ async fn two_newsletters_are_two_mails_each() {
     let service = Service::new();
     sent(&service, "first").await;
     sent(&service, "second").await;
-    assert_eq!(deliveries(&service.database(), "sent"), 24);
+    assert_eq!(deliveries(&service.jobs(), "sent"), 24);
     assert_eq!(
         std::fs::read_dir(service.path("outbox")).unwrap().count(),
         2
@@ -107,9 +101,8 @@ async fn two_newsletters_are_two_mails_each() {
 async fn a_delivery_cannot_be_claimed_twice() {
     let service = Service::new();
     sent(&service, "once").await;
-    let again = service.database().execute(
-        "INSERT INTO deliveries (newsletter_id, subscriber_id, state) VALUES (1, 1, 'sending')",
-        [],
+    let again = service.jobs().try_run(
+        "INSERT INTO newsroom_deliveries (newsletter, subscriber, state, updated) VALUES (1, 1, 'sending', '')",
     );
     assert!(again.is_err());
 }
@@ -123,7 +116,10 @@ async fn a_cancelled_newsletter_stops_between_two_subscribers() {
     })
     .await;
     let service = Service::with(|config| config.smtp_url = Some(server.url().parse().unwrap()));
-    let id = send(&service, "stopped").await["task_id"].as_u64().unwrap();
+    let id = send(&service, "stopped").await["task_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     eventually(async || (!server.mails().is_empty()).then_some(())).await;
     service
         .post(&format!("/tasks/{id}/cancel"), JSON, "")
@@ -141,7 +137,7 @@ async fn a_cancelled_newsletter_stops_between_two_subscribers() {
         "{task}"
     );
     // Nobody is left in the middle: what was begun was finished.
-    let db = service.database();
+    let db = service.jobs();
     assert_eq!(
         (deliveries(&db, "sending"), deliveries(&db, "sent")),
         (0, done)
@@ -189,13 +185,8 @@ async fn an_address_that_the_mail_server_refuses_is_failed_and_the_rest_go_out()
     assert_eq!(task["message"], "11 sent, 1 failed");
     assert_eq!(server.mails().len(), 11);
     let error: String = service
-        .database()
-        .query_row(
-            "SELECT error FROM deliveries WHERE subscriber_id = 4",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
+        .jobs()
+        .value("SELECT error FROM newsroom_deliveries WHERE subscriber = 4");
     assert!(error.contains("no such mailbox"), "{error}");
 }
 
@@ -213,9 +204,8 @@ async fn a_mail_server_that_is_down_fails_the_task_after_three_tries_and_no_addr
     assert_eq!(task["error"], "the mail server cannot be reached");
     assert_eq!(task["message"], "failed: 0 sent, 0 failed, 12 left");
     let rows: u64 = service
-        .database()
-        .query_row("SELECT count(*) FROM deliveries", [], |row| row.get(0))
-        .unwrap();
+        .jobs()
+        .value("SELECT count(*) FROM newsroom_deliveries");
     assert_eq!(rows, 0);
 }
 
@@ -237,8 +227,7 @@ async fn the_list_of_newsletters_tells_how_each_ended() {
     sent(&service, "all good").await;
     service
         .database()
-        .execute("UPDATE subscribers SET email = 'none ' || id", [])
-        .unwrap();
+        .run("UPDATE subscribers SET email = 'none ' || id");
     sent(&service, "all bad").await;
     let list = service.get("/newsletters").await.ok(200);
     let ends: Vec<_> = list["newsletters"]
@@ -312,11 +301,10 @@ async fn a_body_that_is_no_letter_is_refused() {
             .await
             .problem(status);
     }
-    let newsletters: u64 = service
-        .database()
-        .query_row("SELECT count(*) FROM newsletters", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(newsletters, 0);
+    let list = service.get("/newsletters").await.ok(200);
+    assert_eq!(list["newsletters"], json!([]));
+    let status = service.get("/tasks/status").await.ok(200);
+    assert!(!status.to_string().contains("send newsletter"), "{status}");
 }
 
 /// Each of them has its whole letter in memory and writes to the one database.
@@ -328,8 +316,9 @@ async fn eight_newsletters_are_under_way_at_most_and_the_next_is_told_to_come_ag
     for _ in 0..8 {
         tasks.push(
             send(&service, "one of eight").await["task_id"]
-                .as_u64()
-                .unwrap(),
+                .as_str()
+                .unwrap()
+                .to_owned(),
         );
     }
     let letter = json!({ "subject": "the ninth", "body": "b" }).to_string();
@@ -344,8 +333,9 @@ async fn eight_newsletters_are_under_way_at_most_and_the_next_is_told_to_come_ag
         service.ended(task).await;
     }
     let ninth = service.post("/send-newsletter", JSON, letter).await.ok(202)["task_id"]
-        .as_u64()
-        .unwrap();
+        .as_str()
+        .unwrap()
+        .to_owned();
     service
         .post(&format!("/tasks/{ninth}/cancel"), JSON, "")
         .await
@@ -381,13 +371,13 @@ async fn who_unsubscribes_meanwhile_gets_no_mail_and_all_others_do() {
     .await;
     let service = Service::with(|config| config.smtp_url = Some(server.url().parse().unwrap()));
     let id = send(&service, "unsubscribed").await["task_id"]
-        .as_u64()
-        .unwrap();
+        .as_str()
+        .unwrap()
+        .to_owned();
     eventually(async || (!server.mails().is_empty()).then_some(())).await;
     service
         .database()
-        .execute("DELETE FROM subscribers WHERE id = 12", [])
-        .unwrap();
+        .run("DELETE FROM subscribers WHERE id = 12");
     let task = service.ended(id).await;
     assert_eq!(
         (&task["state"], &task["message"]),
@@ -408,7 +398,7 @@ async fn an_odd_row_costs_nobody_else_the_mail() {
     let odd = "INSERT INTO subscribers VALUES
         (-5, 'below zero', 'below@example.org'), (0, 'zero', 'zero@example.org'),
         (50, x'00ff', 'blob@example.org'), (51, 7, 7.5), (52, '', x'ff')";
-    service.database().execute(odd, []).unwrap();
+    service.database().run(odd);
     let task = sent(&service, "odd").await;
     assert_eq!(
         (&task["state"], &task["message"]),

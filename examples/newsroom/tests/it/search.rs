@@ -1,9 +1,9 @@
 use futures_util::future::join_all;
-use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::{
     answer::Answer,
+    database::Database,
     log,
     service::{Service, serve, url},
 };
@@ -21,19 +21,13 @@ async fn the_primary_answers_with_ranked_hits() {
     );
     let rank: Vec<f64> = {
         let db = service.database();
-        let mut ranks = db
-            .prepare(
-                "SELECT rank FROM articles_text WHERE articles_text MATCH 'rust' AND rowid = ?1",
-            )
-            .unwrap();
-        results
-            .iter()
-            .map(|hit| {
-                ranks
-                    .query_row([hit["id"].as_u64()], |row| row.get(0))
-                    .unwrap()
-            })
-            .collect()
+        let rank = |hit: &Value| {
+            let id = &hit["id"];
+            db.value(&format!(
+                "SELECT rank FROM articles_text WHERE articles_text MATCH 'rust' AND rowid = {id}"
+            ))
+        };
+        results.iter().map(rank).collect()
     };
     assert!(rank.is_sorted(), "{rank:?}");
 }
@@ -43,14 +37,10 @@ async fn every_word_must_be_found() {
     let service = Service::new();
     let both = service.get("/search?q=rust%20harbour").await.ok(200);
     for hit in both["results"].as_array().unwrap() {
-        let text: String = service
-            .database()
-            .query_row(
-                "SELECT lower(title || body) FROM articles WHERE id = ?1",
-                [hit["id"].as_u64()],
-                |row| row.get(0),
-            )
-            .unwrap();
+        let id = &hit["id"];
+        let text: String = service.database().value(&format!(
+            "SELECT lower(title || body) FROM articles WHERE id = {id}"
+        ));
         assert!(text.contains("rust") && text.contains("harbour"), "{text}");
     }
 }
@@ -301,6 +291,8 @@ async fn second_attempts_at_a_slow_replica_stay_within_their_budget() {
             .await
             .problem(504);
     }
+    // The status has newsletters too, which are in a database: that takes real time.
+    tokio::time::resume();
     let reads = service.get("/tasks/status").await.ok(200)["search"]["replica_reads"].clone();
     assert_eq!(
         reads,
@@ -310,15 +302,14 @@ async fn second_attempts_at_a_slow_replica_stay_within_their_budget() {
     );
 }
 
-/// Keeps every read of a database waiting: all threads become busy, and nothing is wrong with anything else.
-fn lock(service: &Service, name: &str) -> Connection {
-    let lock = Connection::open(service.path(name)).unwrap();
-    lock.pragma_update(None, "journal_mode", "DELETE").unwrap();
-    lock.execute_batch("BEGIN EXCLUSIVE").unwrap();
+/// Keeps every read of a database waiting: all connections become busy, and nothing is wrong with anything else.
+fn lock(service: &Service, name: &str) -> Database {
+    let lock = Database::open(service.path(name));
+    lock.run("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE");
     lock
 }
 
-/// More searches at once than there are threads; returns the answers' statuses, and what is said of the replica.
+/// More searches at once than there are connections; returns the answers' statuses, and what is said of the replica.
 async fn forty_searches(service: &Service, trial: &str) -> (Vec<Answer>, Value) {
     let uri = format!("/search?q=rust{trial}");
     let answers = join_all((0..40).map(|_| service.get(&uri))).await;
@@ -331,7 +322,7 @@ fn turned_away(answers: &[Answer]) -> impl Iterator<Item = &Answer> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_search_that_our_own_threads_turn_away_is_503_and_tried_nowhere_else() {
+async fn a_search_that_found_no_connection_is_503_and_tried_nowhere_else() {
     let service = Service::new();
     let lock = lock(&service, "newsroom.db");
     let (answers, reads) = forty_searches(&service, "").await;
@@ -349,16 +340,15 @@ async fn a_search_that_our_own_threads_turn_away_is_503_and_tried_nowhere_else()
         (&0.into(), &0.into()),
         "{reads}"
     );
-    assert_eq!(
-        service.get("/search?q=rust").await.ok(200)["served_by"],
-        "primary",
-        "afterwards"
-    );
+    let afterwards = service.get("/search?q=rust").await;
+    let lines = log::lines_with(afterwards.header("x-request-id").unwrap());
+    assert_eq!(afterwards.status, 200, "afterwards: {lines:?}");
+    assert_eq!(afterwards.ok(200)["served_by"], "primary");
 }
 
 /// A budget of second attempts that is used up stays used up when the first ones are turned away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_of_the_replica_that_our_own_threads_turn_away_is_not_attempted_again() {
+async fn a_read_of_the_replica_that_found_no_connection_is_not_attempted_again() {
     let service = Service::new();
     let lock = lock(&service, "replica.db");
     let (answers, reads) = forty_searches(&service, "&primary=fail&scan=fail").await;

@@ -9,13 +9,12 @@ use axum::{
 };
 use clap::Parser;
 use newsroom::{Config, Sizes, app, prepare, upstream};
-use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
-use crate::answer::Answer;
+use crate::{answer::Answer, database::Database};
 
 pub(crate) const SMALL: Sizes = Sizes {
     rows: 3_650,
@@ -91,13 +90,18 @@ impl Service {
         self.config.data.join(name)
     }
 
-    pub(crate) fn database(&self) -> Connection {
-        Connection::open(self.path("newsroom.db")).unwrap()
+    pub(crate) fn database(&self) -> Database {
+        Database::open(self.path("newsroom.db"))
     }
 
-    /// Waits until a background task has ended, and returns it.
-    pub(crate) async fn ended(&self, task: u64) -> Value {
-        let task = format!("/tasks/{task}");
+    /// Where newsletters are.
+    pub(crate) fn jobs(&self) -> Database {
+        Database::open(self.path("jobs.db"))
+    }
+
+    /// Waits until a background task or a job has ended, and returns it.
+    pub(crate) async fn ended(&self, task: impl AsRef<str>) -> Value {
+        let task = format!("/tasks/{}", task.as_ref());
         let running = |task: &Value| task["state"] == "running" || task["state"] == "queued";
         eventually(async || Some(self.get(&task).await.ok(200)).filter(|task| !running(task))).await
     }

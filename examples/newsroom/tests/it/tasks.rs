@@ -36,7 +36,9 @@ async fn a_task_has_every_field() {
         .post("/send-newsletter", "application/json", letter)
         .await
         .ok(202);
-    let task = service.ended(started["task_id"].as_u64().unwrap()).await;
+    let task = service
+        .ended(started["task_id"].as_str().unwrap().to_owned())
+        .await;
     for field in [
         "id",
         "name",
@@ -66,8 +68,8 @@ async fn an_ended_task_cannot_be_cancelled() {
         .post("/send-newsletter", "application/json", letter)
         .await
         .ok(202);
-    let id = started["task_id"].as_u64().unwrap();
-    service.ended(id).await;
+    let id = started["task_id"].as_str().unwrap().to_owned();
+    service.ended(&id).await;
     service
         .post(&format!("/tasks/{id}/cancel"), "text/plain", "")
         .await

@@ -1,0 +1,131 @@
+//! Who works, and whose jobs go back: graphile-worker keeps the workers and knows who is lost; the rest is in the same
+//! transactions.
+
+use std::time::Duration;
+
+use graphile_worker::sql::worker_heartbeat::{
+    registration::{worker_deregister, worker_heartbeat},
+    stale::{delete_stale_workers, list_stale_workers},
+};
+use sqlx::{PgConnection, Row};
+
+use crate::{
+    engine::{DeadJob, LOST, Renewal, Worker, WorkerId},
+    error::JobsError,
+    id::JobId,
+};
+
+use super::{
+    fault::{fault, queue_fault},
+    looking::attempt,
+    store::tell,
+};
+
+/// Where graphile-worker has its tables, for its Node workers too.
+pub(super) const SCHEMA: &str = "graphile_worker";
+
+/// What a worker of ours is called there.
+pub(super) fn name(worker: WorkerId) -> String {
+    format!("nexios-{}", worker.0)
+}
+
+pub(super) async fn enroll(connection: &mut PgConnection, worker: Worker) -> Result<(), JobsError> {
+    let metadata = serde_json::json!({ "host": worker.host, "pid": worker.pid });
+    worker_heartbeat(connection, SCHEMA, &name(worker.id), Some(metadata))
+        .await
+        .map_err(queue_fault)
+}
+
+pub(super) async fn retire(
+    connection: &mut PgConnection,
+    worker: WorkerId,
+) -> Result<(), JobsError> {
+    let name = name(worker);
+    let has_jobs = sqlx::query("SELECT 1 FROM nexios_jobs.jobs WHERE state = 2 AND worker = $1")
+        .bind(&name)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(fault)?;
+    if has_jobs.is_some() {
+        return Ok(());
+    }
+    worker_deregister(connection, SCHEMA, &name)
+        .await
+        .map_err(queue_fault)
+}
+
+/// Renews one lease and takes the jobs of all that are over.
+pub(super) async fn renew(
+    connection: &mut PgConnection,
+    now: i64,
+    worker: WorkerId,
+    lease: Duration,
+) -> Result<Renewal, JobsError> {
+    // Not graphile-worker's own heartbeat, which would make a worker known again that was given up.
+    let renewed = sqlx::query(
+        "UPDATE graphile_worker._private_workers SET last_heartbeat_at = now() WHERE id = $1",
+    )
+    .bind(name(worker))
+    .execute(&mut *connection)
+    .await
+    .map_err(fault)?;
+    let stale = list_stale_workers(&mut *connection, SCHEMA, lease)
+        .await
+        .map_err(queue_fault)?;
+    let stale: Vec<String> = stale
+        .into_iter()
+        .filter(|name| name.starts_with("nexios-"))
+        .collect();
+    let mut renewal = Renewal {
+        lost: renewed.rows_affected() == 0,
+        dead: Vec::new(),
+    };
+    if stale.is_empty() {
+        return Ok(renewal);
+    }
+    // Locked before their jobs are looked for: none of them can claim in between, and nobody would find that job.
+    sqlx::query(
+        "SELECT 1 FROM graphile_worker._private_workers WHERE id = ANY ($1) ORDER BY id FOR UPDATE",
+    )
+    .bind(&stale)
+    .execute(&mut *connection)
+    .await
+    .map_err(fault)?;
+    let recovered = sqlx::query(
+        "WITH recovered AS (
+             UPDATE nexios_jobs.jobs SET
+                 state = CASE WHEN cancelled THEN 6 WHEN attempt >= attempts THEN 7 ELSE 1 END,
+                 ended = CASE WHEN cancelled OR attempt >= attempts THEN $2 END,
+                 until = CASE WHEN cancelled OR attempt >= attempts THEN $2 + keep END,
+                 run_at = CASE WHEN cancelled OR attempt >= attempts THEN run_at ELSE $2 END,
+                 error = $3,
+                 history = jsonb_set(jsonb_set(history, '{-1,ended}', to_jsonb($2)), '{-1,error}', to_jsonb($3)),
+                 worker = NULL
+             WHERE state = 2 AND worker = ANY ($1)
+             RETURNING id, kind, attempt, state, queue_id
+         )
+         SELECT id, kind, attempt, state, nexios_jobs.release(queue_id, CASE state WHEN 1 THEN $2 END)::text
+         FROM recovered",
+    )
+    .bind(&stale)
+    .bind(now)
+    .bind(LOST)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(fault)?;
+    for row in recovered {
+        if row.try_get::<i16, _>(3).map_err(fault)? == 7 {
+            renewal.dead.push(DeadJob {
+                id: JobId(row.try_get(0).map_err(fault)?),
+                kind: row.try_get(1).map_err(fault)?,
+                attempt: attempt(&row, 2).map_err(fault)?,
+            });
+        }
+    }
+    // Others may have the handlers.
+    tell(&mut *connection).await?;
+    delete_stale_workers(connection, SCHEMA, &stale)
+        .await
+        .map_err(queue_fault)?;
+    Ok(renewal)
+}

@@ -1,0 +1,137 @@
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{id::JobId, state::JobState};
+
+/// One job at the moment it was looked at. Times are the database's.
+///
+/// # Examples
+///
+/// ```
+/// use nexios_jobs::{JobState, Jobs, Kind};
+///
+/// const RESIZE: Kind<String, u64> = Kind::new("resize picture");
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios_jobs::JobsError> {
+/// let jobs = Jobs::memory();
+/// let job = jobs.enqueue(RESIZE, &"cat.png".to_owned()).await?;
+/// let info = jobs.get(job.id()).await?;
+/// assert!(info.is_some_and(|info| info.state == JobState::Ready && info.attempt == 0));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct JobInfo {
+    /// Its number.
+    pub id: JobId,
+    /// The name of its kind.
+    pub kind: String,
+    /// How far it is.
+    pub state: JobState,
+    /// The key it was enqueued with, also after its end.
+    pub key: Option<String>,
+    /// The smallest runs first.
+    pub priority: i16,
+    /// When it was enqueued.
+    pub created: SystemTime,
+    /// When it may start, or start again.
+    pub run_at: SystemTime,
+    /// When it ended.
+    pub ended: Option<SystemTime>,
+    /// How many attempts are counted: snoozes and those that a drain handed back are not.
+    pub attempt: u32,
+    /// The newest 20 that were begun, oldest first.
+    pub attempts: Vec<JobAttempt>,
+    /// So much is done, in units of its own.
+    pub done: u64,
+    /// Of so much.
+    pub total: u64,
+    /// The last line it said about itself.
+    pub message: Option<String>,
+    /// The output as JSON.
+    pub result: Option<serde_json::Value>,
+    /// The text of its last error, at most 4 KiB.
+    pub error: Option<String>,
+}
+
+/// One attempt at a job.
+///
+/// # Examples
+///
+/// ```
+/// use nexios_jobs::JobInfo;
+///
+/// fn killed(job: &JobInfo) -> usize {
+///     job.attempts.iter().filter(|attempt| attempt.error.as_deref() == Some("its worker was lost")).count()
+/// }
+/// # let _ = killed;
+/// ```
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct JobAttempt {
+    /// From 1; those that did not count have the number of the one after them.
+    pub number: u32,
+    /// When it was begun.
+    pub started: SystemTime,
+    /// When it ended, or when it was found that its worker was lost.
+    pub ended: Option<SystemTime>,
+    /// The machine of its worker.
+    pub host: String,
+    /// The process of its worker.
+    pub pid: u32,
+    /// Why it gave no output.
+    pub error: Option<String>,
+}
+
+/// One page of a list of jobs, newest first.
+///
+/// # Examples
+///
+/// ```
+/// use nexios_jobs::{Filter, Jobs};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios_jobs::JobsError> {
+/// let page = Jobs::memory().list(Filter::new().limit(10)).await?;
+/// assert!(page.jobs.is_empty() && page.next.is_none());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct JobPage {
+    /// The jobs, newest first.
+    pub jobs: Vec<JobInfo>,
+    /// Where the next page begins, for [`Filter::before`](crate::Filter::before); `None` on the last.
+    pub next: Option<JobId>,
+}
+
+/// An attempt as it is kept: times in milliseconds since 1970.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AttemptRecord {
+    #[serde(rename = "n")]
+    pub(crate) number: u32,
+    pub(crate) started: i64,
+    #[serde(default)]
+    pub(crate) ended: Option<i64>,
+    pub(crate) host: String,
+    pub(crate) pid: u32,
+    #[serde(default)]
+    pub(crate) error: Option<String>,
+}
+
+impl From<AttemptRecord> for JobAttempt {
+    fn from(record: AttemptRecord) -> Self {
+        Self {
+            number: record.number,
+            started: crate::clock::from_millis(record.started),
+            ended: record.ended.map(crate::clock::from_millis),
+            host: record.host,
+            pid: record.pid,
+            error: record.error,
+        }
+    }
+}

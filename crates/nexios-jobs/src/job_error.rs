@@ -1,0 +1,105 @@
+use std::{fmt, time::Duration};
+
+/// The longest text of an error that is kept.
+const LONGEST: usize = 4 * 1024;
+
+/// Why an attempt gave no output, and what is to become of the job.
+///
+/// Any error that can be shown becomes one, so `?` works in a handler: "try again by the policy". It is itself no
+/// `Display`, or that could not be.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use nexios_jobs::JobError;
+///
+/// fn deliver(answer: u16) -> Result<(), JobError> {
+///     match answer {
+///         250 => Ok(()),
+///         421 => Err(JobError::snooze(Duration::from_secs(60))),
+///         450 => Err(JobError::retry_in(Duration::from_secs(300), "greylisted")),
+///         550 => Err(JobError::discard("no such mailbox")),
+///         other => Err(format!("the server said {other}"))?,
+///     }
+/// }
+/// # let _ = deliver;
+/// ```
+#[derive(Debug)]
+pub struct JobError {
+    pub(crate) wish: Wish,
+    /// At most [`LONGEST`] bytes.
+    pub(crate) text: String,
+}
+
+/// What is to become of the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    ByPolicy,
+    Never,
+    After(Duration),
+    /// After this time, and this was no attempt.
+    Snooze(Duration),
+}
+
+impl JobError {
+    /// Never again: the job is `Failed`.
+    pub fn discard(error: impl fmt::Display) -> Self {
+        Self::new(Wish::Never, error)
+    }
+
+    /// Again after this time and not by the backoff; it is an attempt like others.
+    pub fn retry_in(after: Duration, error: impl fmt::Display) -> Self {
+        Self::new(Wish::After(after), error)
+    }
+
+    /// Again after this time, and this was no attempt.
+    #[must_use]
+    pub fn snooze(after: Duration) -> Self {
+        Self {
+            wish: Wish::Snooze(after),
+            text: String::new(),
+        }
+    }
+
+    fn new(wish: Wish, error: impl fmt::Display) -> Self {
+        Self {
+            wish,
+            text: shortened(format!("{error:#}")),
+        }
+    }
+}
+
+/// The text is that of `{error:#}`, which shows the causes of an `anyhow::Error`.
+impl<E: fmt::Display> From<E> for JobError {
+    fn from(error: E) -> Self {
+        Self::new(Wish::ByPolicy, error)
+    }
+}
+
+/// The beginning of a text, of the length that is kept, without what a database cannot keep.
+pub(crate) fn shortened(mut text: String) -> String {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+    }
+    // Postgres keeps no NUL.
+    if text.contains('\0') {
+        text = text.replace('\0', "\u{2400}");
+        text.truncate(text.floor_char_boundary(LONGEST));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_an_error_is_cut_at_4_kib_between_two_characters() {
+        let error = JobError::from("ä".repeat(3000));
+        assert_eq!(error.text.len(), 4096);
+        let odd = JobError::from(format!("a{}", "ä".repeat(3000)));
+        assert_eq!(odd.text.len(), 4095);
+        assert!(JobError::from("\0".repeat(4096)).text.len() <= 4096);
+    }
+}

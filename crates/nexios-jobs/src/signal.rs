@@ -1,0 +1,177 @@
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, ThreadId},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::sleep};
+
+use crate::{
+    engine::changes::Listener as ChangeListener,
+    error::JobsError,
+    jobs::Jobs,
+    log::{bury, caught, log, text_of},
+};
+
+/// The least time between two looks at a store that changes all the time.
+const PACE: Duration = Duration::from_millis(20);
+
+/// How often a listener looks by itself.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+type Callback = Box<dyn Fn() + Send + Sync>;
+
+/// A listener; dropping this does not end it.
+///
+/// # Examples
+///
+/// ```
+/// use nexios_jobs::Jobs;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios_jobs::JobsError> {
+/// let jobs = Jobs::memory();
+/// let reload = jobs.on_signal("configuration changed", || println!("reload")).await?;
+/// reload.send().await?; // the same as jobs.signal("configuration changed"), in any process
+/// reload.stop();
+/// # Ok(())
+/// # }
+/// ```
+pub struct Signal {
+    jobs: Jobs,
+    name: Cow<'static, str>,
+    ear: Arc<Ear>,
+}
+
+/// What the handle and the task of a listener share.
+struct Ear {
+    callback: Callback,
+    stopped: AtomicBool,
+    /// Wakes the task when it is stopped.
+    stop: Notify,
+    /// Held while the callback is called, by this thread.
+    calling: Mutex<()>,
+    caller: Mutex<Option<ThreadId>>,
+}
+
+impl Signal {
+    pub(crate) async fn listen(
+        jobs: Jobs,
+        name: Cow<'static, str>,
+        callback: Callback,
+    ) -> Result<Self, JobsError> {
+        // Before the look: it hears of every change after it.
+        let changes = jobs.engine.changes().listen();
+        let heard = jobs.engine.signal_count(name.clone()).await?;
+        let ear = Arc::new(Ear {
+            callback,
+            stopped: AtomicBool::new(false),
+            stop: Notify::new(),
+            calling: Mutex::default(),
+            caller: Mutex::default(),
+        });
+        tokio::spawn(hear(
+            jobs.clone(),
+            name.clone(),
+            ear.clone(),
+            changes,
+            heard,
+        ));
+        Ok(Self { jobs, name, ear })
+    }
+
+    /// The name that it listens for.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Calls every listener of this name in every process, as [`Jobs::signal`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    pub async fn send(&self) -> Result<(), JobsError> {
+        self.jobs.signal(self.name.clone()).await
+    }
+
+    /// Ends the listener. No call begins after this has returned: it waits, and holds its thread, for one that goes on,
+    /// unless that is where it is called.
+    pub fn stop(self) {
+        // SeqCst, as in `call`: it is told before we look whether a call goes on.
+        self.ear.stopped.store(true, Ordering::SeqCst);
+        self.ear.stop.notify_one();
+        let here = Some(thread::current().id());
+        if *lock(&self.ear.caller) != here {
+            drop(lock(&self.ear.calling));
+        }
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signal")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ear {
+    fn call(&self, name: &str) {
+        let calling = lock(&self.calling);
+        if self.stopped.load(Ordering::SeqCst) {
+            return;
+        }
+        *lock(&self.caller) = Some(thread::current().id());
+        let called = caught(|| (self.callback)());
+        *lock(&self.caller) = None;
+        drop(calling);
+        if let Err(payload) = called {
+            let panic = text_of(&*payload);
+            log(|| tracing::error!(signal = name, panic, "the listener of a signal panicked"));
+            bury(payload);
+        }
+    }
+}
+
+/// The task of a listener.
+async fn hear(
+    jobs: Jobs,
+    name: Cow<'static, str>,
+    ear: Arc<Ear>,
+    mut changes: ChangeListener,
+    mut heard: i64,
+) {
+    let mut lost = false;
+    loop {
+        tokio::select! {
+            () = ear.stop.notified() => {}
+            () = changes.changed() => sleep(PACE).await,
+            () = sleep(LOOK_AGAIN) => {}
+        }
+        if ear.stopped.load(Ordering::SeqCst) {
+            return;
+        }
+        match jobs.engine.signal_count(name.clone()).await {
+            Ok(count) => {
+                if std::mem::replace(&mut heard, count) != count || std::mem::take(&mut lost) {
+                    ear.call(&name);
+                }
+            }
+            Err(_) => {
+                lost = true;
+                sleep(PACE * 10).await;
+            }
+        }
+    }
+}
+
+/// A callback that panics is caught inside of these locks.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

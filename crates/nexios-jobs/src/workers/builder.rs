@@ -1,0 +1,191 @@
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    context::JobContext,
+    engine::{NewJob, When},
+    error::JobsError,
+    job_error::JobError,
+    jobs::{Jobs, written},
+    kind::Kind,
+    policy::Policy,
+};
+
+use super::{
+    Workers,
+    cron::{self, CronJob},
+    dispatcher::Dispatcher,
+    keeper,
+    kind_handler::KindHandler,
+    schedule::Schedule,
+    shared::Shared,
+};
+
+/// The clock that schedules are looked up by.
+pub(super) enum CronClock {
+    Database,
+    Own(Box<dyn Fn() -> SystemTime + Send + Sync>),
+}
+
+/// The workers of a process, to be set up.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use nexios_jobs::{Jobs, Kind, Policy};
+///
+/// const RESIZE: Kind<String, u64> = Kind::new("resize picture");
+/// const CLEAN_UP: Kind<()> = Kind::new("clean up");
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios_jobs::JobsError> {
+/// let workers = Jobs::memory()
+///     .workers()
+///     .handle(RESIZE, Policy::new().concurrency(2).timeout(Duration::from_secs(60)), |file, _job| async move {
+///         std::fs::metadata(file).map(|metadata| metadata.len())
+///     })
+///     .handle(CLEAN_UP, Policy::new(), |(), _job| async { Ok::<_, String>(()) })
+///     .cron("0 3 * * *", CLEAN_UP, &())
+///     .start()
+///     .await?;
+/// assert_eq!(workers.stats().running, 0);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub struct WorkersBuilder {
+    jobs: Jobs,
+    kinds: Vec<Arc<KindHandler>>,
+    crons: Vec<CronSetting>,
+    clock: CronClock,
+}
+
+struct CronSetting {
+    text: String,
+    kind: &'static str,
+    args: Result<String, JobsError>,
+}
+
+impl WorkersBuilder {
+    pub(crate) fn new(jobs: Jobs) -> Self {
+        Self {
+            jobs,
+            kinds: Vec::new(),
+            crons: Vec::new(),
+            clock: CronClock::Database,
+        }
+    }
+
+    /// Runs the jobs of this kind. Kinds without a handler are left to other processes.
+    ///
+    /// The handler is called in a task of the runtime that [`start`](Self::start) is called on.
+    ///
+    /// # Panics
+    ///
+    /// Panics if this kind has a handler already.
+    #[track_caller]
+    pub fn handle<A, O, E, F, Fut>(mut self, kind: Kind<A, O>, policy: Policy, handler: F) -> Self
+    where
+        A: DeserializeOwned + Send + 'static,
+        O: Serialize + Send + 'static,
+        E: Into<JobError>,
+        F: Fn(A, JobContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, E>> + Send + 'static,
+    {
+        let name = kind.name();
+        assert!(
+            self.kinds.iter().all(|handler| handler.name != name),
+            "handle({name:?}): this kind has a handler already"
+        );
+        let handler = KindHandler::new(kind.into(), policy, handler);
+        self.kinds.push(Arc::new(handler));
+        self
+    }
+
+    /// Enqueues a job at each time of the schedule (UTC, or the zone named at its end), once however many processes have
+    /// it: a schedule is its text, its kind and its arguments. A tick does not wait for the job of the one before.
+    ///
+    /// The text is read as [`Background::cron`](nexios::Background::cron) reads it, with the same rules of daylight
+    /// saving. Ticks that no process was there for are left out; those that were found late, because the clock was set
+    /// forward or the database was away, are made up for if they are no more than three hours old. A text that cannot be
+    /// read is the error of [`start`](Self::start).
+    pub fn cron<A: Serialize, O>(mut self, schedule: &str, kind: Kind<A, O>, args: &A) -> Self {
+        self.crons.push(CronSetting {
+            text: schedule.to_owned(),
+            kind: kind.name(),
+            args: written(args),
+        });
+        self
+    }
+
+    /// The clock that `cron` looks at, every 100 ms, instead of the database's; for tests. Jobs are still enqueued for
+    /// now.
+    pub fn cron_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.clock = CronClock::Own(Box::new(now));
+        self
+    }
+
+    /// Starts the workers; they claim jobs when this returns.
+    ///
+    /// # Errors
+    ///
+    /// A schedule that cannot be read, arguments of one that are no payload, and those of the database.
+    ///
+    /// # Panics
+    ///
+    /// Panics if called outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, nothing is started.
+    pub async fn start(self) -> Result<Workers, JobsError> {
+        let engine = self.jobs.engine.clone();
+        let now = self.clock.now(&*engine).await?;
+        let crons = self.crons.into_iter().map(|setting| setting.read(now));
+        let crons = crons.collect::<Result<Vec<_>, _>>()?;
+        let shared = Arc::new(Shared::new(engine.clone(), self.kinds));
+        engine.enroll(shared.worker()).await?;
+        engine.spawn(Box::pin(keeper::keep(shared.clone())));
+        if !crons.is_empty() {
+            tokio::spawn(cron::tick(shared.clone(), crons, self.clock));
+        }
+        tokio::spawn(Dispatcher::new(shared.clone()).run());
+        Ok(Workers::new(shared))
+    }
+}
+
+impl CronSetting {
+    fn read(self, now: i64) -> Result<CronJob, JobsError> {
+        let job = NewJob {
+            kind: self.kind.into(),
+            args: self.args?,
+            key: None,
+            when: When::After(Duration::ZERO),
+            priority: 0,
+            origin: None,
+        };
+        Ok(CronJob {
+            schedule: Schedule::read(&self.text, now)?,
+            key: cron::key(&self.text, &job),
+            job,
+            past: now,
+        })
+    }
+}
+
+impl fmt::Debug for WorkersBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds: Vec<_> = self.kinds.iter().map(|kind| &kind.name).collect();
+        let crons: Vec<_> = self.crons.iter().map(|cron| &cron.text).collect();
+        f.debug_struct("WorkersBuilder")
+            .field("kinds", &kinds)
+            .field("crons", &crons)
+            .finish_non_exhaustive()
+    }
+}

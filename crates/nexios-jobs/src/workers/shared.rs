@@ -1,0 +1,215 @@
+//! What the tasks of a process's workers share.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use nexios::CancelReason;
+use tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+};
+
+use crate::{
+    context::Attempt,
+    engine::{End, Engine, Run, Worker, WorkerId},
+    state::JobState,
+};
+
+use super::{JobsDrainReport, drain::Drains, kind_handler::KindHandler};
+
+pub(super) struct Shared {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) kinds: Vec<Arc<KindHandler>>,
+    worker: Mutex<Worker>,
+    running: Mutex<BTreeMap<Run, Running>>,
+    pub(super) counts: Counts,
+    /// Whether the database was there when it was last asked.
+    pub(super) ready: AtomicBool,
+    /// Wakes the dispatcher: a drain has begun, or goes on.
+    pub(super) told: Notify,
+    pub(super) drains: Drains,
+    /// Set when all is over: the tasks of the workers end.
+    pub(super) over: watch::Sender<bool>,
+}
+
+/// An attempt that runs, or whose end is not written yet.
+struct Running {
+    attempt: Arc<Attempt>,
+    /// None if it was never begun.
+    task: Option<AbortHandle>,
+    /// Its future is gone; its end is to be written.
+    ended: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) completed: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) restarts: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(engine: Arc<dyn Engine>, kinds: Vec<Arc<KindHandler>>) -> Self {
+        Self {
+            engine,
+            kinds,
+            worker: Mutex::new(new_worker()),
+            running: Mutex::default(),
+            counts: Counts::default(),
+            ready: AtomicBool::new(true),
+            told: Notify::new(),
+            drains: Drains::new(),
+            over: watch::Sender::new(false),
+        }
+    }
+
+    pub(super) fn worker(&self) -> Worker {
+        lock(&self.worker).clone()
+    }
+
+    /// Takes a new number, as the lease of the old one is lost.
+    pub(super) fn renumber(&self) -> Worker {
+        let worker = new_worker();
+        *lock(&self.worker) = worker.clone();
+        worker
+    }
+
+    pub(super) fn begin(&self, attempt: Arc<Attempt>, task: Option<AbortHandle>) {
+        let running = Running {
+            ended: task.is_none(),
+            task,
+            attempt,
+        };
+        lock(&self.running).insert(running.attempt.run, running);
+    }
+
+    /// The future of an attempt is gone.
+    pub(super) fn stopped(&self, attempt: &Attempt) {
+        if let Some(running) = lock(&self.running).get_mut(&attempt.run) {
+            running.ended = true;
+        }
+    }
+
+    /// How an attempt ended, as it was written: `None` if the job was no longer in this run.
+    pub(super) fn end(&self, attempt: &Attempt, end: &End, written: Option<JobState>) {
+        lock(&self.running).remove(&attempt.run);
+        // Relaxed: statistics, nobody synchronises through them.
+        if written == Some(JobState::Completed) {
+            self.counts.completed.fetch_add(1, Ordering::Relaxed);
+        } else if is_failure(end) {
+            self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        self.drains
+            .note(Cow::Owned(attempt.kind.clone()), end, written);
+        self.drains.changed();
+    }
+
+    pub(super) fn count(&self) -> usize {
+        lock(&self.running).len()
+    }
+
+    /// Whether there are ends to be written.
+    pub(super) fn has_unwritten(&self) -> bool {
+        lock(&self.running).values().any(|running| running.ended)
+    }
+
+    /// The attempts that run.
+    pub(super) fn attempts(&self) -> Vec<Arc<Attempt>> {
+        let running = lock(&self.running);
+        running
+            .values()
+            .map(|running| running.attempt.clone())
+            .collect()
+    }
+
+    /// Fires the tokens of all that runs.
+    pub(super) fn cancel_all(&self, reason: CancelReason) {
+        for attempt in self.attempts() {
+            attempt.token.cancel(reason);
+        }
+    }
+
+    /// Drops the futures of all that runs; one that holds its thread goes on.
+    pub(super) fn abort_all(&self) {
+        let tasks: Vec<_> = {
+            let running = lock(&self.running);
+            running
+                .values()
+                .filter_map(|running| running.task.clone())
+                .collect()
+        };
+        tasks.iter().for_each(AbortHandle::abort);
+    }
+
+    pub(super) fn ask_failed(&self) {
+        self.ready.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn ask_worked(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until the tasks of the workers are to end.
+    pub(super) async fn wait_until_over(&self) {
+        let mut over = self.over.subscribe();
+        // The sender is here.
+        let _ = over.wait_for(|over| *over).await;
+    }
+
+    /// Everything is over; the names of what still runs.
+    pub(super) fn finish(&self) -> Vec<Cow<'static, str>> {
+        self.over.send_replace(true);
+        self.told.notify_one();
+        let left = self.attempts();
+        left.iter()
+            .map(|attempt| Cow::Owned(attempt.kind.clone()))
+            .collect()
+    }
+}
+
+fn is_failure(end: &End) -> bool {
+    match end {
+        End::Failed(_) | End::Dead(_) => true,
+        End::Again { counted, .. } => *counted,
+        End::Completed(_) | End::Cancelled => false,
+    }
+}
+
+fn new_worker() -> Worker {
+    Worker {
+        // Of a size that every database and every JSON reader keeps.
+        id: WorkerId((crate::random::number() >> 11).cast_signed()),
+        host: gethostname::gethostname().to_string_lossy().into_owned(),
+        pid: std::process::id(),
+    }
+}
+
+/// No code of the user's runs under these locks, so a poisoned one is still whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Adds how one job ended to a report.
+pub(super) fn file(
+    report: &mut JobsDrainReport,
+    name: Cow<'static, str>,
+    end: &End,
+    written: Option<JobState>,
+) {
+    let names = match (written, end) {
+        // Others have it.
+        (None, _) => &mut report.abandoned,
+        (Some(JobState::Completed), _) => &mut report.completed,
+        (Some(JobState::Cancelled), _) => &mut report.cancelled,
+        (Some(JobState::Failed | JobState::Dead), _) => &mut report.failed,
+        (_, End::Again { counted: true, .. }) => &mut report.failed,
+        _ => &mut report.handed_back,
+    };
+    names.push(name);
+}

@@ -1,0 +1,213 @@
+//! The end of a process's workers.
+
+use std::time::Duration;
+
+use nexios::{CancelReason, Drain, Drainable};
+use nexios_jobs::{JobContext, JobState, Policy};
+use tokio::time::sleep;
+
+use crate::{
+    kit::{ECHO, Kit, NOW, end, millis, until},
+    on_every_engine,
+};
+
+on_every_engine!(
+    a_drain_lets_jobs_end_in_its_first_phase,
+    a_drain_hands_back_what_stops_at_its_token_and_charges_nothing,
+    a_value_at_a_shutdown_is_the_output,
+    a_drain_drops_what_ignores_its_token_and_hands_it_back,
+    nothing_is_claimed_after_a_drain_began,
+    a_drain_takes_jobs_side_by_side_with_a_registry,
+    two_drains_hold_the_shorter_limits_and_report_the_same,
+);
+
+async fn a_drain_lets_jobs_end_in_its_first_phase(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let handler = |number: u64, _| async move {
+        sleep(millis(300)).await;
+        if number == 1 { Ok(number) } else { Err("no") }
+    };
+    let workers = jobs
+        .workers()
+        .handle(ECHO, Policy::new(), handler)
+        .start()
+        .await
+        .unwrap();
+    let handles = jobs.enqueue_many(ECHO, &[1, 2]).await.unwrap();
+    for job in &handles {
+        until(job, JobState::Running).await;
+    }
+    let patient = Drain {
+        wait: Duration::from_secs(20),
+        cancel: Duration::ZERO,
+    };
+    let report = workers.drain(patient).await;
+    assert_eq!(report.completed, ["echo"]);
+    assert_eq!(report.failed, ["echo"]);
+    assert!(report.handed_back.is_empty() && report.abandoned.is_empty());
+    assert_eq!(
+        handles[0].status().await.unwrap().unwrap().state,
+        JobState::Completed
+    );
+}
+
+async fn a_drain_hands_back_what_stops_at_its_token_and_charges_nothing(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let handler = |_, job: JobContext| async move {
+        assert_eq!(job.cancelled().await, CancelReason::Shutdown);
+        Err::<u64, _>("stopped")
+    };
+    let policy = Policy::new().attempts(1);
+    let workers = jobs
+        .workers()
+        .handle(ECHO, policy.clone(), handler)
+        .start()
+        .await
+        .unwrap();
+    let job = jobs.enqueue(ECHO, &1).await.unwrap();
+    until(&job, JobState::Running).await;
+    let limits = Drain {
+        wait: Duration::ZERO,
+        cancel: Duration::from_secs(20),
+    };
+    let report = workers.drain(limits).await;
+    assert_eq!(report.handed_back, ["echo"]);
+    let info = job.status().await.unwrap().unwrap();
+    assert_eq!(
+        (info.state, info.attempt),
+        (JobState::Ready, 0),
+        "at once free, and no attempt"
+    );
+    let echo = |number, _| async move { Ok::<u64, String>(number) };
+    let next = kit
+        .jobs()
+        .await
+        .workers()
+        .handle(ECHO, policy, echo)
+        .start()
+        .await
+        .unwrap();
+    assert_eq!(job.wait().await.unwrap(), 1);
+    end(&next).await;
+}
+
+async fn a_value_at_a_shutdown_is_the_output(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let handler = |number, job: JobContext| async move {
+        job.cancelled().await;
+        Ok::<u64, String>(number)
+    };
+    let workers = jobs
+        .workers()
+        .handle(ECHO, Policy::new(), handler)
+        .start()
+        .await
+        .unwrap();
+    let job = jobs.enqueue(ECHO, &1).await.unwrap();
+    until(&job, JobState::Running).await;
+    let limits = Drain {
+        wait: Duration::ZERO,
+        cancel: Duration::from_secs(20),
+    };
+    assert_eq!(workers.drain(limits).await.completed, ["echo"]);
+    assert_eq!(job.wait().await.unwrap(), 1);
+}
+
+async fn a_drain_drops_what_ignores_its_token_and_hands_it_back(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let handler = |_, _| std::future::pending::<Result<u64, String>>();
+    let workers = jobs
+        .workers()
+        .handle(ECHO, Policy::new(), handler)
+        .start()
+        .await
+        .unwrap();
+    let job = jobs.enqueue(ECHO, &1).await.unwrap();
+    until(&job, JobState::Running).await;
+    let report = workers.drain(NOW).await;
+    assert_eq!(report.handed_back, ["echo"], "{report:?}");
+    let info = job.status().await.unwrap().unwrap();
+    assert_eq!((info.state, info.attempt), (JobState::Ready, 0));
+}
+
+async fn nothing_is_claimed_after_a_drain_began(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let echo = |number, _| async move { Ok::<u64, String>(number) };
+    let workers = jobs
+        .workers()
+        .handle(ECHO, Policy::new(), echo)
+        .start()
+        .await
+        .unwrap();
+    end(&workers).await;
+    let job = jobs.enqueue(ECHO, &1).await.unwrap();
+    sleep(millis(300)).await;
+    assert_eq!(job.status().await.unwrap().unwrap().state, JobState::Ready);
+}
+
+async fn a_drain_takes_jobs_side_by_side_with_a_registry(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let handler = |_, job: JobContext| async move {
+        job.cancelled().await;
+        Err::<u64, _>("stopped")
+    };
+    let workers = jobs
+        .workers()
+        .handle(ECHO, Policy::new(), handler)
+        .start()
+        .await
+        .unwrap();
+    let job = jobs.enqueue(ECHO, &1).await.unwrap();
+    until(&job, JobState::Running).await;
+    let parts: [Box<dyn Drainable>; 2] = [
+        Box::new(nexios::Background::new()),
+        Box::new(workers.clone()),
+    ];
+    let limits = Drain {
+        wait: Duration::ZERO,
+        cancel: Duration::from_secs(20),
+    };
+    for part in parts {
+        let report = part.drain(limits).await;
+        let names: &[&str] = if part.registry().is_none() {
+            &["echo"]
+        } else {
+            &[]
+        };
+        assert_eq!(report.handed_back, names);
+        assert!(report.abandoned.is_empty(), "handed back is not abandoned");
+    }
+}
+
+async fn two_drains_hold_the_shorter_limits_and_report_the_same(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let handler = |_, job: JobContext| async move {
+        job.cancelled().await;
+        Err::<u64, _>("stopped")
+    };
+    let workers = jobs
+        .workers()
+        .handle(ECHO, Policy::new(), handler)
+        .start()
+        .await
+        .unwrap();
+    let job = jobs.enqueue(ECHO, &1).await.unwrap();
+    until(&job, JobState::Running).await;
+    let hour = Duration::from_secs(3600);
+    let endless = Drain {
+        wait: hour,
+        cancel: hour,
+    };
+    let short = Drain {
+        wait: millis(50),
+        cancel: hour,
+    };
+    let (one, other) = tokio::join!(workers.drain(endless), workers.drain(short));
+    assert_eq!(one.handed_back, ["echo"]);
+    assert_eq!(other.handed_back, ["echo"]);
+    assert_eq!(
+        workers.drain(NOW).await.handed_back,
+        ["echo"],
+        "and one that comes later"
+    );
+}
