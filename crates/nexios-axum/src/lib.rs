@@ -187,3 +187,8 @@ pub use shed::{ShedLayer, ShedService, Threshold};
 pub use stream::until_cancelled;
 pub use tasks::{TaskRoutes, task_routes};
 pub use websocket::TrackedSocket;
+
+/// The example of the package's first page is compiled and run as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

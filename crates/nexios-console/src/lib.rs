@@ -103,3 +103,8 @@ pub use builder::{Chosen, ConsoleBuilder, NoAccess};
 pub use console::Console;
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;
+
+/// The example of the package's first page is compiled and run as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

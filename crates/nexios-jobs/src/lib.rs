@@ -43,6 +43,8 @@
 //! `sqlite` (default): [`Jobs::open`] with `sqlite:` and `Jobs::sqlite`. `postgres`: the same for Postgres. Both stand on
 //! sqlx, whose types are part of this crate's API: [`sqlx`](https://docs.rs/sqlx/0.9) 0.9.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod builder;
 mod clock;
 mod context;
@@ -90,6 +92,8 @@ pub mod guide {}
 /// The examples of the pages are compiled and run as well.
 #[cfg(doctest)]
 mod pages {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
     #[doc = include_str!("../docs/design.md")]
     mod design {}
 }
