@@ -60,13 +60,17 @@ fn seeds(count: u64) -> Range<u64> {
 
 /// Runs a program until it ends, or is left after `patience`, and then what outlives it.
 async fn run(program: &Shared, world: &Arc<World>, patience: Duration) -> String {
-    // A task of its own: what a panic unwinds through is the program's.
-    let whole = AssertUnwindSafe(timeout(patience, world.run(program))).catch_unwind();
-    let result = match tokio::spawn(whole).await.unwrap() {
-        Ok(Ok(result)) => format!("{result:?}"),
-        Ok(Err(_)) => "left".to_owned(),
-        Err(_) => "panicked".to_owned(),
+    // A task of its own: what a panic unwinds through is the program's. One that is left is dropped in its last poll,
+    // where a panic of what it drops is caught.
+    let limited = timeout(patience, world.run(program));
+    let whole = async move {
+        match limited.await {
+            Ok(result) => format!("{result:?}"),
+            Err(_) => "left".to_owned(),
+        }
     };
+    let ended = tokio::spawn(AssertUnwindSafe(whole).catch_unwind()).await;
+    let result = ended.unwrap().unwrap_or_else(|_| "panicked".to_owned());
     world.end().await;
     result
 }
