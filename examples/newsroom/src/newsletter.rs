@@ -56,6 +56,9 @@ const ATTEMPTS: u32 = 20;
 /// How long the parts of a cancelled newsletter may take to stop, wherever they are.
 const GRACE: Duration = Duration::from_secs(15);
 
+/// What is kept of the end of the service to write down what is handed back: the service itself waits no longer than its limit.
+const TO_HAND_BACK: Duration = Duration::from_secs(1);
+
 /// So many newsletters are shown as tasks.
 const SHOWN: usize = 50;
 
@@ -192,6 +195,10 @@ impl Newsletters {
 
 impl Drainable for Newsletters {
     fn drain(&self, limits: Drain) -> BoxFuture<'_, DrainReport> {
+        let limits = Drain {
+            cancel: limits.cancel.saturating_sub(TO_HAND_BACK),
+            ..limits
+        };
         self.0.here.close();
         match self.0.open.get() {
             Some(open) => Drainable::drain(&open.workers, limits),

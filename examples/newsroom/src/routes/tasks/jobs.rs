@@ -93,8 +93,13 @@ async fn status(newsletters: &Newsletters, answer: Response) -> Result<Response,
         .and_then(|body| {
             serde_json::from_slice(&body).map_err(|error| Problem::internal(&error))
         })?;
-    let jobs = newsletters.jobs().await?.into_iter().map(JobView::from);
-    let jobs: Vec<JobView> = jobs.collect();
+    let jobs = newsletters.jobs().await.unwrap_or_else(|error| {
+        // The tasks of this process are told nevertheless.
+        tracing::warn!(?error, "the status has no newsletters");
+        status["jobs"] = json!("unavailable");
+        Vec::new()
+    });
+    let jobs: Vec<JobView> = jobs.into_iter().map(JobView::from).collect();
     let living = jobs.iter().filter(|job| !job.has_ended).count() as u64;
     status["active_tasks"] = json!(status["active_tasks"].as_u64().unwrap_or(0) + living);
     if let Some(tasks) = status["tasks"].as_array_mut() {
