@@ -263,12 +263,15 @@ impl Draining {
         self.members.get(place).cloned()
     }
 
-    /// Starts the sequence unless it is there; whether it was started.
+    /// Starts the sequence unless it is there or has made the report; whether it was started.
     fn start(self: &Arc<Self>) -> bool {
-        // Looked at and set in one step: two who wait must not start two.
-        if std::mem::replace(&mut self.state().goes_on, true) {
+        // Looked at and set in one step: two who wait must not start two, and one that has ended with the report, since
+        // its waiter has looked, is not one whose runtime has ended.
+        let mut state = self.state();
+        if self.report.get().is_some() || std::mem::replace(&mut state.goes_on, true) {
             return false;
         }
+        drop(state);
         let sequence = Sequence(self.clone());
         // Nobody needs its handle: it tells of its end.
         drop(runtime::spawn(async move { sequence.0.run().await }));
