@@ -150,9 +150,8 @@ async fn run_theirs(
     count: u64,
 ) -> anyhow::Result<f64> {
     RUN.store(0, Ordering::Relaxed);
-    let storage = SqliteStorage::<u64>::new(pool)
-        .with_config(config(queue, batch))
-        .poll_with_interval(Duration::from_millis(50));
+    // As it polls by itself: a backlog is taken batch after batch.
+    let storage = SqliteStorage::<u64>::new(pool).with_config(config(queue, batch));
     let began = Instant::now();
     let worker = WorkerBuilder::new(format!("worker of {queue}"))
         .backend(storage)
