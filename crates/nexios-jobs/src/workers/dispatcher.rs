@@ -14,7 +14,7 @@ use std::{
 
 use nexios::Retry;
 use tokio::{
-    task::{Id, JoinError, JoinSet},
+    task::{Id, JoinError, JoinSet, yield_now},
     time::{Instant, sleep_until},
 };
 
@@ -146,6 +146,8 @@ impl Dispatcher {
         tokio::select! {
             Some(joined) = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => {
                 self.ended(joined);
+                // What is about to end is written in the same step: a step is what a busy worker waits for.
+                yield_now().await;
                 while let Some(joined) = self.attempts.try_join_next_with_id() {
                     self.ended(joined);
                 }

@@ -7,7 +7,7 @@ use nexios_jobs::{JobContext, JobState, Policy};
 use tokio::time::sleep;
 
 use crate::{
-    kit::{ECHO, Kit, NOW, end, millis, until},
+    kit::{ECHO, Kit, NOW, begun, end, millis, until},
     on_every_engine,
 };
 
@@ -34,9 +34,7 @@ async fn a_drain_lets_jobs_end_in_its_first_phase(kit: Kit) {
         .await
         .unwrap();
     let handles = jobs.enqueue_many(ECHO, &[1, 2]).await.unwrap();
-    for job in &handles {
-        until(job, JobState::Running).await;
-    }
+    begun(&workers, 2).await;
     let patient = Drain {
         wait: Duration::from_secs(20),
         cancel: Duration::ZERO,
@@ -104,7 +102,7 @@ async fn a_value_at_a_shutdown_is_the_output(kit: Kit) {
         .await
         .unwrap();
     let job = jobs.enqueue(ECHO, &1).await.unwrap();
-    until(&job, JobState::Running).await;
+    begun(&workers, 1).await;
     let limits = Drain {
         wait: Duration::ZERO,
         cancel: Duration::from_secs(20),

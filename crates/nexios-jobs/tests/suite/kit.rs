@@ -100,6 +100,29 @@ pub(crate) async fn until<O>(job: &JobHandle<O>, state: JobState) -> JobInfo {
     panic!("the job did not become {state}");
 }
 
+/// Waits until the workers run so many jobs, which are theirs in the store a moment before.
+pub(crate) async fn begun(workers: &Workers, count: usize) {
+    for _ in 0..3000 {
+        if workers.stats().running == count {
+            return;
+        }
+        tokio::time::sleep(millis(10)).await;
+    }
+    panic!("{:?}", workers.stats());
+}
+
+/// Waits until the workers have counted ends: whoever waits for a job may hear of its end before its own process does.
+pub(crate) async fn counted(workers: &Workers, completed: u64, failed: u64) {
+    for _ in 0..3000 {
+        let stats = workers.stats();
+        if (stats.completed, stats.failed) == (completed, failed) {
+            return;
+        }
+        tokio::time::sleep(millis(10)).await;
+    }
+    panic!("{:?}", workers.stats());
+}
+
 /// Ends workers that have nothing left to do.
 pub(crate) async fn end(workers: &Workers) {
     let report = workers.drain(NOW).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nexios_jobs::{JobContext, JobError, JobFailure, JobState, Policy};
 
 use crate::{
-    kit::{ECHO, Kit, end, millis, until},
+    kit::{ECHO, Kit, counted, end, millis, until},
     on_every_engine,
 };
 
@@ -81,7 +81,7 @@ async fn attempts_that_are_spent_make_it_dead(kit: Kit) {
         .unwrap();
     let job = jobs.enqueue(ECHO, &1).await.unwrap();
     assert!(matches!(job.wait().await, Err(JobFailure::Dead { error }) if error == "3 of 3"));
-    assert_eq!(workers.stats().failed, 3);
+    counted(&workers, 0, 3).await;
     end(&workers).await;
 }
 
