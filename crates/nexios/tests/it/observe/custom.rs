@@ -149,9 +149,12 @@ async fn a_future_that_panics_says_with_what() {
     );
 }
 
+/// The number, the kind, the parent and the link.
+type Facts = (WorkId, WorkKind, Option<WorkId>, Option<WorkId>);
+
 /// Keeps what all work is made as, that of other tests too.
 #[derive(Default)]
-struct Made(Mutex<Vec<(WorkId, WorkKind, Option<WorkId>, Option<WorkId>)>>);
+struct Made(Mutex<Vec<Facts>>);
 
 impl Observer for Made {
     fn made(&self, work: &Work<'_>) {
