@@ -180,6 +180,10 @@ pub(crate) struct Wanted {
     pub(crate) kind: Cow<'static, str>,
     pub(crate) slots: usize,
     /// From the policy, kept with the job: whoever finds its worker lost may not know the kind.
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "postgres")),
+        expect(dead_code, reason = "in memory no worker is lost")
+    )]
     pub(crate) attempts: u32,
     /// The same.
     pub(crate) keep: Duration,

@@ -31,7 +31,7 @@ impl Changes {
     }
 
     /// Whether anybody would hear it.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    #[cfg(feature = "sqlite")]
     pub(crate) fn is_heard(&self) -> bool {
         self.count.receiver_count() > 0
     }
