@@ -2,6 +2,7 @@
 
 mod adding;
 mod changing;
+mod channel;
 mod connections;
 mod fault;
 mod leases;

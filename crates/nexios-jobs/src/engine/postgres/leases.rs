@@ -16,9 +16,9 @@ use crate::{
 };
 
 use super::{
+    channel::tell,
     fault::{fault, queue_fault},
     looking::attempt,
-    store::tell,
 };
 
 /// Where graphile-worker has its tables, for its Node workers too.

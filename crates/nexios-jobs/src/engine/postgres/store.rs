@@ -28,10 +28,13 @@ use crate::{
     error::{DatabaseError, JobsError},
 };
 
-use super::{adding, connections::Connections, fault::fault, schema, step};
-
-/// Told of what is not in graphile-worker's own channel.
-const CHANNEL: &str = "nexios_jobs";
+use super::{
+    adding,
+    channel::{CHANNEL, tell},
+    connections::Connections,
+    fault::fault,
+    schema, step,
+};
 
 /// Graphile-worker's own.
 const INSERTS: &str = "jobs:insert";
@@ -195,16 +198,6 @@ async fn moment(connection: &mut PgConnection) -> Result<i64, JobsError> {
         .await
         .map_err(fault)?;
     row.try_get(0).map_err(fault)
-}
-
-/// Tells the other processes when the transaction commits.
-pub(super) async fn tell(connection: &mut PgConnection) -> Result<(), JobsError> {
-    sqlx::query("SELECT pg_notify($1, '')")
-        .bind(CHANNEL)
-        .execute(connection)
-        .await
-        .map_err(fault)
-        .map(drop)
 }
 
 /// Tells of the changes that other processes make, as long as the store is there.
