@@ -156,6 +156,24 @@ impl NexiosApp {
     /// Runs `hook` before the service listens; they run one after the other, in the order given.
     ///
     /// One that fails or panics ends the service, with its name in the error.
+    ///
+    /// A hook that uses `?` says at its end what its error is, as nothing else does: `anyhow::Ok(())`, or
+    /// `Ok::<_, axum::BoxError>(())`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use axum::Router;
+    /// use axum::BoxError;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// let app = NexiosApp::new(Router::new()).on_startup("read the settings", async || {
+    ///     let settings = tokio::fs::read_to_string("settings.toml").await?;
+    ///     println!("{} bytes of settings", settings.len());
+    ///     Ok::<_, BoxError>(())
+    /// });
+    /// # drop(app);
+    /// ```
     pub fn on_startup<F, Fut>(mut self, name: impl Into<Cow<'static, str>>, hook: F) -> Self
     where
         F: FnOnce() -> Fut + Send + 'static,

@@ -12,7 +12,7 @@
 //! | to hand the time that is left on to another service | [`Deadline`] |
 //! | token, group or background tasks as arguments of a handler | [`RequestToken`], [`RequestGroup`], [`BackgroundTasks`] |
 //! | 503 while a pool is behind, instead of a queue that makes everybody late | [`ShedLayer`] |
-//! | failures as RFC 9457 problems that tell nothing internal | [`Problem`], [`OrProblem`] |
+//! | failures as RFC 9457 problems that tell nothing internal | [`Problem`], [`OrProblem`], [`OrInternal`] |
 //! | to see and cancel background tasks | [`task_routes`] |
 //!
 //! # A service
@@ -142,6 +142,7 @@
 //!
 //! # Features
 //!
+//! * `anyhow`: `?` makes a [`Problem`] of an `anyhow::Error`.
 //! * `multipart`: problems for the rejections of `axum::extract::Multipart`.
 //! * `reqwest`: `WithDeadline`, which hands a deadline on to the calls that reqwest makes.
 
@@ -150,6 +151,8 @@
 mod answer;
 mod app;
 mod broken_body;
+#[cfg(doctest)]
+mod compile_fail;
 mod deadline;
 pub mod docs;
 mod extract;
@@ -178,7 +181,7 @@ pub use deadline::{Deadline, DeadlineHeader, DeadlineSource, outbound::HandedOn}
 pub use extract::{BackgroundTasks, OrProblem, RequestGroup, RequestToken};
 pub use fallback::{method_not_allowed, not_found};
 pub use panic::panic_response;
-pub use problem::Problem;
+pub use problem::{OrInternal, Problem};
 pub use request::{
     OnDisconnect, OnDisconnectService, RequestFuture, RequestLayer, RequestService, RequestStats,
     Requests, RouteDeadline, RouteDeadlineService, TrustedProxies,

@@ -1,5 +1,6 @@
 //! RFC 9457 problem details as a response.
 
+mod from_error;
 #[cfg(feature = "jobs")]
 mod from_jobs;
 mod from_nexios;
@@ -7,7 +8,7 @@ mod from_rejection;
 mod incident;
 mod wording;
 
-use std::{fmt, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -15,6 +16,7 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
+pub use self::from_error::OrInternal;
 use crate::{log::log, text::in_short};
 
 /// What a client is told whose request broke off, or is no HTTP any more half-way.
@@ -228,6 +230,25 @@ fn reason(status: StatusCode) -> &'static str {
         _ => status.canonical_reason().unwrap_or("Unknown"),
     }
 }
+
+/// The status in its own words, and the detail: for whoever carries a problem in an `anyhow::Error`.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Parts {
+            status,
+            title,
+            detail,
+            ..
+        } = &*self.parts;
+        f.write_str(title.as_deref().unwrap_or_else(|| reason(*status)))?;
+        match detail {
+            Some(detail) => write!(f, ": {detail}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for Problem {}
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {

@@ -7,6 +7,8 @@ mod interrupted;
 mod limit;
 mod reason;
 mod scope;
+#[cfg(any(feature = "http", feature = "tonic"))]
+mod status;
 mod token;
 
 pub use interrupted::Interrupted;

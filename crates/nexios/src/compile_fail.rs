@@ -138,3 +138,107 @@ mod a_child_loses_what_it_borrows {}
 /// let race = run_until_first_complete([one, two]);
 /// ```
 mod candidates_are_a_tuple {}
+
+/// The error of a group does not say what an interruption is in it.
+///
+/// ```compile_fail,E0277
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// struct AppError;
+/// impl From<Box<Interrupted>> for AppError {
+///     fn from(_: Box<Interrupted>) -> Self {
+///         Self
+///     }
+/// }
+/// let group = TaskGroup::<AppError>::new();
+/// ```
+///
+/// ```
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// struct AppError;
+/// impl From<Interrupted> for AppError {
+///     fn from(_: Interrupted) -> Self {
+///         Self
+///     }
+/// }
+/// let group = TaskGroup::<AppError>::new();
+/// ```
+mod an_error_knows_no_interruption {}
+
+/// A child with an error of its own is spawned as one with the group's.
+///
+/// ```compile_fail,E0277
+/// use nexios::TaskGroup;
+///
+/// let group = TaskGroup::<anyhow::Error>::new();
+/// group.spawn(async { "80".parse::<u16>() });
+/// ```
+///
+/// ```
+/// use nexios::TaskGroup;
+///
+/// let group = TaskGroup::<anyhow::Error>::new();
+/// group.spawn_into(async { "80".parse::<u16>() });
+/// ```
+mod a_child_has_another_error {}
+
+/// A child that returns a plain value is spawned as one that can fail.
+///
+/// ```compile_fail,E0277
+/// use nexios::TaskGroup;
+///
+/// let group = TaskGroup::infallible();
+/// group.spawn(async { "a page" });
+/// ```
+///
+/// ```
+/// use nexios::TaskGroup;
+///
+/// let group = TaskGroup::infallible();
+/// group.spawn_value(async { "a page" });
+/// ```
+mod a_child_returns_a_plain_value {}
+
+/// Nothing says what the error of a group is.
+///
+/// ```compile_fail,E0283
+/// use nexios::TaskGroup;
+///
+/// let group = TaskGroup::new();
+/// group.spawn_value(async { "a page" });
+/// ```
+///
+/// ```
+/// use nexios::TaskGroup;
+///
+/// let group = TaskGroup::infallible();
+/// group.spawn_value(async { "a page" });
+/// ```
+mod a_group_without_an_error {}
+
+/// A computation takes for itself what the next one needs.
+///
+/// ```compile_fail,E0507
+/// use std::sync::Arc;
+///
+/// use nexios::AsyncLazy;
+///
+/// let path = Arc::new(String::from("settings.json"));
+/// let settings = AsyncLazy::<_, std::io::Error>::new(move || {
+///     async move { Ok(path.len()) }
+/// });
+/// ```
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use nexios::AsyncLazy;
+///
+/// let path = Arc::new(String::from("settings.json"));
+/// let settings = AsyncLazy::<_, std::io::Error>::new(move || {
+///     let path = path.clone();
+///     async move { Ok(path.len()) }
+/// });
+/// ```
+mod a_computation_takes_what_the_next_one_needs {}

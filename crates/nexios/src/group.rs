@@ -3,12 +3,14 @@
 mod afterwards;
 mod builder;
 mod child;
+mod child_result;
 mod child_work;
 mod children;
 mod clock;
 mod drive;
 mod driver_turn;
 mod ending;
+mod error;
 mod finalizers;
 mod label;
 mod map;
@@ -29,7 +31,7 @@ mod wakers;
 
 use std::{borrow::Cow, fmt, future::Future, panic::Location, sync::Arc, thread};
 
-use futures_util::stream::Stream;
+use futures_util::{FutureExt, stream::Stream};
 
 use self::{
     builder::GroupSettings,
@@ -42,6 +44,8 @@ use self::{
 };
 pub use self::{
     builder::{OnError, TaskGroupBuilder},
+    child_result::ChildResult,
+    error::GroupError,
     spawner::Spawner,
     task::Task,
 };
@@ -70,6 +74,19 @@ use crate::{
 ///                     ├─ cancel() ────────────────────► children get the grace; the body goes on ──► finalizers ──► the body's result
 ///                     └─ run or the group is dropped ─► body, then children dropped, at once; finalizers become background work
 /// ```
+///
+/// # The error
+///
+/// A group has one error type, yours, with one condition: `From<Interrupted>`, by which it says that it was cancelled or ran out
+/// of time ([`GroupError`]). `anyhow::Error` and `Box<dyn Error + Send + Sync>` have it as they are.
+///
+/// | you have | you write |
+/// |---|---|
+/// | children with the error of the group | `group.spawn(work)` |
+/// | children with errors of their own | [`spawn_into`](Self::spawn_into), or `async { Ok(work.await?) }` for any kind of child; the group's error is `From` each of them |
+/// | children that cannot fail | [`spawn_value`](Self::spawn_value); if all are so, [`TaskGroup::infallible`] |
+/// | "type annotations needed" | what is never told its error: `TaskGroup::<AppError>::new()`, or `let group: TaskGroup<'_, AppError> = …` |
+/// | "borrowed value does not live long enough", of a local that a child borrows | the local before the group, as locals go in reverse order: what was made after the group goes before it. Or `async move`, if the child may have it |
 ///
 /// # Examples
 ///
@@ -152,7 +169,7 @@ use crate::{
 /// # }
 /// ```
 #[must_use = "a group does nothing until it is run or one of its tasks is awaited"]
-pub struct TaskGroup<'env, E> {
+pub struct TaskGroup<'env, E = Interrupted> {
     shared: Arc<Shared<'env, E>>,
 }
 
@@ -179,10 +196,23 @@ impl<'env, E> TaskGroup<'env, E> {
     }
 }
 
-impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
+impl<'env> TaskGroup<'env, Interrupted> {
+    /// Makes a group of children that cannot fail: all that can happen to it is that it is [`Interrupted`].
+    ///
+    /// It is `TaskGroup::<Interrupted>::new()`, for when no child says what the error is.
+    #[track_caller]
+    pub fn infallible() -> Self {
+        Self::new()
+    }
+}
+
+impl<'env, E> TaskGroup<'env, E> {
     /// Makes a group that fails fast, without limit, deadline or grace, inside the current scope if there is one.
     #[track_caller]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        E: GroupError + 'env,
+    {
         TaskGroup::builder().build()
     }
 
@@ -198,9 +228,87 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     pub fn spawn<T, F>(&self, future: F) -> Task<'env, T, E>
     where
         T: Send + 'env,
-        F: Future<Output = Result<T, E>> + Send + 'env,
+        E: GroupError + 'env,
+        F: Future<Output: ChildResult<E>> + Future<Output = Result<T, E>> + Send + 'env,
     {
         spawn::in_task(Some(self.shared.clone()), Label::here(), future)
+    }
+
+    /// Spawns an in-task child whose error the group's is made [`From`](Into).
+    ///
+    /// So children of several kinds share a group: the group has the error of the application, each child its own. It is
+    /// `spawn(async { Ok(future.await?) })`, which [`spawn_named`](Self::spawn_named) and
+    /// [`spawn_parallel`](Self::spawn_parallel) take as well.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// use std::{error::Error, net::IpAddr, num::ParseIntError, net::AddrParseError};
+    ///
+    /// use nexios::TaskGroup;
+    ///
+    /// async fn port(text: &str) -> Result<u16, ParseIntError> {
+    ///     text.parse()
+    /// }
+    /// async fn address(text: &str) -> Result<IpAddr, AddrParseError> {
+    ///     text.parse()
+    /// }
+    ///
+    /// let group = TaskGroup::<Box<dyn Error + Send + Sync>>::new();
+    /// let peer = group
+    ///     .run(async {
+    ///         let address = group.spawn_into(address("127.0.0.1"));
+    ///         let port = group.spawn_into(port("80"));
+    ///         Ok((address.await?, port.await?))
+    ///     })
+    ///     .await?;
+    /// assert_eq!(peer.1, 80);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn_into<T, F, E2>(&self, future: F) -> Task<'env, T, E>
+    where
+        E: GroupError + 'env,
+        T: Send + 'env,
+        E2: Into<E>,
+        F: Future<Output = Result<T, E2>> + Send + 'env,
+    {
+        let future = future.map(|result| result.map_err(Into::into));
+        spawn::in_task(Some(self.shared.clone()), Label::here(), future)
+    }
+
+    /// Spawns an in-task child that cannot fail, and so returns a plain value.
+    ///
+    /// It can be interrupted all the same, so its handle is awaited with `?` like any other. It is
+    /// `spawn(async { Ok(future.await) })`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use nexios::TaskGroup;
+    ///
+    /// async fn count(text: &str) -> usize {
+    ///     text.len()
+    /// }
+    ///
+    /// let group = TaskGroup::infallible();
+    /// let (one, two) = (group.spawn_value(count("one")), group.spawn_value(count("three")));
+    /// assert_eq!(one.await? + two.await?, 8);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn_value<F>(&self, future: F) -> Task<'env, F::Output, E>
+    where
+        E: GroupError + 'env,
+        F: Future<Output: Send + 'env> + Send + 'env,
+    {
+        spawn::in_task(Some(self.shared.clone()), Label::here(), future.map(Ok))
     }
 
     /// Spawns an in-task child with a name for `Debug`, logs and the child's tracing span.
@@ -212,7 +320,8 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     ) -> Task<'env, T, E>
     where
         T: Send + 'env,
-        F: Future<Output = Result<T, E>> + Send + 'env,
+        E: GroupError + 'env,
+        F: Future<Output: ChildResult<E>> + Future<Output = Result<T, E>> + Send + 'env,
     {
         spawn::named(
             Some(self.shared.clone()),
@@ -234,9 +343,9 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     #[track_caller]
     pub fn spawn_parallel<T, F>(&self, future: F) -> Task<'env, T, E>
     where
-        E: 'static,
+        E: GroupError + 'static,
         T: Send + 'static,
-        F: Future<Output = Result<T, E>> + Send + 'static,
+        F: Future<Output: ChildResult<E>> + Future<Output = Result<T, E>> + Send + 'static,
     {
         spawn::parallel(Some(self.shared.clone()), Label::here(), future)
     }
@@ -245,7 +354,10 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     ///
     /// It takes no place under the limit and is not counted by [`len`](Self::len). Its panic is a child's panic.
     #[track_caller]
-    pub fn spawn_daemon(&self, future: impl Future<Output = ()> + Send + 'env) {
+    pub fn spawn_daemon(&self, future: impl Future<Output = ()> + Send + 'env)
+    where
+        E: GroupError + 'env,
+    {
         spawn::daemon(&self.shared, Label::here(), future);
     }
 
@@ -276,7 +388,8 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
         body: B,
     ) -> impl Future<Output = Result<T, E>> + use<'g, 'env, T, E, B>
     where
-        B: Future<Output = Result<T, E>>,
+        E: GroupError + 'env,
+        B: Future<Output: ChildResult<E>> + Future<Output = Result<T, E>>,
     {
         run::run(&self.shared, body)
     }
@@ -296,7 +409,10 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     /// # Cancel safety
     ///
     /// As [`run`](Self::run).
-    pub async fn join(&self) -> Result<(), E> {
+    pub async fn join(&self) -> Result<(), E>
+    where
+        E: GroupError + 'env,
+    {
         self.run(async { Ok(()) }).await
     }
 
@@ -325,9 +441,10 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
         f: F,
     ) -> impl Future<Output = Result<Vec<T>, E>> + use<'g, 'env, E, I, T, F, Fut>
     where
+        E: GroupError + 'env,
         I: IntoIterator,
         F: Fn(I::Item) -> Fut + Send + Sync,
-        Fut: Future<Output = Result<T, E>> + Send,
+        Fut: Future<Output: ChildResult<E>> + Future<Output = Result<T, E>> + Send,
         T: Send,
     {
         let made_at = Location::caller();
@@ -353,9 +470,10 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
         f: F,
     ) -> impl Stream<Item = Result<T, E>> + use<'g, 'env, E, I, T, F, Fut>
     where
+        E: GroupError + 'env,
         I: IntoIterator,
         F: Fn(I::Item) -> Fut + Send + Sync,
-        Fut: Future<Output = Result<T, E>> + Send,
+        Fut: Future<Output: ChildResult<E>> + Future<Output = Result<T, E>> + Send,
         T: Send,
     {
         map::Mapped::new(&self.shared, items.into_iter(), f, Location::caller())
@@ -440,7 +558,7 @@ impl<'env, E: From<Interrupted> + Send + 'env> TaskGroup<'env, E> {
     }
 }
 
-impl<'env, E: From<Interrupted> + Send + 'env> Default for TaskGroup<'env, E> {
+impl<'env, E: GroupError + 'env> Default for TaskGroup<'env, E> {
     fn default() -> Self {
         Self::new()
     }

@@ -104,6 +104,34 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     /// Makes a lazy value with the default settings: kept for ever, no time limit.
     ///
     /// Nothing is computed before the first call.
+    ///
+    /// The closure is called for each computation, and the future is a task's: what it captures it clones for each.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use std::sync::Arc;
+    ///
+    /// use nexios::AsyncLazy;
+    ///
+    /// struct Database;
+    /// impl Database {
+    ///     async fn count(&self) -> std::io::Result<u64> {
+    ///         Ok(7)
+    ///     }
+    /// }
+    ///
+    /// let database = Arc::new(Database);
+    /// let count = AsyncLazy::new(move || {
+    ///     let database = database.clone();
+    ///     async move { database.count().await }
+    /// });
+    /// assert_eq!(*count.get().await?, 7);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn new<F, Fut>(f: F) -> Self

@@ -14,11 +14,17 @@
 //! [recipes](guide::recipes) by question, and pages for those who come from [tokio](guide::coming_from_tokio), Python, Go, Kotlin
 //! and Java.
 //!
+//! **The error of a group is yours**, with one condition: `impl From<nexios::Interrupted> for AppError`, by which the group says that it
+//! was cancelled or ran out of time. `anyhow::Error`, `Box<dyn Error + Send + Sync>`, `std::io::Error`, `String` and [`Interrupted`]
+//! itself have it. [Children with other errors, and children that cannot fail](TaskGroup#the-error).
+//!
 //! What is made inside a [`CancelScope`] (a request, a background task) ends when its [`CancelToken`] fires.
 //!
 //! # Features
 //!
 //! `cron` (default): [`Background::cron`], schedules by the time of day.
+//!
+//! `http`, `tonic`: `http::StatusCode` and `tonic::Status` as the error of a group.
 //!
 //! `test-util`: holds a paused tokio clock while pool jobs are outstanding, so that a time limit around one does
 //! not fire early in a test.
@@ -56,7 +62,7 @@ pub use background::{
     TaskContext, TaskId, TaskInfo, TaskState, TaskWatch, create_background_task,
 };
 pub use cancel::{CancelReason, CancelScope, CancelToken, Interrupted, TokenSource};
-pub use group::{OnError, Spawner, Task, TaskGroup, TaskGroupBuilder};
+pub use group::{ChildResult, GroupError, OnError, Spawner, Task, TaskGroup, TaskGroupBuilder};
 pub use hedge::{Attempt, Delay, Hedge, HedgeBuilder, HedgeStats};
 pub use lazy::{
     AsyncLazy, AsyncLazyBuilder, AsyncLazyMap, AsyncLazyMapBuilder, ErrorBackoff, LazyError,

@@ -1,9 +1,12 @@
 use std::{convert::Infallible, ops::Deref};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use nexios::{Interrupted, TaskGroup};
+use nexios::{GroupError, TaskGroup};
 
-use crate::request::{RequestState, warn_once};
+use crate::{
+    problem::Problem,
+    request::{RequestState, warn_once},
+};
 
 /// Extracts a [`TaskGroup`] that is named after the route and ends with the request.
 ///
@@ -14,13 +17,15 @@ use crate::request::{RequestState, warn_once};
 /// joined behind its back, because an error found there would have nowhere to go. What is left when the handler
 /// returns is dropped before the answer is sent.
 ///
+/// Its error is a [`Problem`], unless the handler says another one.
+///
 /// # Examples
 ///
 /// ```
 /// use axum::{Router, routing::get};
 /// use nexios_axum::{Problem, RequestGroup, RequestLayer};
 ///
-/// async fn sum(RequestGroup(group): RequestGroup<Problem>) -> Result<String, Problem> {
+/// async fn sum(RequestGroup(group): RequestGroup) -> Result<String, Problem> {
 ///     let total = group.run(async {
 ///         let one = group.spawn(async { Ok(1) });
 ///         let two = group.spawn(async { Ok(2) });
@@ -32,7 +37,7 @@ use crate::request::{RequestState, warn_once};
 /// let app: Router = Router::new().route("/sum", get(sum)).layer(RequestLayer::new());
 /// ```
 #[derive(Debug)]
-pub struct RequestGroup<E>(pub TaskGroup<'static, E>);
+pub struct RequestGroup<E = Problem>(pub TaskGroup<'static, E>);
 
 impl<E> Deref for RequestGroup<E> {
     type Target = TaskGroup<'static, E>;
@@ -45,7 +50,7 @@ impl<E> Deref for RequestGroup<E> {
 impl<S, E> FromRequestParts<S> for RequestGroup<E>
 where
     S: Sync,
-    E: From<Interrupted> + Send + 'static,
+    E: GroupError + 'static,
 {
     type Rejection = Infallible;
 

@@ -71,11 +71,14 @@ impl<E: fmt::Debug> From<RaceError<E>> for Problem {
     }
 }
 
-/// A value that could not be computed is 500; the cause is logged. Whether a later try may succeed only the error
+/// A value that could not be computed is 500, and what interrupted the caller is what it would be alone; the cause is logged. Whether a later try may succeed only the error
 /// inside [`LazyError::Failed`] could tell: match on it to answer 503.
 impl<E: fmt::Debug> From<LazyError<E>> for Problem {
     fn from(error: LazyError<E>) -> Self {
-        Problem::internal(&error)
+        match error {
+            LazyError::Interrupted(interrupted) => interrupted.into(),
+            _ => Problem::internal(&error),
+        }
     }
 }
 

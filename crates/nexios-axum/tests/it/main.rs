@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod answer;
+mod any_error;
 mod app;
 mod asking;
 mod background_tasks;

@@ -95,6 +95,34 @@ impl<T> BackgroundTask<T> {
     }
 }
 
+impl<T, E: From<BackgroundFailure>> BackgroundTask<Result<T, E>> {
+    /// The outcome of fallible work in one `Result`: `task.flatten().await?` instead of `task.await??`.
+    ///
+    /// # Errors
+    ///
+    /// The work's own error, or a [`BackgroundFailure`] as one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the task does not depend on its handle.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> anyhow::Result<()> {
+    /// use nexios::Background;
+    ///
+    /// let task = Background::new().spawn_fallible("count", |_| async { anyhow::Ok("1".parse::<u32>()?) })?;
+    /// assert_eq!(task.flatten().await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn flatten(self) -> Result<T, E> {
+        self.await?
+    }
+}
+
 impl<T> Unpin for BackgroundTask<T> {}
 
 impl<T> Future for BackgroundTask<T> {

@@ -1,9 +1,6 @@
 //! The time of day as schedules and the list see it.
 
-use std::{
-    fmt::Write,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time;
 
@@ -106,15 +103,17 @@ pub(super) fn nanos(day: SystemTime) -> i128 {
     }
 }
 
-/// A time in milliseconds since 1970, to the second and in UTC, as in RFC 3339; as the number where that has no words for it.
+/// A time in milliseconds since 1970, to the second and in UTC, as in RFC 3339; as a number where that has no words for it,
+/// and in a build without calendars.
 pub(super) fn utc_text(milliseconds: i128) -> String {
-    let since_1970 = u64::try_from(milliseconds).map(Duration::from_millis).ok();
-    let day = since_1970.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
-    let mut text = String::new();
-    match day.map(|day| write!(text, "{}", humantime::format_rfc3339_seconds(day))) {
-        Some(Ok(())) => text,
-        _ => format!("{milliseconds} ms since 1970"),
-    }
+    let seconds = milliseconds.div_euclid(1_000);
+    #[cfg(feature = "cron")]
+    let day = i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    #[cfg(not(feature = "cron"))]
+    let day = None::<String>;
+    day.map_or_else(|| format!("{seconds} s since 1970"), |day| day.to_string())
 }
 
 fn between(from: Instant, to: Instant) -> i128 {
@@ -130,12 +129,13 @@ fn signed(duration: Duration) -> i128 {
 mod tests {
     use super::utc_text;
 
+    #[cfg(feature = "cron")]
     #[test]
     fn a_time_is_written_as_in_rfc_3339() {
         for (seconds, text) in [
             (0, "1970-01-01T00:00:00Z"),
-            (-1, "-1 ms since 1970"),
-            (253_402_300_800, "253402300800999 ms since 1970"),
+            (-1, "1969-12-31T23:59:59Z"),
+            (253_402_300_800, "253402300800 s since 1970"),
             (951_782_400, "2000-02-29T00:00:00Z"),
             (951_868_800, "2000-03-01T00:00:00Z"),
             (1_795_869_296, "2026-11-28T12:34:56Z"),
@@ -143,5 +143,11 @@ mod tests {
         ] {
             assert_eq!(utc_text(seconds * 1_000 + 999), text);
         }
+    }
+
+    #[cfg(not(feature = "cron"))]
+    #[test]
+    fn a_time_is_a_number_without_calendars() {
+        assert_eq!(utc_text(1_795_869_296_999), "1795869296 s since 1970");
     }
 }

@@ -1,12 +1,16 @@
 use std::{borrow::Cow, fmt, future::Future, panic::Location, sync::Weak};
 
+use futures_util::FutureExt;
+
 use super::{
+    child_result::ChildResult,
+    error::GroupError,
     spawn::{self, Label},
     state::Shared,
     task::Task,
     verdict::Cause,
 };
-use crate::cancel::{CancelReason, CancelToken, Interrupted};
+use crate::cancel::{CancelReason, CancelToken};
 
 /// A clonable handle that spawns into a [`TaskGroup`](super::TaskGroup) from one of its children.
 ///
@@ -46,15 +50,39 @@ impl<'env, E> Spawner<'env, E> {
     }
 }
 
-impl<'env, E: From<Interrupted> + Send + 'env> Spawner<'env, E> {
+impl<'env, E> Spawner<'env, E> {
     /// Spawns an in-task child; see [`TaskGroup::spawn`](super::TaskGroup::spawn).
     #[track_caller]
     pub fn spawn<T, F>(&self, future: F) -> Task<'env, T, E>
     where
         T: Send + 'env,
-        F: Future<Output = Result<T, E>> + Send + 'env,
+        E: GroupError + 'env,
+        F: Future<Output: ChildResult<E>> + Future<Output = Result<T, E>> + Send + 'env,
     {
         spawn::in_task(self.shared.upgrade(), Label::here(), future)
+    }
+
+    /// Spawns an in-task child with an error of its own; see [`TaskGroup::spawn_into`](super::TaskGroup::spawn_into).
+    #[track_caller]
+    pub fn spawn_into<T, F, E2>(&self, future: F) -> Task<'env, T, E>
+    where
+        E: GroupError + 'env,
+        T: Send + 'env,
+        E2: Into<E>,
+        F: Future<Output = Result<T, E2>> + Send + 'env,
+    {
+        let future = future.map(|result| result.map_err(Into::into));
+        spawn::in_task(self.shared.upgrade(), Label::here(), future)
+    }
+
+    /// Spawns an in-task child that cannot fail; see [`TaskGroup::spawn_value`](super::TaskGroup::spawn_value).
+    #[track_caller]
+    pub fn spawn_value<F>(&self, future: F) -> Task<'env, F::Output, E>
+    where
+        E: GroupError + 'env,
+        F: Future<Output: Send + 'env> + Send + 'env,
+    {
+        spawn::in_task(self.shared.upgrade(), Label::here(), future.map(Ok))
     }
 
     /// Spawns a named in-task child; see [`TaskGroup::spawn_named`](super::TaskGroup::spawn_named).
@@ -66,7 +94,8 @@ impl<'env, E: From<Interrupted> + Send + 'env> Spawner<'env, E> {
     ) -> Task<'env, T, E>
     where
         T: Send + 'env,
-        F: Future<Output = Result<T, E>> + Send + 'env,
+        E: GroupError + 'env,
+        F: Future<Output: ChildResult<E>> + Future<Output = Result<T, E>> + Send + 'env,
     {
         spawn::named(
             self.shared.upgrade(),
@@ -85,9 +114,9 @@ impl<'env, E: From<Interrupted> + Send + 'env> Spawner<'env, E> {
     #[track_caller]
     pub fn spawn_parallel<T, F>(&self, future: F) -> Task<'env, T, E>
     where
-        E: 'static,
+        E: GroupError + 'static,
         T: Send + 'static,
-        F: Future<Output = Result<T, E>> + Send + 'static,
+        F: Future<Output: ChildResult<E>> + Future<Output = Result<T, E>> + Send + 'static,
     {
         spawn::parallel(self.shared.upgrade(), Label::here(), future)
     }

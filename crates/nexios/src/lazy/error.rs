@@ -1,5 +1,7 @@
 use std::{error::Error, fmt, sync::Arc};
 
+use crate::cancel::Interrupted;
+
 /// Why a lazy value could not be had.
 ///
 /// It is shared by all callers that waited for the same computation, so it is cheap to clone.
@@ -18,6 +20,16 @@ pub enum LazyError<E> {
     /// The caller's runtime is shutting down (or, for a call that has to start the computation anew, gone), so
     /// no computation can start.
     Shutdown,
+    /// The caller was interrupted, and not the computation: what a [`TaskGroup`](crate::TaskGroup) whose children are calls
+    /// of lazy values makes of its own [`Interrupted`].
+    Interrupted(Interrupted),
+}
+
+/// So that `group.spawn(VALUE.get())` is a child as it stands.
+impl<E> From<Interrupted> for LazyError<E> {
+    fn from(interrupted: Interrupted) -> Self {
+        Self::Interrupted(interrupted)
+    }
 }
 
 impl<E> Clone for LazyError<E> {
@@ -28,6 +40,7 @@ impl<E> Clone for LazyError<E> {
             Self::Recursive => Self::Recursive,
             Self::TimedOut => Self::TimedOut,
             Self::Shutdown => Self::Shutdown,
+            Self::Interrupted(why) => Self::Interrupted(*why),
         }
     }
 }
@@ -40,6 +53,7 @@ impl<E: fmt::Debug> fmt::Display for LazyError<E> {
             Self::Recursive => f.write_str("the value was asked for inside its own computation"),
             Self::TimedOut => f.write_str("the computation ran into its time limit"),
             Self::Shutdown => f.write_str("the runtime is shutting down"),
+            Self::Interrupted(why) => why.fmt(f),
         }
     }
 }

@@ -17,6 +17,7 @@ mod drops;
 mod drops_across_threads;
 mod ending;
 mod ends;
+mod errors;
 mod fail_fast;
 mod failure;
 mod fairness;

@@ -584,10 +584,7 @@ async fn a_schedule_says_before_each_wait_when_its_next_run_begins() {
         assert!(told.abs_diff(expected) <= 1_000, "{all:?}");
     }
     let lines = told(&recorder, "clean up");
-    assert!(
-        lines[2].starts_with("Message(\"next run at 20"),
-        "{lines:?}"
-    );
+    assert!(lines[2].starts_with("Message(\"next run at "), "{lines:?}");
     assert!(lines.contains(&"Attempt(2)".into()), "{lines:?}");
     task.unwrap().cancel();
 }
