@@ -4,8 +4,12 @@ mod header;
 mod jpeg;
 mod stop;
 
-use std::io::Cursor;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    io::Cursor,
+};
 
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{
     DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, Limits, Pixel,
     codecs::{
@@ -13,19 +17,17 @@ use image::{
         png::PngDecoder,
         webp::WebPDecoder,
     },
-    imageops::FilterType,
 };
 use nexios_axum::Problem;
 
 use crate::foreign_text::one_line;
 use header::BESIDE_THE_PIXELS;
 pub(crate) use header::{Header, MOST_MEMORY};
+use jpeg::Ending;
 pub(crate) use stop::Stop;
 
 /// A thumbnail fits into a square of this side.
 const SIDE: u32 = 200;
-/// A picture is first made this large, in one cheap pass; what the thumbnail looks like is decided from there.
-const SIDE_BEFORE: u32 = 4 * SIDE;
 const QUALITY: u8 = 85;
 
 /// Makes a JPEG that fits 200x200, turned the way its EXIF orientation says and flattened onto white; a smaller
@@ -39,19 +41,48 @@ pub(crate) fn create(
 ) -> Result<Vec<u8>, PictureError> {
     stop.check()?;
     // Given out in pieces, each of which asks whether to go on.
-    let bytes = stop.reader(Cursor::new(picture));
+    let reader = |picture| stop.reader(Cursor::new(picture));
     match header.format {
         ImageFormat::Png => {
             let mut limits = Limits::no_limits();
             limits.max_alloc = Some(BESIDE_THE_PIXELS);
-            develop(PngDecoder::with_limits(bytes, limits)?, header, stop)
+            develop(
+                PngDecoder::with_limits(reader(picture), limits)?,
+                header,
+                stop,
+            )
         }
-        ImageFormat::WebP => develop(WebPDecoder::new(bytes)?, header, stop),
-        _ => {
-            jpeg::check(picture)?;
-            develop(JpegDecoder::new(bytes)?, header, stop)
-        }
+        ImageFormat::WebP => develop(WebPDecoder::new(reader(picture))?, header, stop),
+        _ => match jpeg::check(picture)? {
+            Ending::Marked => develop(JpegDecoder::new(reader(picture))?, header, stop),
+            // As browsers do: what lacks only the marker has all its pixels. One that lacks pixels takes them from
+            // whatever follows, and so it looks different with each of two endings.
+            Ending::Unmarked => {
+                let [whole, other] = jpeg::with_end(picture);
+                let looks = |picture| fingerprint(JpegDecoder::new(reader(picture))?, header);
+                if looks(&whole)? != looks(&other)? {
+                    return Err(PictureError::CutOff);
+                }
+                develop(JpegDecoder::new(reader(&whole))?, header, stop)
+            }
+        },
     }
+}
+
+fn fingerprint(decoder: impl ImageDecoder, header: &Header) -> Result<u64, PictureError> {
+    let mut hasher = DefaultHasher::new();
+    decode(decoder, header)?.as_bytes().hash(&mut hasher);
+    Ok(hasher.finish())
+}
+
+fn decode(decoder: impl ImageDecoder, header: &Header) -> Result<DynamicImage, PictureError> {
+    // A file may say one thing to us and another to its decoder; the memory was taken for what it said to us.
+    if decoder.dimensions() != (header.width, header.height)
+        || decoder.total_bytes() > header.memory()
+    {
+        return Err(PictureError::Damaged);
+    }
+    Ok(DynamicImage::from_decoder(decoder)?)
 }
 
 fn develop(
@@ -59,22 +90,13 @@ fn develop(
     header: &Header,
     stop: &Stop,
 ) -> Result<Vec<u8>, PictureError> {
-    // A file may say one thing to us and another to its decoder; the memory was taken for what it said to us.
-    if decoder.dimensions() != (header.width, header.height)
-        || decoder.total_bytes() > header.memory()
-    {
-        return Err(PictureError::Damaged);
-    }
     let orientation = decoder.orientation()?;
-    let mut image = DynamicImage::from_decoder(decoder)?;
+    let mut image = decode(decoder, header)?;
     stop.check()?;
     flatten(&mut image);
-    if header.width > SIDE_BEFORE || header.height > SIDE_BEFORE {
-        image = image.thumbnail(SIDE_BEFORE, SIDE_BEFORE);
-        stop.check()?;
-    }
     if header.width > SIDE || header.height > SIDE {
-        image = image.resize(SIDE, SIDE, FilterType::Lanczos3);
+        image = shrink(&image)?;
+        stop.check()?;
     }
     let mut image = DynamicImage::ImageRgb8(image.into_rgb8());
     image.apply_orientation(orientation);
@@ -82,6 +104,23 @@ fn develop(
     let mut jpeg = Vec::new();
     image.write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, QUALITY))?;
     Ok(jpeg)
+}
+
+/// Makes a picture fit into the square; nothing in it is transparent.
+fn shrink(image: &DynamicImage) -> Result<DynamicImage, PictureError> {
+    let longest = u64::from(image.width().max(image.height()));
+    let fit = |side: u32| {
+        let side = (u64::from(side) * u64::from(SIDE) + longest / 2) / longest;
+        u32::try_from(side).unwrap_or(SIDE).max(1)
+    };
+    let mut small = DynamicImage::new(fit(image.width()), fit(image.height()), image.color());
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
+        .use_alpha(false);
+    Resizer::new()
+        .resize(image, &mut small, &options)
+        .map_err(|_| PictureError::Damaged)?;
+    Ok(small)
 }
 
 /// JPEG knows no transparency, so what is transparent becomes white; in place, as there may be no room for a copy.

@@ -9,6 +9,16 @@ const MARKER: u8 = 0xff;
 const START_OF_IMAGE: u8 = 0xd8;
 const END_OF_IMAGE: u8 = 0xd9;
 const START_OF_SCAN: u8 = 0xda;
+
+/// Ends a picture that has no end, in two ways: the other one has bits first, which a scan that is not whole takes for its own.
+pub(super) fn with_end(picture: &[u8]) -> [Vec<u8>; 2] {
+    // Half a marker is none.
+    let half = picture.iter().rev().take_while(|byte| **byte == MARKER);
+    let picture = &picture[..picture.len() - half.count()];
+    [&[][..], &[0xa5, 0x5a, 0xa5, 0x5a, 0xa5, 0x5a]]
+        .map(|bits| [picture, bits, &[MARKER, END_OF_IMAGE]].concat())
+}
+
 const PROGRESSIVE: u8 = 0xc2;
 
 /// The most scans of a picture: each one is a pass over all pixels and may have next to no bytes. Those that people
@@ -69,23 +79,36 @@ impl Frame<'_> {
             width: u16::from_be_bytes([w1, w2]).into(),
             height: u16::from_be_bytes([h1, h2]).into(),
             quarter_bytes_of_a_pixel: quarters,
-            // The decoder copies the file, and metadata once more.
-            beside: 2 * bytes as u64,
+            // The decoder copies the file, and metadata once more; one without an end is given one, in two copies.
+            beside: 4 * bytes as u64,
         })
     }
 }
 
-/// Checks that a JPEG reaches its end marker, in a number of scans that people use.
+/// How a picture ends behind its last scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Marked,
+    /// With the file, and perhaps too early.
+    Unmarked,
+}
+
+/// Checks that a JPEG is made of a number of scans that people use, and how it ends.
 ///
 /// It walks from segment to segment: the bytes of an end marker also occur inside of segments (a small preview
 /// is a JPEG of its own) and behind the end, where some cameras append a film.
-pub(super) fn check(jpeg: &[u8]) -> Result<(), PictureError> {
+pub(super) fn check(jpeg: &[u8]) -> Result<Ending, PictureError> {
     let mut rest = jpeg;
     let mut scans = 0;
     loop {
-        let (marker, after) = next_marker(rest).ok_or(PictureError::CutOff)?;
+        let Some((marker, after)) = next_marker(rest) else {
+            return match scans {
+                0 => Err(PictureError::CutOff),
+                _ => Ok(Ending::Unmarked),
+            };
+        };
         if marker == END_OF_IMAGE {
-            return Ok(());
+            return Ok(Ending::Marked);
         }
         rest = skip(marker, after).ok_or(PictureError::CutOff)?;
         if marker == START_OF_SCAN {

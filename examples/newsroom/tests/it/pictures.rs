@@ -34,6 +34,23 @@ pub(crate) fn colourful(width: u32, height: u32) -> DynamicImage {
     .into()
 }
 
+/// A picture with soft and sharp parts, as photographs have.
+pub(crate) fn scenery(width: u32, height: u32) -> DynamicImage {
+    let wave = |x: u32, y: u32| {
+        let (x, y) = (f64::from(x), f64::from(y));
+        127.0 + 60.0 * (x / 37.0).sin() * (y / 53.0).cos() + 60.0 * ((x + y) / 9.0).sin()
+    };
+    RgbImage::from_fn(width, height, |x, y| {
+        let light = wave(x, y) as u8;
+        match (x / 90 + y / 70) % 3 {
+            0 => Rgb([light, light / 2, 40]),
+            1 => Rgb([30, light, 255 - light]),
+            _ => Rgb([light, 200, light / 3]),
+        }
+    })
+    .into()
+}
+
 pub(crate) fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Vec::new();
     image

@@ -1,12 +1,16 @@
 use std::time::Duration;
 
-use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage};
+use image::{
+    DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage, codecs::jpeg::JpegEncoder,
+    imageops::FilterType,
+};
+use image_compare::Algorithm;
 
 use crate::{
     answer::Answer,
     pictures::{
         BLUE, RED, assert_color, colourful, encode, jpeg_turned, jpeg_with_preview, red_and_blue,
-        red_and_nothing,
+        red_and_nothing, scenery,
     },
     service::{Service, serve, url},
 };
@@ -247,9 +251,40 @@ async fn a_jpeg_that_is_cut_off_behind_its_preview_is_422() {
     upload(&service, &whole[..whole.len() / 2])
         .await
         .problem(422);
-    upload(&service, &whole[..whole.len() - 2])
-        .await
-        .problem(422);
+}
+
+/// As browsers show it: all pixels are there. A few bytes more, and some are not.
+#[tokio::test]
+async fn a_jpeg_that_lacks_only_its_end_marker_is_a_picture() {
+    let service = Service::new();
+    let whole = jpeg_with_preview(&colourful(300, 300));
+    let picture = thumbnail(&service, &whole).await;
+    for missing in [1, 2] {
+        let cut = &whole[..whole.len() - missing];
+        assert_eq!(thumbnail(&service, cut).await, picture);
+    }
+    for missing in [20, 200] {
+        let cut = &whole[..whole.len() - missing];
+        let problem = upload(&service, cut).await.problem(422);
+        assert_eq!(problem["detail"], "The picture is cut off before its end.");
+    }
+}
+
+/// The measure is that of Wang et al. (2004), where one is the same picture.
+#[tokio::test]
+async fn a_thumbnail_is_like_one_of_a_slower_hand() {
+    let service = Service::new();
+    let picture = scenery(1_200, 800);
+    let ours = thumbnail(&service, &encode(&picture, ImageFormat::Png)).await;
+    // Both as JPEG, which takes away some of either.
+    let slow = picture.resize(200, 200, FilterType::Lanczos3);
+    let mut jpeg = Vec::new();
+    let encoder = JpegEncoder::new_with_quality(&mut jpeg, 85);
+    slow.write_with_encoder(encoder).unwrap();
+    let slow = image::load_from_memory(&jpeg).unwrap().into_rgb8();
+    let alike = image_compare::rgb_similarity_structure(&Algorithm::MSSIMSimple, &ours, &slow);
+    let alike = alike.unwrap().score;
+    assert!(alike >= 0.98, "{alike}");
 }
 
 #[tokio::test]
