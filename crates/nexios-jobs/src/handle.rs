@@ -134,7 +134,7 @@ impl<O> JobHandle<O> {
         Ok(job.filter(|job| job.kind == self.kind))
     }
 
-    /// Cancels it, as [`Jobs::cancel`] does; `false` too if it is a job of another kind.
+    /// Cancels it, as [`Jobs::cancel`](crate::Jobs::cancel) does; `false` too if it is a job of another kind.
     ///
     /// # Errors
     ///

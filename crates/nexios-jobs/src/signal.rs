@@ -91,7 +91,7 @@ impl Signal {
         &self.name
     }
 
-    /// Calls every listener of this name in every process, as [`Jobs::signal`].
+    /// Calls every listener of this name in every process, as [`Jobs::signal`](crate::Jobs::signal).
     ///
     /// # Errors
     ///
