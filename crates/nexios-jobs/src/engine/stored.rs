@@ -128,6 +128,7 @@ pub(super) fn state(number: i64, attempt: i64, run_at: i64, now: i64) -> JobStat
     }
 }
 
+#[cfg(feature = "sqlite")]
 /// What a run whose end is written has made of its job, of which there is now `state, attempt, run_at, fence`.
 pub(super) fn state_after(
     (number, attempt, run_at, fence): (i64, i64, i64, i64),
