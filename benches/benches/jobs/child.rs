@@ -18,7 +18,7 @@ pub(crate) fn asked() -> Option<String> {
 /// Works until it is killed.
 pub(crate) async fn work(url: &str) -> anyhow::Result<()> {
     let jobs = Jobs::open(url).await?;
-    let _workers = crate::store::start(&jobs).await?;
+    let _workers = crate::work::start(&jobs).await?;
     std::future::pending().await
 }
 

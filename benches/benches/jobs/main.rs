@@ -15,6 +15,7 @@ mod rows;
 mod server;
 mod sqlite;
 mod store;
+mod work;
 
 use std::path::PathBuf;
 

@@ -1,23 +1,14 @@
 //! What is measured of a store, whatever its engine.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use nexios::Drain;
-use nexios_jobs::{Jobs, Kind, Policy, Workers};
+use nexios_jobs::Jobs;
 
 use crate::{
     child::Child,
     rows::{Goal, Rows},
+    work::{NOTHING, STAMP, micros, start, stop},
 };
-
-pub(crate) const NOTHING: Kind<u64> = Kind::new("nothing");
-/// Returns when it was started, in microseconds.
-pub(crate) const STAMP: Kind<(), u64> = Kind::new("stamp");
-
-pub(crate) fn micros() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_micros() as u64)
-}
 
 pub(crate) fn rate(count: u64, began: Instant) -> f64 {
     count as f64 / began.elapsed().as_secs_f64()
@@ -38,24 +29,6 @@ pub(crate) async fn enqueue_together(jobs: &Jobs, count: u64) -> anyhow::Result<
     let began = Instant::now();
     jobs.enqueue_many(NOTHING, &numbers).await?;
     Ok(rate(count, began))
-}
-
-pub(crate) async fn start(jobs: &Jobs) -> anyhow::Result<Workers> {
-    let nothing = |_, _| async { Ok::<_, String>(()) };
-    let stamp = |(), _| async { Ok::<_, String>(micros()) };
-    let workers = jobs
-        .workers()
-        .handle(NOTHING, Policy::new().concurrency(8), nothing)
-        .handle(STAMP, Policy::new(), stamp);
-    Ok(workers.start().await?)
-}
-
-pub(crate) async fn stop(workers: &Workers) {
-    let now = Drain {
-        wait: Duration::ZERO,
-        cancel: Duration::ZERO,
-    };
-    workers.drain(now).await;
 }
 
 /// Runs what waits, eight at once, until this many ends are written.

@@ -15,7 +15,11 @@ async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
     let url = args.next().context("the URL of a store")?;
     let count: u64 = args.next().map_or(Ok(5000), |count| count.parse())?;
-    let jobs = Jobs::open(&url).await?;
+    measure(&url, count).await
+}
+
+pub(crate) async fn measure(url: &str, count: u64) -> anyhow::Result<()> {
+    let jobs = Jobs::open(url).await?;
 
     let one_by_one = count.min(2000);
     let began = Instant::now();
@@ -47,10 +51,10 @@ async fn main() -> anyhow::Result<()> {
     }
     rate("run, 8 at once", count + one_by_one, began);
 
-    let elsewhere = Jobs::open(&url).await?;
+    let elsewhere = Jobs::open(url).await?;
     for (name, store) in [("same process", &jobs), ("other store", &elsewhere)] {
         let mut waits = Vec::new();
-        for _ in 0..100 {
+        for _ in 0..count.clamp(1, 100) {
             let enqueued = SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)?
                 .as_micros() as u64;
@@ -61,7 +65,8 @@ async fn main() -> anyhow::Result<()> {
         waits.sort_unstable();
         println!(
             "enqueue to start, {name}: median {} µs, p99 {} µs",
-            waits[50], waits[98]
+            waits[waits.len() / 2],
+            waits[waits.len() * 98 / 100]
         );
     }
     workers

@@ -1,9 +1,57 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::{engine::memory::MemoryEngine, error::JobsError, jobs::Jobs};
+use crate::{
+    engine::{memory::MemoryEngine, settings::Settings},
+    error::JobsError,
+    jobs::Jobs,
+    origin::Traceparent,
+};
 
-/// Says the `traceparent` of what runs right now.
-pub(crate) type Traceparent = fn() -> Option<String>;
+impl Jobs {
+    /// Opens the store at `sqlite:path` or `sqlite://path`, which is made when missing, with its folder, or at
+    /// `postgres://…`; with the defaults of [`JobsBuilder`].
+    ///
+    /// # Errors
+    ///
+    /// A URL that cannot be read or whose engine is not built in, tables of a newer version, a database that is not there.
+    pub async fn open(url: &str) -> Result<Self, JobsError> {
+        Self::builder().open(url).await
+    }
+
+    /// A store in the SQLite file of this pool. It opens connections of its own, with the pool's options; only
+    /// [`enqueue_in`](Self::enqueue_in) uses the caller's.
+    ///
+    /// # Errors
+    ///
+    /// A database in memory, which other connections do not see; tables of a newer version; a database that is not there.
+    #[cfg(feature = "sqlite")]
+    pub async fn sqlite(pool: sqlx::SqlitePool) -> Result<Self, JobsError> {
+        Self::builder().sqlite(pool).await
+    }
+
+    /// A store in the Postgres database of this pool. It opens connections of its own, with the pool's options, five at most;
+    /// only [`enqueue_in`](Self::enqueue_in) uses the caller's.
+    ///
+    /// # Errors
+    ///
+    /// Tables of a newer version; a database that is not there.
+    #[cfg(feature = "postgres")]
+    pub async fn postgres(pool: sqlx::PgPool) -> Result<Self, JobsError> {
+        Self::builder().postgres(pool).await
+    }
+
+    /// A store in the memory of this process, for tests: the same semantics, and gone with the process. Its clock is
+    /// tokio's, so that a paused one is paused here.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self::builder().memory()
+    }
+
+    /// Sets up a store.
+    pub fn builder() -> JobsBuilder {
+        JobsBuilder::new()
+    }
+}
 
 /// Settings of a store; lease and patience must be the same in all processes that share it.
 ///
@@ -21,16 +69,17 @@ pub(crate) type Traceparent = fn() -> Option<String>;
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct JobsBuilder {
-    pub(crate) lease: Duration,
-    pub(crate) patience: Duration,
+    settings: Settings,
     traceparent: Option<Traceparent>,
 }
 
 impl JobsBuilder {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
-            lease: Duration::from_secs(30),
-            patience: Duration::from_secs(5),
+            settings: Settings {
+                lease: Duration::from_secs(30),
+                patience: Duration::from_secs(5),
+            },
             traceparent: None,
         }
     }
@@ -49,7 +98,7 @@ impl JobsBuilder {
             lease >= Duration::from_secs(1),
             "lease({lease:?}): at least one second, or live jobs are taken for lost"
         );
-        self.lease = lease;
+        self.settings.lease = lease;
         self
     }
 
@@ -64,7 +113,7 @@ impl JobsBuilder {
             !limit.is_zero(),
             "patience({limit:?}): a call needs some time"
         );
-        self.patience = limit;
+        self.settings.patience = limit;
         self
     }
 
@@ -85,14 +134,15 @@ impl JobsBuilder {
         match url.split_once(':').map(|(scheme, _)| scheme) {
             #[cfg(feature = "sqlite")]
             Some("sqlite") => {
-                let engine = crate::engine::sqlite::SqliteEngine::open(&self, url).await?;
+                let engine = crate::engine::sqlite::SqliteEngine::open(self.settings, url).await?;
                 Ok(Jobs::with(Arc::new(engine), self.traceparent))
             }
             #[cfg(not(feature = "sqlite"))]
             Some("sqlite") => not_built_in("sqlite"),
             #[cfg(feature = "postgres")]
             Some("postgres" | "postgresql") => {
-                let engine = crate::engine::postgres::PostgresEngine::open(&self, url).await?;
+                let engine =
+                    crate::engine::postgres::PostgresEngine::open(self.settings, url).await?;
                 Ok(Jobs::with(Arc::new(engine), self.traceparent))
             }
             #[cfg(not(feature = "postgres"))]
@@ -110,7 +160,7 @@ impl JobsBuilder {
     /// As [`Jobs::sqlite`].
     #[cfg(feature = "sqlite")]
     pub async fn sqlite(self, pool: sqlx::SqlitePool) -> Result<Jobs, JobsError> {
-        let engine = crate::engine::sqlite::SqliteEngine::of_pool(&self, &pool).await?;
+        let engine = crate::engine::sqlite::SqliteEngine::of_pool(self.settings, &pool).await?;
         Ok(Jobs::with(Arc::new(engine), self.traceparent))
     }
 
@@ -121,7 +171,7 @@ impl JobsBuilder {
     /// As [`Jobs::postgres`].
     #[cfg(feature = "postgres")]
     pub async fn postgres(self, pool: sqlx::PgPool) -> Result<Jobs, JobsError> {
-        let engine = crate::engine::postgres::PostgresEngine::of_pool(&self, &pool).await?;
+        let engine = crate::engine::postgres::PostgresEngine::of_pool(self.settings, &pool).await?;
         Ok(Jobs::with(Arc::new(engine), self.traceparent))
     }
 

@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use nexios::{CancelReason, CancelToken};
@@ -10,6 +10,7 @@ use crate::{
     engine::{ClaimedJob, Progress, Run},
     id::JobId,
     job_error::shortened,
+    lock::lock,
     origin,
 };
 
@@ -81,14 +82,14 @@ impl Attempt {
     }
 
     fn say(&self, say: impl FnOnce(&mut Progress)) {
-        let mut said = self.said();
+        let mut said = lock(&self.said);
         say(&mut said.progress);
         said.count += 1;
     }
 
     /// What the store has not got yet; it is taken for stored.
     pub(crate) fn news(&self) -> Option<Progress> {
-        let mut said = self.said();
+        let mut said = lock(&self.said);
         if said.stored == said.count {
             return None;
         }
@@ -98,18 +99,13 @@ impl Attempt {
 
     /// What was taken for stored was not.
     pub(crate) fn not_stored(&self) {
-        self.said().stored = 0;
+        lock(&self.said).stored = 0;
     }
 
     /// All that it has said, if it has said anything, and how often it has.
     pub(crate) fn progress(&self) -> Option<(Progress, u64)> {
-        let said = self.said();
+        let said = lock(&self.said);
         (said.count > 0).then(|| (said.progress.clone(), said.count))
-    }
-
-    fn said(&self) -> std::sync::MutexGuard<'_, Said> {
-        // No code of the user's runs under this lock.
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -19,10 +19,17 @@
 mod attendant;
 pub(crate) mod changes;
 pub(crate) mod memory;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod outcome;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod patience;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+pub(crate) mod settings;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod stored;
 
 use std::{
     borrow::Cow,
@@ -33,6 +40,7 @@ use std::{
 use futures_util::future::BoxFuture;
 
 use crate::{
+    clock::{millis, to_millis},
     error::JobsError,
     filter::Filter,
     id::JobId,
@@ -138,6 +146,16 @@ pub(crate) enum When {
     At(SystemTime),
     /// From now on the database's clock.
     After(Duration),
+}
+
+impl When {
+    /// In milliseconds since 1970.
+    pub(crate) fn moment(self, now: i64) -> i64 {
+        match self {
+            Self::At(time) => to_millis(time),
+            Self::After(delay) => now.saturating_add(millis(delay)),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -1,16 +1,18 @@
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use serde::Serialize;
 
 use crate::{
-    engine::{NewJob, When},
-    error::JobsError,
+    engine::{Engine, NewJob, When},
+    error::{DatabaseError, JobsError},
     handle::JobHandle,
-    jobs::{Jobs, written},
     kind::Kind,
+    origin::{self, Traceparent},
+    payload::write_arguments,
     transaction::JobTransaction,
 };
 
@@ -40,7 +42,8 @@ const LONGEST_KEY: usize = 1024;
 /// ```
 #[must_use]
 pub struct JobBuilder<'a, Args, Output> {
-    jobs: &'a Jobs,
+    engine: &'a Arc<dyn Engine>,
+    traceparent: Option<Traceparent>,
     kind: Kind<Args, Output>,
     key: Option<String>,
     when: When,
@@ -48,9 +51,14 @@ pub struct JobBuilder<'a, Args, Output> {
 }
 
 impl<'a, A, O> JobBuilder<'a, A, O> {
-    pub(crate) fn new(jobs: &'a Jobs, kind: Kind<A, O>) -> Self {
+    pub(crate) fn new(
+        engine: &'a Arc<dyn Engine>,
+        traceparent: Option<Traceparent>,
+        kind: Kind<A, O>,
+    ) -> Self {
         Self {
-            jobs,
+            engine,
+            traceparent,
             kind,
             key: None,
             when: When::After(Duration::ZERO),
@@ -92,17 +100,17 @@ impl<A: Serialize + Sync, O> JobBuilder<'_, A, O> {
     ///
     /// # Errors
     ///
-    /// As [`Jobs::enqueue`].
+    /// As [`Jobs::enqueue`](crate::Jobs::enqueue).
     ///
     /// # Cancel safety
     ///
     /// Dropped before it returns, the job may be there or not.
     pub async fn enqueue(self, args: &A) -> Result<JobHandle<O>, JobsError> {
-        let job = self.new_job(args)?;
-        let added = self.jobs.add(vec![job]).await?;
+        let job = self.new_job(args, origin::current(self.traceparent))?;
+        let added = self.engine.add(vec![job]).await?;
         match added.into_iter().next() {
-            Some(added) => Ok(self.jobs.handle(self.kind, added)),
-            None => Err(JobsError::Database(crate::error::DatabaseError::new(
+            Some(added) => Ok(JobHandle::new(self.engine.clone(), self.kind.name(), added)),
+            None => Err(JobsError::Database(DatabaseError::new(
                 "no number was returned",
             ))),
         }
@@ -112,7 +120,7 @@ impl<A: Serialize + Sync, O> JobBuilder<'_, A, O> {
     ///
     /// # Errors
     ///
-    /// As [`Jobs::enqueue_in`].
+    /// As [`Jobs::enqueue_in`](crate::Jobs::enqueue_in).
     ///
     /// # Cancel safety
     ///
@@ -122,13 +130,13 @@ impl<A: Serialize + Sync, O> JobBuilder<'_, A, O> {
         transaction: &mut T,
         args: &A,
     ) -> Result<JobHandle<O>, JobsError> {
-        let job = self.new_job(args)?;
-        let engine = &self.jobs.engine;
-        let added = engine.add_in(transaction.connection(), job).await?;
-        Ok(self.jobs.handle(self.kind, added))
+        let job = self.new_job(args, origin::current(self.traceparent))?;
+        let added = self.engine.add_in(transaction.connection(), job).await?;
+        Ok(JobHandle::new(self.engine.clone(), self.kind.name(), added))
     }
 
-    pub(crate) fn new_job(&self, args: &A) -> Result<NewJob, JobsError> {
+    /// As it is written, with who enqueues it.
+    pub(crate) fn new_job(&self, args: &A, origin: Option<String>) -> Result<NewJob, JobsError> {
         if let Some(bytes) = self
             .key
             .as_ref()
@@ -142,11 +150,11 @@ impl<A: Serialize + Sync, O> JobBuilder<'_, A, O> {
         }
         Ok(NewJob {
             kind: self.kind.into(),
-            args: written(args)?,
+            args: write_arguments(args)?,
             key: self.key.clone(),
             when: self.when,
             priority: self.priority,
-            origin: self.jobs.origin(),
+            origin,
         })
     }
 }

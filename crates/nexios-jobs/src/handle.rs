@@ -1,11 +1,16 @@
-use std::{error::Error, fmt, marker::PhantomData, time::Duration};
+use std::{error::Error, fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use futures_util::future::select;
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
 use crate::{
-    error::JobsError, id::JobId, info::JobInfo, jobs::Jobs, punctual::punctual, state::JobState,
+    engine::{Added, Engine},
+    error::JobsError,
+    id::JobId,
+    info::JobInfo,
+    punctual::punctual,
+    state::JobState,
 };
 
 /// How often one who waits looks by itself: nobody tells it of an end that comes with the time, such as a deletion elsewhere
@@ -35,7 +40,7 @@ const PACE: Duration = Duration::from_millis(50);
 /// # }
 /// ```
 pub struct JobHandle<Output> {
-    jobs: Jobs,
+    engine: Arc<dyn Engine>,
     kind: &'static str,
     id: JobId,
     was_new: bool,
@@ -45,7 +50,7 @@ pub struct JobHandle<Output> {
 impl<O> Clone for JobHandle<O> {
     fn clone(&self) -> Self {
         Self {
-            jobs: self.jobs.clone(),
+            engine: self.engine.clone(),
             output: PhantomData,
             ..*self
         }
@@ -63,9 +68,10 @@ impl<O> fmt::Debug for JobHandle<O> {
 }
 
 impl<O> JobHandle<O> {
-    pub(crate) fn new(jobs: Jobs, kind: &'static str, id: JobId, was_new: bool) -> Self {
+    pub(crate) fn new(engine: Arc<dyn Engine>, kind: &'static str, added: Added) -> Self {
+        let Added { id, was_new } = added;
         Self {
-            jobs,
+            engine,
             kind,
             id,
             was_new,
@@ -98,10 +104,10 @@ impl<O> JobHandle<O> {
     where
         O: DeserializeOwned,
     {
-        let mut changes = self.jobs.engine.changes().listen();
+        let mut changes = self.engine.changes().listen();
         let mut pace = Duration::from_millis(1);
         loop {
-            match self.jobs.get(self.id).await {
+            match self.engine.get(self.id).await {
                 Ok(Some(job)) if job.kind == self.kind => {
                     if job.state.is_final() {
                         return output(job);
@@ -124,18 +130,18 @@ impl<O> JobHandle<O> {
     ///
     /// Those of the database.
     pub async fn status(&self) -> Result<Option<JobInfo>, JobsError> {
-        let job = self.jobs.get(self.id).await?;
+        let job = self.engine.get(self.id).await?;
         Ok(job.filter(|job| job.kind == self.kind))
     }
 
-    /// Cancels it, as [`Jobs::cancel`] does; `false` too if it is a job of another kind.
+    /// Cancels it, as [`Jobs::cancel`](crate::Jobs::cancel) does; `false` too if it is a job of another kind.
     ///
     /// # Errors
     ///
     /// Those of the database.
     pub async fn cancel(&self) -> Result<bool, JobsError> {
         match self.status().await? {
-            Some(_) => self.jobs.cancel(self.id).await,
+            Some(_) => self.engine.cancel(self.id).await,
             None => Ok(false),
         }
     }

@@ -4,8 +4,7 @@ use nexios::AsyncLazy;
 use serde::Serialize;
 
 use crate::{
-    builder::{JobsBuilder, Traceparent},
-    engine::{Added, Engine, NewJob},
+    engine::{Added, Engine},
     enqueue::JobBuilder,
     error::JobsError,
     filter::Filter,
@@ -13,7 +12,8 @@ use crate::{
     id::JobId,
     info::{JobInfo, JobPage},
     kind::Kind,
-    payload::{self, PayloadFault},
+    origin::{self, Traceparent},
+    payload,
     signal::Signal,
     transaction::JobTransaction,
     workers::builder::WorkersBuilder,
@@ -22,7 +22,7 @@ use crate::{
 /// A store of jobs. Clones are the same store; it needs no worker in this process.
 ///
 /// Every call waits for a database that is locked or away at most for the store's
-/// [patience](JobsBuilder::patience), then it is [`JobsError::Unavailable`]. A change that was begun is done, or not done, as
+/// [patience](crate::JobsBuilder::patience), then it is [`JobsError::Unavailable`]. A change that was begun is done, or not done, as
 /// a whole, also when the future is dropped.
 ///
 /// # Examples
@@ -45,7 +45,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Jobs {
-    pub(crate) engine: Arc<dyn Engine>,
+    engine: Arc<dyn Engine>,
     /// Asked for each job that is enqueued.
     traceparent: Option<Traceparent>,
 }
@@ -65,50 +65,6 @@ impl Jobs {
             engine,
             traceparent,
         }
-    }
-
-    /// Opens the store at `sqlite:path` or `sqlite://path`, which is made when missing, with its folder, or at
-    /// `postgres://…`; with the defaults of [`JobsBuilder`].
-    ///
-    /// # Errors
-    ///
-    /// A URL that cannot be read or whose engine is not built in, tables of a newer version, a database that is not there.
-    pub async fn open(url: &str) -> Result<Self, JobsError> {
-        Self::builder().open(url).await
-    }
-
-    /// A store in the SQLite file of this pool. It opens connections of its own, with the pool's options; only
-    /// [`enqueue_in`](Self::enqueue_in) uses the caller's.
-    ///
-    /// # Errors
-    ///
-    /// A database in memory, which other connections do not see; tables of a newer version; a database that is not there.
-    #[cfg(feature = "sqlite")]
-    pub async fn sqlite(pool: sqlx::SqlitePool) -> Result<Self, JobsError> {
-        Self::builder().sqlite(pool).await
-    }
-
-    /// A store in the Postgres database of this pool. It opens connections of its own, with the pool's options, five at most;
-    /// only [`enqueue_in`](Self::enqueue_in) uses the caller's.
-    ///
-    /// # Errors
-    ///
-    /// Tables of a newer version; a database that is not there.
-    #[cfg(feature = "postgres")]
-    pub async fn postgres(pool: sqlx::PgPool) -> Result<Self, JobsError> {
-        Self::builder().postgres(pool).await
-    }
-
-    /// A store in the memory of this process, for tests: the same semantics, and gone with the process. Its clock is
-    /// tokio's, so that a paused one is paused here.
-    #[must_use]
-    pub fn memory() -> Self {
-        Self::builder().memory()
-    }
-
-    /// Sets up a store.
-    pub fn builder() -> JobsBuilder {
-        JobsBuilder::new()
     }
 
     /// Enqueues a job; it is durable when this returns.
@@ -144,20 +100,18 @@ impl Jobs {
     where
         A: Serialize + Sync,
     {
-        let origin = self.origin();
-        let job = |args| {
-            let mut job = self.task(kind).new_job(args)?;
-            job.origin.clone_from(&origin);
-            Ok(job)
-        };
+        let origin = origin::current(self.traceparent);
         let jobs = args
             .iter()
-            .map(job)
+            .map(|args| self.task(kind).new_job(args, origin.clone()))
             .collect::<Result<Vec<_>, JobsError>>()?;
-        let added = self.add(jobs).await?;
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let added = self.engine.add(jobs).await?;
         Ok(added
             .into_iter()
-            .map(|added| self.handle(kind, added))
+            .map(|added| JobHandle::new(self.engine.clone(), kind.name(), added))
             .collect())
     }
 
@@ -185,13 +139,14 @@ impl Jobs {
 
     /// Sets up one job: a unique key, a time, a priority.
     pub fn task<A, O>(&self, kind: Kind<A, O>) -> JobBuilder<'_, A, O> {
-        JobBuilder::new(self, kind)
+        JobBuilder::new(&self.engine, self.traceparent, kind)
     }
 
     /// The handle of a job that was enqueued elsewhere; asks nothing yet.
     #[must_use]
     pub fn job<A, O>(&self, kind: Kind<A, O>, id: JobId) -> JobHandle<O> {
-        JobHandle::new(self.clone(), kind.name(), id, false)
+        let was_new = false;
+        JobHandle::new(self.engine.clone(), kind.name(), Added { id, was_new })
     }
 
     /// One job; `None` if there is none with this number.
@@ -279,7 +234,7 @@ impl Jobs {
 
     /// Sets up the workers of this process.
     pub fn workers(&self) -> WorkersBuilder {
-        WorkersBuilder::new(self.clone())
+        WorkersBuilder::new(self.engine.clone())
     }
 
     /// Calls every listener of this name in every process, this one too: within a second on SQLite, within 100 ms on
@@ -309,7 +264,7 @@ impl Jobs {
         name: impl Into<Cow<'static, str>> + Send,
         listener: impl Fn() + Send + Sync + 'static,
     ) -> Result<Signal, JobsError> {
-        Signal::listen(self.clone(), name.into(), Box::new(listener)).await
+        Signal::listen(self.engine.clone(), name.into(), Box::new(listener)).await
     }
 
     /// [`on_signal`](Self::on_signal) with `lazy.reset()`: [`Signal::send`] resets the value on all machines.
@@ -332,33 +287,4 @@ impl Jobs {
     {
         self.on_signal(name, || lazy.reset()).await
     }
-
-    pub(crate) async fn add(&self, jobs: Vec<NewJob>) -> Result<Vec<Added>, JobsError> {
-        if jobs.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.engine.add(jobs).await
-    }
-
-    pub(crate) fn handle<A, O>(&self, kind: Kind<A, O>, added: Added) -> JobHandle<O> {
-        JobHandle::new(self.clone(), kind.name(), added.id, added.was_new)
-    }
-
-    /// Who enqueues right now.
-    pub(crate) fn origin(&self) -> Option<String> {
-        crate::origin::current(self.traceparent.and_then(|traceparent| traceparent()))
-    }
-}
-
-/// Arguments as JSON.
-pub(crate) fn written(args: &impl Serialize) -> Result<String, JobsError> {
-    payload::write(args).map_err(|fault| match fault {
-        PayloadFault::NotJson(error) => JobsError::Arguments {
-            reason: error.to_string(),
-        },
-        PayloadFault::TooLarge { bytes } => JobsError::PayloadTooLarge {
-            bytes,
-            limit: payload::LIMIT,
-        },
-    })
 }

@@ -58,6 +58,7 @@ mod info;
 mod job_error;
 mod jobs;
 mod kind;
+mod lock;
 mod log;
 mod origin;
 mod payload;
@@ -84,7 +85,11 @@ pub use policy::Policy;
 pub use signal::Signal;
 pub use state::JobState;
 pub use transaction::JobTransaction;
-pub use workers::{JobsDrainReport, Workers, WorkersStats, builder::WorkersBuilder};
+pub use workers::{
+    Workers,
+    builder::WorkersBuilder,
+    report::{JobsDrainReport, WorkersStats},
+};
 
 #[doc = include_str!("../docs/jobs.md")]
 pub mod guide {}

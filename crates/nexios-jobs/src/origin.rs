@@ -7,9 +7,13 @@ use nexios::observe::{self, WorkId};
 /// Tells the numbers of this process's work from those of others.
 static PROCESS: LazyLock<String> = LazyLock::new(crate::random::name);
 
+/// Says the `traceparent` that is current, if there is one.
+pub(crate) type Traceparent = fn() -> Option<String>;
+
 /// What stands in the row of a job: the process, the number of its work, and the `traceparent`, each of which may be
 /// missing.
-pub(crate) fn current(traceparent: Option<String>) -> Option<String> {
+pub(crate) fn current(traceparent: Option<Traceparent>) -> Option<String> {
+    let traceparent = traceparent.and_then(|traceparent| traceparent());
     let work = observe::current().map(|work| format!("{}:{work}", *PROCESS));
     match (work, traceparent) {
         (None, None) => None,

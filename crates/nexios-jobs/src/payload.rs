@@ -4,6 +4,8 @@ use std::io;
 
 use serde::Serialize;
 
+use crate::error::JobsError;
+
 /// The largest payload in bytes.
 pub(crate) const LIMIT: usize = 1 << 20;
 
@@ -24,6 +26,19 @@ pub(crate) fn write(value: &impl Serialize) -> Result<String, PayloadFault> {
     }
     // serde_json writes UTF-8.
     Ok(String::from_utf8_lossy(&bounded.text).into_owned())
+}
+
+/// Arguments as JSON.
+pub(crate) fn write_arguments(args: &impl Serialize) -> Result<String, JobsError> {
+    write(args).map_err(|fault| match fault {
+        PayloadFault::NotJson(error) => JobsError::Arguments {
+            reason: error.to_string(),
+        },
+        PayloadFault::TooLarge { bytes } => JobsError::PayloadTooLarge {
+            bytes,
+            limit: LIMIT,
+        },
+    })
 }
 
 #[derive(Default)]

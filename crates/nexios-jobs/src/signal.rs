@@ -2,7 +2,7 @@ use std::{
     borrow::Cow,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, ThreadId},
@@ -12,9 +12,9 @@ use std::{
 use tokio::{sync::Notify, time::sleep};
 
 use crate::{
-    engine::changes::Listener as ChangeListener,
+    engine::{Engine, changes::Listener as ChangeListener},
     error::JobsError,
-    jobs::Jobs,
+    lock::lock,
     log::{bury, caught, log, text_of},
 };
 
@@ -43,7 +43,7 @@ type Callback = Box<dyn Fn() + Send + Sync>;
 /// # }
 /// ```
 pub struct Signal {
-    jobs: Jobs,
+    engine: Arc<dyn Engine>,
     name: Cow<'static, str>,
     ear: Arc<Ear>,
 }
@@ -61,13 +61,13 @@ struct Ear {
 
 impl Signal {
     pub(crate) async fn listen(
-        jobs: Jobs,
+        engine: Arc<dyn Engine>,
         name: Cow<'static, str>,
         callback: Callback,
     ) -> Result<Self, JobsError> {
         // Before the look: it hears of every change after it.
-        let changes = jobs.engine.changes().listen();
-        let heard = jobs.engine.signal_count(name.clone()).await?;
+        let changes = engine.changes().listen();
+        let heard = engine.signal_count(name.clone()).await?;
         let ear = Arc::new(Ear {
             callback,
             stopped: AtomicBool::new(false),
@@ -76,13 +76,13 @@ impl Signal {
             caller: Mutex::default(),
         });
         tokio::spawn(hear(
-            jobs.clone(),
+            engine.clone(),
             name.clone(),
             ear.clone(),
             changes,
             heard,
         ));
-        Ok(Self { jobs, name, ear })
+        Ok(Self { engine, name, ear })
     }
 
     /// The name that it listens for.
@@ -91,13 +91,13 @@ impl Signal {
         &self.name
     }
 
-    /// Calls every listener of this name in every process, as [`Jobs::signal`].
+    /// Calls every listener of this name in every process, as [`Jobs::signal`](crate::Jobs::signal).
     ///
     /// # Errors
     ///
     /// Those of the database.
     pub async fn send(&self) -> Result<(), JobsError> {
-        self.jobs.signal(self.name.clone()).await
+        self.engine.signal(self.name.clone()).await
     }
 
     /// Ends the listener. No call begins after this has returned: it waits, and holds its thread, for one that goes on,
@@ -141,7 +141,7 @@ impl Ear {
 
 /// The task of a listener.
 async fn hear(
-    jobs: Jobs,
+    engine: Arc<dyn Engine>,
     name: Cow<'static, str>,
     ear: Arc<Ear>,
     mut changes: ChangeListener,
@@ -157,7 +157,7 @@ async fn hear(
         if ear.stopped.load(Ordering::SeqCst) {
             return;
         }
-        match jobs.engine.signal_count(name.clone()).await {
+        match engine.signal_count(name.clone()).await {
             Ok(count) => {
                 if std::mem::replace(&mut heard, count) != count || std::mem::take(&mut lost) {
                     ear.call(&name);
@@ -169,9 +169,4 @@ async fn hear(
             }
         }
     }
-}
-
-/// A callback that panics is caught inside of these locks.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

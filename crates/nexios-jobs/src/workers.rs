@@ -5,14 +5,15 @@ pub(crate) mod builder;
 mod cron;
 mod dispatcher;
 mod drain;
+mod drains;
 mod keeper;
 mod kind_handler;
+pub(crate) mod report;
 mod schedule;
 mod shared;
 mod verdict;
 
 use std::{
-    borrow::Cow,
     fmt,
     sync::{Arc, atomic::Ordering},
 };
@@ -20,6 +21,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use nexios::{Drain, DrainReport, Drainable};
 
+use report::{JobsDrainReport, WorkersStats};
 use shared::Shared;
 
 /// The workers of this process. Clones are the same; they work on when it is dropped, until a drain.
@@ -120,38 +122,4 @@ impl Drainable for Workers {
             report
         })
     }
-}
-
-/// Counts of the workers of this process, since their start.
-///
-/// See [`Workers`] for an example.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct WorkersStats {
-    /// Jobs that run, or whose end is not written yet.
-    pub running: usize,
-    /// Jobs that returned an output.
-    pub completed: u64,
-    /// Attempts that failed, panicked or timed out.
-    pub failed: u64,
-    /// How often the engine was started again after an error.
-    pub restarts: u64,
-}
-
-/// How the jobs ended that ran here when the drain began, by the names of their kinds.
-///
-/// See [`Workers`] for an example.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct JobsDrainReport {
-    /// Those that returned an output.
-    pub completed: Vec<Cow<'static, str>>,
-    /// Those whose attempt failed, panicked or timed out, be it tried again or not.
-    pub failed: Vec<Cow<'static, str>>,
-    /// Those that somebody had cancelled.
-    pub cancelled: Vec<Cow<'static, str>>,
-    /// Stopped here, at once free for others, and no attempt counted.
-    pub handed_back: Vec<Cow<'static, str>>,
-    /// Still held their thread, or their end could not be written; others get them when the lease ends.
-    pub abandoned: Vec<Cow<'static, str>>,
 }

@@ -6,7 +6,7 @@ mod table;
 use std::{
     borrow::Cow,
     future::ready,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::{Duration, SystemTime},
 };
 
@@ -23,6 +23,7 @@ use crate::{
     filter::Filter,
     id::JobId,
     info::{JobInfo, JobPage},
+    lock::lock,
     transaction::Connection,
 };
 
@@ -61,7 +62,7 @@ impl MemoryEngine {
 
     fn look<T: Send + 'static>(&self, step: impl FnOnce(&mut Table, i64) -> T) -> Reply<'_, T> {
         // No code of the user's runs under this lock.
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = lock(&self.table);
         let result = step(&mut table, self.millis());
         Box::pin(ready(Ok(result)))
     }

@@ -23,11 +23,11 @@ use futures_util::future::{BoxFuture, ready};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use crate::{
-    builder::JobsBuilder,
     clock::from_millis,
     engine::{
         Added, Claimed, ClaimedJob, Ended, Engine, Finished, NewJob, Renewal, Reply, Run,
         RunProgress, Tick, Wanted, Worker, WorkerId, attendant::Attendant, changes::Changes,
+        settings::Settings,
     },
     error::JobsError,
     filter::Filter,
@@ -47,7 +47,7 @@ pub(crate) struct PostgresEngine {
 }
 
 impl PostgresEngine {
-    pub(crate) async fn open(settings: &JobsBuilder, url: &str) -> Result<Self, JobsError> {
+    pub(crate) async fn open(settings: Settings, url: &str) -> Result<Self, JobsError> {
         // The driver's own words may show what is in the URL.
         let options = PgConnectOptions::from_str(url).map_err(|_| JobsError::Url {
             reason: "it is no URL of Postgres".to_owned(),
@@ -55,11 +55,11 @@ impl PostgresEngine {
         Self::start(settings, options).await
     }
 
-    pub(crate) async fn of_pool(settings: &JobsBuilder, pool: &PgPool) -> Result<Self, JobsError> {
+    pub(crate) async fn of_pool(settings: Settings, pool: &PgPool) -> Result<Self, JobsError> {
         Self::start(settings, (*pool.connect_options()).clone()).await
     }
 
-    async fn start(settings: &JobsBuilder, options: PgConnectOptions) -> Result<Self, JobsError> {
+    async fn start(settings: Settings, options: PgConnectOptions) -> Result<Self, JobsError> {
         let attendant = Attendant::start()?;
         let patience = settings.patience;
         let (store, name) = attendant

@@ -24,10 +24,10 @@ use futures_util::future::{BoxFuture, ready};
 use sqlx::{Row, SqlitePool, sqlite::SqliteConnectOptions};
 
 use crate::{
-    builder::JobsBuilder,
     engine::{
         Added, Claimed, ClaimedJob, Ended, Engine, Finished, NewJob, Renewal, Reply, Run,
         RunProgress, Tick, Wanted, Worker, WorkerId, attendant::Attendant, changes::Changes,
+        settings::Settings,
     },
     error::{DatabaseError, JobsError},
     filter::Filter,
@@ -48,7 +48,7 @@ pub(crate) struct SqliteEngine {
 }
 
 impl SqliteEngine {
-    pub(crate) async fn open(settings: &JobsBuilder, url: &str) -> Result<Self, JobsError> {
+    pub(crate) async fn open(settings: Settings, url: &str) -> Result<Self, JobsError> {
         let options = SqliteConnectOptions::from_str(url).map_err(|error| JobsError::Url {
             reason: error.to_string(),
         })?;
@@ -64,17 +64,11 @@ impl SqliteEngine {
         Self::start(settings, options.create_if_missing(true)).await
     }
 
-    pub(crate) async fn of_pool(
-        settings: &JobsBuilder,
-        pool: &SqlitePool,
-    ) -> Result<Self, JobsError> {
+    pub(crate) async fn of_pool(settings: Settings, pool: &SqlitePool) -> Result<Self, JobsError> {
         Self::start(settings, (*pool.connect_options()).clone()).await
     }
 
-    async fn start(
-        settings: &JobsBuilder,
-        options: SqliteConnectOptions,
-    ) -> Result<Self, JobsError> {
+    async fn start(settings: Settings, options: SqliteConnectOptions) -> Result<Self, JobsError> {
         let store = Arc::new(Store::new(options, settings.patience));
         let attendant = Attendant::start()?;
         let opened = store.clone();

@@ -8,29 +8,23 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     context::JobContext,
-    engine::{NewJob, When},
+    engine::{Engine, NewJob, When},
     error::JobsError,
     job_error::JobError,
-    jobs::{Jobs, written},
     kind::Kind,
+    payload::write_arguments,
     policy::Policy,
 };
 
 use super::{
     Workers,
-    cron::{self, CronJob},
+    cron::{self, CronClock, CronJob},
     dispatcher::Dispatcher,
     keeper,
     kind_handler::KindHandler,
     schedule::Schedule,
     shared::Shared,
 };
-
-/// The clock that schedules are looked up by.
-pub(super) enum CronClock {
-    Database,
-    Own(Box<dyn Fn() -> SystemTime + Send + Sync>),
-}
 
 /// The workers of a process, to be set up.
 ///
@@ -60,7 +54,7 @@ pub(super) enum CronClock {
 /// ```
 #[must_use]
 pub struct WorkersBuilder {
-    jobs: Jobs,
+    engine: Arc<dyn Engine>,
     kinds: Vec<Arc<KindHandler>>,
     crons: Vec<CronSetting>,
     clock: CronClock,
@@ -73,9 +67,9 @@ struct CronSetting {
 }
 
 impl WorkersBuilder {
-    pub(crate) fn new(jobs: Jobs) -> Self {
+    pub(crate) fn new(engine: Arc<dyn Engine>) -> Self {
         Self {
-            jobs,
+            engine,
             kinds: Vec::new(),
             crons: Vec::new(),
             clock: CronClock::Database,
@@ -119,7 +113,7 @@ impl WorkersBuilder {
         self.crons.push(CronSetting {
             text: schedule.to_owned(),
             kind: kind.name(),
-            args: written(args),
+            args: write_arguments(args),
         });
         self
     }
@@ -145,7 +139,7 @@ impl WorkersBuilder {
     ///
     /// Dropped before it returns, nothing is started.
     pub async fn start(self) -> Result<Workers, JobsError> {
-        let engine = self.jobs.engine.clone();
+        let engine = self.engine;
         let now = self.clock.now(&*engine).await?;
         let crons = self.crons.into_iter().map(|setting| setting.read(now));
         let crons = crons.collect::<Result<Vec<_>, _>>()?;

@@ -3,7 +3,10 @@
 //! Each process looks at the clock and offers all the times that have passed since its last look; the store takes each of
 //! them once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures_util::future::BoxFuture;
 use tokio::time::sleep;
@@ -16,7 +19,6 @@ use crate::{
 };
 
 use super::{
-    builder::CronClock,
     schedule::{CORRECTION, Schedule},
     shared::Shared,
 };
@@ -26,6 +28,12 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// How long to leave the store alone that has failed.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// The clock that schedules are looked up by.
+pub(super) enum CronClock {
+    Database,
+    Own(Box<dyn Fn() -> SystemTime + Send + Sync>),
+}
 
 /// A schedule and the job for its times.
 pub(super) struct CronJob {

@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -18,10 +18,11 @@ use tokio::{
 use crate::{
     context::Attempt,
     engine::{End, Engine, Run, Worker, WorkerId},
+    lock::lock,
     state::JobState,
 };
 
-use super::{JobsDrainReport, drain::Drains, kind_handler::KindHandler};
+use super::{drains::Drains, kind_handler::KindHandler};
 
 pub(super) struct Shared {
     pub(super) engine: Arc<dyn Engine>,
@@ -110,6 +111,11 @@ impl Shared {
         self.drains.changed();
     }
 
+    /// Whether nothing runs, and nothing will.
+    pub(super) fn is_idle(&self) -> bool {
+        self.drains.is_closed() && self.count() == 0
+    }
+
     pub(super) fn count(&self) -> usize {
         lock(&self.running).len()
     }
@@ -188,28 +194,4 @@ fn new_worker() -> Worker {
         host: gethostname::gethostname().to_string_lossy().into_owned(),
         pid: std::process::id(),
     }
-}
-
-/// No code of the user's runs under these locks, so a poisoned one is still whole.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Adds how one job ended to a report.
-pub(super) fn file(
-    report: &mut JobsDrainReport,
-    name: Cow<'static, str>,
-    end: &End,
-    written: Option<JobState>,
-) {
-    let names = match (written, end) {
-        // Others have it.
-        (None, _) => &mut report.abandoned,
-        (Some(JobState::Completed), _) => &mut report.completed,
-        (Some(JobState::Cancelled), _) => &mut report.cancelled,
-        (Some(JobState::Failed | JobState::Dead), _) => &mut report.failed,
-        (_, End::Again { counted: true, .. }) => &mut report.failed,
-        _ => &mut report.handed_back,
-    };
-    names.push(name);
 }

@@ -144,7 +144,7 @@ async fn a_filter_looks_for_kind_state_and_key(kit: Kit) {
 async fn an_ended_job_is_pruned_after_its_time_to_keep(kit: Kit) {
     let jobs = kit.jobs().await;
     let handler = |number, _| async move { Ok::<u64, String>(number) };
-    let policy = Policy::new().keep(millis(400));
+    let policy = Policy::new().keep(millis(1500));
     let workers = jobs
         .workers()
         .handle(ECHO, policy, handler)
@@ -153,13 +153,14 @@ async fn an_ended_job_is_pruned_after_its_time_to_keep(kit: Kit) {
         .unwrap();
     let job = jobs.enqueue(ECHO, &1).await.unwrap();
     job.wait().await.unwrap();
+    assert_eq!(jobs.prune().await.unwrap(), 0, "it is kept");
     let kept = jobs
         .task(ECHO)
         .delay(millis(60_000))
         .enqueue(&2)
         .await
         .unwrap();
-    tokio::time::sleep(millis(500)).await;
+    tokio::time::sleep(millis(1600)).await;
     assert_eq!(jobs.prune().await.unwrap(), 1);
     assert!(job.status().await.unwrap().is_none());
     assert!(kept.status().await.unwrap().is_some(), "it has not ended");

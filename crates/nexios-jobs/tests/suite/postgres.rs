@@ -255,7 +255,7 @@ async fn a_job_whose_claim_was_written_but_not_answered_is_run_all_the_same() {
     // As if the worker had claimed it and its answer was on the way when the database went away.
     let mut connection = PgConnection::connect(&kit.url()).await.unwrap();
     let mut locked = connection.begin().await.unwrap();
-    let claim = "SELECT job FROM nexios_jobs.step((SELECT id FROM graphile_worker._private_workers), 'host', 1, 20, 1000,
+    let claim = "SELECT job FROM nexios_jobs.step((SELECT id FROM graphile_worker._private_workers), 'host', 1, 20, 1000, 'lost',
                      '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{echo}', '{1}', '{5}', '{1000}')
                  WHERE job IS NOT NULL";
     locked.fetch_one(claim).await.unwrap();
@@ -274,4 +274,45 @@ async fn a_job_whose_claim_was_written_but_not_answered_is_run_all_the_same() {
     let info = second.status().await.unwrap().unwrap();
     assert_eq!(info.attempt, 1);
     end(&workers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_whose_answer_was_lost_is_no_lost_lease() {
+    let Some(kit) = Kit::postgres().await else {
+        return;
+    };
+    let jobs = kit.jobs().await;
+    let gate = std::sync::Arc::new(tokio::sync::Notify::new());
+    let open = gate.clone();
+    let handler = move |number: u64, _| {
+        let gate = gate.clone();
+        async move {
+            gate.notified().await;
+            Ok::<_, String>(number)
+        }
+    };
+    let workers = jobs
+        .workers()
+        .handle(ECHO, Policy::new(), handler)
+        .start()
+        .await
+        .unwrap();
+    let job = jobs.enqueue(ECHO, &7).await.unwrap();
+    until(&job, JobState::Running).await;
+    // As the worker writes it, before it does so again.
+    let mut connection = PgConnection::connect(&kit.url()).await.unwrap();
+    let end = "SELECT (SELECT state FROM nexios_jobs.step((SELECT id FROM graphile_worker._private_workers), 'host', 1, 20, 1000, 'lost',
+                   ARRAY[id], ARRAY[fence], '{4}', '{0}', '{0}', '{7}', '{null}', '{null}', '{null}', '{null}',
+                   '{}', '{}', '{}', '{}') WHERE place = 1) FROM nexios_jobs.jobs";
+    let state: i64 = connection.fetch_one(end).await.unwrap().get(0);
+    assert_eq!(state, 4);
+    open.notify_one();
+    let began = Instant::now();
+    while workers.stats().running > 0 {
+        assert!(began.elapsed() < Duration::from_secs(20));
+        sleep(millis(10)).await;
+    }
+    assert_eq!(workers.stats().completed, 1, "it is known to be written");
+    assert_eq!(job.wait().await.unwrap(), 7);
+    crate::kit::end(&workers).await;
 }

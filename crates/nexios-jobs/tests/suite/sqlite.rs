@@ -3,3 +3,4 @@
 mod outages;
 mod schema;
 mod transactions;
+mod waking;

@@ -7,10 +7,7 @@ use std::{
 };
 
 use crate::{
-    clock::to_millis,
-    engine::{
-        Added, Claimed, Ended, NewJob, Run, RunProgress, Tick, Wanted, When, Worker, WorkerId,
-    },
+    engine::{Added, Claimed, Ended, NewJob, Run, RunProgress, Tick, Wanted, Worker, WorkerId},
     filter::Filter,
     id::JobId,
     info::{JobInfo, JobPage},
@@ -65,10 +62,7 @@ impl Table {
         }
         self.last += 1;
         let id = JobId(self.last);
-        let run_at = match job.when {
-            When::At(time) => to_millis(time),
-            When::After(delay) => now.saturating_add(crate::clock::millis(delay)),
-        };
+        let run_at = job.when.moment(now);
         self.rows.insert(id, Row::new(id, job, run_at, now));
         self.wait(id);
         Added { id, was_new: true }

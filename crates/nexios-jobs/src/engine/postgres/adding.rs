@@ -68,7 +68,7 @@ pub(super) async fn many(
         if batch.kinds.len() == MOST_ROWS {
             batch.insert(connection, now, &mut added).await?;
         }
-        batch.run_at.push(run_at(&job, now));
+        batch.run_at.push(job.when.moment(now));
         batch.priorities.push(job.priority);
         batch.kinds.push(job.kind.into_owned());
         batch.origins.push(job.origin);
@@ -138,11 +138,4 @@ pub(super) async fn queue(connection: &mut PgConnection, ids: &[i64]) -> Result<
         .await
         .map_err(fault)
         .map(drop)
-}
-
-fn run_at(job: &NewJob, now: i64) -> i64 {
-    match job.when {
-        When::At(time) => to_millis(time),
-        When::After(delay) => now.saturating_add(millis(delay)),
-    }
 }

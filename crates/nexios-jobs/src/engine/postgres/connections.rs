@@ -10,11 +10,7 @@
 //! 2. There are never more than [`MOST`].
 //! 3. One that has lain idle is asked whether it still is one, so that a restart of the database fails no later call.
 
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Mutex, time::Duration};
 
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::{sync::Semaphore, time::Instant};
@@ -22,6 +18,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use crate::{
     clock::millis,
     error::{DatabaseError, JobsError},
+    lock::lock,
 };
 
 use super::fault::fault;
@@ -61,14 +58,14 @@ impl Connections {
         let _place = self.places.acquire().await.map_err(closed)?;
         let mut connection = self.sound().await?;
         let result = call(&mut connection).await?;
-        self.lock().push((connection, Instant::now()));
+        lock(&self.idle).push((connection, Instant::now()));
         Ok(result)
     }
 
     /// The one that was used last, so that those that are not needed are found out.
     async fn sound(&self) -> Result<PgConnection, JobsError> {
         loop {
-            let idle = self.lock().pop();
+            let idle = lock(&self.idle).pop();
             let Some((mut connection, used)) = idle else {
                 return self.connect().await.map_err(fault);
             };
@@ -85,11 +82,6 @@ impl Connections {
             .execute(&mut connection)
             .await?;
         Ok(connection)
-    }
-
-    /// No code of others runs under this lock, so a poisoned one is still whole.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(PgConnection, Instant)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -29,12 +29,12 @@ END $$;
 -- and what became of the job; for each job that was started, its run; and last, without a number, the moment, and when the
 -- next job of these kinds is due.
 CREATE FUNCTION nexios_jobs.step(
-    worker_ text, host text, pid bigint, remembered integer, stranger_keep bigint,
+    worker_ text, host text, pid bigint, remembered integer, stranger_keep bigint, lost text,
     ended_jobs bigint[], ended_fences bigint[], outcomes smallint[], afters bigint[], uncounted integer[],
     results text[], errors text[], dones bigint[], totals bigint[], messages text[],
     kinds text[], slots integer[], most_attempts integer[], keeps bigint[]
 ) RETURNS TABLE (
-    place integer, job bigint, fence bigint, state smallint, attempt integer, run_at bigint, priority smallint,
+    place bigint, job bigint, fence bigint, state bigint, attempt bigint, run_at bigint, priority smallint,
     kind text, args text, origin text
 ) LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
@@ -43,6 +43,7 @@ DECLARE
     moment bigint := floor(extract(epoch FROM due) * 1000);
     is_known boolean := false;
     wanted record;
+    written bigint;
     queued bigint[];
     known bigint[];
 BEGIN
@@ -79,9 +80,22 @@ BEGIN
             DELETE FROM graphile_worker._private_jobs AS queued USING ended
             WHERE queued.id = ended.queue_id AND ended.state <> 1
         )
-        SELECT ended.place::integer, NULL::bigint, NULL::bigint, ended.state, ended.attempt, ended.run_at, NULL::smallint,
+        SELECT ended.place, NULL::bigint, NULL::bigint, ended.state::bigint, ended.attempt::bigint, ended.run_at, NULL::smallint,
             NULL::text, NULL::text, NULL::text
         FROM ended;
+        GET DIAGNOSTICS written = ROW_COUNT;
+        IF written < cardinality(ended_jobs) THEN
+            -- By a call whose answer was lost? The end of a run is written once: by its own worker, or by whoever took its job
+            -- away, who says so. One that has begun again since was to be tried again.
+            RETURN QUERY
+            SELECT said.place, NULL::bigint, NULL::bigint, CASE WHEN jobs.fence = said.fence THEN jobs.state ELSE 1 END::bigint,
+                CASE WHEN jobs.fence = said.fence THEN jobs.attempt ELSE greatest(jobs.attempt, 1) END::bigint, jobs.run_at, NULL::smallint, NULL::text, NULL::text, NULL::text
+            FROM unnest(ended_jobs, ended_fences) WITH ORDINALITY AS said (job, fence, place)
+                JOIN nexios_jobs.jobs AS jobs ON jobs.id = said.job
+            WHERE EXISTS (SELECT 1 FROM jsonb_array_elements(jobs.history) AS run
+                WHERE (run -> 'fence')::bigint = said.fence AND run ->> 'ended' IS NOT NULL
+                    AND run ->> 'error' IS DISTINCT FROM lost);
+        END IF;
         PERFORM pg_notify('nexios_jobs', '');
         -- What is to run again at once is due by now.
         due := clock_timestamp();
@@ -146,15 +160,15 @@ BEGIN
         UPDATE nexios_jobs.jobs AS jobs SET state = 2, worker = worker_, queue_id = found.queued, fence = jobs.fence + 1,
             attempt = jobs.attempt + 1, attempts = wanted.attempts, keep = wanted.keep,
             history = (CASE WHEN jsonb_array_length(history) >= remembered THEN history - 0 ELSE history END)
-                || jsonb_build_array(jsonb_build_object('n', jobs.attempt + 1, 'started', moment, 'host', host, 'pid', pid))
+                || jsonb_build_array(jsonb_build_object('fence', jobs.fence + 1, 'n', jobs.attempt + 1, 'started', moment, 'host', host, 'pid', pid))
         FROM unnest(queued, known) AS found (queued, known)
         WHERE jobs.id = found.known AND jobs.state = 1
-        RETURNING NULL::integer, jobs.id, jobs.fence, jobs.state, jobs.attempt, jobs.run_at, jobs.priority, jobs.kind,
+        RETURNING NULL::bigint, jobs.id, jobs.fence, jobs.state::bigint, jobs.attempt::bigint, jobs.run_at, jobs.priority, jobs.kind,
             jobs.args, jobs.origin;
     END LOOP;
 
     RETURN QUERY
-    SELECT NULL::integer, NULL::bigint, moment, NULL::smallint, NULL::integer, (
+    SELECT NULL::bigint, NULL::bigint, moment, NULL::bigint, NULL::bigint, (
         SELECT min((
             SELECT jobs.run_at FROM nexios_jobs.jobs AS jobs
             WHERE jobs.state = 1 AND jobs.kind = wish AND jobs.run_at > moment ORDER BY jobs.run_at LIMIT 1))

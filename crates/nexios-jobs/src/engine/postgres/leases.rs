@@ -7,18 +7,16 @@ use graphile_worker::sql::worker_heartbeat::{
     registration::{worker_deregister, worker_heartbeat},
     stale::{delete_stale_workers, list_stale_workers},
 };
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
 use crate::{
-    engine::{DeadJob, LOST, Renewal, Worker, WorkerId},
+    engine::{LOST, Renewal, Worker, WorkerId, stored::dead},
     error::JobsError,
-    id::JobId,
 };
 
 use super::{
     channel::tell,
     fault::{fault, queue_fault},
-    looking::attempt,
 };
 
 /// Where graphile-worker has its tables, for its Node workers too.
@@ -91,7 +89,7 @@ pub(super) async fn renew(
     .execute(&mut *connection)
     .await
     .map_err(fault)?;
-    let recovered = sqlx::query(
+    let recovered: Vec<(i64, String, i64, i64, Option<String>)> = sqlx::query_as(
         "WITH recovered AS (
              UPDATE nexios_jobs.jobs SET
                  state = CASE WHEN cancelled THEN 6 WHEN attempt >= attempts THEN 7 ELSE 1 END,
@@ -104,7 +102,7 @@ pub(super) async fn renew(
              WHERE state = 2 AND worker = ANY ($1)
              RETURNING id, kind, attempt, state, queue_id
          )
-         SELECT id, kind, attempt, state, nexios_jobs.release(queue_id, CASE state WHEN 1 THEN $2 END)::text
+         SELECT id, kind, attempt::int8, state::int8, nexios_jobs.release(queue_id, CASE state WHEN 1 THEN $2 END)::text
          FROM recovered",
     )
     .bind(&stale)
@@ -113,15 +111,9 @@ pub(super) async fn renew(
     .fetch_all(&mut *connection)
     .await
     .map_err(fault)?;
-    for row in recovered {
-        if row.try_get::<i16, _>(3).map_err(fault)? == 7 {
-            renewal.dead.push(DeadJob {
-                id: JobId(row.try_get(0).map_err(fault)?),
-                kind: row.try_get(1).map_err(fault)?,
-                attempt: attempt(&row, 2).map_err(fault)?,
-            });
-        }
-    }
+    let recovered = recovered.into_iter();
+    let recovered = recovered.map(|(id, kind, attempt, state, _)| (id, kind, attempt, state));
+    renewal.dead = dead(recovered.collect());
     // Others may have the handlers.
     tell(&mut *connection).await?;
     delete_stale_workers(connection, SCHEMA, &stale)

@@ -1,11 +1,10 @@
 //! What running jobs say of themselves, and what they are to hear.
 
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::PgConnection;
 
 use crate::{
-    engine::{Progress, Run, RunProgress, WorkerId},
+    engine::{Progress, Run, RunProgress, WorkerId, outcome::Said, stored},
     error::JobsError,
-    id::JobId,
 };
 
 use super::{fault::fault, leases::name};
@@ -20,10 +19,10 @@ pub(super) struct Columns {
 
 impl Columns {
     pub(super) fn push(&mut self, progress: Option<Progress>) {
-        let said = progress.as_ref();
-        self.done.push(said.map(|said| said.done.cast_signed()));
-        self.total.push(said.map(|said| said.total.cast_signed()));
-        self.messages.push(progress.and_then(|said| said.message));
+        let said = Said::of(progress);
+        self.done.push(said.done);
+        self.total.push(said.total);
+        self.messages.push(said.message);
     }
 }
 
@@ -59,21 +58,12 @@ pub(super) async fn cancelled(
     connection: &mut PgConnection,
     worker: WorkerId,
 ) -> Result<Vec<Run>, JobsError> {
-    let rows = sqlx::query(
+    let runs = sqlx::query_as(
         "SELECT id, fence FROM nexios_jobs.jobs WHERE state = 2 AND worker = $1 AND cancelled",
     )
     .bind(name(worker))
     .fetch_all(connection)
     .await
     .map_err(fault)?;
-    let run = |row: &PgRow| {
-        Ok(Run {
-            id: JobId(row.try_get(0)?),
-            fence: row.try_get(1)?,
-        })
-    };
-    rows.iter()
-        .map(run)
-        .collect::<Result<_, _>>()
-        .map_err(fault)
+    Ok(runs.into_iter().map(stored::run).collect())
 }

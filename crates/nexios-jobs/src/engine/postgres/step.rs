@@ -8,18 +8,14 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 use crate::{
     clock::millis,
     engine::{
-        Claimed, ClaimedJob, End, Ended, Finished, HISTORY, KEEP, Run, Wanted, Worker, WorkerId,
+        Claimed, ClaimedJob, Ended, Finished, HISTORY, KEEP, LOST, Run, Wanted, Worker, WorkerId,
+        outcome::Outcome,
+        stored::{Started, claimed, state},
     },
     error::JobsError,
-    id::JobId,
 };
 
-use super::{
-    fault::fault,
-    leases::name,
-    looking::{attempt, state},
-    progress::Columns,
-};
+use super::{fault::fault, leases::name, progress::Columns};
 
 /// How long it may take until a job is seen that others have put in for a later time.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -38,13 +34,14 @@ pub(super) async fn step(
     wanted.into_iter().for_each(|wanted| wishes.push(wanted));
     let rows = sqlx::query(
         "SELECT place, job, fence, state, attempt, run_at, priority, kind, args, origin
-         FROM nexios_jobs.step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+         FROM nexios_jobs.step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     )
     .bind(name(worker.id))
     .bind(&worker.host)
     .bind(i64::from(worker.pid))
     .bind(i32::try_from(HISTORY).unwrap_or(i32::MAX))
     .bind(millis(KEEP))
+    .bind(LOST)
     .bind(ends.jobs)
     .bind(ends.fences)
     .bind(ends.outcomes)
@@ -73,43 +70,37 @@ fn read(rows: &[PgRow], places: usize) -> Result<(Finished, i64), sqlx::Error> {
     let next: Option<i64> = last.try_get(5)?;
     let next = next.map(|next| Duration::from_millis((next - now).max(1).unsigned_abs()));
     let mut states = vec![None; places];
-    let mut jobs = Vec::new();
+    let mut started = Vec::new();
     for row in rows {
-        let place: Option<i32> = row.try_get(0)?;
+        let place: Option<i64> = row.try_get(0)?;
         let Some(place) = place else {
-            jobs.push(claimed(row)?);
+            started.push(read_started(row)?);
             continue;
         };
         let place = usize::try_from(place.saturating_sub(1)).unwrap_or(places);
         if let Some(written) = states.get_mut(place) {
-            let found = state(row.try_get(3)?, attempt(row, 4)?, row.try_get(5)?, now);
-            *written = Some(found);
+            let (attempt, run_at) = (row.try_get(4)?, row.try_get(5)?);
+            *written = Some(state(row.try_get(3)?, attempt, run_at, now));
         }
     }
-    // What an update returns comes in no order.
-    jobs.sort_by_key(|(order, _)| *order);
     let claimed = Claimed {
-        jobs: jobs.into_iter().map(|(_, job)| job).collect(),
+        jobs: claimed(started),
         next: Some(next.map_or(LOOK_AGAIN, |next| next.min(LOOK_AGAIN))),
     };
     Ok((Finished { states, claimed }, now))
 }
 
-/// A job that was started, and its place among the others.
-fn claimed(row: &PgRow) -> Result<((i16, i64, i64), ClaimedJob), sqlx::Error> {
-    let id = row.try_get(1)?;
-    let order = (row.try_get(6)?, row.try_get(5)?, id);
-    let job = ClaimedJob {
-        run: Run {
-            id: JobId(id),
-            fence: row.try_get(2)?,
-        },
-        kind: row.try_get(7)?,
-        attempt: attempt(row, 4)?,
-        args: row.try_get(8)?,
-        origin: row.try_get(9)?,
-    };
-    Ok((order, job))
+fn read_started(row: &PgRow) -> Result<Started, sqlx::Error> {
+    Ok((
+        row.try_get(1)?,
+        row.try_get(2)?,
+        row.try_get(7)?,
+        row.try_get(4)?,
+        row.try_get(8)?,
+        row.try_get(9)?,
+        row.try_get(6)?,
+        row.try_get(5)?,
+    ))
 }
 
 /// The runs of a worker that are not among those it knows.
@@ -120,8 +111,8 @@ pub(super) async fn unknown(
 ) -> Result<Vec<ClaimedJob>, JobsError> {
     let (ids, fences): (Vec<i64>, Vec<i64>) =
         known.into_iter().map(|run| (run.id.0, run.fence)).unzip();
-    let rows = sqlx::query(
-        "SELECT NULL::integer, id, fence, state, attempt, run_at, priority, kind, args, origin FROM nexios_jobs.jobs
+    let rows = sqlx::query_as(
+        "SELECT id, fence, kind, attempt::int8, args, origin, priority, run_at FROM nexios_jobs.jobs
          WHERE state = 2 AND worker = $1
              AND NOT EXISTS (SELECT 1 FROM unnest($2::int8[], $3::int8[]) AS known (job, run) WHERE job = id AND run = fence)",
     )
@@ -131,8 +122,7 @@ pub(super) async fn unknown(
     .fetch_all(connection)
     .await
     .map_err(fault)?;
-    let jobs = rows.iter().map(|row| claimed(row).map(|(_, job)| job));
-    jobs.collect::<Result<_, _>>().map_err(fault)
+    Ok(claimed(rows))
 }
 
 /// How runs ended, by columns.
@@ -151,24 +141,14 @@ struct Ends {
 
 impl Ends {
     fn push(&mut self, ended: Ended) {
-        let (outcome, after, uncounted, result, error) = match ended.end {
-            End::Completed(result) => (4, 0, 0, Some(result), None),
-            End::Failed(error) => (5, 0, 0, None, Some(error)),
-            End::Cancelled => (6, 0, 0, None, None),
-            End::Dead(error) => (7, 0, 0, None, Some(error)),
-            End::Again {
-                after,
-                error,
-                counted,
-            } => (1, millis(after), i32::from(!counted), None, error),
-        };
+        let outcome = Outcome::of(ended.end);
         self.jobs.push(ended.run.id.0);
         self.fences.push(ended.run.fence);
-        self.outcomes.push(outcome);
-        self.afters.push(after);
-        self.uncounted.push(uncounted);
-        self.results.push(result);
-        self.errors.push(error);
+        self.outcomes.push(outcome.state);
+        self.afters.push(outcome.after);
+        self.uncounted.push(i32::from(outcome.uncounted));
+        self.results.push(outcome.result);
+        self.errors.push(outcome.error);
         self.said.push(ended.progress);
     }
 }

@@ -20,12 +20,14 @@ use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool, Row,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 
 use crate::{
     clock::to_millis,
-    engine::{Added, Ended, Finished, NewJob, Wanted, Worker, changes::Changes},
-    error::{DatabaseError, JobsError},
+    engine::{
+        Added, Ended, Finished, NewJob, Wanted, Worker, changes::Changes, patience::patiently,
+    },
+    error::JobsError,
 };
 
 use super::{
@@ -115,7 +117,7 @@ impl Store {
             transaction.commit().await.map_err(fault)?;
             Ok(result)
         };
-        self.patiently(self.connections.with(transaction)).await
+        patiently(self.patience, self.connections.with(transaction)).await
     }
 
     /// Takes a step of a worker.
@@ -130,7 +132,7 @@ impl Store {
             self.learn(now);
             Ok(finished)
         };
-        self.patiently(self.connections.with(call)).await
+        patiently(self.patience, self.connections.with(call)).await
     }
 
     /// Adds jobs; of new ones the queue tells by itself.
@@ -143,7 +145,7 @@ impl Store {
                 self.learn(now);
                 Ok(vec![added])
             };
-            return self.patiently(self.connections.with(call)).await;
+            return patiently(self.patience, self.connections.with(call)).await;
         }
         self.write_silently(|connection, now| Box::pin(adding::many(connection, now, jobs)))
             .await
@@ -157,7 +159,7 @@ impl Store {
     {
         let now = self.now();
         let call = async |connection: &mut PgConnection| step(connection, now).await;
-        self.patiently(self.connections.with(call)).await
+        patiently(self.patience, self.connections.with(call)).await
     }
 
     /// What the database's clock shows, as far as is known.
@@ -176,18 +178,6 @@ impl Store {
     fn learn(&self, now: i64) {
         let ahead = now.saturating_sub(to_millis(SystemTime::now()));
         self.ahead.store(ahead, Ordering::Relaxed);
-    }
-
-    pub(super) async fn patiently<T>(
-        &self,
-        call: impl Future<Output = Result<T, JobsError>>,
-    ) -> Result<T, JobsError> {
-        let limit = Instant::now() + self.patience;
-        timeout_at(limit, call).await.unwrap_or_else(|_| {
-            let patience = self.patience;
-            let text = format!("no answer within {patience:?}");
-            Err(JobsError::Unavailable(DatabaseError::new(text)))
-        })
     }
 }
 

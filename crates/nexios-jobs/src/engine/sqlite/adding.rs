@@ -1,15 +1,16 @@
 //! Jobs on their way in.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde::Serialize;
 use sqlx::{Row, SqliteConnection};
 
 use crate::{
-    clock::{millis, to_millis},
-    engine::{Added, KEEP, NewJob, When},
+    clock::millis,
+    engine::{Added, KEEP, NewJob},
     error::{DatabaseError, JobsError},
     id::JobId,
+    lock::lock,
 };
 
 use super::fault::fault;
@@ -28,7 +29,7 @@ fn new_id() -> JobId {
         .ok()
         .and_then(|since| i64::try_from(since.as_micros()).ok())
         .map_or(1, |micros| (micros - START).max(1));
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut last = lock(&LAST);
     // Greater than all before it in this process, also when the clock was set back.
     *last = micros.max(*last + 1);
     let random = (crate::random::number() >> 52).cast_signed();
@@ -42,7 +43,7 @@ pub(super) async fn one(
     job: NewJob,
 ) -> Result<Added, JobsError> {
     let id = new_id();
-    let run_at = run_at(&job, now);
+    let run_at = job.when.moment(now);
     let inserted = sqlx::query(
         "INSERT INTO nexios_jobs (id, kind, key, priority, state, run_at, created, keep, origin, args)
          VALUES (?1, ?2, ?3, ?4, ?5 <= ?6, ?5, ?6, ?7, ?8, ?9)
@@ -104,7 +105,7 @@ pub(super) async fn many(
         bytes += job.args.len();
         batch.push(Addition {
             id: id.0,
-            run_at: run_at(&job, now),
+            run_at: job.when.moment(now),
             kind: job.kind,
             priority: job.priority,
             origin: job.origin,
@@ -149,13 +150,6 @@ async fn insert(
     .await
     .map_err(fault)?;
     Ok(())
-}
-
-fn run_at(job: &NewJob, now: i64) -> i64 {
-    match job.when {
-        When::At(time) => to_millis(time),
-        When::After(delay) => now.saturating_add(millis(delay)),
-    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Row, SqliteConnection};
 
 use crate::{
     clock::millis,
-    engine::{ClaimedJob, HISTORY, Run, Wanted, Worker, WorkerId},
+    engine::{ClaimedJob, HISTORY, Run, Wanted, Worker, WorkerId, stored::claimed},
     error::{DatabaseError, JobsError},
-    id::JobId,
 };
 
 use super::fault::fault;
@@ -72,12 +71,12 @@ pub(super) async fn claim(
     worker: Worker,
     wanted: Vec<Wanted>,
 ) -> Result<Vec<ClaimedJob>, JobsError> {
-    let mut claimed = Vec::new();
+    let mut jobs = Vec::new();
     for wanted in wanted {
         promote(connection, now, &wanted.kind).await?;
-        claimed.extend(claim_kind(connection, now, &worker, &wanted).await?);
+        jobs.extend(claim_kind(connection, now, &worker, &wanted).await?);
     }
-    Ok(claimed)
+    Ok(jobs)
 }
 
 /// Makes those due whose time has come, so that they are claimed in the order of their priorities.
@@ -101,12 +100,12 @@ async fn claim_kind(
     worker: &Worker,
     wanted: &Wanted,
 ) -> Result<Vec<ClaimedJob>, JobsError> {
-    let rows = sqlx::query(
+    let rows = sqlx::query_as(
         "UPDATE nexios_jobs SET state = 2, worker = ?1, fence = fence + 1, attempt = attempt + 1, attempts = ?2,
              keep = ?3,
              history = json_insert(
                  CASE WHEN json_array_length(history) >= ?4 THEN json_remove(history, '$[0]') ELSE history END,
-                 '$[#]', json_object('n', attempt + 1, 'started', ?5, 'host', ?6, 'pid', ?7))
+                 '$[#]', json_object('fence', fence + 1, 'n', attempt + 1, 'started', ?5, 'host', ?6, 'pid', ?7))
          WHERE id IN (SELECT id FROM nexios_jobs WHERE state = 1 AND kind = ?8 ORDER BY priority, run_at, id LIMIT ?9)
              AND EXISTS (SELECT 1 FROM nexios_jobs_workers WHERE id = ?1)
              AND NOT EXISTS (SELECT 1 FROM nexios_jobs_paused WHERE kind = ?8)
@@ -124,14 +123,7 @@ async fn claim_kind(
     .fetch_all(connection)
     .await
     .map_err(fault)?;
-    let mut claimed = rows
-        .iter()
-        .map(read)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(fault)?;
-    // What an update returns comes in no order.
-    claimed.sort_by_key(|(order, _)| *order);
-    Ok(claimed.into_iter().map(|(_, job)| job).collect())
+    Ok(claimed(rows))
 }
 
 /// The runs of a worker that are not among those it knows.
@@ -140,31 +132,14 @@ pub(super) async fn unknown(
     worker: WorkerId,
     known: Vec<Run>,
 ) -> Result<Vec<ClaimedJob>, JobsError> {
-    let rows = sqlx::query(
+    let rows = sqlx::query_as(
         "SELECT id, fence, kind, attempt, args, origin, priority, run_at FROM nexios_jobs WHERE state = 2 AND worker = ?",
     )
     .bind(worker.0)
     .fetch_all(connection)
     .await
     .map_err(fault)?;
-    let jobs = rows.iter().map(|row| read(row).map(|(_, job)| job));
-    let mut jobs = jobs.collect::<Result<Vec<_>, _>>().map_err(fault)?;
+    let mut jobs = claimed(rows);
     jobs.retain(|job| !known.contains(&job.run));
     Ok(jobs)
-}
-
-/// A job that was started, and its place among the others.
-fn read(row: &SqliteRow) -> Result<((i64, i64, i64), ClaimedJob), sqlx::Error> {
-    let order = (row.try_get(6)?, row.try_get(7)?, row.try_get(0)?);
-    let job = ClaimedJob {
-        run: Run {
-            id: JobId(row.try_get(0)?),
-            fence: row.try_get(1)?,
-        },
-        kind: row.try_get(2)?,
-        attempt: row.try_get(3)?,
-        args: row.try_get(4)?,
-        origin: row.try_get(5)?,
-    };
-    Ok((order, job))
 }

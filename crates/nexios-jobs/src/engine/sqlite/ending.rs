@@ -1,15 +1,18 @@
 //! How runs ended.
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use crate::{
-    clock::millis,
-    engine::{End, Ended},
+    engine::{
+        Ended, LOST, Run,
+        outcome::{Outcome, Said},
+        stored::{state, state_after},
+    },
     error::JobsError,
     state::JobState,
 };
 
-use super::{fault::fault, looking::state, progress::Parts};
+use super::fault::fault;
 
 pub(super) async fn finish(
     connection: &mut SqliteConnection,
@@ -18,51 +21,14 @@ pub(super) async fn finish(
 ) -> Result<Vec<Option<JobState>>, JobsError> {
     let mut states = Vec::with_capacity(ended.len());
     for ended in ended {
-        states.push(finish_one(connection, now, ended).await?);
+        let run = ended.run;
+        let state = match finish_one(connection, now, ended).await? {
+            Some(state) => Some(state),
+            None => written_before(connection, now, run).await?,
+        };
+        states.push(state);
     }
     Ok(states)
-}
-
-/// What is written at an attempt's end.
-#[derive(Default)]
-struct Last {
-    /// The state that it would have if nobody had cancelled it.
-    state: i64,
-    run_at: i64,
-    uncounted: bool,
-    result: Option<String>,
-    error: Option<String>,
-}
-
-impl Last {
-    fn of(end: End, now: i64) -> Self {
-        let ended = |state, error| Self {
-            state,
-            error,
-            ..Self::default()
-        };
-        match end {
-            End::Completed(result) => Self {
-                state: 4,
-                result: Some(result),
-                ..Self::default()
-            },
-            End::Failed(error) => ended(5, Some(error)),
-            End::Cancelled => ended(6, None),
-            End::Dead(error) => ended(7, Some(error)),
-            End::Again {
-                after,
-                error,
-                counted,
-            } => Self {
-                state: i64::from(after.is_zero()),
-                run_at: now.saturating_add(millis(after)),
-                uncounted: !counted,
-                result: None,
-                error,
-            },
-        }
-    }
 }
 
 async fn finish_one(
@@ -70,9 +36,14 @@ async fn finish_one(
     now: i64,
     ended: Ended,
 ) -> Result<Option<JobState>, JobsError> {
-    let last = Last::of(ended.end, now);
-    let progress = Parts::of(ended.progress);
-    let row = sqlx::query(
+    let outcome = Outcome::of(ended.end);
+    let said = Said::of(ended.progress);
+    // One that waits for nothing is due.
+    let state_then = match outcome.state {
+        1 => i16::from(outcome.after == 0),
+        ended => ended,
+    };
+    let row = sqlx::query_as(
         "UPDATE nexios_jobs SET
              state = CASE WHEN cancelled AND ?1 <> 4 THEN 6 ELSE ?1 END,
              run_at = CASE WHEN cancelled OR ?1 >= 4 THEN run_at ELSE ?2 END,
@@ -88,30 +59,146 @@ async fn finish_one(
          WHERE id = ?10 AND fence = ?11 AND state = 2
          RETURNING state, attempt, run_at",
     )
-    .bind(last.state)
-    .bind(last.run_at)
+    .bind(state_then)
+    .bind(now.saturating_add(outcome.after))
     .bind(now)
-    .bind(last.uncounted)
-    .bind(last.result)
-    .bind(last.error)
-    .bind(progress.done)
-    .bind(progress.total)
-    .bind(progress.message)
+    .bind(outcome.uncounted)
+    .bind(outcome.result)
+    .bind(outcome.error)
+    .bind(said.done)
+    .bind(said.total)
+    .bind(said.message)
     .bind(ended.run.id.0)
     .bind(ended.run.fence)
     .fetch_optional(connection)
     .await
     .map_err(fault)?;
-    let Some(row) = row else {
-        return Ok(None);
+    Ok(row.map(|(number, attempt, run_at)| state(number, attempt, run_at, now)))
+}
+
+/// What became of a run whose end is written already, by a call whose answer was lost.
+///
+/// The end of a run is written once: by its own worker, or by whoever took its job away, who says so.
+async fn written_before(
+    connection: &mut SqliteConnection,
+    now: i64,
+    run: Run,
+) -> Result<Option<JobState>, JobsError> {
+    let row = sqlx::query_as(
+        "SELECT state, attempt, run_at, fence FROM nexios_jobs WHERE id = ?1 AND EXISTS (
+             SELECT 1 FROM json_each(history) WHERE value ->> 'fence' = ?2
+                 AND value ->> 'ended' IS NOT NULL AND value ->> 'error' IS NOT ?3)",
+    )
+    .bind(run.id.0)
+    .bind(run.fence)
+    .bind(LOST)
+    .fetch_optional(connection)
+    .await
+    .map_err(fault)?;
+    Ok(row.map(|row| state_after(row, run, now)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{
+        engine::{
+            Added, Claimed, End, Ended, Engine, KEEP, NewJob, Wanted, When, Worker, WorkerId,
+            settings::Settings, sqlite::SqliteEngine,
+        },
+        state::JobState,
     };
-    let read = || -> Result<_, sqlx::Error> {
-        Ok(state(
-            row.try_get(0)?,
-            row.try_get(1)?,
-            row.try_get(2)?,
-            now,
-        ))
-    };
-    read().map(Some).map_err(fault)
+
+    /// Starts the one job there is, for a worker of its own.
+    async fn claim(engine: &SqliteEngine) -> (Worker, crate::engine::Run) {
+        let worker = Worker {
+            id: WorkerId(7),
+            host: "here".to_owned(),
+            pid: 1,
+        };
+        engine.enroll(worker.clone()).await.unwrap();
+        let wanted = Wanted {
+            kind: "echo".into(),
+            slots: 1,
+            attempts: 3,
+            keep: KEEP,
+        };
+        let Claimed { jobs, .. } = engine.claim(worker.clone(), vec![wanted]).await.unwrap();
+        (worker, jobs[0].run)
+    }
+
+    async fn store(folder: &tempfile::TempDir) -> SqliteEngine {
+        let settings = Settings {
+            lease: Duration::from_secs(1),
+            patience: Duration::from_secs(5),
+        };
+        let url = format!("sqlite:{}/jobs.db", folder.path().display());
+        let engine = SqliteEngine::open(settings, &url).await.unwrap();
+        let job = NewJob {
+            kind: "echo".into(),
+            args: "1".to_owned(),
+            key: None,
+            when: When::After(Duration::ZERO),
+            priority: 0,
+            origin: None,
+        };
+        let Added { was_new, .. } = engine.add(vec![job]).await.unwrap()[0];
+        assert!(was_new);
+        engine
+    }
+
+    #[tokio::test]
+    async fn an_end_that_is_written_again_is_known_to_be_written() {
+        let again = |error: Option<&str>, counted| End::Again {
+            after: Duration::ZERO,
+            error: error.map(str::to_owned),
+            counted,
+        };
+        for (end, state) in [
+            (End::Completed("1".to_owned()), JobState::Completed),
+            (End::Failed("no".to_owned()), JobState::Failed),
+            (End::Dead("no".to_owned()), JobState::Dead),
+            (End::Cancelled, JobState::Cancelled),
+            (again(Some("busy"), true), JobState::Retrying),
+            (again(None, false), JobState::Ready),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let engine = store(&folder).await;
+            let (worker, run) = claim(&engine).await;
+            let ended = Ended {
+                run,
+                end,
+                progress: None,
+            };
+            for _ in 0..2 {
+                let ends = vec![ended.clone()];
+                let finished = engine.finish(ends, worker.clone(), Vec::new()).await;
+                assert_eq!(finished.unwrap().states, [Some(state)], "{ended:?}");
+            }
+            if matches!(ended.end, End::Again { .. }) {
+                let (_, next) = claim(&engine).await;
+                assert_ne!(next, run);
+                let finished = engine.finish(vec![ended], worker, Vec::new()).await;
+                assert_eq!(finished.unwrap().states, [Some(JobState::Retrying)]);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_after_a_lost_lease_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = store(&folder).await;
+        let (worker, run) = claim(&engine).await;
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let other = WorkerId(8);
+        engine.renew(other).await.unwrap();
+        let ended = Ended {
+            run,
+            end: End::Completed("1".to_owned()),
+            progress: None,
+        };
+        let finished = engine.finish(vec![ended], worker, Vec::new()).await;
+        assert_eq!(finished.unwrap().states, [None]);
+    }
 }

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use crate::{
     clock::millis,
-    engine::{DeadJob, LOST, Renewal, Worker, WorkerId},
+    engine::{LOST, Renewal, Worker, WorkerId, stored::dead},
     error::JobsError,
-    id::JobId,
 };
 
 use super::fault::fault;
@@ -66,7 +65,7 @@ pub(super) async fn renew(
         .execute(&mut *connection)
         .await
         .map_err(fault)?;
-    let recovered = sqlx::query(
+    let recovered = sqlx::query_as(
         "UPDATE nexios_jobs SET
              state = CASE WHEN cancelled THEN 6 WHEN attempt >= attempts THEN 7 ELSE 1 END,
              ended = CASE WHEN cancelled OR attempt >= attempts THEN ?1 END,
@@ -83,18 +82,8 @@ pub(super) async fn renew(
     .fetch_all(connection)
     .await
     .map_err(fault)?;
-    let mut dead = Vec::new();
-    for row in recovered {
-        if row.try_get::<i64, _>(3).map_err(fault)? == 7 {
-            dead.push(DeadJob {
-                id: JobId(row.try_get(0).map_err(fault)?),
-                kind: row.try_get(1).map_err(fault)?,
-                attempt: row.try_get(2).map_err(fault)?,
-            });
-        }
-    }
     Ok(Renewal {
         lost: renewed.rows_affected() == 0,
-        dead,
+        dead: dead(recovered),
     })
 }

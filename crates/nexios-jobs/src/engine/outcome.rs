@@ -1,0 +1,65 @@
+//! What is written of an attempt's end, in either database.
+
+use crate::{
+    clock::millis,
+    engine::{End, Progress},
+};
+
+/// How a run ended, as columns.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// The state that the job would have if nobody had cancelled it: 1 if it is to run again.
+    pub(super) state: i16,
+    /// In how many milliseconds it is to run again.
+    pub(super) after: i64,
+    /// Whether this was no attempt.
+    pub(super) uncounted: bool,
+    pub(super) result: Option<String>,
+    pub(super) error: Option<String>,
+}
+
+impl Outcome {
+    pub(super) fn of(end: End) -> Self {
+        let ended = |state, error| Self {
+            state,
+            error,
+            ..Self::default()
+        };
+        match end {
+            End::Completed(result) => Self {
+                result: Some(result),
+                ..ended(4, None)
+            },
+            End::Failed(error) => ended(5, Some(error)),
+            End::Cancelled => ended(6, None),
+            End::Dead(error) => ended(7, Some(error)),
+            End::Again {
+                after,
+                error,
+                counted,
+            } => Self {
+                after: millis(after),
+                uncounted: !counted,
+                ..ended(1, error)
+            },
+        }
+    }
+}
+
+/// Progress as columns; nothing where nothing was said.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) done: Option<i64>,
+    pub(super) total: Option<i64>,
+    pub(super) message: Option<String>,
+}
+
+impl Said {
+    pub(super) fn of(progress: Option<Progress>) -> Self {
+        progress.map_or_else(Self::default, |progress| Self {
+            done: Some(progress.done.cast_signed()),
+            total: Some(progress.total.cast_signed()),
+            message: progress.message,
+        })
+    }
+}

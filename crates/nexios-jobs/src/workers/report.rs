@@ -1,0 +1,53 @@
+use std::borrow::Cow;
+
+use crate::{engine::End, state::JobState};
+
+/// Counts of the workers of this process, since their start.
+///
+/// See [`Workers`](crate::Workers) for an example.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WorkersStats {
+    /// Jobs that run, or whose end is not written yet.
+    pub running: usize,
+    /// Jobs that returned an output.
+    pub completed: u64,
+    /// Attempts that failed, panicked or timed out.
+    pub failed: u64,
+    /// How often the engine was started again after an error.
+    pub restarts: u64,
+}
+
+/// How the jobs ended that ran here when the drain began, by the names of their kinds.
+///
+/// See [`Workers`](crate::Workers) for an example.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct JobsDrainReport {
+    /// Those that returned an output.
+    pub completed: Vec<Cow<'static, str>>,
+    /// Those whose attempt failed, panicked or timed out, be it tried again or not.
+    pub failed: Vec<Cow<'static, str>>,
+    /// Those that somebody had cancelled.
+    pub cancelled: Vec<Cow<'static, str>>,
+    /// Stopped here, at once free for others, and no attempt counted.
+    pub handed_back: Vec<Cow<'static, str>>,
+    /// Still held their thread, or their end could not be written; others get them when the lease ends.
+    pub abandoned: Vec<Cow<'static, str>>,
+}
+
+impl JobsDrainReport {
+    /// Adds how one job ended.
+    pub(super) fn file(&mut self, name: Cow<'static, str>, end: &End, written: Option<JobState>) {
+        let names = match (written, end) {
+            // Others have it.
+            (None, _) => &mut self.abandoned,
+            (Some(JobState::Completed), _) => &mut self.completed,
+            (Some(JobState::Cancelled), _) => &mut self.cancelled,
+            (Some(JobState::Failed | JobState::Dead), _) => &mut self.failed,
+            (_, End::Again { counted: true, .. }) => &mut self.failed,
+            _ => &mut self.handed_back,
+        };
+        names.push(name);
+    }
+}
