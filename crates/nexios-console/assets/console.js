@@ -102,6 +102,8 @@
     async resync() {
       try {
         const answer = await fetch(location.href, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(10000) });
+        // Whoever may not see it any more is told so by the page itself.
+        if (answer.status === 401 || answer.status === 403) return location.reload();
         if (!answer.ok) return;
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         skew = Date.now() - page.documentElement.dataset.now;

@@ -29,7 +29,7 @@ async fn main() -> std::io::Result<()> {
     }
     let app = Router::new()
         .route("/", get(async || Redirect::to("/nexios/")))
-        .nest("/nexios", console.router());
+        .nest_service("/nexios", console.router());
     let address = std::env::args()
         .nth(1)
         .unwrap_or_else(|| "127.0.0.1:7007".to_owned());

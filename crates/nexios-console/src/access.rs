@@ -6,6 +6,7 @@ mod bearer;
 mod local;
 mod origin;
 mod secret;
+mod who;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
@@ -16,6 +17,7 @@ use axum::{
 
 pub(crate) use origin::{Site, site};
 pub use secret::Secret;
+pub use who::Who;
 
 /// What somebody may; each includes those before it.
 ///
@@ -101,6 +103,14 @@ impl Way {
         }
     }
 
+    /// What the sender of a request may.
+    pub(crate) fn access(&self, parts: &Parts) -> Access {
+        match self.judge(parts) {
+            Verdict::Granted(access) => access,
+            Verdict::Unauthorized(_) | Verdict::Forbidden(_) => Access::Forbidden,
+        }
+    }
+
     /// Whether a browser would have let this request through on behalf of a page that knows no secret: its address or a
     /// credential that it sends by itself was enough.
     pub(crate) fn trusts_the_browser(&self, parts: &Parts) -> bool {
@@ -120,9 +130,14 @@ impl Way {
             Self::Rule(_) => "rule",
             Self::Public => "public",
         };
+        // Who puts it there is a layer of the app, which knows better.
+        let name = match parts.extensions.get::<Who>() {
+            Some(who) => who.to_string(),
+            None => name.to_owned(),
+        };
         match parts.extensions.get::<ConnectInfo<SocketAddr>>() {
             Some(ConnectInfo(peer)) => format!("{name} from {peer}"),
-            None => name.to_owned(),
+            None => name,
         }
     }
 }

@@ -100,6 +100,10 @@ impl ConsoleBuilder<NoAccess> {
 
     /// Asks the app's own rule about each request. It is called before anything else and should not wait.
     ///
+    /// A page that stays open is asked for again every 15 s, with the request that opened it: a rule that looks at the app's
+    /// sessions, and not only at what a layer once put there, can take its answer back. For the audit log that layer may say
+    /// [`Who`](crate::Who) it is.
+    ///
     /// ```
     /// use axum::http::request::Parts;
     /// use nexios_console::{Access, Console};

@@ -49,6 +49,8 @@ impl Console {
             store: store.clone(),
             life: life.clone(),
             service: service.clone(),
+            #[cfg(test)]
+            probe: None,
         };
         Self(Arc::new(Inner {
             feed: Arc::new(Feed::new(source.clone())),

@@ -6,6 +6,7 @@
 //! - Nothing is rendered, and nobody is woken, under the lock.
 //! - What a client has not fetched is kept for all of them together, in a ring. Who falls out of it, or does not fetch, is
 //!   dropped: nobody waits for a client.
+//! - Nobody makes us look more than four times a second at a page, however often they come.
 //! - An event tells how a part of a page looks now, not what changed. So a page that was fetched after it was told, or is told
 //!   twice, is right.
 
@@ -35,7 +36,7 @@ pub(crate) use feed::Feed;
 use feed::Onlooker;
 
 use crate::{
-    access::{Access, MayAct},
+    access::{Access, MayAct, Way},
     life::{Known, Life},
     model::Bucket,
     mount::Mount,
@@ -65,6 +66,8 @@ pub(crate) struct EventsQuery {
 pub(crate) struct Following {
     pub(crate) feed: Arc<Feed>,
     pub(crate) life: Arc<Known>,
+    /// Says again what a stream may.
+    pub(crate) way: Arc<Way>,
 }
 
 pub(crate) fn router(following: Following) -> Router {
@@ -98,9 +101,11 @@ async fn answer(
     });
     let last = last_heard(request.headers(), query.last.as_deref());
     let life = Life::of(request.extensions());
+    let (way, parts) = (following.way.clone(), request.into_parts().0);
+    let judge = Box::new(move || way.access(&parts));
     match Feed::subscribe(&following.feed, looks.collect(), last) {
         Some(subscription) => {
-            let events = stream::events(subscription, following.life.clone(), life);
+            let events = stream::events(subscription, following.life.clone(), life, judge, access);
             let mut response = Sse::new(events)
                 .keep_alive(KeepAlive::new().interval(ALIVE))
                 .into_response();

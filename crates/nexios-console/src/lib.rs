@@ -26,13 +26,14 @@
 //! | [`dangerously_public`](ConsoleBuilder::dangerously_public) | everybody who can reach it, to look |
 //!
 //! Error texts, messages and addresses are shown from [`Access::ViewSensitive`] on. Cancelling, resetting and refreshing needs
-//! [`Access::Act`] *and* [`allow_actions`](ConsoleBuilder::allow_actions); each attempt is logged as `nexios::audit`. Nobody's
+//! [`Access::Act`] *and* [`allow_actions`](ConsoleBuilder::allow_actions); each attempt is logged as `nexios::audit`, by the name that
+//! the app gives with [`Who`]. Nobody's
 //! browser can be made to do it: a request of another site is refused, and no page can be framed.
 //!
 //! # Where it is
 //!
-//! Under `nest_service("/nexios", ..)` it answers at `/nexios`, `/nexios/` and below. `nest` does as well, but for `/nexios/`, which
-//! axum then hands on to nobody.
+//! Under `nest_service("/nexios", ..)` it answers at `/nexios`, `/nexios/` and below. `nest` does as well, but for `/nexios/`: it makes
+//! `/nexios` of the prefix and our `/`, and no other pattern of a router matches where nothing is left of the path.
 //!
 //! A nested console ends with the service's listener. One on the listener of `NexiosApp::admin` is there from before the first
 //! startup hook until all else has ended, and shows the phases in between:
@@ -98,7 +99,7 @@ mod routes;
 mod settings;
 mod store;
 
-pub use access::{Access, Secret};
+pub use access::{Access, Secret, Who};
 pub use builder::{Chosen, ConsoleBuilder, NoAccess};
 pub use console::Console;
 #[cfg(feature = "prometheus")]

@@ -26,7 +26,7 @@ pub(crate) use lazies::{Lazies, Lazy, LazyError};
 pub(crate) use lints::{Lint, LintKind, Lints};
 pub(crate) use now::{CancelledRequests, LeftOver, Now, Stay};
 pub(crate) use pools::{Pool, PoolJob, PoolState, Pools};
-pub(crate) use races::{Hedges, Race, RaceKind, Races};
+pub(crate) use races::{Hedges, OneHedge, Race, RaceKind, Races};
 pub(crate) use request::{Request, Span};
 pub(crate) use requests::{Requests, Route, Sample, Samples};
 pub(crate) use running::Running;

@@ -57,6 +57,7 @@ impl Console {
         let events = events::router(Following {
             feed: console.feed.clone(),
             life: console.life.clone(),
+            way: console.way.clone(),
         });
         let router = Router::new()
             .merge(pages::router(console.source.clone()))

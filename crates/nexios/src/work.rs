@@ -11,6 +11,7 @@ pub(crate) mod observed;
 mod observer;
 mod observers;
 mod outcome;
+pub(crate) mod place;
 mod slow_poll;
 pub(crate) mod waiting;
 

@@ -3,14 +3,18 @@
 use std::{
     collections::{HashMap, HashSet},
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior},
+    time::{Instant, MissedTickBehavior, interval_at},
 };
 
 use super::{
@@ -39,6 +43,8 @@ pub(crate) struct Feed {
     shared: Mutex<Shared>,
     /// Tells the number of the last event.
     news: watch::Sender<u64>,
+    /// A page could not be rendered, and that was logged.
+    has_complained: AtomicBool,
 }
 
 struct Shared {
@@ -64,7 +70,8 @@ pub(super) struct Onlooker {
 struct Channel {
     onlooker: Onlooker,
     shown: Arc<Vec<Region>>,
-    used: Instant,
+    /// When it was last looked at, by the ticker or for somebody who came.
+    looked: Instant,
 }
 
 /// A look that is to be taken at a page, and how it was when it was last seen.
@@ -113,6 +120,7 @@ impl Feed {
             source,
             shared: Mutex::new(shared),
             news,
+            has_complained: AtomicBool::new(false),
         }
     }
 
@@ -140,8 +148,9 @@ impl Feed {
             (looks, are_known)
         };
         let channels: Vec<Arc<str>> = looks.iter().map(|look| look.channel.clone()).collect();
-        // What nobody followed has been forgotten or is out of date.
-        this.look(looks);
+        // What nobody followed has been forgotten or is out of date. Whoever comes again and again looks no more often than
+        // the ticker does.
+        this.look(looks, Instant::now());
 
         let mut shared = this.lock();
         if shared.clients.len() >= MOST_CLIENTS {
@@ -174,19 +183,20 @@ impl Feed {
     }
 
     async fn tick(self: Arc<Self>) {
-        let mut looks = tokio::time::interval(LOOK);
+        // Whoever has started it has just looked.
+        let mut looks = interval_at(Instant::now() + LOOK, LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut seen, mut idle) = (None, 0);
         loop {
-            looks.tick().await;
+            let at = looks.tick().await;
             let Some(followed) = self.followed() else {
                 return;
             };
             let rev = self.source.store.rev();
             idle = if seen == Some(rev) { idle + 1 } else { 0 };
             if idle % IDLE_LOOKS == 0 {
-                seen = Some(rev);
-                self.look(followed);
+                // What was not due yet is looked at next time, whether anything happens until then or not.
+                seen = self.look(followed, at).then_some(rev);
             }
         }
     }
@@ -221,12 +231,16 @@ impl Feed {
         (!is_over).then_some(looks)
     }
 
-    /// Looks at pages, and tells what has changed.
-    fn look(&self, looks: Vec<Look>) {
+    /// Looks at those pages that nobody has looked at just before, and tells what has changed; whether these were all.
+    fn look(&self, mut looks: Vec<Look>, at: Instant) -> bool {
+        let all = looks.len();
+        {
+            let mut shared = self.lock();
+            looks.retain(|look| shared.is_due(&look.channel, at));
+        }
+        let are_all = looks.len() == all;
         let looked = looks.into_iter().filter_map(|look| {
-            let now = self
-                .source
-                .regions(&look.onlooker.view, look.onlooker.viewer())?;
+            let now = self.rendered(&look.onlooker)?;
             let changes = look
                 .shown
                 .as_ref()
@@ -235,9 +249,9 @@ impl Feed {
         });
         let looked: Vec<_> = looked.collect();
         if looked.is_empty() {
-            return;
+            return are_all;
         }
-        let at = Instant::now();
+        let told = Instant::now();
         let mut shared = self.lock();
         let mut old = Vec::with_capacity(looked.len());
         for (look, now, changes) in looked {
@@ -250,12 +264,11 @@ impl Feed {
                     Channel {
                         onlooker,
                         shown: now,
-                        used: at,
+                        looked: at,
                     },
                 );
                 continue;
             };
-            channel.used = at;
             // Somebody else has looked since, and told.
             if !look
                 .shown
@@ -265,13 +278,33 @@ impl Feed {
             }
             old.push(mem::replace(&mut channel.shown, now));
             for change in changes {
-                shared.ring.push(look.channel.clone(), change, at);
+                shared.ring.push(look.channel.clone(), change, told);
             }
         }
         let last = shared.ring.last();
         drop(shared);
         drop(old);
         self.news.send_replace(last);
+        are_all
+    }
+
+    /// How a page looks now; none if there is nothing to show any more. A page that cannot be rendered keeps no other one from
+    /// being told, and is tried again at the next look.
+    fn rendered(&self, onlooker: &Onlooker) -> Option<Vec<Region>> {
+        let render = || self.source.regions(&onlooker.view, onlooker.viewer());
+        // What is rendered is made of copies, so a panic leaves nothing half done.
+        match catch_unwind(AssertUnwindSafe(render)) {
+            Ok(regions) => regions,
+            Err(payload) => {
+                // Relaxed: it guards nothing.
+                if !self.has_complained.swap(true, Ordering::Relaxed) {
+                    let text = payload.downcast_ref::<String>().map(String::as_str);
+                    let panic = text.or_else(|| payload.downcast_ref::<&str>().copied());
+                    tracing::error!(target: "nexios::console", page = %onlooker.view.path(), panic, "a page of the console could not be rendered");
+                }
+                None
+            }
+        }
     }
 }
 
@@ -329,6 +362,18 @@ impl Shared {
         }
     }
 
+    /// Whether a page is to be looked at, which is its look then: not if the last one was just before.
+    fn is_due(&mut self, channel: &Arc<str>, at: Instant) -> bool {
+        let Some(channel) = self.channels.get_mut(channel) else {
+            return true;
+        };
+        let is_due = at.saturating_duration_since(channel.looked) >= LOOK;
+        if is_due {
+            channel.looked = at;
+        }
+        is_due
+    }
+
     /// How everything looks that these channels show.
     fn all(&self, channels: &[Arc<str>]) -> Vec<Change> {
         let channels = channels.iter().filter_map(|key| self.channels.get(key));
@@ -347,7 +392,7 @@ impl Shared {
             };
             let idle = self.channels.iter().filter(|(key, _)| !is_followed(key));
             let Some(oldest) = idle
-                .min_by_key(|(_, channel)| channel.used)
+                .min_by_key(|(_, channel)| channel.looked)
                 .map(|(key, _)| key.clone())
             else {
                 return;
@@ -401,14 +446,24 @@ impl Drop for Subscription {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use nexios::observe::{self, Observer, WorkId};
+
     use super::*;
     use crate::{life::Known, mount::Place, store::Store};
 
     fn feed() -> Arc<Feed> {
+        feed_with(|_| {})
+    }
+
+    /// One that tells which pages it renders.
+    fn feed_with(probe: impl Fn(&str) + Send + Sync + 'static) -> Arc<Feed> {
         let source = Source {
             store: Arc::new(Store::new(1 << 20)),
             life: Arc::new(Known::new(None)),
             service: "test".into(),
+            probe: Some(Arc::new(probe)),
         };
         Arc::new(Feed::new(source))
     }
@@ -447,6 +502,45 @@ mod tests {
         let again = Feed::subscribe(&feed, looks_at(View::Head), None);
         assert!(is_looking(&feed), "and again for who comes later");
         drop(again);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_comes_again_and_again_makes_nobody_look_more_than_four_times_a_second() {
+        let looks = Arc::new(AtomicUsize::new(0));
+        let feed = feed_with({
+            let looks = looks.clone();
+            move |_| {
+                looks.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for _ in 0..1_000 {
+            let client = Feed::subscribe(&feed, looks_at(View::Head), None);
+            // Something is observed all the time.
+            let work = observe::custom("feed test");
+            feed.source.store.started(WorkId(u64::MAX));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            drop((client, work));
+        }
+        let looks = looks.load(Ordering::Relaxed);
+        assert!((20..=41).contains(&looks), "{looks} in ten seconds");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_cannot_be_rendered_keeps_no_other_from_being_told() {
+        let feed = feed_with(|page| assert_ne!(page, "/pools"));
+        let broken = Feed::subscribe(&feed, looks_at(View::Pools), None);
+        let mut client = Feed::subscribe(&feed, looks_at(View::Lints), None).unwrap();
+        client.take_first();
+        tokio::time::sleep(LOOK * 8).await;
+        assert!(is_looking(&feed));
+        assert!(feed.has_complained.load(Ordering::Relaxed));
+        let shown = |feed: &Feed| {
+            let shared = feed.lock();
+            let looked = shared.channels.values().map(|channel| channel.looked).max();
+            looked.is_some_and(|looked| looked.elapsed() <= LOOK * IDLE_LOOKS)
+        };
+        assert!(shown(&feed), "the others are looked at all the same");
+        drop((broken, client));
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,6 +17,7 @@ pub(crate) struct Lazy {
     pub(crate) name: String,
     #[serde(serialize_with = "state")]
     pub(crate) state: LazyState,
+    pub(crate) is_map: bool,
     pub(crate) age_ms: Option<f64>,
     pub(crate) fresh_for_ms: Option<f64>,
     pub(crate) hits: u64,

@@ -24,8 +24,18 @@ pub(crate) struct Race {
     pub(crate) lost_ms: f64,
     /// Calls that had no winner, the cancelled ones not among them.
     pub(crate) nobody: u64,
-    /// Of a hedge.
+    /// Of a hedge; of all hedges of this name together.
     pub(crate) hedges: Option<Hedges>,
+    /// Of each of them, where several have this name. Their calls are known by name, and count together.
+    pub(crate) each: Vec<OneHedge>,
+}
+
+/// One of several hedges of the same name.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct OneHedge {
+    pub(crate) id: u64,
+    #[serde(flatten)]
+    pub(crate) hedges: Hedges,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -20,8 +20,11 @@ pub(crate) struct Work {
     pub(crate) state: State,
     pub(crate) made_unix_ms: u64,
     pub(crate) age_ms: f64,
-    /// From the time it was made to its start, or until now.
+    /// From the time it was made to its start, or until now; while it waits for a lazy value, for so long.
     pub(crate) waited_ms: f64,
+    /// Since when it waits, if that is later than it was made. The page counts on from there.
+    #[serde(skip)]
+    pub(crate) waits_since_unix_ms: Option<u64>,
     /// In words.
     pub(crate) waiting_for: Option<String>,
     pub(crate) progress: Option<Progress>,

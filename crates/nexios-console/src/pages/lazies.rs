@@ -44,19 +44,24 @@ fn rows(lazies: &Lazies, viewer: Viewer<'_>) -> Vec<Row> {
         let html = html! { tr #no-lazies { td colspan="11" { (parts::nothing("No lazy value has been asked for yet.")) } } };
         return vec![Row::new("no-lazies".to_owned(), html)];
     }
-    lazies
-        .lazies
-        .iter()
-        .map(|lazy| Row::new(format!("lazy-{}", lazy.id), row(lazy, viewer)))
-        .collect()
+    let twins = parts::twins(lazies.lazies.iter().map(|lazy| lazy.name.as_str()));
+    let row = |lazy: &Lazy| {
+        let html = row(lazy, twins.contains(lazy.name.as_str()), viewer);
+        Row::new(format!("lazy-{}", lazy.id), html)
+    };
+    lazies.lazies.iter().map(row).collect()
 }
 
-fn row(lazy: &Lazy, viewer: Viewer<'_>) -> Markup {
+fn row(lazy: &Lazy, is_twin: bool, viewer: Viewer<'_>) -> Markup {
     let reads = lazy.hits + lazy.waits + lazy.misses + lazy.stale;
     let word = lazy.state_name();
     html! {
         tr id={ "lazy-" (lazy.id) } data-lazy=(lazy.name) data-lazy-id=(lazy.id) data-state=(word) {
-            th scope="row" { (lazy.name) }
+            th scope="row" {
+                (lazy.name)
+                @if is_twin { " " small { "#" (lazy.id) } }
+                @if lazy.is_map { " " span.kind { "map" } }
+            }
             td { span.state data-s=(word) { (word) } }
             td.num data-label="age" { @if let Some(ms) = lazy.age_ms { (viewer.since_age(ms)) } @else { "–" } }
             td.num data-label="fresh for" { @if let Some(ms) = lazy.fresh_for_ms { (viewer.until_age(ms)) } @else { "–" } }
@@ -77,7 +82,8 @@ fn row(lazy: &Lazy, viewer: Viewer<'_>) -> Markup {
             }
             td {
                 @if viewer.acts {
-                    (parts::action(viewer, "Refresh", "refresh", lazy.id, &lazy.name, "It is computed anew, and served as it is until then."))
+                    // Of a map no single value can be refreshed.
+                    @if !lazy.is_map { (parts::action(viewer, "Refresh", "refresh", lazy.id, &lazy.name, "It is computed anew, and served as it is until then.")) }
                     (parts::action(viewer, "Reset", "reset", lazy.id, &lazy.name, "It is forgotten; whoever asks next waits for it."))
                 }
             }

@@ -1,5 +1,7 @@
 //! What several pages show alike.
 
+use std::collections::BTreeSet;
+
 use maud::{Markup, html};
 use nexios::{CancelReason, observe::WorkKind};
 
@@ -85,6 +87,12 @@ pub(crate) fn named(kind_of: WorkKind, name: &str, owner: Option<&str>) -> Marku
         " " span.kind { (kind(kind_of)) }
         @if let Some(owner) = owner.filter(|owner| *owner != name && *owner != kind_of.as_str()) { " " span.owner { (owner) } }
     }
+}
+
+/// Names that several things have: they are told apart by their numbers.
+pub(crate) fn twins<'a>(names: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
+    let mut seen = BTreeSet::new();
+    names.filter(|name| !seen.insert(*name)).collect()
 }
 
 /// Instead of an empty table.

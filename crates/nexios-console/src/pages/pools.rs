@@ -48,19 +48,20 @@ fn rows(pools: &Pools, viewer: Viewer<'_>) -> Vec<Row> {
         let html = html! { tr #no-pools { td colspan="9" { (parts::nothing("No pool has had a job yet.")) } } };
         return vec![Row::new("no-pools".to_owned(), html)];
     }
-    pools
-        .pools
-        .iter()
-        .map(|pool| Row::new(format!("pool-{}", pool.id), row(pool, viewer)))
-        .collect()
+    let twins = parts::twins(pools.pools.iter().map(|pool| pool.name.as_str()));
+    let row = |pool: &Pool| {
+        let html = row(pool, twins.contains(pool.name.as_str()), viewer);
+        Row::new(format!("pool-{}", pool.id), html)
+    };
+    pools.pools.iter().map(row).collect()
 }
 
-fn row(pool: &Pool, viewer: Viewer<'_>) -> Markup {
+fn row(pool: &Pool, is_twin: bool, viewer: Viewer<'_>) -> Markup {
     let word = pool.state.as_str();
     let used = pool.running.min(pool.threads);
     html! {
         tr id={ "pool-" (pool.id) } data-pool=(pool.name) data-state=(word) {
-            th scope="row" { (pool.name) }
+            th scope="row" { (pool.name) @if is_twin { " " small { "#" (pool.id) } } }
             td { span.state data-s=(word) { (word) } }
             td data-label="in use" {
                 meter value=(used) max=(pool.threads) high=[high(pool)] aria-label={ "Threads of " (pool.name) " in use" } {}

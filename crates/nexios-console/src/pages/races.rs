@@ -65,7 +65,10 @@ fn race(id: &str, race: &Race) -> Markup {
             td {}
             td.num data-label="losers ran" { (text::span(race.lost_ms)) }
             td.num data-label="nobody won" .alarm[race.nobody > 0] { (text::count(race.nobody)) }
-            td data-label="hedges" { @if let Some(hedges) = &race.hedges { (self::hedges(hedges)) } @else { "–" } }
+            td data-label="hedges" {
+                @if let Some(hedges) = &race.hedges { (self::hedges(hedges)) } @else { "–" }
+                @for one in &race.each { br; small { "#" (one.id) ": " (self::hedges(&one.hedges)) } }
+            }
         }
     }
 }

@@ -120,8 +120,15 @@ fn choice(name: &str, choices: &[&str], chosen: &str) -> Markup {
 }
 
 fn matching(running: &Running) -> Region {
-    let html =
-        html! { p #matching { (text::counted(running.total, "piece of work", "pieces of work")) } };
+    let (total, shown) = (running.total, running.work.len());
+    let html = html! {
+        p #matching {
+            @if shown < total {
+                (text::count(shown)) " of " (text::count(total)) " pieces of work shown, page "
+                (running.page) " of " (running.pages)
+            } @else { (text::counted(total, "piece of work", "pieces of work")) }
+        }
+    };
     Region::whole("matching", html)
 }
 
@@ -180,7 +187,12 @@ fn row(
             }
             td {
                 (parts::state(work.state))
-                @if let Some(what) = &work.waiting_for { " " small { "for " (what) } }
+                @if let Some(what) = &work.waiting_for {
+                    " " small {
+                        "for " (what)
+                        @if let Some(since) = work.waits_since_unix_ms { ", " (viewer.since(since)) }
+                    }
+                }
                 @if let Some(reason) = work.reason { " " small { (parts::reason(reason)) } }
             }
             td { @if let Some(progress) = &work.progress { (parts::progress(&work.name, progress)) } }

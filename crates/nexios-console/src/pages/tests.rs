@@ -159,6 +159,50 @@ fn a_name_is_text_whatever_it_is() {
 }
 
 #[test]
+fn a_list_that_is_not_all_says_how_much_of_it_is_shown() {
+    let place = place("./");
+    let viewer = viewer(&place);
+    let query = RunningQuery::default();
+    let shown =
+        |running: &Running| running::main(running, &above(viewer), &query, viewer).into_string();
+    let part = shown(&live());
+    assert!(
+        part.contains("4 of 1,204 pieces of work shown, page 2 of 7"),
+        "{part}"
+    );
+    assert!(part.contains("page=3"), "the next part is a link: {part}");
+    let all = Running {
+        total: 4,
+        page: 1,
+        pages: 1,
+        ..live()
+    };
+    assert!(shown(&all).contains(">4 pieces of work<"));
+}
+
+#[test]
+fn a_wait_for_a_lazy_value_says_how_long_it_has_been() {
+    let place = place("./");
+    let viewer = viewer(&place);
+    let waits = Work {
+        state: State::Waiting,
+        waiting_for: Some("lazy value \"daily totals\"".into()),
+        waits_since_unix_ms: Some(THEN + 700),
+        ..work(7, WorkKind::Child, "totals")
+    };
+    let running = Running {
+        total: 1,
+        page: 1,
+        pages: 1,
+        work: vec![waits],
+    };
+    let html = running::main(&running, &above(viewer), &RunningQuery::default(), viewer);
+    let since = format!("daily totals&quot;, <time data-since=\"{}\"", THEN + 700);
+    let html = html.into_string();
+    assert!(html.contains(&since), "{html}");
+}
+
+#[test]
 fn nothing_stands_in_a_page_that_the_policy_forbids() {
     let place = place("../");
     let html = shown(
@@ -214,6 +258,22 @@ fn the_story_says_who_cancelled_it_and_where_the_time_went() {
         "a sibling that failed is named"
     );
     assert!(html.contains("won by carrier-b") && html.contains("to carrier-b, saved 1.20 s"));
+}
+
+#[test]
+fn a_finalizer_is_shaded_as_long_as_it_waits_for_its_group() {
+    let mut request = cancelled();
+    let finalizer = request.spans.last_mut().expect("the finalizer");
+    finalizer.made_ms = 345.0;
+    let place = place("../");
+    let html = request::main(&request, viewer(&place)).into_string();
+    let (_, bar) = html.split_once("id=\"work-86\"").expect("its bar");
+    let (bar, _) = bar.split_once("</li>").expect("its end");
+    assert!(bar.contains("<i class="), "from 345 ms to 813 ms: {bar}");
+    assert!(
+        bar.contains("waited 468 ms for the others of its group"),
+        "{bar}"
+    );
 }
 
 #[test]

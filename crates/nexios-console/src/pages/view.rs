@@ -27,6 +27,9 @@ pub(crate) struct Source {
     pub(crate) store: Arc<Store>,
     pub(crate) life: Arc<Known>,
     pub(crate) service: Arc<str>,
+    /// Told the address of each part that is rendered.
+    #[cfg(test)]
+    pub(crate) probe: Option<Arc<dyn Fn(&str) + Send + Sync>>,
 }
 
 /// A page by its address, or the header, which is on all of them.
@@ -60,6 +63,8 @@ impl Source {
     /// The parts of it that change; none if there is nothing to show any more.
     pub(crate) fn regions(&self, view: &View, viewer: Viewer<'_>) -> Option<Vec<Region>> {
         let access = viewer.access;
+        #[cfg(test)]
+        self.probe.iter().for_each(|probe| probe(&view.path()));
         Some(match view {
             View::Head => layout::regions(&self.status(), viewer),
             View::Running(query) => {

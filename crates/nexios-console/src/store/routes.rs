@@ -20,6 +20,9 @@ const PACE: Duration = Duration::from_secs(1);
 /// Whoever has more has names that are no routes.
 const ROUTES: usize = 512;
 
+/// What it takes to find a request by its number: a place in a map that is at most two thirds empty.
+const FOUND: usize = 3 * size_of::<(WorkId, Arc<Tree>)>();
+
 #[derive(Debug)]
 struct Route {
     /// Newest last.
@@ -48,21 +51,29 @@ pub(super) struct Row {
 
 #[derive(Debug)]
 pub(super) struct Routes {
-    routes: Mutex<HashMap<Box<str>, Route>>,
+    kept: Mutex<Kept>,
     memory: Arc<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    routes: HashMap<Box<str>, Route>,
+    /// All requests of all buckets, so that one is found without a look at the others.
+    requests: HashMap<WorkId, Arc<Tree>>,
 }
 
 impl Routes {
     pub(super) fn new(memory: Arc<Memory>) -> Self {
         Self {
-            routes: Mutex::default(),
+            kept: Mutex::default(),
             memory,
         }
     }
 
     /// Keeps a request that has ended, and lets go of what is older where there is no room.
     pub(super) fn file(&self, tree: Arc<Tree>, bucket: Bucket, now: Moment) {
-        let mut routes = self.lock();
+        let mut kept = self.lock();
+        let Kept { routes, requests } = &mut *kept;
         if !routes.contains_key(&tree.route) {
             self.memory.take(bytes(&tree.route));
             let route = Route {
@@ -90,11 +101,16 @@ impl Routes {
                 if is_full {
                     old = samples.pop_front();
                 }
+                match &old {
+                    Some(old) => drop(requests.remove(&old.id)),
+                    None => self.memory.take(FOUND),
+                }
+                requests.insert(filed.id, filed.tree.clone());
                 samples.push_back(filed);
             }
         }
         let routes_now = routes.len();
-        drop(routes);
+        drop(kept);
         // Outside the lock, as all that has a destructor.
         drop(old);
         if routes_now > ROUTES {
@@ -125,6 +141,7 @@ impl Routes {
             }
         };
         self.lock()
+            .routes
             .iter()
             .map(|(name, route)| row(name, route))
             .collect()
@@ -132,8 +149,9 @@ impl Routes {
 
     /// Newest first.
     pub(super) fn samples(&self, route: &str, bucket: Bucket) -> Vec<Arc<Tree>> {
-        let routes = self.lock();
-        let samples = routes
+        let kept = self.lock();
+        let samples = kept
+            .routes
             .get(route)
             .map(|route| &route.buckets[bucket as usize]);
         samples
@@ -145,39 +163,41 @@ impl Routes {
     }
 
     pub(super) fn find(&self, request: WorkId) -> Option<Arc<Tree>> {
-        let routes = self.lock();
-        let mut samples = routes.values().flat_map(|route| &route.buckets).flatten();
-        samples
-            .find(|filed| filed.id == request)
-            .map(|filed| filed.tree.clone())
+        self.lock().requests.get(&request).cloned()
     }
 
     /// The route that was asked longest ago goes first. Those who call ask for a sixteenth more than they need, so that not
     /// every request that ends comes here.
     #[cold]
     pub(super) fn let_go(&self, too_many: impl Fn(usize) -> bool) {
-        let mut routes = self.lock();
-        let mut by_age: Vec<_> = routes
+        let mut kept = self.lock();
+        let mut by_age: Vec<_> = kept
+            .routes
             .iter()
             .map(|(name, route)| (route.last, name.clone()))
             .collect();
         by_age.sort_unstable_by_key(|(last, _)| *last);
         for (_, oldest) in by_age {
-            if !too_many(routes.len()) {
+            if !too_many(kept.routes.len()) {
                 return;
             }
-            let Some(gone) = routes.remove(&oldest) else {
+            let Some(gone) = kept.routes.remove(&oldest) else {
                 continue;
             };
-            drop(routes);
+            for filed in gone.buckets.iter().flatten() {
+                // Its tree is in the bucket as well, so nothing of it is dropped here.
+                kept.requests.remove(&filed.id);
+                self.memory.give_back(FOUND);
+            }
+            drop(kept);
             self.memory.give_back(bytes(&oldest));
             drop(gone);
-            routes = self.lock();
+            kept = self.lock();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Route>> {
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,9 +9,9 @@ use std::{
 use axum::http::request::Parts;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use nexios::{AsyncLazyMap, Background, observe};
-use nexios_console::{Access, Console};
+use nexios_console::{Access, Console, Who};
 
-use crate::asking::{Answer, ask, nested};
+use crate::asking::{Answer, ask, nested, request, send};
 
 const SAME: (&str, &str) = ("sec-fetch-site", "same-origin");
 const JSON: (&str, &str) = ("accept", "application/json");
@@ -248,7 +248,16 @@ async fn each_attempt_is_in_the_audit_log() {
         &[("authorization", &basic), ("sec-fetch-site", "cross-site")],
     )
     .await;
+    // A rule does not say who it is; a layer of the app may.
+    let ruled = Console::builder().access(|_| Access::Act).allow_actions();
+    let ruled = nested(&ruled.build());
+    let path = "/nexios/actions/reset/454545454545";
+    let mut named = request("POST", path, &[SAME]);
+    named.extensions_mut().insert(Who::new("ada"));
+    send(&ruled, named).await;
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let by_ada = |line: &str| line.contains("target=454545454545") && line.contains("who=ada");
+    assert!(text.lines().any(by_ada), "{text}");
     for (target, result) in [("424242424242", "unknown"), ("434343434343", "forbidden")] {
         let target = format!("target={target}");
         let line = text.lines().find(|line| line.contains(&target));

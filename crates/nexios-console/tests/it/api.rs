@@ -8,11 +8,11 @@ use axum::{
     http::Request,
 };
 use nexios::{
-    AsyncLazy, Background, CancelReason, Candidate, Hedge, ThreadPool,
+    AsyncLazy, AsyncLazyMap, Background, CancelReason, Candidate, Hedge, ThreadPool,
     observe::{self, Outcome, Update, WorkId},
     run_until_first_complete,
 };
-use nexios_console::Console;
+use nexios_console::{Access, Console};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -21,6 +21,12 @@ fn console() -> Router {
         "/nexios",
         Console::builder().dangerously_public().build().router(),
     )
+}
+
+/// One whose visitors may act.
+fn acting() -> Router {
+    let console = Console::builder().access(|_| Access::Act).allow_actions();
+    Router::new().nest("/nexios", console.build().router())
 }
 
 async fn get(router: &Router, path: &str) -> Value {
@@ -374,4 +380,110 @@ async fn background_tasks_are_shown_with_their_registry_and_schedules_with_their
     let mut tasks = shown["tasks"].as_array().into_iter().flatten();
     let task = tasks.find(|task| task["name"] == "api export");
     assert_eq!(task.map(|task| &task["state"]), Some(&"completed".into()));
+}
+
+/// The page behind an address, as text.
+async fn page(router: &Router, path: &str) -> String {
+    let request = Request::get(format!("/nexios{path}"))
+        .body(Body::empty())
+        .expect("a request");
+    let answer = router.clone().oneshot(request).await.expect("infallible");
+    let page = to_bytes(answer.into_body(), usize::MAX)
+        .await
+        .expect("a page");
+    String::from_utf8(page.to_vec()).expect("text")
+}
+
+/// The numbers of all that have this name.
+fn numbers(list: &Value, name: &str) -> Vec<u64> {
+    let all = list.as_array().into_iter().flatten();
+    let named = all.filter(|shown| shown["name"] == name);
+    named.filter_map(|shown| shown["id"].as_u64()).collect()
+}
+
+#[tokio::test]
+async fn two_things_of_one_name_are_both_shown_and_told_apart() {
+    let router = console();
+    let pools = [1, 2].map(|threads| {
+        ThreadPool::builder()
+            .name("api twins")
+            .threads(threads)
+            .build()
+    });
+    let lazies = [Ok(1), Err("no")].map(|answer| {
+        AsyncLazy::builder(move || std::future::ready(answer))
+            .name("api twins")
+            .build()
+    });
+    let hedges = [1, 2].map(|_| Hedge::builder().name("api twins").build());
+    for pool in &pools {
+        pool.run(|| ()).await.expect("it runs");
+    }
+    for lazy in &lazies {
+        let _ = lazy.get().await;
+    }
+    for hedge in &hedges {
+        let answer = hedge.run(|_| async { Ok::<_, std::io::Error>(1) }).await;
+        assert_eq!(answer.ok(), Some(1));
+    }
+
+    for (list, thing) in [("pools", "pool"), ("lazies", "lazy")] {
+        let ids = numbers(&get(&router, &format!("/{list}")).await[list], "api twins");
+        assert_eq!(ids.len(), 2, "{list}");
+        let page = page(&router, &format!("/{list}")).await;
+        for id in ids {
+            let row = format!("id=\"{thing}-{id}\"");
+            assert_eq!(page.matches(&row).count(), 1, "{row} in {page}");
+            assert!(page.contains(&format!("<small>#{id}</small>")), "{page}");
+        }
+    }
+    let lists = get(&router, "/lazies").await;
+    let errors = lists["lazies"].as_array().into_iter().flatten();
+    let errors: Vec<bool> = errors
+        .filter(|lazy| lazy["name"] == "api twins")
+        .map(|lazy| lazy["last_error"].is_null())
+        .collect();
+    assert_eq!(errors, [true, false], "each has its own");
+
+    let races = get(&router, "/races").await;
+    let mut races = races["races"].as_array().into_iter().flatten();
+    let both = races.find(|race| race["name"] == "api twins").expect("one");
+    assert!(races.all(|race| race["name"] != "api twins"));
+    assert_eq!(
+        (&both["calls"], both["each"].as_array().map(Vec::len)),
+        (&2.into(), Some(2))
+    );
+    let page = page(&router, "/races").await;
+    for one in both["each"].as_array().into_iter().flatten() {
+        assert!(page.contains(&format!("#{}: ", one["id"])), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn a_map_of_lazy_values_has_no_button_that_cannot_refresh_it() {
+    let router = acting();
+    let map = AsyncLazyMap::builder(8, async |key: u8| Ok::<_, ()>(key))
+        .name("api map")
+        .build();
+    for key in 0..3 {
+        assert_eq!(map.get(&key).await.ok().map(|value| *value), Some(key));
+    }
+    let lazy = AsyncLazy::builder(async || Ok::<_, ()>(1))
+        .name("api single")
+        .build();
+    assert!(lazy.get().await.is_ok());
+    let lists = get(&router, "/lazies").await;
+    let (map, single) = (
+        numbers(&lists["lazies"], "api map")[0],
+        numbers(&lists["lazies"], "api single")[0],
+    );
+    let page = page(&router, "/lazies").await;
+    for (action, offered) in [
+        (format!("actions/refresh/{map}\""), false),
+        (format!("actions/reset/{map}\""), true),
+        (format!("actions/refresh/{single}\""), true),
+    ] {
+        assert_eq!(page.contains(&action), offered, "{action} in {page}");
+    }
+    assert!(page.contains("<span class=\"kind\">map</span>"), "{page}");
 }

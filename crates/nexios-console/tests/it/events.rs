@@ -1,15 +1,19 @@
 //! What changes, as it is told.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{
     Router,
     body::{Body, BodyDataStream},
-    http::StatusCode,
+    http::{StatusCode, request::Parts},
 };
 use futures_util::StreamExt;
 use nexios::observe::{self, CustomWork, Update};
-use nexios_console::Console;
+use nexios_console::{Access, Console};
 use tower::ServiceExt;
 
 use crate::asking::{nested, request};
@@ -314,4 +318,35 @@ async fn who_may_only_view_hears_dots() {
         told.data.contains("•••") && !told.data.contains("grace@"),
         "{told:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_when_its_access_is_taken_back_or_made_less() {
+    for later in [Access::Forbidden, Access::View] {
+        let may = Arc::new(Mutex::new(Access::Act));
+        let rule = {
+            let may = may.clone();
+            move |_: &Parts| *may.lock().unwrap()
+        };
+        let router = nested(&Console::builder().access(rule).build());
+        let mut client = Client::connect(&router, "running", None).await;
+        client.settle().await;
+        let begun = tokio::time::Instant::now();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        *may.lock().unwrap() = later;
+        // Much happens meanwhile.
+        let (work, _) = work("goes on");
+        let counting = tokio::spawn(async move {
+            for done in 0..1_000 {
+                work.update(&Update::Progress { done, total: 1_000 });
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        let last = client.until("resync").await;
+        assert_eq!(last.data, "{\"reason\":\"access\"}", "{later:?}");
+        assert_eq!(client.next().await, None);
+        let took = begun.elapsed();
+        assert!(took <= Duration::from_secs(36), "{took:?}");
+        counting.abort();
+    }
 }

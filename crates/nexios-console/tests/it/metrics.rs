@@ -1,13 +1,14 @@
 //! Numbers for Prometheus.
 
 use std::{
+    collections::BTreeSet,
     io::Write,
     process::{Command, Stdio},
 };
 
 use axum::Router;
 use nexios::{
-    CancelReason, Candidate, Hedge, ThreadPool,
+    AsyncLazy, CancelReason, Candidate, Hedge, ThreadPool,
     observe::{self, Outcome, Update},
     run_until_first_complete,
 };
@@ -142,6 +143,47 @@ async fn what_lives_long_tells_of_itself() {
         "nexios_shutdown_abandoned_total",
     ] {
         assert!(text.contains(&format!("# TYPE {name} ")), "{name}\n{text}");
+    }
+}
+
+/// A text with the same series twice is refused as a whole.
+#[tokio::test]
+async fn things_of_one_name_are_one_series_with_their_sum() {
+    let metrics = Metrics::new();
+    let pools = [2, 3].map(|threads| {
+        ThreadPool::builder()
+            .name("metrics twins")
+            .threads(threads)
+            .build()
+    });
+    let lazies = [1, 2].map(|value| {
+        AsyncLazy::builder(move || std::future::ready(Ok::<_, ()>(value)))
+            .name("metrics twins")
+            .build()
+    });
+    let hedges = [1, 2].map(|_| Hedge::builder().name("metrics twins").build());
+    for pool in &pools {
+        pool.run(|| ()).await.unwrap();
+    }
+    for lazy in &lazies {
+        lazy.get().await.unwrap();
+    }
+    for hedge in &hedges {
+        let answer = hedge.run(|_| async { Ok::<_, std::io::Error>(1) }).await;
+        answer.unwrap();
+    }
+    let text = told(&metrics).await;
+    let series = |line: &&str| !line.starts_with('#');
+    let mut seen = BTreeSet::new();
+    for line in text.lines().filter(series) {
+        let (series, _) = line.rsplit_once(' ').unwrap();
+        assert!(seen.insert(series), "twice: {series}");
+    }
+    for line in [
+        "nexios_pool_limit{nexios_pool_name=\"metrics twins\"} 5",
+        "nexios_lazy_reads_total{nexios_lazy_name=\"metrics twins\",result=\"miss\"} 2",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line}\n{text}");
     }
 }
 

@@ -1,10 +1,6 @@
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    fmt,
-    panic::Location,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
-};
+use std::{borrow::Cow, fmt, panic::Location, sync::Arc};
+
+use crate::work::place::name_of;
 
 /// What a child is called: the given name, or where it was spawned.
 #[derive(Clone, Debug)]
@@ -20,7 +16,7 @@ impl ChildLabel {
         match self {
             Self::Given(name) => name,
             Self::Made(name) => name,
-            Self::SpawnedAt(location) => text_of(location),
+            Self::SpawnedAt(location) => name_of(location),
         }
     }
 }
@@ -43,17 +39,6 @@ impl From<Cow<'static, str>> for ChildLabel {
             Cow::Owned(name) => Self::Made(name.into()),
         }
     }
-}
-
-/// The text of a place in the program. Made once for each place that is asked for, and kept: there are only as
-/// many as the program has calls of `spawn`.
-fn text_of(location: &'static Location<'static>) -> &'static str {
-    static TEXTS: LazyLock<Mutex<HashMap<Location<'static>, &'static str>>> =
-        LazyLock::new(Mutex::default);
-    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
-    texts
-        .entry(*location)
-        .or_insert_with(|| location.to_string().leak())
 }
 
 impl fmt::Display for ChildLabel {

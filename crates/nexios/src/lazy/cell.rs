@@ -473,6 +473,7 @@ impl<T, E> ValueCell<T, E> {
                 state,
                 age,
                 fresh_for,
+                is_map: false,
             },
         )
     }

@@ -34,6 +34,8 @@ pub struct LazyStats {
     pub fresh_for: Option<Duration>,
     /// What is there; `Empty` or `Computing` for a map.
     pub state: LazyState,
+    /// Whether it is a map, of which no single value can be refreshed by its number.
+    pub is_map: bool,
     /// How long the last computation took that came to an end of its own, good or bad.
     pub last_duration: Option<Duration>,
 }
@@ -67,6 +69,7 @@ pub(super) struct Served {
     pub(super) state: LazyState,
     pub(super) age: Option<Duration>,
     pub(super) fresh_for: Option<Duration>,
+    pub(super) is_map: bool,
 }
 
 /// A number of things that happened.
@@ -119,6 +122,7 @@ impl LazyCounters {
             age: served.age,
             fresh_for: served.fresh_for,
             state: served.state,
+            is_map: served.is_map,
             last_duration: self
                 .last
                 .load(Ordering::Relaxed)

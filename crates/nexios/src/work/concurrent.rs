@@ -113,7 +113,9 @@ impl ConcurrentWork {
     pub(crate) fn announce<'a>(&self, describe: impl FnOnce() -> New<'a>) {
         if let Some(shared) = &self.0 {
             observed::tell_made(&shared.handle, &describe());
-            shared.deliver(shared.lock());
+            let mut mail = shared.lock();
+            let first = mail.events.pop_front();
+            shared.deliver(mail, first);
         }
     }
 
@@ -257,17 +259,17 @@ impl Shared {
 
     fn say(&self, event: impl FnOnce(&mut Mail) -> Option<Event>) {
         let mut mail = self.lock();
-        if !mail.over
-            && let Some(event) = event(&mut mail)
-        {
-            mail.events.push_back(event);
-            mail.said += 1;
-        }
+        let event = if mail.over { None } else { event(&mut mail) };
+        mail.said += u64::from(event.is_some());
         if !mail.telling {
-            mail.telling = true;
-            self.deliver(mail);
+            // Nothing waits to be told, so it need not be put down for somebody else.
+            if event.is_some() {
+                mail.telling = true;
+                self.deliver(mail, event);
+            }
             return;
         }
+        mail.events.extend(event);
         if observers::is_within_a_call() {
             return;
         }
@@ -280,9 +282,11 @@ impl Shared {
         mail.waiting -= 1;
     }
 
-    /// Tells all that was said; nobody else does meanwhile. It does not unwind: observers are contained.
-    fn deliver<'a>(&'a self, mut mail: MutexGuard<'a, Mail>) {
-        while let Some(event) = mail.events.pop_front() {
+    /// Tells what comes first and then all that was said; nobody else does meanwhile. It does not unwind: observers are
+    /// contained.
+    fn deliver<'a>(&'a self, mut mail: MutexGuard<'a, Mail>, first: Option<Event>) {
+        let mut next = first;
+        while let Some(event) = next {
             drop(mail);
             self.tell(event);
             mail = self.lock();
@@ -290,6 +294,7 @@ impl Shared {
             if mail.waiting > 0 {
                 self.told.notify_all();
             }
+            next = mail.events.pop_front();
         }
         mail.telling = false;
     }

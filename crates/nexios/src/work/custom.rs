@@ -223,7 +223,11 @@ impl fmt::Debug for CustomWork {
 }
 
 impl Drop for CustomWork {
+    #[inline]
     fn drop(&mut self) {
+        if self.0.id().is_none() {
+            return;
+        }
         self.0.end(if thread::panicking() {
             &Outcome::Panicked("")
         } else {

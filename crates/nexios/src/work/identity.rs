@@ -6,6 +6,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use super::place::name_of;
+
 /// The number of a piece of work: unique in the process, never 0.
 ///
 /// [`Task::id`](crate::Task::id), the number in a [`TaskId`](crate::TaskId) and the one in a `WorkId` are the same.
@@ -38,7 +40,7 @@ pub(crate) fn given_or_place(
     given: Option<Cow<'static, str>>,
     made_at: &'static Location<'static>,
 ) -> Cow<'static, str> {
-    given.unwrap_or_else(|| made_at.to_string().into())
+    given.unwrap_or_else(|| name_of(made_at).into())
 }
 
 /// What sort of work it is.

@@ -1,6 +1,6 @@
 //! Work as its owner holds it: what is said of it, and to whom.
 
-use std::{fmt::Write, mem, panic::Location};
+use std::{mem, panic::Location};
 
 pub(crate) use super::entered::Entered;
 use super::{
@@ -9,6 +9,7 @@ use super::{
     identity::{Work, WorkId, WorkKind, take_numbers},
     observers,
     outcome::{Outcome, Update},
+    place::name_of,
 };
 use crate::cancel::CancelReason;
 
@@ -131,14 +132,11 @@ impl Drop for Observed {
 /// Says that the work of this handle is made.
 #[cold]
 pub(super) fn tell_made(handle: &Handle, new: &New<'_>) {
-    let mut place = String::new();
-    let name = new.name.unwrap_or_else(|| {
-        if let Some(location) = new.made_at {
-            // Writing to a string cannot fail.
-            let _ = write!(place, "{location}");
-        }
-        &place
-    });
+    let name = match (new.name, new.made_at) {
+        (Some(name), _) => name,
+        (None, Some(location)) => name_of(location),
+        (None, None) => "",
+    };
     let (parent, link) = match new.parent {
         Parent::Current => (current::current(), None),
         Parent::Of(owner) => (owner, None),

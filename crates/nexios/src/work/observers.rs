@@ -21,7 +21,7 @@ use arc_swap::ArcSwapOption;
 use super::observer::Observer;
 use crate::{
     log::say,
-    panics::{bury, caught},
+    panics::{Payload, bury, caught},
 };
 
 /// Whether there is anybody. All that unobserved work costs is a look at this.
@@ -78,26 +78,36 @@ impl Observers {
     /// Calls `event` with each of them who is still there.
     pub(super) fn tell(&self, event: impl Fn(&dyn Observer)) {
         for seat in &self.0 {
-            let sitter = seat.0.load();
-            let Some(observer) = sitter.as_ref().map(|sitter| &sitter.observer) else {
+            let mut sitter = Some(seat.0.load());
+            if matches!(sitter.as_deref(), Some(None)) {
                 continue;
-            };
+            }
             // To the end of all that is the user's here: the observer, its panic, the log, and its destructor.
             let _call = Calls::enter();
-            if let Err(payload) = caught(|| event(&**observer)) {
-                bury(payload);
-                // Whoever empties the seat says so, once.
-                if let Some(sitter) = detach(seat) {
-                    say(
-                        || tracing::error!(target: "nexios::observe", "an observer panicked and is detached"),
-                    );
-                    let_go(sitter);
+            let called = caught(|| {
+                if let Some(Some(sitter)) = sitter.as_deref() {
+                    event(&*sitter.observer);
                 }
+                // The last of an observer that was detached while it was called.
+                sitter = None;
+            });
+            if let Err(payload) = called {
+                has_panicked(seat, sitter, payload);
             }
-            // The last of an observer that was detached while it was called.
-            let_go(sitter);
         }
     }
+}
+
+/// What is left of a call that panicked: in the observer, or in its destructor if that call was its last.
+#[cold]
+fn has_panicked(seat: &Arc<Seat>, called: impl Sized, payload: Payload) {
+    bury(payload);
+    // Whoever empties the seat says so, once.
+    if let Some(sitter) = detach(seat) {
+        say(|| tracing::error!(target: "nexios::observe", "an observer panicked and is detached"));
+        let_go(sitter);
+    }
+    let_go(called);
 }
 
 /// Counts a call, so that an observer that detaches somebody does not wait for itself.

@@ -8,7 +8,9 @@
 mod accessible;
 mod binary;
 mod browser;
+mod budget;
 mod doors;
+mod keys;
 mod live;
 mod page;
 mod pictures;

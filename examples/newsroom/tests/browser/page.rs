@@ -112,6 +112,21 @@ impl Page {
         }
     }
 
+    /// Presses a key, as a hand does; one character types itself.
+    pub(crate) async fn press(&self, key: &str) {
+        let types = key.chars().count() == 1;
+        let mut down = json!({ "type": "keyDown", "key": key });
+        if types {
+            down["text"] = key.into();
+        } else {
+            down["type"] = "rawKeyDown".into();
+            down["windowsVirtualKeyCode"] = 27.into();
+        }
+        self.call("Input.dispatchKeyEvent", down).await;
+        let up = json!({ "type": "keyUp", "key": key });
+        self.call("Input.dispatchKeyEvent", up).await;
+    }
+
     pub(crate) async fn size(&self, width: u32, height: u32) {
         let size =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
@@ -120,7 +135,12 @@ impl Page {
 
     /// `light` or `dark`, as the reader's system has it.
     pub(crate) async fn theme(&self, theme: &str) {
-        let features = json!([{ "name": "prefers-color-scheme", "value": theme }]);
+        self.media("prefers-color-scheme", theme).await;
+    }
+
+    /// Says what the reader's system prefers.
+    pub(crate) async fn media(&self, feature: &str, value: &str) {
+        let features = json!([{ "name": feature, "value": value }]);
         self.call(
             "Emulation.setEmulatedMedia",
             json!({ "features": features }),

@@ -1,11 +1,14 @@
 //! What the pages look like while the scene of `--play` goes on, kept for whoever wants to look.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::{browser::Browser, page::eventually, script::TABS, stage::Stage};
+
+/// How long it takes until all of it was seen once.
+const WHOLE_SCENE: Duration = Duration::from_secs(25);
 
 /// A service that is played to.
 pub(crate) struct Scene {
@@ -127,4 +130,38 @@ async fn every_page_is_kept_and_fits_a_phone() {
         }
     }
     assert!(too_wide.is_empty(), "{too_wide:?}");
+}
+
+/// Those of the first page of the project and of the console: `cargo test -p newsroom --test browser -- --ignored docs`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "writes the pictures of the docs"]
+async fn the_pictures_of_the_docs() {
+    let browser = Browser::start().await.expect("Chromium takes them");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/nexios-console/docs");
+    let scene = Scene::begin().await;
+    // Until every act of the scene has been played.
+    tokio::time::sleep(WHOLE_SCENE).await;
+    let mut request = None;
+    for bucket in ["lt250ms", "lt500ms", "lt1s", "lt5s"] {
+        let cell = format!("/api/v1/requests?route=GET%20/search&bucket={bucket}");
+        let samples = scene.answer(&scene.stage.console(&cell)).await;
+        request = samples["samples"][0]["id"].as_u64().or(request);
+    }
+    let request = request.expect("a search that took its time");
+    let page = browser.page().await;
+    page.theme("light").await;
+    for (address, file) in [
+        ("/requests".to_owned(), "requests.png"),
+        (format!("/requests/{request}"), "request.png"),
+    ] {
+        page.size(1280, 400).await;
+        page.open(&scene.stage.console(&address)).await;
+        page.eventually("document.documentElement.dataset.stream === 'live'")
+            .await;
+        let file = docs.join(file);
+        page.shoot(&file).await;
+        let bytes = fs::metadata(&file).unwrap().len();
+        assert!(bytes < 200_000, "{}: {bytes} bytes", file.display());
+        page.has_no_complaint();
+    }
 }

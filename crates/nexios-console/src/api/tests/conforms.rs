@@ -7,7 +7,7 @@ use nexios::{LazyState, ThreadPool};
 use super::*;
 use crate::{
     api::schema::document,
-    model::{Answer, Hedges, Lazies, Lazy, LazyError, Race, RaceKind, Races, State},
+    model::{Answer, Hedges, Lazies, Lazy, LazyError, OneHedge, Race, RaceKind, Races, State},
 };
 
 /// What is wrong with a value by a schema; the parts of JSON Schema that the document uses.
@@ -191,6 +191,7 @@ fn lazy_values_and_hedges_are_as_the_document_says() {
         id: 1,
         name: "daily stats".into(),
         state: LazyState::Stale,
+        is_map: true,
         age_ms: Some(1.5),
         fresh_for_ms: None,
         hits: 1,
@@ -214,6 +215,10 @@ fn lazy_values_and_hedges_are_as_the_document_says() {
         wins: [("attempt 1".to_owned(), 1)].into(),
         lost_ms: 0.1,
         nobody: 0,
+        each: vec![OneHedge {
+            id: 3,
+            hedges: hedges.clone().expect("some"),
+        }],
         hedges,
     };
     let document = document();

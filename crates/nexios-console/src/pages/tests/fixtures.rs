@@ -54,6 +54,7 @@ pub(super) fn work(id: u64, kind: WorkKind, name: &str) -> Work {
         made_unix_ms: THEN,
         age_ms: 1900.4,
         waited_ms: 0.0,
+        waits_since_unix_ms: None,
         waiting_for: None,
         progress: None,
         attempt: 1,
@@ -314,6 +315,7 @@ pub(super) fn lazy_list() -> Lazies {
         id: 9,
         name: "daily totals".into(),
         state: LazyState::Failed,
+        is_map: false,
         age_ms: None,
         fresh_for_ms: None,
         hits: 99_102,
@@ -350,6 +352,7 @@ pub(super) fn race_list() -> Races {
         lost_ms: 310.0,
         nobody: 0,
         hedges: None,
+        each: Vec::new(),
     };
     let hedges = Some(Hedges {
         started: 2,
@@ -366,6 +369,7 @@ pub(super) fn race_list() -> Races {
         lost_ms: 18.0,
         nobody: 1,
         hedges,
+        each: Vec::new(),
     };
     Races {
         races: vec![hedge, race],

@@ -1,5 +1,7 @@
 //! The thread pools.
 
+use std::{borrow::Cow, collections::HashMap};
+
 use nexios::{
     PoolStats,
     observe::{self, Living, WorkId, WorkKind},
@@ -25,15 +27,16 @@ impl Store {
         let running = self
             .lives
             .copies(|_, live| live.kind == WorkKind::PoolJob && live.started.is_some());
-        Answer::new(
-            rev,
-            Pools {
-                pools: pools
-                    .into_iter()
-                    .map(|pool| self.pool(pool, &running, now))
-                    .collect(),
-            },
-        )
+        let mut names = HashMap::<Cow<'static, str>, usize>::new();
+        for pool in &pools {
+            *names.entry(pool.name.clone()).or_default() += 1;
+        }
+        let pool = |pool: Living<PoolStats>| {
+            let is_twin = names.get(&pool.name).is_some_and(|pools| *pools > 1);
+            self.pool(pool, is_twin, &running, now)
+        };
+        let pools = pools.into_iter().map(pool).collect();
+        Answer::new(rev, Pools { pools })
     }
 
     fn pool(
@@ -41,13 +44,14 @@ impl Store {
         Living {
             id, name, stats, ..
         }: Living<PoolStats>,
+        is_twin: bool,
         running: &[(WorkId, Live)],
         now: Moment,
     ) -> Pool {
         let history = self.history.of(id, now);
         Pool {
             id: id.0,
-            oldest_running: oldest(&name, running),
+            oldest_running: oldest(&name, is_twin, running),
             name: name.into_owned(),
             state: state(&stats, &history, now),
             threads: stats.threads,
@@ -72,8 +76,11 @@ impl Store {
     }
 }
 
-/// Of the jobs of the pool with this name.
-fn oldest(pool: &str, running: &[(WorkId, Live)]) -> Option<PoolJob> {
+/// Of the jobs of the pool with this name; of pools that share one nobody knows whose a job is.
+fn oldest(pool: &str, is_twin: bool, running: &[(WorkId, Live)]) -> Option<PoolJob> {
+    if is_twin {
+        return None;
+    }
     let pool = bounded(pool, NAME);
     let jobs = running
         .iter()

@@ -9,6 +9,11 @@ use crate::{
 
 impl Store {
     pub(super) fn work(&self, id: WorkId, live: &Live, now: Moment) -> Work {
+        let waits_since = live.waiting.as_ref().map(|wait| wait.since);
+        let waited = match waits_since {
+            Some(since) => now.since(since),
+            None => live.started.unwrap_or(now).since(live.made),
+        };
         Work {
             id: id.0,
             parent: live.holder().map(|parent| parent.0),
@@ -19,7 +24,8 @@ impl Store {
             state: live.state(),
             made_unix_ms: self.clock.unix_ms(live.made),
             age_ms: milliseconds(now.since(live.made)),
-            waited_ms: milliseconds(live.started.unwrap_or(now).since(live.made)),
+            waited_ms: milliseconds(waited),
+            waits_since_unix_ms: waits_since.map(|since| self.clock.unix_ms(since)),
             waiting_for: waiting_for(live),
             progress: progress(live),
             attempt: live.attempt,

@@ -1,5 +1,6 @@
 //! How much it takes.
 
+use nexios::CancelReason;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::*;
@@ -154,6 +155,35 @@ fn an_event_costs_a_microsecond_at_most() {
         Duration::from_micros(1)
     };
     assert!(each <= most, "{each:?}");
+}
+
+/// It is looked for four times a second while its page is open, under the lock that requests are filed under.
+#[test]
+fn a_request_is_found_in_a_microsecond_among_all_that_are_kept() {
+    let feed = Feed::new(64 * MEBIBYTE);
+    let mut last = WorkId(0);
+    let outcomes = [
+        Outcome::Completed,
+        Outcome::Failed(None),
+        Outcome::Cancelled(CancelReason::Deadline),
+    ];
+    for route in 0..500 {
+        let name = format!("GET /{route}");
+        for outcome in outcomes.iter().cycle().take(30) {
+            last = feed.request(&name);
+            feed.end(last, outcome);
+        }
+    }
+    let rounds = 1_000;
+    let began = used_time();
+    for _ in 0..rounds {
+        assert!(feed.store.routes.find(last).is_some());
+        assert!(feed.store.routes.find(WorkId(u64::MAX)).is_none());
+    }
+    let each = (used_time() - began) / (2 * rounds);
+    println!("{each:?} to find one");
+    let most = if cfg!(debug_assertions) { 4 } else { 1 };
+    assert!(each <= Duration::from_micros(most), "{each:?}");
 }
 
 /// Four looks a second are taken while somebody is connected.

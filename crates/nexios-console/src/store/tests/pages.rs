@@ -134,6 +134,33 @@ async fn what_work_waits_for_is_said_in_words() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_for_a_lazy_value_is_as_long_as_it_has_been() {
+    let feed = Feed::new(MEBIBYTE);
+    let request = feed.request("GET /");
+    let made = feed.store.clock.unix_ms(feed.store.clock.now());
+    advance(ms(5_000)).await;
+    let waiting = Update::Waiting {
+        name: "daily stats",
+        on: None,
+    };
+    feed.store.updated(request, &waiting);
+    advance(ms(700)).await;
+    let work = &running(&feed, RunningQuery::default())[0];
+    assert_eq!(
+        (work.age_ms, work.waited_ms, work.waits_since_unix_ms),
+        (5_700.0, 700.0, Some(made + 5_000))
+    );
+    let stay = &feed.store.now().stays[0];
+    assert_eq!(
+        (stay.what.as_str(), stay.oldest_unix_ms),
+        ("lazy value \"daily stats\"", made + 5_000)
+    );
+    feed.store.updated(request, &Update::Resumed);
+    let work = &running(&feed, RunningQuery::default())[0];
+    assert_eq!((work.waited_ms, work.waits_since_unix_ms), (0.0, None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_background_task_says_how_far_it_is_and_when_it_may_be_done() {
     let feed = Feed::new(MEBIBYTE);
     let task = feed.owned(WorkKind::Background, "send", "letters", None);

@@ -455,6 +455,7 @@ impl<K, T, E> Keys<K, T, E> {
                 state,
                 age: None,
                 fresh_for: None,
+                is_map: true,
             },
         )
     }
