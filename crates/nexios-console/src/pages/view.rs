@@ -21,6 +21,9 @@ use crate::{
     store::Store,
 };
 
+#[cfg(test)]
+type Probe = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Where everything comes from.
 #[derive(Clone)]
 pub(crate) struct Source {
@@ -29,7 +32,7 @@ pub(crate) struct Source {
     pub(crate) service: Arc<str>,
     /// Told the address of each part that is rendered.
     #[cfg(test)]
-    pub(crate) probe: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub(crate) probe: Option<Probe>,
 }
 
 /// A page by its address, or the header, which is on all of them.
