@@ -94,8 +94,8 @@ pub enum Update<'a> {
     /// A line about what it does.
     Message(&'a str),
     /// A fact about it that no other update has. What serves requests says `status`, `uri`, `deadline_ms` (from the
-    /// request's start) and `response_bytes`, a schedule `next_unix_ms`. A later value replaces an earlier one; an empty one
-    /// takes it back.
+    /// request's start) and `response_bytes`, a schedule `next_unix_ms`, and what is tried again `last_error`. A later value
+    /// replaces an earlier one; an empty one takes it back.
     Attribute {
         /// What it is.
         name: &'a str,
