@@ -73,6 +73,7 @@
 //!
 //! * `prometheus` (default): [`Metrics`], and `/metrics` of the console.
 //! * `app`: `ConsoleBuilder::app`. A console that is nested in a `NexiosApp` finds its life without it.
+//! * `jobs`: `Console::show_jobs`, the durable jobs of `nexios-jobs` from every machine. No engine of a database comes with it.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -86,6 +87,11 @@ pub mod docs;
 mod events;
 mod guard;
 mod headers;
+#[cfg(feature = "jobs")]
+mod jobs_source;
+#[cfg(not(feature = "jobs"))]
+#[path = "jobs_source/none.rs"]
+mod jobs_source;
 mod life;
 #[cfg(feature = "prometheus")]
 mod metrics;

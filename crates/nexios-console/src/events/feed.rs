@@ -182,7 +182,10 @@ impl Feed {
             let Some(followed) = self.followed() else {
                 return;
             };
-            let rev = self.source.store.rev();
+            for look in &followed {
+                self.source.ask(&look.onlooker.view);
+            }
+            let rev = self.source.rev();
             idle = if seen == Some(rev) { idle + 1 } else { 0 };
             if idle % IDLE_LOOKS == 0 {
                 seen = Some(rev);
@@ -407,6 +410,7 @@ mod tests {
     fn feed() -> Arc<Feed> {
         let source = Source {
             store: Arc::new(Store::new(1 << 20)),
+            jobs: Arc::default(),
             life: Arc::new(Known::new(None)),
             service: "test".into(),
         };

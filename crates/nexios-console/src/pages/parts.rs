@@ -1,6 +1,6 @@
 //! What several pages show alike.
 
-use maud::{Markup, html};
+use maud::{Markup, Render, html};
 use nexios::{CancelReason, observe::WorkKind};
 
 use super::{text, viewer::Viewer};
@@ -55,7 +55,7 @@ pub(crate) fn action(
     viewer: Viewer<'_>,
     verb: &str,
     path: &str,
-    id: u64,
+    id: impl Render,
     name: &str,
     asks: &str,
 ) -> Markup {

@@ -4,7 +4,7 @@ use nexios::CancelReason;
 
 use super::*;
 use crate::{
-    model::{LintKind, State, Work},
+    model::{JobList, LintKind, State, Work},
     query::{RunningQuery, ViewOf},
 };
 
@@ -151,7 +151,7 @@ async fn a_background_task_says_how_far_it_is_and_when_it_may_be_done() {
     feed.store.updated(task, &Update::Attempt(2));
     let schedule = feed.started(WorkKind::Background, "nightly", None);
     feed.say(schedule, "next_unix_ms", "1795348288123");
-    let background = feed.store.background().content;
+    let background = feed.store.background(JobList::default()).content;
     let send = &background.tasks[0];
     assert_eq!(
         (send.eta_ms, send.elapsed_ms, send.work.waited_ms),
@@ -173,7 +173,7 @@ async fn a_background_task_says_how_far_it_is_and_when_it_may_be_done() {
     feed.end(task, &Outcome::Cancelled(CancelReason::Shutdown));
     let ended = feed
         .store
-        .background()
+        .background(JobList::default())
         .content
         .tasks
         .into_iter()
