@@ -25,7 +25,7 @@
 //! | [`access`](ConsoleBuilder::access) | the app's own rule |
 //! | [`dangerously_public`](ConsoleBuilder::dangerously_public) | everybody who can reach it, to look |
 //!
-//! Error texts, messages and addresses are shown from [`Access::ViewSensitive`] on. Cancelling, resetting and refreshing needs
+//! Error texts, messages and addresses are shown from [`Access::ViewSensitive`] on. Cancelling, retrying, resetting and refreshing needs
 //! [`Access::Act`] *and* [`allow_actions`](ConsoleBuilder::allow_actions); each attempt is logged as `nexios::audit`. Nobody's
 //! browser can be made to do it: a request of another site is refused, and no page can be framed.
 //!

@@ -85,7 +85,7 @@ fn away(list: &JobList, viewer: Viewer<'_>) -> Region {
         }
     };
     let html = html! {
-        p #jobs-away .alarm role="status" hidden[list.away.is_none()] { @if let Some(away) = &list.away { (line(away)) } }
+        p #jobs-away .alarm hidden[list.away.is_none()] { @if let Some(away) = &list.away { (line(away)) } }
     };
     Region::whole("jobs-away", html)
 }

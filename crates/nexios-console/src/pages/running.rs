@@ -182,6 +182,7 @@ fn row(
                 (parts::state(work.state))
                 @if let Some(what) = &work.waiting_for { " " small { "for " (what) } }
                 @if let Some(reason) = work.reason { " " small { (parts::reason(reason)) } }
+                @if let Some(error) = &work.error { " " small.error { (error.as_str()) } }
             }
             td { @if let Some(progress) = &work.progress { (parts::progress(&work.name, progress)) } }
             td { (parts::cancel(viewer, work)) }

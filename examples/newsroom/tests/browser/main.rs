@@ -9,6 +9,7 @@ mod accessible;
 mod binary;
 mod browser;
 mod doors;
+mod jobs;
 mod live;
 mod page;
 mod pictures;

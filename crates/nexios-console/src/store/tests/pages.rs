@@ -4,7 +4,7 @@ use nexios::CancelReason;
 
 use super::*;
 use crate::{
-    model::{JobList, LintKind, State, Work},
+    model::{JobList, LintKind, Sensitive, State, Work},
     query::{RunningQuery, ViewOf},
 };
 
@@ -148,6 +148,7 @@ async fn a_background_task_says_how_far_it_is_and_when_it_may_be_done() {
         },
     );
     feed.store.updated(task, &Update::Message("250 sent"));
+    feed.say(task, "last_error", "the mail server said no");
     feed.store.updated(task, &Update::Attempt(2));
     let schedule = feed.started(WorkKind::Background, "nightly", None);
     feed.say(schedule, "next_unix_ms", "1795348288123");
@@ -164,6 +165,12 @@ async fn a_background_task_says_how_far_it_is_and_when_it_may_be_done() {
             send.work.can_cancel
         ),
         (Some("letters"), 2, true)
+    );
+    let error = send.work.error.as_ref().map(Sensitive::as_str);
+    assert_eq!(
+        error,
+        Some("the mail server said no"),
+        "of the attempt before"
     );
     assert_eq!(
         background.schedules[0].next_unix_ms,
