@@ -10,9 +10,12 @@ use axum::{
     routing::post,
 };
 use nexios::observe::{self, WorkId};
+use tracing::Instrument;
 
 use crate::{
     access::{MayAct, Way},
+    jobs_source::JobsSource,
+    model::{JobAnswer, JobList},
     mount::Mount,
     query::part,
     refusal::{Form, asks_for_json},
@@ -23,6 +26,7 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Actor {
     pub(crate) store: Arc<Store>,
+    pub(crate) jobs: Arc<JobsSource>,
     /// Says who acts.
     pub(crate) way: Arc<Way>,
 }
@@ -43,6 +47,8 @@ enum Done {
     Unknown,
     /// It is there, and there is nothing to do any more.
     Ended,
+    /// Who would have to do it does not answer.
+    Away,
 }
 
 impl Done {
@@ -52,6 +58,7 @@ impl Done {
             Self::Forbidden => "forbidden",
             Self::Unknown => "unknown",
             Self::Ended => "ended",
+            Self::Away => "away",
         }
     }
 }
@@ -89,17 +96,13 @@ impl Attempt {
 }
 
 async fn act(State(actor): State<Actor>, parts: Parts) -> Response {
-    let (action, id) = (part(&parts.uri, 1), part(&parts.uri, 2));
     let form = Form::of(&parts);
-    let done = match (MayAct::of(&parts.extensions), id.parse()) {
-        (false, _) => Done::Forbidden,
-        (true, Ok(id)) => perform(&actor, action, WorkId(id)),
-        (true, Err(_)) => Done::Unknown,
-    };
-    if let Some(attempt) = Attempt::of(&actor.way, &parts) {
-        attempt.log(done);
-    }
-    match done {
+    let attempt = Attempt::of(&actor.way, &parts);
+    let performing = perform(actor, MayAct::of(&parts.extensions), attempt);
+    // In a task of its own: also what a client has not waited for was done, and stands in the log.
+    let performing = tokio::spawn(performing.in_current_span());
+    // It ends early with its runtime alone.
+    match performing.await.unwrap_or(Done::Away) {
         Done::Yes if asks_for_json(&parts) => StatusCode::NO_CONTENT.into_response(),
         Done::Yes => (StatusCode::SEE_OTHER, [(header::LOCATION, origin(&parts))]).into_response(),
         Done::Forbidden => form.refuse(StatusCode::FORBIDDEN, "You may look, and not act."),
@@ -108,10 +111,46 @@ async fn act(State(actor): State<Actor>, parts: Parts) -> Response {
             StatusCode::CONFLICT,
             "It has ended already, or cannot be acted on any more.",
         ),
+        Done::Away => {
+            let detail = "The store of jobs does not answer. It may have been done, or not.";
+            let mut response = form.refuse(StatusCode::SERVICE_UNAVAILABLE, detail);
+            let later = HeaderValue::from_static("5");
+            response.headers_mut().insert(header::RETRY_AFTER, later);
+            response
+        }
     }
 }
 
-fn perform(actor: &Actor, action: &str, id: WorkId) -> Done {
+/// Does it, and logs what came of it.
+async fn perform(actor: Actor, may_act: bool, attempt: Option<Attempt>) -> Done {
+    let Some(attempt) = attempt else {
+        return Done::Unknown;
+    };
+    let (action, target) = (&*attempt.action, &*attempt.target);
+    let done = match (may_act, action) {
+        (false, _) => Done::Forbidden,
+        (true, "retry") => actor.jobs.retry(target).await.into(),
+        (true, "cancel-job") => actor.jobs.cancel(target).await.into(),
+        (true, _) => target.parse().map_or(Done::Unknown, |id| {
+            tell_work(&actor.store, action, WorkId(id))
+        }),
+    };
+    attempt.log(done);
+    done
+}
+
+impl From<JobAnswer> for Done {
+    fn from(answer: JobAnswer) -> Self {
+        match answer {
+            JobAnswer::Done => Self::Yes,
+            JobAnswer::Unknown => Self::Unknown,
+            JobAnswer::Ended => Self::Ended,
+            JobAnswer::Away => Self::Away,
+        }
+    }
+}
+
+fn tell_work(store: &Store, action: &str, id: WorkId) -> Done {
     let is_done = match action {
         "cancel" => observe::cancel(id),
         "reset" => observe::reset(id),
@@ -120,7 +159,7 @@ fn perform(actor: &Actor, action: &str, id: WorkId) -> Done {
     };
     match is_done {
         true => Done::Yes,
-        false if action == "cancel" && is_task(actor, id) => Done::Ended,
+        false if action == "cancel" && is_task(store, id) => Done::Ended,
         // A map of lazy values, of which no single one can be refreshed.
         false if action == "refresh" && is_lazy(id) => Done::Ended,
         false => Done::Unknown,
@@ -128,10 +167,9 @@ fn perform(actor: &Actor, action: &str, id: WorkId) -> Done {
 }
 
 /// Whether it is a background task that is known, live or not.
-fn is_task(actor: &Actor, id: WorkId) -> bool {
-    actor
-        .store
-        .background()
+fn is_task(store: &Store, id: WorkId) -> bool {
+    store
+        .background(JobList::default())
         .content
         .tasks
         .iter()

@@ -18,7 +18,8 @@ use nexios_axum::Problem;
 
 use self::answer::Answering;
 use crate::{
-    query::{CellQuery, RunningQuery, part},
+    jobs_source::JobsSource,
+    query::{CellQuery, JobsQuery, RunningQuery, part},
     store::Store,
 };
 
@@ -29,6 +30,7 @@ pub(crate) type Phase = Arc<dyn Fn() -> &'static str + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) store: Arc<Store>,
+    pub(crate) jobs: Arc<JobsSource>,
     pub(crate) service: Arc<str>,
     pub(crate) phase: Phase,
 }
@@ -52,10 +54,7 @@ pub(crate) fn router(api: Api) -> Router {
             "/pools",
             get(async |State(store): Data, to: Answering| to.show(store.pools())),
         )
-        .route(
-            "/background",
-            get(async |State(store): Data, to: Answering| to.show(store.background())),
-        )
+        .route("/background", get(background))
         .route(
             "/lazies",
             get(async |State(store): Data, to: Answering| to.show(store.lazies())),
@@ -93,6 +92,19 @@ async fn running(
         return Err(Problem::bad_request("`page` is a number from 1"));
     }
     to.show(store.running(&query))
+}
+
+async fn background(
+    query: Result<Query<JobsQuery>, QueryRejection>,
+    State(api): State<Api>,
+    to: Answering,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    if let Some(fault) = query.fault() {
+        return Err(Problem::bad_request(fault));
+    }
+    api.jobs.look(&query).await;
+    to.show(api.store.background(api.jobs.known(&query)))
 }
 
 async fn requests(

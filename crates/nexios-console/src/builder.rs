@@ -145,7 +145,8 @@ impl<A> ConsoleBuilder<A> {
         self
     }
 
-    /// Lets those who may [`Act`](Access::Act) cancel tasks, and reset and refresh lazy values. Default: nobody.
+    /// Lets those who may [`Act`](Access::Act) cancel tasks, cancel and retry jobs, and reset and refresh lazy values. Default:
+    /// nobody.
     ///
     /// Each attempt of who is let in is logged as `nexios::audit`, with who, what and the result; one that another site asks a
     /// visitor's browser for, too.

@@ -1,6 +1,8 @@
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use nexios::observe::{self, Observing};
+#[cfg(feature = "jobs")]
+use nexios_jobs::Jobs;
 use tokio::net::{TcpListener, ToSocketAddrs};
 
 #[cfg(feature = "prometheus")]
@@ -47,6 +49,7 @@ impl Console {
         let observing = observe::observe(store.clone());
         let source = Source {
             store: store.clone(),
+            jobs: Arc::default(),
             life: life.clone(),
             service: service.clone(),
             #[cfg(test)]
@@ -64,6 +67,29 @@ impl Console {
             metrics: Metrics::new(),
             observing: Arc::new(observing),
         }))
+    }
+
+    /// Shows the jobs of this store, of whatever machine, on the page of background work, from now on.
+    ///
+    /// At any time: a service that opens its store in a startup hook has built its console before. Of a second store the first
+    /// one is shown no more. The console asks it while somebody looks, once a second at most, and keeps it open until the
+    /// last clone of the console is gone; whoever looks and a store that is away hold nothing up, not even the service's end.
+    ///
+    /// ```
+    /// use nexios_console::Console;
+    /// use nexios_jobs::Jobs;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios_jobs::JobsError> {
+    /// let console = Console::builder().loopback().allow_actions().build();
+    /// let jobs = Jobs::memory(); // or Jobs::open("sqlite:data/jobs.db").await?
+    /// console.show_jobs(&jobs);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "jobs")]
+    pub fn show_jobs(&self, jobs: &Jobs) {
+        self.0.source.jobs.show(jobs.clone());
     }
 
     /// Serves the page on a listener of its own.

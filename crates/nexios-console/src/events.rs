@@ -41,7 +41,7 @@ use crate::{
     model::Bucket,
     mount::Mount,
     pages::View,
-    query::RunningQuery,
+    query::{JobsQuery, RunningQuery},
     refusal::Form,
 };
 
@@ -79,17 +79,20 @@ pub(crate) fn router(following: Following) -> Router {
 async fn answer(
     State(following): State<Following>,
     query: Result<Query<EventsQuery>, QueryRejection>,
-    running: Result<Query<RunningQuery>, QueryRejection>,
+    filters: (
+        Result<Query<RunningQuery>, QueryRejection>,
+        Result<Query<JobsQuery>, QueryRejection>,
+    ),
     Extension(access): Extension<Access>,
     Extension(form): Extension<Form>,
     mount: Mount,
     request: Request,
 ) -> Response {
     let unknown = || form.refuse(StatusCode::BAD_REQUEST, "There are no such topics.");
-    let (Ok(Query(query)), Ok(Query(running))) = (query, running) else {
+    let (Ok(Query(query)), (Ok(Query(running)), Ok(Query(jobs)))) = (query, filters) else {
         return unknown();
     };
-    let Some(views) = views(&query, &running) else {
+    let Some(views) = views(&query, &running, &jobs) else {
         return unknown();
     };
     let acts = MayAct::of(request.extensions());
@@ -136,7 +139,7 @@ fn last_heard(headers: &HeaderMap, query: Option<&str>) -> Option<u64> {
 }
 
 /// None if one is unknown, or if there are more than any page has.
-fn views(query: &EventsQuery, running: &RunningQuery) -> Option<Vec<View>> {
+fn views(query: &EventsQuery, running: &RunningQuery, jobs: &JobsQuery) -> Option<Vec<View>> {
     let topics: BTreeSet<&str> = query.topics.split(',').map(str::trim).collect();
     if topics.len() > MOST_TOPICS {
         return None;
@@ -150,7 +153,8 @@ fn views(query: &EventsQuery, running: &RunningQuery) -> Option<Vec<View>> {
                 _ => View::Requests,
             },
             "pools" => View::Pools,
-            "background" => View::Background,
+            "background" if jobs.fault().is_some() => return None,
+            "background" => View::Background(jobs.clone()),
             "lazies" => View::Lazies,
             "races" => View::Races,
             "lints" => View::Lints,

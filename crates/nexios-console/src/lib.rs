@@ -25,7 +25,7 @@
 //! | [`access`](ConsoleBuilder::access) | the app's own rule |
 //! | [`dangerously_public`](ConsoleBuilder::dangerously_public) | everybody who can reach it, to look |
 //!
-//! Error texts, messages and addresses are shown from [`Access::ViewSensitive`] on. Cancelling, resetting and refreshing needs
+//! Error texts, messages and addresses are shown from [`Access::ViewSensitive`] on. Cancelling, retrying, resetting and refreshing needs
 //! [`Access::Act`] *and* [`allow_actions`](ConsoleBuilder::allow_actions); each attempt is logged as `nexios::audit`, by the name that
 //! the app gives with [`Who`]. Nobody's
 //! browser can be made to do it: a request of another site is refused, and no page can be framed.
@@ -74,6 +74,7 @@
 //!
 //! * `prometheus` (default): [`Metrics`], and `/metrics` of the console.
 //! * `app`: `ConsoleBuilder::app`. A console that is nested in a `NexiosApp` finds its life without it.
+//! * `jobs`: `Console::show_jobs`, the durable jobs of `nexios-jobs` from every machine. No engine of a database comes with it.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -87,6 +88,11 @@ pub mod docs;
 mod events;
 mod guard;
 mod headers;
+#[cfg(feature = "jobs")]
+mod jobs_source;
+#[cfg(not(feature = "jobs"))]
+#[path = "jobs_source/none.rs"]
+mod jobs_source;
 mod life;
 #[cfg(feature = "prometheus")]
 mod metrics;

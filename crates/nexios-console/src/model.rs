@@ -2,6 +2,8 @@
 
 mod background;
 mod bucket;
+#[cfg_attr(not(feature = "jobs"), expect(dead_code, reason = "nobody makes them"))]
+mod jobs;
 mod lazies;
 mod lints;
 mod now;
@@ -22,6 +24,7 @@ use serde::Serialize;
 
 pub(crate) use background::{Background, BackgroundTask, Schedule};
 pub(crate) use bucket::{Bucket, Counts};
+pub(crate) use jobs::{Away, Job, JobAnswer, JobAttempt, JobList, LeftOut};
 pub(crate) use lazies::{Lazies, Lazy, LazyError};
 pub(crate) use lints::{Lint, LintKind, Lints};
 pub(crate) use now::{CancelledRequests, LeftOver, Now, Stay};

@@ -10,6 +10,7 @@
 mod address;
 mod background;
 mod handlers;
+mod jobs;
 mod layout;
 mod lazies;
 mod lints;

@@ -60,6 +60,44 @@ impl RunningQuery {
     }
 }
 
+/// `?kind=send%20newsletter&state=dead&before=4711`: which jobs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+pub(crate) struct JobsQuery {
+    /// The name of a kind of jobs.
+    pub(crate) kind: String,
+    /// One of [`JOB_STATES`].
+    pub(crate) state: String,
+    /// The number of a job: those that were enqueued before it.
+    pub(crate) before: String,
+}
+
+/// Three groups of states, and the states.
+pub(crate) const JOB_STATES: [&str; 10] = [
+    "running",
+    "waiting",
+    "scheduled",
+    "ready",
+    "retrying",
+    "ended",
+    "completed",
+    "failed",
+    "cancelled",
+    "dead",
+];
+
+impl JobsQuery {
+    /// What is wrong with it, in words.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let is_state = self.state.is_empty() || JOB_STATES.contains(&self.state.as_str());
+        let is_number = self.before.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_state {
+            return Some("`state` is running, waiting, ended, or one state of jobs");
+        }
+        (!is_number).then_some("`before` is the number of a job")
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ViewOf {

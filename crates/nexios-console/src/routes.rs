@@ -47,11 +47,13 @@ impl Console {
         let life = console.life.clone();
         let api = api::router(Api {
             store: console.store.clone(),
+            jobs: console.source.jobs.clone(),
             service: console.service.clone(),
             phase: Arc::new(move || life.phase_name()),
         });
         let actions = actions::router(Actor {
             store: console.store.clone(),
+            jobs: console.source.jobs.clone(),
             way: console.way.clone(),
         });
         let events = events::router(Following {

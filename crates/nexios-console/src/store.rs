@@ -167,10 +167,16 @@ impl Store {
 
     /// A fact about live work.
     fn learn(&self, id: WorkId, name: &str, value: &str, now: Moment) {
-        if name == "next_unix_ms" {
-            self.lives
-                .update(id, |live| live.next_run_unix_ms = value.parse().ok());
-            return;
+        match name {
+            "next_unix_ms" => {
+                let next = value.parse().ok();
+                return self.lives.update(id, |live| live.next_run_unix_ms = next);
+            }
+            "last_error" => {
+                let error = (!value.is_empty()).then(|| bounded(value, LINE));
+                return self.lives.update(id, |live| live.last_error = error);
+            }
+            _ => {}
         }
         let Some(tree) = self.lives.look(id, |live| live.tree.clone()).flatten() else {
             return;

@@ -7,6 +7,7 @@ use crate::{
     pool::{self, PoolStats},
     work::{
         alive::{Census, LongLived},
+        cancellable,
         identity::WorkId,
     },
 };
@@ -70,7 +71,8 @@ fn look<T: LongLived + ?Sized>(census: &Census<T>) -> Vec<Living<T::Stats>> {
         .collect()
 }
 
-/// Cancels a live background task of whatever registry, as its handle would; false if there is none with this number.
+/// Cancels a live background task of whatever registry, as its handle would, and other work that says how:
+/// [`CustomWork::cancellable`](crate::observe::CustomWork::cancellable). False if there is none with this number.
 ///
 /// ```
 /// use nexios::observe::{self, WorkId};
@@ -78,10 +80,8 @@ fn look<T: LongLived + ?Sized>(census: &Census<T>) -> Vec<Living<T::Stats>> {
 /// assert!(!observe::cancel(WorkId(u64::MAX)));
 /// ```
 pub fn cancel(task: WorkId) -> bool {
-    background::ALIVE
-        .all()
-        .iter()
-        .any(|(_, tasks)| tasks.cancel(TaskId(task.0)))
+    let tasks = background::ALIVE.all();
+    tasks.iter().any(|(_, tasks)| tasks.cancel(TaskId(task.0))) || cancellable::cancel(task)
 }
 
 /// Resets the lazy value, or all values of the map, with this number; false if there is none.

@@ -1,6 +1,7 @@
 //! Work, and those who are told of it. [`observe`](crate::observe) is its public side.
 
 pub(crate) mod alive;
+pub(crate) mod cancellable;
 pub(crate) mod concurrent;
 mod current;
 mod custom;

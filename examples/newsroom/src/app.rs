@@ -175,6 +175,7 @@ pub fn service(newsroom: Newsroom, config: &Config) -> NexiosApp {
     let (requests, preparing, daily) =
         (newsroom.requests.clone(), config.clone(), newsroom.clone());
     let (newsletters, sending) = (newsroom.newsletters.clone(), newsroom.newsletters.clone());
+    let console = newsroom.console.clone();
     NexiosApp::new(router(newsroom))
         .requests_of(&requests)
         .accepting(config.accepting)
@@ -189,7 +190,14 @@ pub fn service(newsroom: Newsroom, config: &Config) -> NexiosApp {
         })
         .background(sending)
         .on_startup("open the jobs of newsletters", async move || {
-            newsletters.open().await.map_err(|error| error.to_string())
+            let jobs = newsletters
+                .open()
+                .await
+                .map_err(|error| error.to_string())?;
+            if let Some(console) = console {
+                console.show_jobs(&jobs);
+            }
+            Ok::<_, String>(())
         })
         .on_startup("refresh analytics daily", async move || {
             daily.refresh_analytics_daily();

@@ -30,7 +30,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use nexios::{Drain, DrainReport, Drainable};
-use nexios_jobs::{Filter, JobId, JobInfo, JobState, Policy, Workers};
+use nexios_jobs::{Filter, JobId, JobInfo, JobState, Jobs, Policy, Workers};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::{mail::Mailer, sqlite::Sqlite};
@@ -97,8 +97,8 @@ impl Newsletters {
     }
 
     /// Opens the store of jobs and starts to work, unless that has been done.
-    pub(crate) async fn open(&self) -> Result<(), StoreError> {
-        self.opened().await.map(drop)
+    pub(crate) async fn open(&self) -> Result<Jobs, StoreError> {
+        Ok(self.opened().await?.sender.store.jobs.clone())
     }
 
     async fn opened(&self) -> Result<&Open, StoreError> {

@@ -19,7 +19,7 @@ use tokio::time::advance;
 use tower::ServiceExt;
 
 use super::{Api, router};
-use crate::{access::Access, store::tests::Feed};
+use crate::{access::Access, jobs_source::JobsSource, store::tests::Feed};
 
 struct Asked {
     status: StatusCode,
@@ -38,8 +38,18 @@ async fn ask(feed: &Arc<Feed>, path: &str, access: Access) -> Asked {
 }
 
 async fn ask_with(feed: &Arc<Feed>, request: Request<Body>, access: Access) -> Asked {
+    ask_about(feed, Arc::default(), request, access).await
+}
+
+async fn ask_about(
+    feed: &Arc<Feed>,
+    jobs: Arc<JobsSource>,
+    request: Request<Body>,
+    access: Access,
+) -> Asked {
     let api = Api {
         store: feed.store.clone(),
+        jobs,
         service: "newsroom".into(),
         phase: Arc::new(|| "ready"),
     };
@@ -247,6 +257,8 @@ async fn a_query_that_is_none_is_told_so() {
         "/running?page=0",
         "/running?page=x",
         "/requests?route=x&bucket=lt1ms",
+        "/background?state=sleepy",
+        "/background?before=x",
     ] {
         let asked = ask(&feed, path, Access::View).await;
         assert_eq!(

@@ -192,7 +192,10 @@ impl Feed {
             let Some(followed) = self.followed() else {
                 return;
             };
-            let rev = self.source.store.rev();
+            for look in &followed {
+                self.source.ask(&look.onlooker.view);
+            }
+            let rev = self.source.rev();
             idle = if seen == Some(rev) { idle + 1 } else { 0 };
             if idle % IDLE_LOOKS == 0 {
                 // What was not due yet is looked at next time, whether anything happens until then or not.
@@ -461,6 +464,7 @@ mod tests {
     fn feed_with(probe: impl Fn(&str) + Send + Sync + 'static) -> Arc<Feed> {
         let source = Source {
             store: Arc::new(Store::new(1 << 20)),
+            jobs: Arc::default(),
             life: Arc::new(Known::new(None)),
             service: "test".into(),
             probe: Some(Arc::new(probe)),

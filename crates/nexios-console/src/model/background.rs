@@ -1,14 +1,16 @@
-//! Background tasks, live and lately ended, and schedules.
+//! Background tasks, live and lately ended, schedules, and jobs.
 
 use serde::Serialize;
 
-use super::{Redact, Work};
+use super::{JobList, Redact, Work};
 
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Background {
     /// Live ones, oldest first, and then those that have ended, newest first.
     pub(crate) tasks: Vec<BackgroundTask>,
     pub(crate) schedules: Vec<Schedule>,
+    #[serde(flatten)]
+    pub(crate) jobs: JobList,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -32,6 +34,7 @@ pub(crate) struct Schedule {
 impl Redact for Background {
     fn hide(&mut self) {
         self.tasks.hide();
+        self.jobs.hide();
     }
 }
 

@@ -1,23 +1,34 @@
-//! Background tasks, live and lately ended, and schedules.
+//! Background tasks, live and lately ended, schedules, and jobs.
 
 use maud::{Markup, html};
 
 use super::{
-    parts,
+    jobs, parts,
     region::{Region, Row},
     text,
     viewer::Viewer,
 };
-use crate::model::{Background, BackgroundTask, Schedule};
+use crate::{
+    model::{Background, BackgroundTask, Schedule},
+    query::JobsQuery,
+};
 
-pub(crate) fn regions(background: &Background, viewer: Viewer<'_>) -> Vec<Region> {
-    vec![
+pub(crate) fn regions(
+    background: &Background,
+    query: &JobsQuery,
+    viewer: Viewer<'_>,
+) -> Vec<Region> {
+    let mut regions = vec![
         Region::table_body("tasks", tasks(background, viewer)),
         Region::table_body("schedules", schedules(background, viewer)),
-    ]
+    ];
+    if background.jobs.has_store {
+        regions.extend(jobs::regions(&background.jobs, query, viewer));
+    }
+    regions
 }
 
-pub(crate) fn main(background: &Background, viewer: Viewer<'_>) -> Markup {
+pub(crate) fn main(background: &Background, query: &JobsQuery, viewer: Viewer<'_>) -> Markup {
     html! {
         h1 { "Background" }
         table.work {
@@ -39,6 +50,7 @@ pub(crate) fn main(background: &Background, viewer: Viewer<'_>) -> Markup {
             thead { tr { th scope="col" { "Schedule" } th scope="col" { "Next run" } } }
             (Region::table_body("schedules", schedules(background, viewer)))
         }
+        @if background.jobs.has_store { (jobs::section(&background.jobs, query, viewer)) }
     }
 }
 

@@ -14,7 +14,7 @@ use super::{Source, View, Viewer};
 use crate::{
     access::{Access, MayAct},
     mount::Mount,
-    query::{CellQuery, RunningQuery, part},
+    query::{CellQuery, JobsQuery, RunningQuery, part},
     refusal::Form,
 };
 
@@ -24,10 +24,7 @@ pub(crate) fn router(source: Source) -> Router {
         .route("/requests", get(requests))
         .route("/requests/{id}", get(request))
         .route("/pools", get(async |page: PageOf| page.show(&View::Pools)))
-        .route(
-            "/background",
-            get(async |page: PageOf| page.show(&View::Background)),
-        )
+        .route("/background", get(background))
         .route(
             "/lazies",
             get(async |page: PageOf| page.show(&View::Lazies)),
@@ -110,6 +107,16 @@ async fn requests(query: Result<Query<CellQuery>, QueryRejection>, page: PageOf)
         Ok(_) => page.show(&View::Requests),
         Err(_) => page.refuse(StatusCode::BAD_REQUEST, "There is no such column."),
     }
+}
+
+async fn background(query: Result<Query<JobsQuery>, QueryRejection>, page: PageOf) -> Response {
+    let query = query.ok().filter(|Query(query)| query.fault().is_none());
+    let Some(Query(query)) = query else {
+        return page.refuse(StatusCode::BAD_REQUEST, "This filter is not one of ours.");
+    };
+    let view = View::Background(query);
+    page.source.look(&view).await;
+    page.show(&view)
 }
 
 async fn request(address: Uri, page: PageOf) -> Response {

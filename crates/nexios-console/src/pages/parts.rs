@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use maud::{Markup, html};
+use maud::{Markup, Render, html};
 use nexios::{CancelReason, observe::WorkKind};
 
 use super::{text, viewer::Viewer};
@@ -57,7 +57,7 @@ pub(crate) fn action(
     viewer: Viewer<'_>,
     verb: &str,
     path: &str,
-    id: u64,
+    id: impl Render,
     name: &str,
     asks: &str,
 ) -> Markup {

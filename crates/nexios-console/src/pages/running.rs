@@ -194,6 +194,7 @@ fn row(
                     }
                 }
                 @if let Some(reason) = work.reason { " " small { (parts::reason(reason)) } }
+                @if let Some(error) = &work.error { " " small.error { (error.as_str()) } }
             }
             td { @if let Some(progress) = &work.progress { (parts::progress(&work.name, progress)) } }
             td { (parts::cancel(viewer, work)) }

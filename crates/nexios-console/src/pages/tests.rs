@@ -22,7 +22,7 @@ use crate::{
     Access, assets,
     model::*,
     mount::Place,
-    query::{RunningQuery, ViewOf},
+    query::{JobsQuery, RunningQuery, ViewOf},
 };
 
 /// The page with what is around it, each tag on a line.
@@ -126,7 +126,11 @@ fn the_other_pages_look_as_they_did() {
     );
     insta::assert_snapshot!(
         "background",
-        shown(Tab::Background, &place, background::main(&tasks(), viewer))
+        shown(
+            Tab::Background,
+            &place,
+            background::main(&tasks(), &JobsQuery::default(), viewer)
+        )
     );
     insta::assert_snapshot!(
         "lazies",
@@ -238,7 +242,7 @@ fn who_may_only_look_sees_no_form_that_acts() {
     for html in [
         running::main(&live(), &above(viewer), &RunningQuery::default(), viewer),
         lazies::main(&lazy_list(), viewer),
-        background::main(&tasks(), viewer),
+        background::main(&tasks(), &JobsQuery::default(), viewer),
     ] {
         assert!(!html.into_string().contains("method=\"post\""));
     }
@@ -319,6 +323,12 @@ fn the_events_send_what_the_page_holds() {
             region.id
         );
     }
+    let (tasks, jobs) = (tasks(), JobsQuery::default());
+    let page = background::main(&tasks, &jobs, viewer).into_string();
+    for region in background::regions(&tasks, &jobs, viewer) {
+        let html = maud::Render::render(&region).into_string();
+        assert!(page.contains(&html), "{}", region.id);
+    }
     let page = request::main(&cancelled(), viewer).into_string();
     let regions: Vec<Region> = request::regions(&cancelled(), viewer);
     assert!(
@@ -365,6 +375,55 @@ fn two_hundred_rows_are_at_most_20_kb_zipped() {
     );
     let size = zipped(&shown(Tab::Running, &place, main));
     assert!(size <= 20_000, "{size}");
+}
+
+#[test]
+fn two_hundred_tasks_and_jobs_are_at_most_20_kb_zipped() {
+    let mut background = tasks();
+    for id in 1000..1100 {
+        let name = format!("import-{:x}", id * 2_654_435_761_u64 % 65_521);
+        background.tasks.push(BackgroundTask {
+            work: Work {
+                progress: progress(id % 100, 100, &format!("{id} of many")),
+                can_cancel: true,
+                ..work(id, WorkKind::Background, &name)
+            },
+            ..background.tasks[0].clone()
+        });
+    }
+    let states = ["running", "retrying", "completed", "dead"];
+    background.jobs.jobs = (1000..1100)
+        .map(|id| Job {
+            created_unix_ms: THEN + id * id,
+            progress: progress(id % 100, 100, &format!("{id} of many")),
+            ..job(id, "send newsletter", states[id as usize % 4])
+        })
+        .collect();
+    let place = place("./");
+    let main = background::main(&background, &JobsQuery::default(), viewer(&place));
+    let size = zipped(&shown(Tab::Background, &place, main));
+    assert!(size <= 20_000, "{size}");
+}
+
+#[test]
+fn what_may_be_done_to_a_job_is_offered_by_its_state() {
+    let place = place("./");
+    let html = background::main(&tasks(), &JobsQuery::default(), viewer(&place)).into_string();
+    let offered = |path: &str, id: u64| html.contains(&format!("action=\"./actions/{path}/{id}\""));
+    for (id, retry, cancel) in [
+        (7, false, true),
+        (5, true, true),
+        (4, true, true),
+        (3, false, false),
+        (2, true, false),
+    ] {
+        assert_eq!(
+            (offered("retry", id), offered("cancel-job", id)),
+            (retry, cancel),
+            "#{id}"
+        );
+    }
+    assert!(!html.contains("<img"), "a kind and an error are text");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use super::{
-    address, background, layout,
+    address, background, jobs, layout,
     layout::{Page, Tab},
     lazies, lints, now, pools, races,
     region::Region,
@@ -15,9 +15,11 @@ use super::{
     viewer::Viewer,
 };
 use crate::{
+    access::Access,
+    jobs_source::JobsSource,
     life::Known,
-    model::{Answer, Bucket, Status},
-    query::RunningQuery,
+    model::{Answer, Background, Bucket, Status},
+    query::{JobsQuery, RunningQuery},
     store::Store,
 };
 
@@ -28,6 +30,7 @@ type Probe = Arc<dyn Fn(&str) + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) store: Arc<Store>,
+    pub(crate) jobs: Arc<JobsSource>,
     pub(crate) life: Arc<Known>,
     pub(crate) service: Arc<str>,
     /// Told the address of each part that is rendered.
@@ -44,7 +47,7 @@ pub(crate) enum View {
     Cell(String, Bucket),
     Request(u64),
     Pools,
-    Background,
+    Background(JobsQuery),
     Lazies,
     Races,
     Lints,
@@ -61,6 +64,30 @@ impl Source {
     fn now(&self, viewer: Viewer<'_>) -> Region {
         let lints = self.store.lints().redacted(viewer.access).content;
         now::region(&self.store.now(), &lints, self.life.phase_name(), viewer)
+    }
+
+    fn background(&self, query: &JobsQuery, access: Access) -> Background {
+        let answer = self.store.background(self.jobs.known(query));
+        answer.redacted(access).content
+    }
+
+    /// Asks for what a page needs that is not here, and waits a moment for it.
+    pub(crate) async fn look(&self, view: &View) {
+        if let View::Background(query) = view {
+            self.jobs.look(query).await;
+        }
+    }
+
+    /// Asks for it, and waits for nothing.
+    pub(crate) fn ask(&self, view: &View) {
+        if let View::Background(query) = view {
+            self.jobs.ask(query);
+        }
+    }
+
+    /// Grows with whatever is to be seen: nothing to render while it stands.
+    pub(crate) fn rev(&self) -> (u64, u64) {
+        (self.store.rev(), self.jobs.rev())
     }
 
     /// The parts of it that change; none if there is nothing to show any more.
@@ -83,8 +110,8 @@ impl Source {
                 request::regions(&self.store.request(*id)?.redacted(access).content, viewer)
             }
             View::Pools => pools::regions(&self.store.pools().redacted(access).content, viewer),
-            View::Background => {
-                background::regions(&self.store.background().redacted(access).content, viewer)
+            View::Background(query) => {
+                background::regions(&self.background(query, access), query, viewer)
             }
             View::Lazies => lazies::regions(&self.store.lazies().redacted(access).content, viewer),
             View::Races => races::regions(&self.store.races().redacted(access).content),
@@ -133,9 +160,9 @@ impl Source {
                 Tab::Pools,
                 pools::main(&self.store.pools().redacted(access).content, viewer),
             ),
-            View::Background => (
+            View::Background(query) => (
                 Tab::Background,
-                background::main(&self.store.background().redacted(access).content, viewer),
+                background::main(&self.background(query, access), query, viewer),
             ),
             View::Lazies => (
                 Tab::Lazies,
@@ -169,6 +196,7 @@ impl Source {
         let mut fields = vec![("topics", topics.as_str())];
         match view {
             View::Running(query) => fields.extend(running::fields(query)),
+            View::Background(query) => fields.extend(jobs::fields(query)),
             View::Cell(route, bucket) => {
                 fields.extend([("route", route.as_str()), ("bucket", bucket.as_str())]);
             }
@@ -186,7 +214,7 @@ impl View {
             Self::Requests | Self::Cell(..) => "requests".to_owned(),
             Self::Request(id) => format!("requests/{id}"),
             Self::Pools => "pools".to_owned(),
-            Self::Background => "background".to_owned(),
+            Self::Background(_) => "background".to_owned(),
             Self::Lazies => "lazies".to_owned(),
             Self::Races => "races".to_owned(),
             Self::Lints => "lints".to_owned(),
@@ -197,6 +225,7 @@ impl View {
     pub(crate) fn key(&self) -> String {
         match self {
             Self::Running(query) => address::with("running", &running::fields(query)),
+            Self::Background(query) => address::with("background", &jobs::fields(query)),
             Self::Cell(route, bucket) => format!("requests {} {route}", bucket.as_str()),
             _ => self.topic(),
         }

@@ -43,6 +43,8 @@ pub(super) struct Live {
     pub(super) progress: Option<(u64, u64)>,
     pub(super) message: Option<Box<str>>,
     pub(super) attempt: u32,
+    /// Of the attempt or the run before.
+    pub(super) last_error: Option<Box<str>>,
     /// Of a schedule.
     pub(super) next_run_unix_ms: Option<u64>,
     /// The process waits for it, its parent does not.
@@ -93,6 +95,7 @@ impl Live {
             progress: None,
             message: None,
             attempt: 1,
+            last_error: None,
             next_run_unix_ms: None,
             adopted: false,
             tree: None,
@@ -183,7 +186,8 @@ impl Live {
     /// With its place in the map, which is at most two thirds empty.
     pub(super) fn bytes(&self) -> usize {
         let waiting = self.waiting.as_ref().map(|wait| &wait.name);
-        let texts = [self.owner.as_ref(), waiting, self.message.as_ref()];
+        let (message, error) = (self.message.as_ref(), self.last_error.as_ref());
+        let texts = [self.owner.as_ref(), waiting, message, error];
         let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
         size_of::<Self>() + 3 * size_of::<(WorkId, Box<Self>)>() + self.name.len() + texts
     }

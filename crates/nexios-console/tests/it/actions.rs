@@ -10,6 +10,8 @@ use axum::http::request::Parts;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use nexios::{AsyncLazyMap, Background, observe};
 use nexios_console::{Access, Console, Who};
+use nexios_jobs::{Jobs, Kind};
+use sqlx::{Connection, Executor, SqliteConnection};
 
 use crate::asking::{Answer, ask, nested, request, send};
 
@@ -226,12 +228,11 @@ async fn each_attempt_is_in_the_audit_log() {
         .with_ansi(false)
         .finish();
     tracing::subscriber::set_global_default(log).unwrap();
-    let router = nested(
-        &Console::builder()
-            .basic_auth("ops", "s3cret")
-            .allow_actions()
-            .build(),
-    );
+    let console = Console::builder()
+        .basic_auth("ops", "s3cret")
+        .allow_actions()
+        .build();
+    let router = nested(&console);
     let basic = format!("Basic {}", STANDARD.encode("ops:s3cret"));
     ask(
         &router,
@@ -255,6 +256,24 @@ async fn each_attempt_is_in_the_audit_log() {
     let mut named = request("POST", path, &[SAME]);
     named.extensions_mut().insert(Who::new("ada"));
     send(&ruled, named).await;
+    // Jobs have numbers of their own, and a store that may be away.
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("jobs.db").display());
+    let patience = Duration::from_millis(100);
+    let jobs = Jobs::builder().patience(patience).open(&url).await.unwrap();
+    console.show_jobs(&jobs);
+    let mail: Kind<u64, u64> = Kind::new("mail");
+    let job = jobs.enqueue(mail, &1).await.unwrap().id();
+    let as_ops = [("authorization", &*basic), SAME];
+    let (cancel, retry) = (
+        format!("/nexios/actions/cancel-job/{job}"),
+        format!("/nexios/actions/retry/{job}"),
+    );
+    ask(&router, "POST", &cancel, &as_ops).await;
+    ask(&router, "POST", &cancel, &as_ops).await;
+    let mut locking = SqliteConnection::connect(&url).await.unwrap();
+    locking.execute("BEGIN EXCLUSIVE").await.unwrap();
+    ask(&router, "POST", &retry, &as_ops).await;
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     let by_ada = |line: &str| line.contains("target=454545454545") && line.contains("who=ada");
     assert!(text.lines().any(by_ada), "{text}");
@@ -267,5 +286,18 @@ async fn each_attempt_is_in_the_audit_log() {
             assert!(line.contains(part), "{part}: {line}");
         }
     }
+    let of_job = |line: &&str| line.contains("who=ops") && !line.contains("action=reset");
+    let of_jobs: Vec<&str> = text.lines().filter(of_job).collect();
+    let target = format!("target={job} ");
+    for (line, (action, result)) in of_jobs.iter().zip([
+        ("action=cancel-job", "result=\"done\""),
+        ("action=cancel-job", "result=\"ended\""),
+        ("action=retry", "result=\"away\""),
+    ]) {
+        for part in ["who=ops", &target, action, result] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+    assert_eq!(of_jobs.len(), 3, "{text}");
     assert!(!text.contains("s3cret"));
 }

@@ -14,6 +14,7 @@ use axum::{
 use futures_util::StreamExt;
 use nexios::observe::{self, CustomWork, Update};
 use nexios_console::{Access, Console};
+use nexios_jobs::{JobContext, Jobs, Kind, Policy};
 use tower::ServiceExt;
 
 use crate::asking::{nested, request};
@@ -349,4 +350,51 @@ async fn a_stream_ends_when_its_access_is_taken_back_or_made_less() {
         assert!(took <= Duration::from_secs(36), "{took:?}");
         counting.abort();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_some_machine_runs_is_told_while_somebody_looks() {
+    let (console, router) = console();
+    let jobs = Jobs::memory();
+    console.show_jobs(&jobs);
+    let mut client = Client::connect(&router, "background", None).await;
+    client.until("\"target\":\"jobs-left-out\"").await;
+    // What nothing in this process would tell.
+    let mail: Kind<u64, u64> = Kind::new("mail of another machine");
+    let (goes_on, steps) = tokio::sync::watch::channel(1);
+    let send = move |_, job: JobContext| {
+        let mut steps = steps.clone();
+        async move {
+            loop {
+                job.progress(*steps.borrow_and_update(), 4);
+                if steps.changed().await.is_err() {
+                    break Ok::<_, String>(7);
+                }
+            }
+        }
+    };
+    let workers = jobs.workers().handle(mail, Policy::new(), send);
+    let _workers = workers.start().await.unwrap();
+    let job = jobs.enqueue(mail, &1).await.unwrap();
+    let row = format!("\"target\":\"job-{}\"", job.id());
+    for step in [2, 3] {
+        goes_on.send_replace(step);
+        let told = client
+            .until(&format!("<progress value=\\\"{step}\\\""))
+            .await;
+        assert!(told.data.contains("mail of another machine"), "{told:?}");
+    }
+    drop(goes_on);
+    let ended = client.until(&row).await;
+    assert!(ended.data.contains("data-state=\\\"completed"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn the_filter_of_jobs_holds_for_their_events() {
+    let (console, router) = console();
+    console.show_jobs(&Jobs::memory());
+    let refused = Client::try_connect(&router, "background&state=sleepy", None).await;
+    assert_eq!(refused.err().unwrap().status(), StatusCode::BAD_REQUEST);
+    let mut client = Client::connect(&router, "background&state=dead", None).await;
+    client.until("\"target\":\"jobs\"").await;
 }

@@ -7,6 +7,8 @@ mod actions;
 mod api;
 mod asking;
 mod events;
+mod examples;
+mod jobs;
 mod listener;
 #[cfg(feature = "prometheus")]
 mod metrics;

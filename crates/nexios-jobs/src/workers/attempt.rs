@@ -137,7 +137,8 @@ struct Look {
 impl Look {
     fn begin(attempt: Arc<Attempt>, kind: std::borrow::Cow<'static, str>) -> Self {
         let link = attempt.origin.as_deref().and_then(origin::work);
-        let work = observe::background(kind, OWNER, link);
+        // What ends it by its number ends the job: of an attempt whose token says `Requested` there is no next one.
+        let work = observe::background(kind, OWNER, link).cancellable(&attempt.token);
         if attempt.number > 1 {
             work.update(&Update::Attempt(attempt.number));
         }

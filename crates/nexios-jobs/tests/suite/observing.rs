@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use nexios::observe::{self, Observer, Outcome, Update, Work, WorkId, WorkKind};
-use nexios_jobs::{JobContext, Jobs, Kind, Policy};
+use nexios_jobs::{JobContext, JobFailure, JobState, Jobs, Kind, Policy};
 
 const SEEN: Kind<u64, u64> = Kind::new("seen");
 
@@ -88,4 +88,47 @@ async fn an_attempt_is_observed_as_background_work_of_its_enqueuer() {
             "Completed",
         ]
     );
+}
+
+/// Tells the number of the first job of a kind.
+struct Number(Mutex<Option<WorkId>>);
+
+impl Observer for Number {
+    fn made(&self, work: &Work<'_>) {
+        if work.name == STOPPED.name() {
+            self.0.lock().unwrap().get_or_insert(work.id);
+        }
+    }
+}
+
+const STOPPED: Kind<u64, u64> = Kind::new("stopped by its number");
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_cancelled_as_work_is_not_tried_again() {
+    let number = Arc::new(Number(Mutex::default()));
+    let observing = observe::observe(number.clone());
+    let jobs = Jobs::memory();
+    let handler = |_, job: JobContext| async move { Err(format!("{:?}", job.cancelled().await)) };
+    let workers = jobs
+        .workers()
+        .handle(STOPPED, Policy::new(), handler)
+        .start()
+        .await
+        .unwrap();
+    let job = jobs.enqueue(STOPPED, &1).await.unwrap();
+    let id = loop {
+        let seen = *number.0.lock().unwrap();
+        match seen {
+            Some(id) => break id,
+            None => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
+        }
+    };
+    assert!(observe::cancel(id));
+    let ended = job.wait().await;
+    assert!(matches!(ended, Err(JobFailure::Cancelled)), "{ended:?}");
+    let info = job.status().await.unwrap().unwrap();
+    assert_eq!((info.state, info.attempt), (JobState::Cancelled, 1));
+    assert!(!observe::cancel(id), "it has ended");
+    crate::kit::end(&workers).await;
+    drop(observing);
 }

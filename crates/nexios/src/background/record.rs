@@ -295,8 +295,13 @@ impl Record {
         }
     }
 
+    /// Why the last attempt or run failed; there will be another one.
     pub(super) fn set_error(&self, error: String) {
         let error = shortened(error);
+        if self.work.is_observed() {
+            let (name, value) = ("last_error", error.clone());
+            self.work.said(|| Saying::Attribute { name, value });
+        }
         let old = self.known().facts.told().error.replace(error);
         drop(old);
     }

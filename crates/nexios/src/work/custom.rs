@@ -12,11 +12,15 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
+    cancellable::Cancellable,
     identity::{WorkId, WorkKind},
     observed::{New, Observed, Parent},
     outcome::{Outcome, Update},
 };
-use crate::panics::{caught, text_of};
+use crate::{
+    cancel::CancelToken,
+    panics::{caught, text_of},
+};
 
 /// Work of one's own: a part of what runs here, made and started now.
 ///
@@ -94,7 +98,10 @@ pub fn background(
 ///
 /// See [`custom`] for an example.
 #[must_use = "the work ends when this is dropped"]
-pub struct CustomWork(Observed);
+pub struct CustomWork {
+    work: Observed,
+    cancellable: Option<Cancellable>,
+}
 
 impl CustomWork {
     fn begin(
@@ -115,13 +122,38 @@ impl CustomWork {
         };
         let work = Observed::made(new);
         work.started();
-        Self(work)
+        Self {
+            work,
+            cancellable: None,
+        }
     }
 
     /// Its number; `None` if nobody observed when it was made.
     #[must_use]
     pub fn id(&self) -> Option<WorkId> {
-        self.0.id()
+        self.work.id()
+    }
+
+    /// Lets [`observe::cancel`](crate::observe::cancel) fire this token, with [`Requested`](crate::CancelReason::Requested), as
+    /// long as the work lives: for whoever runs it and looks at the token.
+    ///
+    /// ```
+    /// use nexios::{CancelReason, CancelToken, observe};
+    ///
+    /// # struct Nobody;
+    /// # impl observe::Observer for Nobody {}
+    /// # let _observing = observe::observe(std::sync::Arc::new(Nobody));
+    /// let token = CancelToken::new();
+    /// let import = observe::background("import", "imports", None).cancellable(&token);
+    /// // What an operator presses.
+    /// assert!(import.id().is_some_and(observe::cancel));
+    /// assert_eq!(token.reason(), Some(CancelReason::Requested));
+    /// ```
+    pub fn cancellable(mut self, token: &CancelToken) -> Self {
+        // The one before it first: both are under the same number.
+        self.cancellable = None;
+        self.cancellable = self.id().map(|id| Cancellable::new(id, token.clone()));
+        self
     }
 
     /// Calls `f`; what is made there is part of this work. For a `poll` written by hand, and for code that waits for nothing.
@@ -130,7 +162,7 @@ impl CustomWork {
     ///
     /// With what `f` panics with.
     pub fn scope<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _entered = self.0.enter_blocking();
+        let _entered = self.work.enter_blocking();
         f()
     }
 
@@ -155,7 +187,7 @@ impl CustomWork {
     ///
     /// With what `poll` panics with.
     pub fn poll<R>(&self, poll: impl FnOnce() -> R) -> R {
-        let _entered = self.0.enter();
+        let _entered = self.work.enter();
         poll()
     }
 
@@ -172,18 +204,19 @@ impl CustomWork {
     pub fn run<F: Future>(mut self, future: F) -> impl Future<Output = F::Output> {
         Running {
             future,
-            work: mem::replace(&mut self.0, Observed::UNSEEN),
+            work: mem::replace(&mut self.work, Observed::UNSEEN),
+            _cancellable: self.cancellable.take(),
         }
     }
 
     /// Says what happens to it.
     pub fn update(&self, update: &Update<'_>) {
-        self.0.updated(update);
+        self.work.updated(update);
     }
 
     /// Ends it with an outcome that only the caller knows.
     pub fn end(mut self, outcome: &Outcome<'_>) {
-        self.0.end(outcome);
+        self.work.end(outcome);
     }
 }
 
@@ -193,6 +226,7 @@ pin_project! {
         #[pin]
         future: F,
         work: Observed,
+        _cancellable: Option<Cancellable>,
     }
 }
 
@@ -225,10 +259,10 @@ impl fmt::Debug for CustomWork {
 impl Drop for CustomWork {
     #[inline]
     fn drop(&mut self) {
-        if self.0.id().is_none() {
+        if self.work.id().is_none() {
             return;
         }
-        self.0.end(if thread::panicking() {
+        self.work.end(if thread::panicking() {
             &Outcome::Panicked("")
         } else {
             &Outcome::Completed

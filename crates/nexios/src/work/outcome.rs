@@ -95,7 +95,7 @@ pub enum Update<'a> {
     Message(&'a str),
     /// A fact about it that no other update has. What serves requests says `status`, `uri`, `deadline_ms` (from the
     /// request's start), `response_bytes` and, when it is turned away for a pool, `shed_by`, the pool by name; a schedule says
-    /// `next_unix_ms`. A later value replaces an earlier one; an empty one
+    /// `next_unix_ms`, and what is tried again `last_error`. A later value replaces an earlier one; an empty one
     /// takes it back.
     Attribute {
         /// What it is.

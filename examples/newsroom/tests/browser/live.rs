@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A page that remembers: a reload would make it forget.
-async fn remembering(browser: &Browser, address: &str) -> Page {
+pub(crate) async fn remembering(browser: &Browser, address: &str) -> Page {
     let page = browser.page().await;
     assert_eq!(page.open(address).await, 200, "{address}");
     page.eventually("document.documentElement.dataset.stream === 'live'")
@@ -17,7 +17,7 @@ async fn remembering(browser: &Browser, address: &str) -> Page {
     page
 }
 
-async fn has_never_been_reloaded(page: &Page) {
+pub(crate) async fn has_never_been_reloaded(page: &Page) {
     assert_eq!(page.get("window.remembers").await, true);
 }
 

@@ -10,6 +10,7 @@ mod binary;
 mod browser;
 mod budget;
 mod doors;
+mod jobs;
 mod keys;
 mod live;
 mod page;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use nexios::{LazyState, ThreadPool};
+use nexios::{Drain, LazyState, ThreadPool};
+use nexios_jobs::{JobContext, JobError, JobState, Jobs, Kind, Policy};
 
 use super::*;
 use crate::{
@@ -42,7 +43,7 @@ fn faults(document: &Value, schema: &Value, value: &Value, place: &str, found: &
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
         "number" => value.is_number(),
-        "integer" => value.is_u64(),
+        "integer" => value.is_u64() || value.is_i64(),
         "null" => value.is_null(),
         _ => false,
     });
@@ -100,6 +101,41 @@ fn faults(document: &Value, schema: &Value, value: &Value, place: &str, found: &
             _ => {}
         }
     }
+}
+
+/// One that will be tried again, and one that went well.
+async fn jobs() -> Arc<JobsSource> {
+    let jobs = Jobs::memory();
+    let work = |number: u64, job: JobContext| async move {
+        job.progress(1, 2);
+        job.message("secret");
+        match number {
+            1 => Ok("secret".to_owned()),
+            _ => Err(JobError::retry_in(Duration::from_secs(3600), "secret")),
+        }
+    };
+    let kind = Kind::new("described");
+    let workers = jobs.workers().handle(kind, Policy::new(), work);
+    let workers = workers.start().await.expect("a store in memory");
+    for (number, state) in [(1, JobState::Completed), (2, JobState::Retrying)] {
+        let job = jobs.task(kind).unique("secret").enqueue(&number).await;
+        let job = job.expect("a store in memory");
+        let is_there = async || {
+            let info = job.status().await.expect("a store in memory");
+            info.is_some_and(|info| info.state == state)
+        };
+        while !is_there().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    let now = Drain {
+        wait: Duration::ZERO,
+        cancel: Duration::ZERO,
+    };
+    workers.drain(now).await;
+    let source = Arc::<JobsSource>::default();
+    source.show(jobs);
+    source
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,6 +214,41 @@ async fn every_answer_is_as_the_document_says_and_has_every_field_of_it() {
                 "{path}"
             );
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_are_as_the_document_says_and_hide_what_users_typed() {
+    let (feed, jobs) = (Arc::new(Feed::new(8 << 20)), jobs().await);
+    let document = document();
+    let schema = &document["components"]["schemas"]["Background"];
+    for (access, seen) in [(Access::Act, "secret"), (Access::View, "•••")] {
+        let request = Request::get("/background").body(Body::empty());
+        let request = request.expect("a request");
+        let asked = ask_about(&feed, jobs.clone(), request, access).await;
+        let mut found = Vec::new();
+        faults(&document, schema, &asked.json, "background", &mut found);
+        assert_eq!(found, Vec::<String>::new(), "{}", asked.json);
+        let list = asked.json["jobs"].as_array().expect("a list");
+        let [retrying, completed] = &list[..] else {
+            panic!("{list:?}");
+        };
+        assert_eq!(
+            (&retrying["state"], &completed["state"]),
+            (&"retrying".into(), &"completed".into())
+        );
+        for text in [
+            &retrying["key"],
+            &retrying["error"],
+            &retrying["progress"]["message"],
+            &retrying["attempts"][0]["error"],
+            &completed["result"],
+        ] {
+            let shows = text.as_str().is_some_and(|text| text.contains(seen));
+            assert!(shows, "{text}");
+        }
+        let tells = asked.json.to_string().contains("secret");
+        assert_eq!(tells, access == Access::Act, "{}", asked.json);
     }
 }
 

@@ -307,6 +307,75 @@ pub(super) fn tasks() -> Background {
             name: "nightly digest".into(),
             next_unix_ms: Some(THEN),
         }],
+        jobs: job_list(),
+    }
+}
+
+/// A job that has failed twice.
+pub(super) fn job(id: u64, kind: &str, state: &'static str) -> Job {
+    let attempt = |number, pid| JobAttempt {
+        number,
+        started_unix_ms: THEN,
+        ended_unix_ms: Some(THEN + 2_500),
+        host: "press-1".into(),
+        pid,
+        error: Some(Sensitive::new("the mail server said <img src=x>")),
+    };
+    Job {
+        id: id.to_string(),
+        kind: kind.into(),
+        state,
+        key: Some(Sensitive::new("weekly")),
+        priority: 0,
+        created_unix_ms: THEN,
+        run_at_unix_ms: THEN,
+        ended_unix_ms: None,
+        attempt: 2,
+        attempts: vec![attempt(1, 77), attempt(2, 78)],
+        progress: progress(3, 10, "3 letters"),
+        result: None,
+        error: Some(Sensitive::new("the mail server said <img src=x>")),
+    }
+}
+
+/// One of each kind of row, and a store that is away.
+pub(super) fn job_list() -> JobList {
+    let completed = Job {
+        ended_unix_ms: Some(THEN + 2_500),
+        result: Some(Sensitive::new("{\"sent\":12}")),
+        error: None,
+        ..job(3, "send newsletter", "completed")
+    };
+    let dead = Job {
+        ended_unix_ms: Some(THEN + 2_500),
+        ..job(2, "<img src=x onerror=alert(1)>", "dead")
+    };
+    let scheduled = Job {
+        key: None,
+        attempt: 0,
+        attempts: Vec::new(),
+        progress: None,
+        error: None,
+        ..job(4, "send newsletter", "scheduled")
+    };
+    JobList {
+        has_store: true,
+        is_known: true,
+        jobs: vec![
+            job(7, "send newsletter", "running"),
+            job(5, "send newsletter", "retrying"),
+            scheduled,
+            completed,
+            dead,
+        ],
+        left_out: vec![LeftOut {
+            state: "ended".into(),
+            before: Some("2".into()),
+        }],
+        away: Some(Away {
+            since_unix_ms: THEN,
+            error: Some(Sensitive::new("no such host")),
+        }),
     }
 }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 use nexios::observe::WorkKind;
 
 use crate::{
-    model::{Answer, Background, BackgroundTask, Schedule, Sensitive, milliseconds},
+    model::{Answer, Background, BackgroundTask, JobList, Schedule, Sensitive, milliseconds},
     store::{Store, live::Live, moment::Moment, recent::Finished},
 };
 
 impl Store {
-    pub(crate) fn background(&self) -> Answer<Background> {
+    /// With these jobs, which others keep.
+    pub(crate) fn background(&self, jobs: JobList) -> Answer<Background> {
         let rev = self.rev();
         let now = self.clock.now();
         let mut live = self
@@ -35,7 +36,12 @@ impl Store {
             })
             .collect();
         tasks.extend(self.recent.all().iter().map(|task| self.finished(task)));
-        Answer::new(rev, Background { tasks, schedules })
+        let background = Background {
+            tasks,
+            schedules,
+            jobs,
+        };
+        Answer::new(rev, background)
     }
 
     fn finished(&self, task: &Finished) -> BackgroundTask {

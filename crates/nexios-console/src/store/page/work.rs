@@ -30,7 +30,7 @@ impl Store {
             progress: progress(live),
             attempt: live.attempt,
             reason: live.cancelling.map(|(reason, _)| reason),
-            error: None,
+            error: live.last_error.as_deref().map(Sensitive::new),
             can_cancel: live.kind == WorkKind::Background,
         }
     }

@@ -4,7 +4,7 @@ use nexios::CancelReason;
 
 use super::*;
 use crate::{
-    model::{LintKind, State, Work},
+    model::{JobList, LintKind, Sensitive, State, Work},
     query::{RunningQuery, ViewOf},
 };
 
@@ -175,10 +175,11 @@ async fn a_background_task_says_how_far_it_is_and_when_it_may_be_done() {
         },
     );
     feed.store.updated(task, &Update::Message("250 sent"));
+    feed.say(task, "last_error", "the mail server said no");
     feed.store.updated(task, &Update::Attempt(2));
     let schedule = feed.started(WorkKind::Background, "nightly", None);
     feed.say(schedule, "next_unix_ms", "1795348288123");
-    let background = feed.store.background().content;
+    let background = feed.store.background(JobList::default()).content;
     let send = &background.tasks[0];
     assert_eq!(
         (send.eta_ms, send.elapsed_ms, send.work.waited_ms),
@@ -192,6 +193,12 @@ async fn a_background_task_says_how_far_it_is_and_when_it_may_be_done() {
         ),
         (Some("letters"), 2, true)
     );
+    let error = send.work.error.as_ref().map(Sensitive::as_str);
+    assert_eq!(
+        error,
+        Some("the mail server said no"),
+        "of the attempt before"
+    );
     assert_eq!(
         background.schedules[0].next_unix_ms,
         Some(1_795_348_288_123)
@@ -200,7 +207,7 @@ async fn a_background_task_says_how_far_it_is_and_when_it_may_be_done() {
     feed.end(task, &Outcome::Cancelled(CancelReason::Shutdown));
     let ended = feed
         .store
-        .background()
+        .background(JobList::default())
         .content
         .tasks
         .into_iter()

@@ -3,7 +3,7 @@
 use nexios::CancelReason;
 
 use super::*;
-use crate::model::Bucket;
+use crate::model::{Bucket, JobList};
 
 const KINDS: [WorkKind; 15] = [
     WorkKind::Request,
@@ -100,7 +100,7 @@ fn look_everywhere(feed: &Feed) {
     }
     for page in [
         serde_json::to_string(&store.status("", "ready")),
-        serde_json::to_string(&store.background()),
+        serde_json::to_string(&store.background(JobList::default())),
         serde_json::to_string(&store.races()),
         serde_json::to_string(&store.lints()),
     ] {

@@ -3,7 +3,7 @@
 use nexios::CancelReason;
 
 use super::*;
-use crate::model::Bucket;
+use crate::model::{Bucket, JobList};
 
 fn kept(feed: &Feed, route: &str, bucket: Bucket) -> Vec<u64> {
     feed.store
@@ -184,7 +184,7 @@ async fn failed_background_tasks_survive_those_that_went_well() {
             &Outcome::Completed,
         );
     }
-    let tasks = feed.store.background().content.tasks;
+    let tasks = feed.store.background(JobList::default()).content.tasks;
     assert_eq!(tasks.len(), 51);
     let failed = tasks
         .iter()

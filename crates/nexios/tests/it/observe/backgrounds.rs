@@ -153,7 +153,7 @@ async fn a_task_is_made_when_it_is_taken_in_and_starts_when_it_is_first_polled()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_says_its_progress_its_messages_and_its_later_attempts() {
+async fn a_task_says_its_progress_its_messages_its_last_error_and_its_later_attempts() {
     let (recorder, _observing, root) = Recorder::begin();
     let background = Background::new();
     let retry = Retry::exponential(SECOND, SECOND).attempts(2);
@@ -175,6 +175,7 @@ async fn a_task_says_its_progress_its_messages_and_its_later_attempts() {
             "started",
             "Progress { done: 1, total: 2 }",
             "Message(\"a row\")",
+            "Attribute { name: \"last_error\", value: \"no\" }",
             "Attempt(2)",
             "Progress { done: 2, total: 2 }",
             "Message(\"a row\")",

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use nexios::observe::{self, Observer, Outcome, Update, Work, WorkId, WorkKind};
+use nexios::{
+    CancelReason, CancelToken,
+    observe::{self, Observer, Outcome, Update, Work, WorkId, WorkKind},
+};
 
 use super::recorder::Recorder;
 
@@ -212,4 +215,29 @@ async fn a_poll_that_holds_its_thread_is_told_by_the_innermost_that_was_polled()
     assert_eq!(slow.len(), 1, "{slow:?}");
     assert!(slow[0].starts_with("inner: "), "{slow:?}");
     assert!(told.lines().contains(&"inner: Completed".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_says_how_is_cancelled_by_its_number_as_long_as_it_lives() {
+    let (_told, _observing, root) = Recorder::begin();
+    let token = CancelToken::new();
+    let import = root.scope(|| observe::background("import", "imports", None));
+    let id = import.id().unwrap();
+    assert!(!observe::cancel(id), "it has not said how");
+    let import = import.cancellable(&CancelToken::new()).cancellable(&token);
+    let task = tokio::spawn(import.run({
+        let token = token.clone();
+        async move { token.cancelled().await }
+    }));
+    assert!(observe::cancel(id));
+    assert_eq!(token.reason(), Some(CancelReason::Requested));
+    assert!(!observe::cancel(id), "it was cancelled before");
+    assert_eq!(task.await.unwrap(), CancelReason::Requested);
+
+    let ended = CancelToken::new();
+    let import = root.scope(|| observe::background("import", "imports", None).cancellable(&ended));
+    let id = import.id().unwrap();
+    import.end(&Outcome::Completed);
+    assert!(!observe::cancel(id), "it has ended");
+    assert_eq!(ended.reason(), None);
 }
