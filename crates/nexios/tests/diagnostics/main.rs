@@ -2,11 +2,7 @@
 //!
 //! Each program says in its first lines which sentences have to be among the compiler's.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, fs, path::Path, process::Command};
 
 const MANIFEST: &str = r#"
 [package]
@@ -22,7 +18,8 @@ nexios = { path = PATH, default-features = false }
 #[test]
 fn what_does_not_compile_is_told_what_to_write() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let programs = programs(&package.join("tests/diagnostics/programs"));
+    let files = fs::read_dir(package.join("tests/diagnostics/programs")).unwrap();
+    let programs: Vec<_> = files.map(|file| file.unwrap().path()).collect();
     assert!(programs.len() >= 6, "{programs:?}");
 
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("diagnostics");
@@ -58,9 +55,4 @@ fn what_does_not_compile_is_told_what_to_write() {
             );
         }
     }
-}
-
-fn programs(folder: &Path) -> Vec<PathBuf> {
-    let files = fs::read_dir(folder).unwrap();
-    files.map(|file| file.unwrap().path()).collect()
 }
