@@ -100,7 +100,7 @@ async fn a_call_of_a_lazy_value_is_a_child_as_it_stands() {
 async fn errors_of_any_kind_go_into_a_boxed_one() {
     let group = TaskGroup::<BoxError>::new();
     let lost = group.spawn_into(async { Err::<u8, _>(io::Error::from(io::ErrorKind::NotFound)) });
-    let ended = group.run(async { Ok(lost.await?) }).await;
+    let ended = group.run(lost).await;
     let error = ended.unwrap_err().downcast::<io::Error>().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
 }
