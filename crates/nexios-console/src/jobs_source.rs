@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. The store is asked only when somebody looks, the same question at most once a second, and one question at a time.
+//! 1. The store is asked only when somebody looks, the same question at most once a second and a tenth of the time, and one
+//!    question at a time.
 //! 2. Whoever looks waits no longer than [`PATIENCE`]. What was heard last is shown, with since when the store is silent.
 //! 3. No lock is held while the store is asked, or while a page is made of what it said.
 //! 4. So many questions are remembered, and what is kept of each answer is bounded.
@@ -28,6 +29,8 @@ use crate::{
 
 /// Between an answer and the same question.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The longest that this grows where answers take their time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long anybody waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long an action may take before nobody waits for what came of it.
@@ -57,6 +60,8 @@ struct Question {
     asking: Option<Asked>,
     /// When it was last answered, or not.
     over: Option<Instant>,
+    /// How long that is good enough.
+    pause: Duration,
     answer: Option<Arc<JobList>>,
     used: Instant,
 }
@@ -180,11 +185,14 @@ impl JobsSource {
             .or_insert_with(|| Question {
                 asking: None,
                 over: None,
+                pause: AGAIN,
                 answer: None,
                 used: now,
             });
         question.used = now;
-        let is_fresh = question.over.is_some_and(|over| now - over < AGAIN);
+        let is_fresh = question
+            .over
+            .is_some_and(|over| now - over < question.pause);
         if question.asking.is_some() || is_fresh {
             return;
         }
@@ -255,6 +263,11 @@ impl Shared {
     }
 }
 
+/// Nine times as long as the answer took: a store with many jobs has others to serve.
+fn pause(took: Duration) -> Duration {
+    took.saturating_mul(9).clamp(AGAIN, LONGEST_PAUSE)
+}
+
 /// A question that is being asked, until this is dropped: also by a runtime that ends.
 struct Asking {
     source: Arc<JobsSource>,
@@ -273,8 +286,9 @@ impl Asking {
             .is_some_and(|silence| silence.found.elapsed() < AGAIN);
         // Those who waited for their turn meanwhile need not find it out again, each for as long.
         if !is_silent {
+            let began = Instant::now();
             let heard = answer::of(jobs, &self.query).await;
-            self.hear(heard);
+            self.hear(heard, began.elapsed());
         }
     }
 
@@ -290,7 +304,7 @@ impl Asking {
         })
     }
 
-    fn hear(&self, heard: Result<JobList, JobsError>) {
+    fn hear(&self, heard: Result<JobList, JobsError>, took: Duration) {
         let mut shared = self.source.lock();
         let Shared {
             questions, silence, ..
@@ -303,9 +317,11 @@ impl Asking {
         match heard {
             Ok(list) => {
                 *silence = None;
+                question.pause = pause(took);
                 old = question.answer.replace(Arc::new(list));
             }
             Err(error) => {
+                question.pause = AGAIN;
                 let since_unix_ms = silence
                     .as_ref()
                     .map_or(self.asked.unix_ms, |silence| silence.since_unix_ms);

@@ -135,6 +135,13 @@ async fn the_same_question_is_asked_once_a_second() {
     assert_eq!(seen(&source, &query("")).await.jobs.len(), 1);
 }
 
+#[test]
+fn a_store_that_takes_its_time_is_asked_a_tenth_of_the_time_at_most() {
+    let millis = Duration::from_millis;
+    let pauses = [millis(3), millis(800), Duration::MAX].map(pause);
+    assert_eq!(pauses, [AGAIN, millis(7_200), LONGEST_PAUSE]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_page_has_a_hundred_jobs_and_says_how_to_ask_for_the_others() {
     let jobs = Jobs::memory();

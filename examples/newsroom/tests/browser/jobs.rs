@@ -1,12 +1,14 @@
 //! Jobs of another process: the page of a service shows them live, and what is pressed there reaches them.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use nexios::Drain;
 use nexios_jobs::{JobContext, JobState, Jobs, Kind, Policy};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
+    accessible::violations,
     binary::{Binary, data},
     browser::Browser,
     live::{has_never_been_reloaded, remembering},
@@ -59,6 +61,10 @@ async fn a_job_of_another_process_is_seen_going_on_and_is_cancelled_and_retried(
         "{worker}"
     );
     has_never_been_reloaded(&page).await;
+    for theme in ["light", "dark"] {
+        page.theme(theme).await;
+        assert_eq!(violations(&page).await, Vec::<Value>::new(), "{theme}");
+    }
     page.has_no_complaint();
 
     let press = async |verb: &str| {
@@ -93,6 +99,14 @@ async fn a_job_of_another_process_is_seen_going_on_and_is_cancelled_and_retried(
     })
     .await;
     page.click(&format!("{row} .attempts summary")).await;
+    for (width, height) in [(1280, 800), (390, 844)] {
+        page.size(width, height).await;
+        let file = format!("jobs-{width}.png");
+        page.shoot(&Path::new(env!("CARGO_TARGET_TMPDIR")).join(file))
+            .await;
+        let wide = page.get("document.documentElement.scrollWidth").await;
+        assert_eq!(wide, width, "it fits a phone");
+    }
     let attempts = page.text(&format!("{row} .attempts ol")).await;
     let here = format!("pid {}", std::process::id());
     assert_eq!(attempts.matches(&here).count(), 2, "{attempts}");
