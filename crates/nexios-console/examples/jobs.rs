@@ -22,7 +22,7 @@ async fn send(letter: u64, job: JobContext) -> Result<(), JobError> {
 }
 
 /// The store is opened before the first client comes; the console is there by then, and hears of it.
-pub fn app() -> NexiosApp {
+pub(crate) fn app() -> NexiosApp {
     let console = Console::builder().loopback().allow_actions().build();
     let router = Router::new().nest_service("/nexios", console.router());
     NexiosApp::new(router).on_startup("open the jobs", async move || {
