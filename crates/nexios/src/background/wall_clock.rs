@@ -107,13 +107,18 @@ pub(super) fn nanos(day: SystemTime) -> i128 {
 /// and in a build without calendars.
 pub(super) fn utc_text(milliseconds: i128) -> String {
     let seconds = milliseconds.div_euclid(1_000);
-    #[cfg(feature = "cron")]
-    let day = i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    #[cfg(not(feature = "cron"))]
-    let day = None::<String>;
-    day.map_or_else(|| format!("{seconds} s since 1970"), |day| day.to_string())
+    calendar_text(seconds).unwrap_or_else(|| format!("{seconds} s since 1970"))
+}
+
+#[cfg(feature = "cron")]
+fn calendar_text(seconds: i128) -> Option<String> {
+    let seconds = i64::try_from(seconds).ok()?;
+    Some(jiff::Timestamp::from_second(seconds).ok()?.to_string())
+}
+
+#[cfg(not(feature = "cron"))]
+fn calendar_text(_seconds: i128) -> Option<String> {
+    None
 }
 
 fn between(from: Instant, to: Instant) -> i128 {
