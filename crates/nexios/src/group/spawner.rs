@@ -16,7 +16,7 @@ use crate::cancel::{CancelReason, CancelToken};
 ///
 /// A child cannot borrow its own group; it takes a spawner with it instead. A spawner does not keep the
 /// group alive: once the group has ended, what is spawned is refused, never polled, and its handle yields
-/// [`Interrupted::Cancelled`].
+/// [`Interrupted::Cancelled`](crate::Interrupted::Cancelled).
 ///
 /// # Examples
 ///
