@@ -276,8 +276,7 @@ impl<'env, E> TaskGroup<'env, E> {
         E2: Into<E>,
         F: Future<Output = Result<T, E2>> + Send + 'env,
     {
-        let future = future.map(|result| result.map_err(Into::into));
-        spawn::in_task(Some(self.shared.clone()), Label::here(), future)
+        spawn::converted(Some(self.shared.clone()), Label::here(), future)
     }
 
     /// Spawns an in-task child that cannot fail, and so returns a plain value.

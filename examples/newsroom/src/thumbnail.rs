@@ -17,6 +17,7 @@ use image::{
         png::PngDecoder,
         webp::WebPDecoder,
     },
+    metadata::Orientation,
 };
 use nexios_axum::Problem;
 
@@ -59,20 +60,24 @@ pub(crate) fn create(
             // whatever follows, and so it looks different with each of two endings.
             Ending::Unmarked => {
                 let [whole, other] = jpeg::with_end(picture);
-                let looks = |picture| fingerprint(JpegDecoder::new(reader(picture))?, header);
-                if looks(&whole)? != looks(&other)? {
+                let looks = fingerprint(&decode(JpegDecoder::new(reader(&whole))?, header)?);
+                let mut decoder = JpegDecoder::new(reader(&other))?;
+                let orientation = decoder.orientation()?;
+                let image = decode(decoder, header)?;
+                if fingerprint(&image) != looks {
                     return Err(PictureError::CutOff);
                 }
-                develop(JpegDecoder::new(reader(&whole))?, header, stop)
+                make_small(image, orientation, stop)
             }
         },
     }
 }
 
-fn fingerprint(decoder: impl ImageDecoder, header: &Header) -> Result<u64, PictureError> {
+/// Of two pictures only one is in memory.
+fn fingerprint(image: &DynamicImage) -> u64 {
     let mut hasher = DefaultHasher::new();
-    decode(decoder, header)?.as_bytes().hash(&mut hasher);
-    Ok(hasher.finish())
+    image.as_bytes().hash(&mut hasher);
+    hasher.finish()
 }
 
 fn decode(decoder: impl ImageDecoder, header: &Header) -> Result<DynamicImage, PictureError> {
@@ -91,10 +96,17 @@ fn develop(
     stop: &Stop,
 ) -> Result<Vec<u8>, PictureError> {
     let orientation = decoder.orientation()?;
-    let mut image = decode(decoder, header)?;
+    make_small(decode(decoder, header)?, orientation, stop)
+}
+
+fn make_small(
+    mut image: DynamicImage,
+    orientation: Orientation,
+    stop: &Stop,
+) -> Result<Vec<u8>, PictureError> {
     stop.check()?;
     flatten(&mut image);
-    if header.width > SIDE || header.height > SIDE {
+    if image.width() > SIDE || image.height() > SIDE {
         image = shrink(&image)?;
         stop.check()?;
     }

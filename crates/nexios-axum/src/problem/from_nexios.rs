@@ -16,21 +16,16 @@ const SOON: Duration = Duration::from_secs(1);
 /// Of the whole process, as an error does not tell whose race it was.
 static LOST_RACES: RationedLog = RationedLog::every(Duration::from_secs(1));
 
-/// A deadline is 504, a shutdown 503; other cancellations are answers nobody should have to see.
+/// A deadline is 504, a shutdown 503; other cancellations are answers nobody should have to see. The status is that of
+/// `StatusCode::from`.
 impl From<Interrupted> for Problem {
     fn from(interrupted: Interrupted) -> Self {
-        match interrupted {
-            Interrupted::DeadlineExceeded | Interrupted::Cancelled(CancelReason::Deadline) => {
-                Problem::too_slow("The work did not end in its time.")
-            }
-            Interrupted::Cancelled(CancelReason::Shutdown) => shutting_down(),
-            Interrupted::Cancelled(CancelReason::Requested) => {
-                Problem::unavailable("The work was cancelled.", SOON)
-            }
-            Interrupted::Cancelled(CancelReason::ClientDisconnected) => {
-                let status = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
-                Problem::new(status).detail("The client went away.")
-            }
+        let status = StatusCode::from(interrupted);
+        match (status.as_u16(), interrupted) {
+            (504, _) => Problem::too_slow("The work did not end in its time."),
+            (503, Interrupted::Cancelled(CancelReason::Shutdown)) => shutting_down(),
+            (503, _) => Problem::unavailable("The work was cancelled.", SOON),
+            (499, _) => Problem::new(status).detail("The client went away."),
             _ => Problem::internal(&interrupted),
         }
     }
@@ -71,8 +66,8 @@ impl<E: fmt::Debug> From<RaceError<E>> for Problem {
     }
 }
 
-/// A value that could not be computed is 500, and what interrupted the caller is what it would be alone; the cause is logged. Whether a later try may succeed only the error
-/// inside [`LazyError::Failed`] could tell: match on it to answer 503.
+/// A value that could not be computed is 500, and the cause is logged; what interrupted the caller is what it would be alone.
+/// Whether a later try may succeed only the error inside [`LazyError::Failed`] could tell: match on it to answer 503.
 impl<E: fmt::Debug> From<LazyError<E>> for Problem {
     fn from(error: LazyError<E>) -> Self {
         match error {

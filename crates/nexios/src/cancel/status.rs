@@ -1,8 +1,9 @@
-//! What an interruption is as a status, for services that have no other error. The same as `nexios_axum::Problem` says.
+//! What an interruption is as a status, for services that have no other error.
 
 use super::{interrupted::Interrupted, reason::CancelReason};
 
-/// At the deadline 504, in a shutdown and on request 503, for a client that has gone 499, else 500.
+/// At the deadline 504, in a shutdown and on request 503, for a client that has gone 499, else 500. `nexios_axum::Problem` has its
+/// status from here.
 #[cfg(feature = "http")]
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 impl From<Interrupted> for http::StatusCode {

@@ -192,6 +192,22 @@ where
     }
 }
 
+/// A child with an error of its own.
+pub(super) fn converted<'env, T, E, E2, F>(
+    shared: Option<Arc<Shared<'env, E>>>,
+    label: Label,
+    future: F,
+) -> Task<'env, T, E>
+where
+    T: Send + 'env,
+    E: From<Interrupted> + Send + 'env,
+    E2: Into<E>,
+    F: Future<Output = Result<T, E2>> + Send + 'env,
+{
+    let future = future.map(|result| result.map_err(Into::into));
+    in_task(shared, label, future)
+}
+
 // Apart, and not one with the above: a child that nobody observes pays for no question whether it has a part.
 #[cold]
 fn in_task_announced<'env, T, E, F>(

@@ -71,8 +71,7 @@ impl<'env, E> Spawner<'env, E> {
         E2: Into<E>,
         F: Future<Output = Result<T, E2>> + Send + 'env,
     {
-        let future = future.map(|result| result.map_err(Into::into));
-        spawn::in_task(self.shared.upgrade(), Label::here(), future)
+        spawn::converted(self.shared.upgrade(), Label::here(), future)
     }
 
     /// Spawns an in-task child that cannot fail; see [`TaskGroup::spawn_value`](super::TaskGroup::spawn_value).
