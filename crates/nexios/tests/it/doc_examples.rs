@@ -21,9 +21,9 @@ struct Item {
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap();
+    let entries = fs::read_dir(folder).expect("a folder of the crate");
     entries
-        .map(|entry| entry.unwrap().path())
+        .map(|entry| entry.expect("an entry of it").path())
         .flat_map(|path| match path.is_dir() {
             true => sources(&path),
             false => vec![path],
@@ -55,7 +55,7 @@ fn declared(line: &str) -> Option<&str> {
 
 /// The public items of a file, and the text of its examples.
 fn read(file: &Path) -> (Vec<Item>, String) {
-    let text = fs::read_to_string(file).unwrap();
+    let text = fs::read_to_string(file).expect("a file of the crate");
     let (mut items, mut examples) = (Vec::new(), String::new());
     let mut has_example = false;
     // Between two fences, and whether what stands there is run.
