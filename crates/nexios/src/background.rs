@@ -142,6 +142,19 @@ static GLOBAL: LazyLock<Background> = LazyLock::new(|| {
 
 impl Background {
     /// Creates a registry with the defaults of [`BackgroundBuilder`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::BackgroundFailure> {
+    /// let background = nexios::Background::new();
+    /// let task = background.spawn_future("greet", async { "hello" });
+    /// assert_eq!(task.await?, "hello");
+    /// assert_eq!(background.stats().completed, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn new() -> Self {
@@ -149,6 +162,18 @@ impl Background {
     }
 
     /// Sets up a registry.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use nexios::Background;
+    ///
+    /// let mails = Background::builder().name("mails").limit(4).history(100).build();
+    /// assert_eq!(mails.list().len(), 0);
+    /// # }
+    /// ```
     #[track_caller]
     pub fn builder() -> BackgroundBuilder {
         BackgroundBuilder::new()
@@ -157,6 +182,21 @@ impl Background {
     /// The registry of [`create_background_task`], with the defaults of [`BackgroundBuilder`].
     ///
     /// Its [`drain`](Self::drain) also waits for what dropped task groups left behind.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::BackgroundFailure> {
+    /// use nexios::Background;
+    ///
+    /// let task = nexios::create_background_task("warm up", async { 42 });
+    /// let shown = Background::global().get(task.id());
+    /// assert!(shown.is_some_and(|info| info.name == "warm up"));
+    /// assert_eq!(task.await?, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn global() -> &'static Background {
         &GLOBAL
@@ -165,6 +205,25 @@ impl Background {
     /// Starts a task that can tell of its progress and hear of its cancellation; any value is a success.
     ///
     /// The closure is called in the task itself, at its first poll.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use nexios::{Background, CancelReason};
+    ///
+    /// let background = Background::new();
+    /// let exporter = background.spawn("export", |cx| async move {
+    ///     cx.message("waits for the end");
+    ///     cx.cancelled().await
+    /// })?;
+    /// tokio::task::yield_now().await; // the task begins
+    /// exporter.cancel();
+    /// assert_eq!(exporter.await?, CancelReason::Requested);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -188,6 +247,25 @@ impl Background {
 
     /// Starts a task whose `Err` is a failure: logged, counted and shown with its text.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use nexios::{Background, TaskState};
+    ///
+    /// let background = Background::new();
+    /// let task = background.spawn_fallible("import", |_cx| async { "12 rows".parse::<u32>() })?;
+    /// let id = task.id();
+    /// assert!(task.await?.is_err());
+    ///
+    /// let info = background.get(id).ok_or("the history keeps it")?;
+    /// assert_eq!(info.state, TaskState::Failed);
+    /// assert_eq!(info.error.as_deref(), Some("invalid digit found in string"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Hands the closure back if too many tasks are live or a drain has begun.
@@ -210,6 +288,21 @@ impl Background {
 
     /// Starts a plain future, as [`create_background_task`] does on the global registry.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use nexios::{Background, BackgroundFailure};
+    ///
+    /// let background = Background::builder().live(1).build();
+    /// let first = background.spawn_future("first", async { 1 });
+    /// let second = background.spawn_future("second", async { 2 });
+    /// assert_eq!(first.await, Ok(1));
+    /// assert_eq!(second.await, Err(BackgroundFailure::Refused));
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// Panics if called outside a tokio runtime.
@@ -230,6 +323,24 @@ impl Background {
     }
 
     /// Sets up one task: a time limit, retries, a unique key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use nexios::{Background, BackgroundFailure};
+    ///
+    /// let background = Background::new();
+    /// let report = background
+    ///     .task("report")
+    ///     .timeout(Duration::from_secs(60))
+    ///     .spawn(|_cx| std::future::pending::<()>())?;
+    /// assert_eq!(report.await, Err(BackgroundFailure::TimedOut));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn task(&self, name: impl Into<Cow<'static, str>>) -> TaskBuilder {
         TaskBuilder::new(self.spec(name))
     }
@@ -244,14 +355,21 @@ impl Background {
     /// # Examples
     ///
     /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::{sync::{Arc, atomic::{AtomicU32, Ordering}}, time::Duration};
     /// use nexios::Background;
     ///
-    /// let background = Background::new();
-    /// let cleaner = background.every("clean up", Duration::from_secs(60), |_cx| async {});
-    /// assert!(cleaner.is_ok());
+    /// let removed = Arc::new(AtomicU32::new(0));
+    /// let total = removed.clone();
+    /// let cleaner = Background::new().every("clean up", Duration::from_secs(60), move |_cx| {
+    ///     let removed = removed.clone(); // each run has one
+    ///     async move { removed.fetch_add(10, Ordering::Relaxed); }
+    /// })?;
+    /// tokio::time::sleep(Duration::from_secs(150)).await;
+    /// assert_eq!(total.load(Ordering::Relaxed), 20);
+    /// cleaner.cancel();
+    /// # Ok(())
     /// # }
     /// ```
     ///
@@ -373,23 +491,92 @@ impl Background {
     ///
     /// It is called once for each, in the task, after the state is final and before the handle resolves; also for each
     /// run of a schedule that panics, whose task goes on. A panic in it is logged and goes no further.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::mpsc;
+    /// use nexios::Background;
+    ///
+    /// let background = Background::new();
+    /// let (failures, failed) = mpsc::channel();
+    /// background.on_error(move |task| {
+    ///     let _ = failures.send(format!("{} {}", task.name, task.state));
+    /// });
+    /// let import = background.spawn_fallible("import", |_cx| async { Err::<(), _>("no such file") })?;
+    /// assert!(import.await?.is_err());
+    /// assert_eq!(failed.recv()?, "import failed");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_error(&self, hook: impl Fn(&TaskInfo) + Send + Sync + 'static) {
         self.registry.hook.set(Arc::new(hook));
     }
 
     /// All live tasks in the order of their start, then the finished ones that are kept, newest first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::BackgroundFailure> {
+    /// use nexios::Background;
+    ///
+    /// let background = Background::new();
+    /// background.spawn_future("finished", async {}).await?;
+    /// let _live = background.spawn_future("live", std::future::pending::<()>());
+    /// let names: Vec<_> = background.list().into_iter().map(|task| task.name).collect();
+    /// assert_eq!(names, ["live", "finished"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn list(&self) -> Vec<TaskInfo> {
         self.registry.list()
     }
 
     /// One task, live or finished, unless the history has forgotten it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::BackgroundFailure> {
+    /// use nexios::{Background, TaskState};
+    ///
+    /// let background = Background::new();
+    /// let task = background.spawn_future("sum", async { 1 + 1 });
+    /// let id = task.id();
+    /// assert_eq!(background.get(id).map(|info| info.state), Some(TaskState::Running));
+    /// task.await?;
+    /// assert_eq!(background.get(id).map(|info| info.state), Some(TaskState::Completed));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn get(&self, id: TaskId) -> Option<TaskInfo> {
         self.registry.task(id).map(|task| self.registry.info(task))
     }
 
     /// One task, to be looked at for as long as the returned value is kept; none if it is not known.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use nexios::Background;
+    ///
+    /// let background = Background::builder().history(0).build();
+    /// let task = background.spawn_future("quick", async {});
+    /// let watch = background.watch(task.id()).ok_or("it is live")?;
+    /// task.await?;
+    /// assert!(watch.info().state.is_final());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn watch(&self, id: TaskId) -> Option<TaskWatch> {
         self.registry
@@ -399,6 +586,21 @@ impl Background {
 
     /// Cancels a task as [`BackgroundTask::cancel`] does; false if it has ended, was cancelled before or is
     /// not known.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use nexios::{Background, BackgroundFailure};
+    ///
+    /// let background = Background::new();
+    /// let task = background.spawn_future("poll", std::future::pending::<()>());
+    /// assert!(background.cancel(task.id()));
+    /// assert!(!background.cancel(task.id()), "it was cancelled before");
+    /// assert_eq!(task.await, Err(BackgroundFailure::Cancelled));
+    /// # }
+    /// ```
     #[expect(clippy::must_use_candidate, reason = "the answer is rarely needed")]
     pub fn cancel(&self, id: TaskId) -> bool {
         self.registry.cancel(id, CancelReason::Requested)
@@ -427,6 +629,28 @@ impl Background {
     /// drains as well, the task gets its report once all others have ended, and the one outside waits for it as for
     /// any other task. This holds for a drain that the task polls itself, wherever in it, and not for one that it
     /// awaits through something that it spawned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::{future::pending, time::Duration};
+    /// use nexios::{Background, Drain};
+    ///
+    /// let background = Background::new();
+    /// let _quick = background.spawn_future("quick", tokio::time::sleep(Duration::from_secs(5)));
+    /// let _plain = background.spawn_future("plain", pending::<()>());
+    /// let _stubborn = background.spawn("stubborn", |_cx| pending::<()>())?;
+    ///
+    /// let limits = Drain { wait: Duration::from_secs(20), cancel: Duration::from_secs(3) };
+    /// let report = background.drain(limits).await;
+    /// assert_eq!(report.completed, ["quick"]);
+    /// assert_eq!(report.cancelled, ["plain"]);
+    /// assert_eq!(report.abandoned, ["stubborn"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///

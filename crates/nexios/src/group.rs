@@ -175,6 +175,20 @@ pub struct TaskGroup<'env, E = Interrupted> {
 
 impl TaskGroup<'static, ()> {
     /// Starts the settings of a group; the group itself is made by [`build`](TaskGroupBuilder::build).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use std::time::Duration;
+    /// use nexios::{Interrupted, TaskGroup};
+    ///
+    /// let group = TaskGroup::builder().name("page").limit(8).timeout(Duration::from_secs(2)).build::<Interrupted>();
+    /// assert_eq!(group.spawn_value(async { 1 + 1 }).await?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder() -> TaskGroupBuilder {
         TaskGroupBuilder::default()
     }
@@ -200,6 +214,20 @@ impl<'env> TaskGroup<'env, Interrupted> {
     /// Makes a group of children that cannot fail: all that can happen to it is that it is [`Interrupted`].
     ///
     /// It is `TaskGroup::<Interrupted>::new()`, for when no child says what the error is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use nexios::TaskGroup;
+    ///
+    /// let group = TaskGroup::infallible();
+    /// let length = group.run(async { group.spawn_value(async { "four".len() }).await }).await?;
+    /// assert_eq!(length, 4);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn infallible() -> Self {
         Self::new()
@@ -208,6 +236,21 @@ impl<'env> TaskGroup<'env, Interrupted> {
 
 impl<'env, E> TaskGroup<'env, E> {
     /// Makes a group that fails fast, without limit, deadline or grace, inside the current scope if there is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::io;
+    /// use nexios::TaskGroup;
+    ///
+    /// let group = TaskGroup::<io::Error>::new();
+    /// group.spawn(async { Err::<(), _>(io::Error::other("disk full")) });
+    /// let error = group.join().await.expect_err("its child failed");
+    /// assert_eq!(error.to_string(), "disk full");
+    /// # }
+    /// ```
     #[track_caller]
     pub fn new() -> Self
     where
@@ -220,6 +263,21 @@ impl<'env, E> TaskGroup<'env, E> {
     ///
     /// It sees the tracing span and task-locals of whoever polls it. On a group that has ended the future is
     /// dropped unpolled before this returns, and the handle yields [`Interrupted::Cancelled`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use nexios::{Interrupted, TaskGroup};
+    ///
+    /// let text = String::from("borrowed");
+    /// let group = TaskGroup::<Interrupted>::new();
+    /// let length = group.run(async { group.spawn(async { Ok(text.len()) }).await }).await?;
+    /// assert_eq!(length, text.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -311,6 +369,21 @@ impl<'env, E> TaskGroup<'env, E> {
     }
 
     /// Spawns an in-task child with a name for `Debug`, logs and the child's tracing span.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use nexios::{Interrupted, TaskGroup};
+    ///
+    /// let group = TaskGroup::<Interrupted>::new();
+    /// let profile = group.spawn_named("profile", async { Ok("Ada") });
+    /// assert_eq!(profile.name(), "profile");
+    /// assert_eq!(profile.await?, "Ada");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn spawn_named<T, F>(
         &self,
@@ -336,6 +409,26 @@ impl<'env, E> TaskGroup<'env, E> {
     /// aborted: [`run`](Self::run) waits up to a second for it to unwind, a drop leaves it to the drain of the
     /// process. If the runtime itself aborts it, that is a failure: `E::from(Interrupted::Cancelled(Shutdown))`.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use nexios::{Interrupted, TaskGroup};
+    ///
+    /// let group = TaskGroup::<Interrupted>::new();
+    /// let total = group
+    ///     .run(async {
+    ///         let low = group.spawn_parallel(async { Ok((0..500_u32).sum::<u32>()) });
+    ///         let high = group.spawn_parallel(async { Ok((500..1_000_u32).sum::<u32>()) });
+    ///         Ok(low.await? + high.await?)
+    ///     })
+    ///     .await?;
+    /// assert_eq!(total, 499_500);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// If there is no tokio runtime. Waiting for one that unwinds needs a runtime with time enabled.
@@ -352,6 +445,30 @@ impl<'env, E> TaskGroup<'env, E> {
     /// Spawns an in-task helper that does not keep the group open: it ends when all others have ended.
     ///
     /// It takes no place under the limit and is not counted by [`len`](Self::len). Its panic is a child's panic.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use std::{sync::atomic::{AtomicU32, Ordering}, time::Duration};
+    /// use nexios::TaskGroup;
+    /// use tokio::time::sleep;
+    ///
+    /// let beats = AtomicU32::new(0);
+    /// let group = TaskGroup::infallible();
+    /// group.spawn_daemon(async {
+    ///     loop {
+    ///         beats.fetch_add(1, Ordering::Relaxed);
+    ///         sleep(Duration::from_secs(10)).await;
+    ///     }
+    /// });
+    /// group.spawn_value(sleep(Duration::from_secs(25)));
+    /// group.join().await?; // when the other child has ended
+    /// assert_eq!(beats.load(Ordering::Relaxed), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn spawn_daemon(&self, future: impl Future<Output = ()> + Send + 'env)
     where
@@ -365,6 +482,25 @@ impl<'env, E> TaskGroup<'env, E> {
     /// Body and children share the task, and nobody in it who is always ready keeps the others from their turn: a body
     /// that loops over a full channel and spawns a child for each item has every child polled that is ready before it
     /// goes on. The limits hold beside such code as well; only a poll that never returns can hold them up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::{future::pending, io};
+    /// use nexios::TaskGroup;
+    ///
+    /// let group = TaskGroup::<io::Error>::new();
+    /// let outcome = group
+    ///     .run(async {
+    ///         group.spawn(async { Err::<(), _>(io::Error::other("no such user")) });
+    ///         group.spawn(pending::<io::Result<()>>()).await // cancelled by the failure of the other
+    ///     })
+    ///     .await;
+    /// assert!(outcome.is_err_and(|error| error.to_string() == "no such user"));
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -397,6 +533,26 @@ impl<'env, E> TaskGroup<'env, E> {
     ///
     /// With no child it is ready at the first poll, without yielding to the runtime.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    /// use nexios::TaskGroup;
+    ///
+    /// let bytes = AtomicUsize::new(0);
+    /// let group = TaskGroup::infallible();
+    /// for page in ["one", "three"] {
+    ///     let bytes = &bytes;
+    ///     group.spawn_value(async move { bytes.fetch_add(page.len(), Ordering::Relaxed) });
+    /// }
+    /// group.join().await?;
+    /// assert_eq!(bytes.load(Ordering::Relaxed), 8);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`run`](Self::run).
@@ -420,6 +576,20 @@ impl<'env, E> TaskGroup<'env, E> {
     /// At most the group's [`limit`](TaskGroupBuilder::limit) of them exist at a time, counted apart from the
     /// children, so memory stays flat however many items there are. The items are polled only while this is.
     /// It drives the group's children but does not wait for them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use nexios::{Interrupted, TaskGroup};
+    ///
+    /// let group = TaskGroup::builder().limit(4).build::<Interrupted>();
+    /// let squares = group.map(1..=5_u64, |n| async move { Ok(n * n) }).await?;
+    /// assert_eq!(squares, [1, 4, 9, 16, 25]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -455,6 +625,25 @@ impl<'env, E> TaskGroup<'env, E> {
     /// As [`map`](Self::map), one result at a time. After an error that fails the group the stream ends; under
     /// [`OnError::Continue`] it goes on.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use std::time::Duration;
+    /// use futures_util::TryStreamExt;
+    /// use nexios::{Interrupted, TaskGroup};
+    ///
+    /// let group = TaskGroup::<Interrupted>::new();
+    /// let answers = group.map_unordered([30, 10, 20], |delay| async move {
+    ///     tokio::time::sleep(Duration::from_millis(delay)).await;
+    ///     Ok(delay)
+    /// });
+    /// assert_eq!(answers.try_collect::<Vec<_>>().await?, [10, 20, 30]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// As [`map`](Self::map).
@@ -479,6 +668,24 @@ impl<'env, E> TaskGroup<'env, E> {
     }
 
     /// A clonable handle that children take with them to spawn siblings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use nexios::{Interrupted, TaskGroup};
+    ///
+    /// let group = TaskGroup::<Interrupted>::new();
+    /// let spawner = group.spawner();
+    /// let page = group.spawn(async move {
+    ///     let link = spawner.spawn(async { Ok("/next") });
+    ///     link.await
+    /// });
+    /// assert_eq!(page.await?, "/next");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn spawner(&self) -> Spawner<'env, E> {
         Spawner::new(Arc::downgrade(&self.shared))
@@ -488,11 +695,47 @@ impl<'env, E> TaskGroup<'env, E> {
     ///
     /// Without a grace period they are dropped before this returns. The body is not interrupted. Has no effect on
     /// a group that has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use std::future::pending;
+    /// use nexios::{Interrupted, TaskGroup};
+    ///
+    /// let group = TaskGroup::<Interrupted>::new();
+    /// let answer = group
+    ///     .run(async {
+    ///         group.spawn(pending::<Result<(), _>>());
+    ///         group.cancel(); // the child is gone, the body goes on
+    ///         Ok(if group.is_empty() { "enough" } else { "more" })
+    ///     })
+    ///     .await?;
+    /// assert_eq!(answer, "enough");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cancel(&self) {
         self.shared.close(Cause::Requested);
     }
 
     /// The token of this group; it fires on every end, a good one too ([`Finished`](crate::CancelReason::Finished)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use nexios::{CancelReason, TaskGroup};
+    ///
+    /// let group = TaskGroup::infallible();
+    /// let token = group.token();
+    /// group.join().await?;
+    /// assert_eq!(token.reason(), Some(CancelReason::Finished));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn token(&self) -> CancelToken {
         self.shared.token()
@@ -504,6 +747,25 @@ impl<'env, E> TaskGroup<'env, E> {
     /// group is dropped instead of run to its end, they go on as background work that
     /// `Background::global().drain` waits for; one that was under way is continued. One that overruns the drain is
     /// reported as abandoned and dropped at its end. With no runtime left, or no time, their loss is logged. On a group that has ended this one goes to the background at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
+    /// use nexios::TaskGroup;
+    ///
+    /// let unlocked = Arc::new(AtomicBool::new(false));
+    /// let group = TaskGroup::<String>::new();
+    /// group.defer({
+    ///     let unlocked = unlocked.clone();
+    ///     async move { unlocked.store(true, Ordering::Relaxed) }
+    /// });
+    /// let outcome = group.run(async { Err::<(), _>("no such page".to_owned()) }).await;
+    /// assert!(outcome.is_err() && unlocked.load(Ordering::Relaxed));
+    /// # }
+    /// ```
     #[track_caller]
     pub fn defer(&self, finalizer: impl Future<Output = ()> + Send + 'static) {
         if anybody() {
@@ -539,12 +801,49 @@ impl<'env, E> TaskGroup<'env, E> {
     /// Takes the errors beyond the first, in spawn order; at most 64 are kept.
     ///
     /// What the group itself made to tell a child that it was cancelled is not among them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    /// use nexios::TaskGroup;
+    ///
+    /// let group = TaskGroup::builder().grace(Duration::from_secs(1)).build::<String>();
+    /// let token = group.token();
+    /// group.spawn(async move {
+    ///     token.cancelled().await;
+    ///     Err::<(), _>("rollback failed".to_owned())
+    /// });
+    /// group.spawn(async { Err::<(), _>("no such page".to_owned()) });
+    /// assert_eq!(group.join().await, Err("no such page".to_owned()));
+    /// assert_eq!(group.suppressed(), ["rollback failed"]);
+    /// # }
+    /// ```
     #[must_use]
     pub fn suppressed(&self) -> Vec<E> {
         self.shared.lock().verdict.take_suppressed()
     }
 
     /// How many children are alive, running or waiting; daemons and the items of `map` are not counted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use nexios::TaskGroup;
+    ///
+    /// let group = TaskGroup::infallible();
+    /// group.spawn_value(async {});
+    /// group.spawn_daemon(std::future::pending());
+    /// assert_eq!(group.len(), 1);
+    /// group.join().await?;
+    /// assert!(group.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.shared.lock().children.live()

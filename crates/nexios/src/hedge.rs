@@ -115,6 +115,21 @@ impl HedgeBuilder {
 
 impl Hedge {
     /// Starts a policy from its defaults: 2 attempts, [`Delay::Percentile`] of 0.95, no budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::RaceError<std::io::Error>> {
+    /// use std::{io, time::Duration};
+    /// use nexios::{Delay, Hedge};
+    ///
+    /// let search = Hedge::builder().name("search").delay(Delay::Fixed(Duration::from_millis(50))).build();
+    /// let hits = search.run(|_attempt| async { Ok::<_, io::Error>(3) }).await?;
+    /// assert_eq!(hits, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn builder() -> HedgeBuilder {
         HedgeBuilder::default()
@@ -130,6 +145,29 @@ impl Hedge {
     /// when they fail the next one starts all the same, without a token.
     ///
     /// A call made inside a [`CancelScope`] ends with it, as a [`Race`](crate::Race) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), nexios::RaceError<std::io::Error>> {
+    /// use std::{io, time::Duration};
+    /// use nexios::{Delay, Hedge};
+    /// use tokio::time::sleep;
+    ///
+    /// let search = Hedge::builder().delay(Delay::Fixed(Duration::from_millis(50))).build();
+    /// let answered_by = search
+    ///     .run(|attempt| async move {
+    ///         if attempt.number == 1 {
+    ///             sleep(Duration::from_secs(10)).await; // the first replica is busy
+    ///         }
+    ///         Ok::<_, io::Error>(attempt.number)
+    ///     })
+    ///     .await?;
+    /// assert_eq!(answered_by, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

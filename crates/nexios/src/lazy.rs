@@ -143,6 +143,21 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     }
 
     /// Starts the settings of a lazy value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use std::{io, time::Duration};
+    /// use nexios::AsyncLazy;
+    ///
+    /// let rates = AsyncLazy::builder(|| async { Ok::<_, io::Error>(1.08) }).ttl(Duration::from_secs(300)).build();
+    /// assert_eq!(*rates.get().await?, 1.08);
+    /// assert!(rates.stats().fresh_for > Some(Duration::from_secs(290)));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn builder<F, Fut>(f: F) -> AsyncLazyBuilder<T, E>
     where
@@ -195,6 +210,20 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
 
     /// Returns the value as [`get`](Self::get) does, borrowed instead of as an [`Arc`].
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use nexios::AsyncLazy;
+    ///
+    /// let words = AsyncLazy::new(|| async { Ok::<_, std::io::Error>(vec!["async", "await"]) });
+    /// let count = words.get_guard().await?.len(); // read, and let go of
+    /// assert_eq!(count, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`get`](Self::get).
@@ -221,6 +250,23 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     /// The call joins a computation that is running, but never one from before a [`reset`](Self::reset) or
     /// [`set`](Self::set). Until it is complete, [`get`](Self::get) serves the old value inside its limits.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use std::{io, sync::atomic::{AtomicU32, Ordering}};
+    /// use nexios::AsyncLazy;
+    ///
+    /// static VERSION: AtomicU32 = AtomicU32::new(1);
+    /// let flags = AsyncLazy::new(|| async { Ok::<_, io::Error>(VERSION.fetch_add(1, Ordering::Relaxed)) });
+    /// assert_eq!(*flags.get().await?, 1);
+    /// assert_eq!(*flags.get().await?, 1);
+    /// assert_eq!(*flags.refresh().await?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// What became of the computation; the old value stays, with its age, and does not stand in for the error.
@@ -243,6 +289,21 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     ///
     /// A call that begins after this has returned never sees what was computed or being computed before. Those
     /// who wait already are given what they wait for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// let flags = nexios::AsyncLazy::new(|| async { Ok::<_, std::io::Error>("flags") });
+    /// flags.get().await?;
+    /// flags.reset();
+    /// assert!(flags.peek().is_none());
+    /// assert_eq!(*flags.get().await?, "flags");
+    /// assert_eq!(flags.stats().computations, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reset(&self) {
         self.cell.empty().overtake();
     }
@@ -250,6 +311,19 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     /// Puts a value in the place of what there is, with an age of zero.
     ///
     /// It wins over a computation that is running: its waiters are given this value, and it is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// let rates = nexios::AsyncLazy::new(|| async { Err::<f64, _>(std::io::Error::other("no route")) });
+    /// rates.set(1.08); // told by who knows
+    /// assert_eq!(*rates.get().await?, 1.08);
+    /// assert_eq!(rates.stats().computations, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set(&self, value: T) {
         let value = Arc::new(value);
         let weight = self.cell.source().weigh(&value);
@@ -257,6 +331,19 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     }
 
     /// Returns the value that is there, fresh or inside its stale limits; never waits and never computes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// let flags = nexios::AsyncLazy::new(|| async { Ok::<_, std::io::Error>("flags") });
+    /// assert!(flags.peek().is_none(), "nobody asked for it");
+    /// flags.get().await?;
+    /// assert_eq!(flags.peek().as_deref(), Some(&"flags"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn peek(&self) -> Option<Arc<T>> {
         self.cell
@@ -266,6 +353,18 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     }
 
     /// Returns what [`peek`](Self::peek) does, borrowed instead of as an [`Arc`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let words = nexios::AsyncLazy::<Vec<&str>, ()>::new(|| async { Ok(vec!["async", "await"]) });
+    /// assert!(words.peek_guard().is_none());
+    /// words.set(vec!["join"]);
+    /// assert_eq!(words.peek_guard().map(|words| words.len()), Some(1));
+    /// # }
+    /// ```
     #[inline]
     #[must_use]
     pub fn peek_guard(&self) -> Option<LazyGuard<T>> {
@@ -273,6 +372,21 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     }
 
     /// Returns the time since the value that [`peek`](Self::peek) returns was complete or set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let rates = nexios::AsyncLazy::new(|| async { Ok::<_, std::io::Error>(1.08) });
+    /// assert_eq!(rates.age(), None);
+    /// rates.set(1.09);
+    /// tokio::time::advance(Duration::from_secs(60)).await;
+    /// assert_eq!(rates.age(), Some(Duration::from_secs(60)));
+    /// # }
+    /// ```
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         self.cell

@@ -10,6 +10,30 @@
 //! | work that outlives the request, with a name, progress, retries and an orderly shutdown | [`create_background_task`], [`Background`] |
 //! | one computation for all callers, with reset, expiry and stale values; the same by key, bounded | [`AsyncLazy`], [`AsyncLazyMap`] |
 //!
+//! ```
+//! use std::time::Duration;
+//! use nexios::{Interrupted, TaskGroup, run_in_threadpool};
+//!
+//! async fn name(user: &str) -> Result<String, Interrupted> {
+//!     Ok(user.to_uppercase())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Interrupted> {
+//! let user = String::from("ada");
+//! let group = TaskGroup::builder().timeout(Duration::from_secs(2)).build::<Interrupted>();
+//! let page = group
+//!     .run(async {
+//!         let name = group.spawn(name(&user)); // borrows; an error would drop the other child
+//!         let picture = group.spawn_value(run_in_threadpool(|| "picture".len()));
+//!         Ok(format!("{}: {} bytes", name.await?, picture.await?))
+//!     })
+//!     .await?;
+//! assert_eq!(page, "ADA: 7 bytes");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The [`guide`] begins with ten minutes of [structured concurrency](guide::structured_concurrency), has
 //! [recipes](guide::recipes) by question, and pages for those who come from [tokio](guide::coming_from_tokio), Python, Go, Kotlin
 //! and Java.

@@ -182,12 +182,40 @@ impl ThreadPoolBuilder {
 
 impl ThreadPool {
     /// The pool behind [`run_in_threadpool`]: one thread a core, 1,024 queued jobs, [`Overload::Wait`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::PoolError> {
+    /// use nexios::ThreadPool;
+    ///
+    /// nexios::run_in_threadpool(|| "text".len()).await;
+    /// assert_eq!(ThreadPool::global().name(), "nexios");
+    /// assert_eq!(ThreadPool::global().stats().completed, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn global() -> &'static ThreadPool {
         &GLOBAL
     }
 
     /// Starts building a pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::PoolError> {
+    /// use nexios::ThreadPool;
+    ///
+    /// let pictures = ThreadPool::builder().name("pictures").threads(2).queue(64).build();
+    /// let thread = pictures.run(|| std::thread::current().name().map(str::to_owned)).await?;
+    /// assert_eq!(thread.as_deref(), Some("pictures-0"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn builder() -> ThreadPoolBuilder {
         ThreadPoolBuilder::new()
@@ -198,6 +226,13 @@ impl ThreadPool {
     }
 
     /// The name given to the builder.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = nexios::ThreadPool::builder().name("pictures").build();
+    /// assert_eq!(pool.name(), "pictures");
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.threads().name
@@ -359,6 +394,20 @@ impl ThreadPool {
     /// New and waiting callers get [`PoolError::Closed`], queued closures are dropped, and the tokens of
     /// running ones fire. A job that closes its own pool waits for the others only.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use nexios::{PoolError, ThreadPool};
+    ///
+    /// let pool = ThreadPool::builder().threads(1).build();
+    /// assert_eq!(pool.run(|| 1).await, Ok(1));
+    /// pool.close().await;
+    /// assert_eq!(pool.run(|| 2).await, Err(PoolError::Closed));
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     ///
     /// The pool is closed from the first poll on; dropping the future only stops waiting.
@@ -372,6 +421,23 @@ impl ThreadPool {
     /// New callers and those that wait for a place get [`PoolError::Closed`]; nested jobs of accepted ones
     /// are still taken. At the limit queued closures are dropped and the tokens of running ones fire, as
     /// [`close`](Self::close) does, but without waiting for them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    /// use nexios::{PoolError, ThreadPool};
+    ///
+    /// let pool = ThreadPool::builder().threads(1).build();
+    /// let Ok(accepted) = pool.try_run(|| "text".len()) else { panic!("a thread is free") };
+    /// let report = pool.drain(Duration::from_secs(10)).await;
+    /// assert_eq!(report.still_running, 0);
+    /// assert_eq!(accepted.await, Ok(4)); // what was accepted was done
+    /// assert_eq!(pool.run(|| 1).await, Err(PoolError::Closed));
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///

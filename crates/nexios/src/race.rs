@@ -113,6 +113,24 @@ pub fn run_until_first_complete<'env, T, E>(
 ///
 /// Without any time limit or delay a race needs no runtime, and it makes no timer.
 ///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use std::{future::pending, time::Duration};
+/// use nexios::{Candidate, run_until_first_complete};
+///
+/// let race = run_until_first_complete([
+///     Candidate::new("primary", pending::<Result<&str, &str>>()),
+///     Candidate::new("backup", async { Ok("page") }).after(Duration::from_millis(50)),
+/// ])
+/// .name("fetch page")
+/// .timeout(Duration::from_secs(3));
+/// assert_eq!(race.await.ok(), Some("page"));
+/// # }
+/// ```
+///
 /// # Errors, Panics, Cancel safety
 ///
 /// As [`winner`](Self::winner). Polled again when it is over, it panics.
@@ -135,6 +153,31 @@ fn billing(made_at: &'static Location<'static>) -> Billing<'static> {
 
 impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     /// Names the race for whoever observes it: see [`observe`](crate::observe). Default: the place of the call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::RaceError<()>> {
+    /// use std::sync::{Arc, mpsc};
+    /// use nexios::{Candidate, observe::{self, Observer, Work, WorkKind}, run_until_first_complete};
+    ///
+    /// struct Races(mpsc::Sender<String>);
+    /// impl Observer for Races {
+    ///     fn made(&self, work: &Work<'_>) {
+    ///         if work.kind == WorkKind::Race {
+    ///             let _ = self.0.send(work.name.to_owned());
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let (names, seen) = mpsc::channel();
+    /// let _observing = observe::observe(Arc::new(Races(names)));
+    /// run_until_first_complete([Candidate::new("cache", async { Ok(1) })]).name("fetch page").await?;
+    /// assert_eq!(seen.recv().as_deref(), Ok("fetch page"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.driver.set_name(name.into());
         self
@@ -144,6 +187,20 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     ///
     /// At the limit every candidate that runs is dropped and reported as [`Failure::Cancelled`], and the
     /// error's [`is_timeout`](RaceError::is_timeout) is true. A limit of zero still polls once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::{future::pending, time::Duration};
+    /// use nexios::{Candidate, run_until_first_complete};
+    ///
+    /// let source = Candidate::new("source", pending::<Result<(), ()>>());
+    /// let lost = run_until_first_complete([source]).timeout(Duration::from_secs(3)).await;
+    /// assert!(lost.is_err_and(|lost| lost.is_timeout()));
+    /// # }
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.driver.set_timeout(limit);
         self
@@ -152,6 +209,24 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     /// Lets only those values win for which `accept` says true. Default: every value.
     ///
     /// A refused value is a failure of its candidate: [`Failure::Refused`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::RaceError<()>> {
+    /// use nexios::{Candidate, run_until_first_complete};
+    ///
+    /// let hits = run_until_first_complete([
+    ///     Candidate::new("recent", async { Ok(vec![]) }),
+    ///     Candidate::new("archive", async { Ok(vec!["rust"]) }),
+    /// ])
+    /// .accept(|hits| !hits.is_empty())
+    /// .await?;
+    /// assert_eq!(hits, ["rust"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn accept(mut self, accept: impl Fn(&T) -> bool + Send + 'env) -> Self {
         self.driver.rules_mut().accept = Some(Box::new(accept));
         self
@@ -160,6 +235,24 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     /// Ends the race at the first error for which `fatal` says true. Default: no error does.
     ///
     /// Use it for errors that every candidate would return, such as a malformed query.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use nexios::{Candidate, Failure, run_until_first_complete};
+    ///
+    /// let lost = run_until_first_complete([
+    ///     Candidate::new("primary", async { Err::<(), _>("malformed query") }),
+    ///     Candidate::new("backup", async { Err("malformed query") }).on_failure(),
+    /// ])
+    /// .fatal(|error| *error == "malformed query")
+    /// .await
+    /// .expect_err("there is no sense in asking the backup");
+    /// assert!(matches!(lost.failures()[1], (_, Failure::NotStarted)));
+    /// # }
+    /// ```
     pub fn fatal(mut self, fatal: impl Fn(&E) -> bool + Send + 'env) -> Self {
         self.driver.rules_mut().fatal = Some(Box::new(fatal));
         self
@@ -169,6 +262,27 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     ///
     /// These are refused values, and those of losers that finished in the same poll as the winner. Use it to
     /// give back what a mere drop would leak.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::RaceError<()>> {
+    /// use std::sync::mpsc;
+    /// use nexios::{Candidate, run_until_first_complete};
+    ///
+    /// let (to_pool, returned) = mpsc::channel();
+    /// let connection = run_until_first_complete([
+    ///     Candidate::new("replica", async { Ok("a read-only connection") }),
+    ///     Candidate::new("primary", async { Ok("a connection") }),
+    /// ])
+    /// .accept(|connection| !connection.contains("read-only"))
+    /// .on_discard(move |connection| to_pool.send(connection).expect("somebody waits"))
+    /// .await?;
+    /// assert_eq!((connection, returned.recv()), ("a connection", Ok("a read-only connection")));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_discard(mut self, discard: impl Fn(T) + Send + 'env) -> Self {
         self.driver.rules_mut().discard = Some(Box::new(discard));
         self
@@ -178,6 +292,25 @@ impl<'env, T: Send + 'env, E: Send + 'env> Race<'env, T, E> {
     ///
     /// A timeout or a refused value is an end too. Candidates after one that finishes at once are not
     /// polled; of several that finish in one poll the lowest in the list decides.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::{io, time::Duration};
+    /// use nexios::{Candidate, run_until_first_complete};
+    /// use tokio::time::sleep;
+    ///
+    /// let ended = run_until_first_complete([
+    ///     Candidate::new("upload", async { Ok(sleep(Duration::from_secs(60)).await) }),
+    ///     Candidate::new("connection", async { Err(io::Error::other("closed")) }),
+    /// ])
+    /// .first_completed()
+    /// .await;
+    /// assert!(ended.is_err_and(|ended| ended.primary().is_some()));
+    /// # }
+    /// ```
     pub fn first_completed(mut self) -> Self {
         self.driver.rules_mut().first_completed = true;
         self

@@ -13,6 +13,23 @@ use crate::{
 };
 
 /// Everything long-lived that is alive and has worked at least once, whether anybody observed it or not: [`snapshot`].
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use nexios::{AsyncLazy, ThreadPool, observe};
+///
+/// let pool = ThreadPool::builder().name("pictures").build();
+/// let rates = AsyncLazy::builder(|| async { Ok::<_, std::io::Error>(1.08) }).name("rates").build();
+/// pool.run(|| ()).await?;
+/// rates.get().await?;
+/// let snapshot = observe::snapshot();
+/// assert_eq!((&*snapshot.pools[0].name, &*snapshot.lazies[0].name), ("pictures", "rates"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -27,6 +44,23 @@ pub struct Snapshot {
 }
 
 /// A long-lived thing in a [`Snapshot`].
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+/// use nexios::{AsyncLazy, observe};
+///
+/// let rates = AsyncLazy::builder(|| async { Ok::<_, std::io::Error>(1.08) }).name("rates").build();
+/// rates.get().await?;
+/// let living = &observe::snapshot().lazies[0];
+/// assert_eq!((&*living.name, living.stats.computations), ("rates", 1));
+/// assert!(observe::reset(living.id)); // what an operator presses
+/// assert!(rates.peek().is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Living<S> {
@@ -74,10 +108,18 @@ fn look<T: LongLived + ?Sized>(census: &Census<T>) -> Vec<Living<T::Stats>> {
 /// Cancels a live background task of whatever registry, as its handle would, and other work that says how:
 /// [`CustomWork::cancellable`](crate::observe::CustomWork::cancellable). False if there is none with this number.
 ///
-/// ```
-/// use nexios::observe::{self, WorkId};
+/// # Examples
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use nexios::{Background, BackgroundFailure, observe::{self, WorkId}};
+///
+/// let task = Background::new().spawn_future("poll", std::future::pending::<()>());
+/// assert!(observe::cancel(WorkId(task.id().0)));
+/// assert_eq!(task.await, Err(BackgroundFailure::Cancelled));
 /// assert!(!observe::cancel(WorkId(u64::MAX)));
+/// # }
 /// ```
 pub fn cancel(task: WorkId) -> bool {
     let tasks = background::ALIVE.all();
@@ -86,10 +128,21 @@ pub fn cancel(task: WorkId) -> bool {
 
 /// Resets the lazy value, or all values of the map, with this number; false if there is none.
 ///
-/// ```
-/// use nexios::observe::{self, WorkId};
+/// # Examples
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+/// use nexios::{AsyncLazy, observe::{self, WorkId}};
+///
+/// let rates = AsyncLazy::new(|| async { Ok::<_, std::io::Error>(1.08) });
+/// rates.get().await?;
+/// let id = observe::snapshot().lazies[0].id;
+/// assert!(observe::reset(id));
+/// assert!(rates.peek().is_none());
 /// assert!(!observe::reset(WorkId(u64::MAX)));
+/// # Ok(())
+/// # }
 /// ```
 pub fn reset(lazy: WorkId) -> bool {
     lazy::ALIVE.get(lazy).is_some_and(|lazy| {
@@ -99,12 +152,25 @@ pub fn reset(lazy: WorkId) -> bool {
 }
 
 /// Starts a refresh of the lazy value with this number in the background, on the runtime of the caller; false if there is
-/// none, or if it is a map.
+/// none, if it is a map, or without a runtime.
+///
+/// # Examples
 ///
 /// ```
-/// use nexios::observe::{self, WorkId};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+/// use std::{io, sync::atomic::{AtomicU32, Ordering}, time::Duration};
+/// use nexios::{AsyncLazy, observe};
 ///
-/// assert!(!observe::refresh(WorkId(u64::MAX)));
+/// static VERSION: AtomicU32 = AtomicU32::new(1);
+/// let flags = AsyncLazy::new(|| async { Ok::<_, io::Error>(VERSION.fetch_add(1, Ordering::Relaxed)) });
+/// assert_eq!(*flags.get().await?, 1);
+/// let id = observe::snapshot().lazies[0].id;
+/// assert!(observe::refresh(id));
+/// tokio::time::sleep(Duration::from_millis(1)).await; // it is computed meanwhile
+/// assert_eq!(*flags.get().await?, 2);
+/// # Ok(())
+/// # }
 /// ```
 pub fn refresh(lazy: WorkId) -> bool {
     lazy::ALIVE.get(lazy).is_some_and(|lazy| lazy.refresh())

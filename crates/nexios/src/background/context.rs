@@ -48,28 +48,102 @@ impl TaskContext {
     }
 
     /// The number of the task, by which the registry knows it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let task = nexios::Background::new().spawn("export", |cx| async move {
+    ///     format!("export-{}.csv", cx.id()) // a file of its own for each task
+    /// })?;
+    /// let id = task.id();
+    /// assert_eq!(task.await?, format!("export-{id}.csv"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.record.id
     }
 
     /// The name the task was started with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let task = nexios::Background::new().spawn("export", |cx| async move { cx.name().to_owned() })?;
+    /// assert_eq!(task.await?, "export");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.record.name
     }
 
     /// Says how far the task is: `done` of `total` units of its own choice.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let background = nexios::Background::new();
+    /// let task = background.spawn("import", |cx| async move { cx.progress(3, 10) })?;
+    /// let id = task.id();
+    /// task.await?;
+    /// let info = background.get(id).ok_or("the history keeps it")?;
+    /// assert_eq!((info.done, info.total), (3, 10));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn progress(&self, done: u64, total: u64) {
         self.record.set_progress(done, total);
     }
 
     /// Says what the task is doing; the list shows the last message. At most 4 KiB are kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let background = nexios::Background::new();
+    /// let task = background.spawn("import", |cx| async move { cx.message("reads users.csv") })?;
+    /// let id = task.id();
+    /// task.await?;
+    /// let info = background.get(id).ok_or("the history keeps it")?;
+    /// assert_eq!(info.message.as_deref(), Some("reads users.csv"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn message(&self, message: impl Into<String>) {
         self.record.set_message(message.into());
     }
 
     /// Waits until the task is cancelled, and returns why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use nexios::{Background, CancelReason, Drain};
+    ///
+    /// let background = Background::new();
+    /// let listener = background.spawn("listen", |cx| async move {
+    ///     // ... beside the work, in a `select!`
+    ///     cx.cancelled().await
+    /// })?;
+    /// background.drain(Drain { wait: Duration::from_secs(1), cancel: Duration::from_secs(1) }).await;
+    /// assert_eq!(listener.await?, CancelReason::Shutdown);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     ///
@@ -79,18 +153,75 @@ impl TaskContext {
     }
 
     /// Whether the task is cancelled. Cheap enough to be asked in every turn of a loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let task = nexios::Background::new().spawn("count", |cx| async move {
+    ///     let mut rows = 0;
+    ///     while !cx.is_cancelled() {
+    ///         rows += 1;
+    ///         tokio::task::yield_now().await;
+    ///     }
+    ///     rows
+    /// })?;
+    /// tokio::task::yield_now().await; // the task begins
+    /// task.cancel();
+    /// assert!(task.await? > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.record.is_cancelled()
     }
 
     /// The token of the task, to be handed to what it starts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use nexios::{Background, CancelReason};
+    ///
+    /// let task = Background::new().spawn("report", |cx| async move {
+    ///     let token = cx.token();
+    ///     // What is spawned beside the task does not end with it by itself.
+    ///     let helper = tokio::spawn(async move { token.cancelled().await });
+    ///     helper.await.ok()
+    /// })?;
+    /// tokio::task::yield_now().await; // the task begins
+    /// task.cancel();
+    /// assert_eq!(task.await?, Some(CancelReason::Requested));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn token(&self) -> CancelToken {
         self.record.token()
     }
 
     /// The attempt this is, from 1; for a scheduled task the number of the run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use nexios::{Background, Retry};
+    ///
+    /// let task = Background::new()
+    ///     .task("connect")
+    ///     .retry(Retry::exponential(Duration::from_secs(1), Duration::from_secs(60)))
+    ///     .spawn_fallible(|cx| async move { if cx.attempt() < 3 { Err("refused") } else { Ok(cx.attempt()) } })?;
+    /// assert_eq!(task.await?, Ok(3));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt

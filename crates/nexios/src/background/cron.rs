@@ -11,6 +11,22 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const CORRECTION: i128 = 3 * 60 * 60 * 1_000_000_000;
 
 /// Why a text is no schedule; its `Display` shows the place.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use nexios::{Background, BackgroundError};
+///
+/// let never = Background::new().cron("tidy up", "0 0 30 2 *", |_cx| async {});
+/// let Err(BackgroundError::BadSchedule(_, error)) = never else {
+///     return Err("February has 30 days".into());
+/// };
+/// assert_eq!(error.to_string(), "the schedule names no time within four years");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct CronError {
     cause: CronFault,

@@ -46,6 +46,24 @@ const UNWIND: Duration = Duration::from_millis(50);
 const TRY_AGAIN: Duration = Duration::from_millis(1);
 
 /// How the tasks ended that were alive when a drain began, by name and in the order of their start.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use std::time::Duration;
+/// use nexios::{Background, Drain};
+///
+/// let background = Background::new();
+/// let _welcome = background.spawn_future("welcome", async {});
+/// let _poll = background.spawn_future("poll", std::future::pending::<()>());
+/// let report = background.drain(Drain { wait: Duration::from_secs(20), cancel: Duration::from_secs(3) }).await;
+/// assert_eq!(report.completed, ["welcome"]);
+/// assert_eq!(report.cancelled, ["poll"]);
+/// assert!(report.abandoned.is_empty());
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct DrainReport {

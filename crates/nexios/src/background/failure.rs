@@ -3,6 +3,21 @@ use std::fmt;
 use super::info::TaskState;
 
 /// Why a background task has no value.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use nexios::{BackgroundFailure, create_background_task};
+///
+/// let division = create_background_task("divide", async { 1 / "".len() });
+/// match division.await {
+///     Ok(_) => unreachable!(),
+///     Err(failure) => assert_eq!(failure, BackgroundFailure::Panicked),
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BackgroundFailure {

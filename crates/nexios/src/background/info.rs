@@ -8,6 +8,21 @@ use crate::work::identity::take_numbers;
 
 /// The number of a background task, unique in the process, never zero, in the order of the starts; the same as that of its
 /// [`WorkId`](crate::observe::WorkId).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use nexios::{Background, TaskId};
+///
+/// let background = Background::new();
+/// let task = background.spawn_future("sum", async { 1 + 1 });
+/// let in_a_path = task.id().to_string();
+/// let id = in_a_path.parse().map(TaskId);
+/// assert_eq!(id, Ok(task.id()));
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub u64);
 
@@ -28,6 +43,22 @@ impl fmt::Display for TaskId {
 ///
 /// A task moves from `Queued` to `Running`, back and forth between `Running` and `Retrying`, and ends in
 /// exactly one of the others.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::BackgroundFailure> {
+/// use nexios::{Background, TaskState};
+///
+/// let background = Background::new();
+/// background.spawn_future("sum", async { 1 + 1 }).await?;
+/// let state = background.list()[0].state;
+/// assert_eq!(state, TaskState::Completed);
+/// assert!(state.is_final());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -54,6 +85,15 @@ pub enum TaskState {
 
 impl TaskState {
     /// Whether the task has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios::TaskState;
+    ///
+    /// assert!(TaskState::Abandoned.is_final());
+    /// assert!(!TaskState::Retrying.is_final());
+    /// ```
     #[must_use]
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Running | Self::Retrying)
@@ -65,6 +105,12 @@ impl TaskState {
     }
 
     /// The name of the state in lower case, as it is shown to people and in JSON.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(nexios::TaskState::TimedOut.as_str(), "timed_out");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -104,6 +150,24 @@ impl fmt::Display for TaskState {
 }
 
 /// One background task at the moment it was looked at.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use nexios::Background;
+///
+/// let background = Background::new();
+/// let import = background.spawn("import", |cx| async move { cx.progress(7, 7) })?;
+/// import.await?;
+/// let info = &background.list()[0];
+/// let line = format!("{} {}: {} of {}", info.name, info.state, info.done, info.total);
+/// assert_eq!(line, "import completed: 7 of 7");
+/// assert!(info.started.is_some() && info.error.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TaskInfo {
@@ -130,6 +194,22 @@ pub struct TaskInfo {
 }
 
 /// Counts of one [`Background`](crate::Background) since it was made.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::BackgroundFailure> {
+/// use nexios::Background;
+///
+/// let background = Background::builder().live(2).build();
+/// let _poll = background.spawn_future("poll", std::future::pending::<()>());
+/// background.spawn_future("sum", async { 1 + 1 }).await?;
+/// let stats = background.stats();
+/// assert_eq!((stats.running, stats.completed, stats.refused), (1, 1, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct BackgroundStats {

@@ -33,6 +33,23 @@ impl<F> From<NotAdmitted<F>> for BackgroundError<F> {
 }
 
 /// Why a task was not admitted. Hands back the closure, which was not called.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use nexios::{Background, BackgroundError};
+///
+/// let background = Background::new();
+/// let _first = background.task("sync").unique("sync").spawn(|_cx| std::future::pending::<()>())?;
+/// match background.task("sync").unique("sync").spawn(|_cx| async {}) {
+///     Err(BackgroundError::Duplicate(_)) => {} // it runs already: all is well
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[non_exhaustive]
 pub enum BackgroundError<F> {
     /// As many tasks run and wait as may.
@@ -48,6 +65,22 @@ pub enum BackgroundError<F> {
 
 impl<F> BackgroundError<F> {
     /// The closure that was refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use nexios::{Background, TaskContext};
+    ///
+    /// let full = Background::builder().live(1).build();
+    /// let _first = full.spawn("first", |_cx| std::future::pending::<()>())?;
+    /// let refused = full.spawn("second", |_cx: TaskContext| async { 2 }).expect_err("one may live");
+    /// let elsewhere = Background::global().spawn("second", refused.into_inner())?;
+    /// assert_eq!(elsewhere.await?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_inner(self) -> F {
         match self {
             Self::Full(closure) | Self::ShuttingDown(closure) | Self::Duplicate(closure) => closure,

@@ -25,6 +25,18 @@ pub struct Retry {
 
 impl Retry {
     /// Doubles the delay from `first` up to `max`; 3 attempts in all, unless told otherwise.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use nexios::Retry;
+    ///
+    /// let retry = Retry::exponential(Duration::from_secs(1), Duration::from_secs(10));
+    /// assert!(retry.delay_after(1) <= Duration::from_secs(1));
+    /// assert!(retry.delay_after(9) >= Duration::from_secs(5));
+    /// assert!(retry.delay_after(9) <= Duration::from_secs(10));
+    /// ```
     #[must_use]
     pub fn exponential(first: Duration, max: Duration) -> Self {
         Self {
@@ -34,6 +46,24 @@ impl Retry {
     }
 
     /// Tries at most `attempts` times, the first one included.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use nexios::{Background, Retry};
+    ///
+    /// let retry = Retry::exponential(Duration::from_secs(1), Duration::from_secs(10)).attempts(5);
+    /// let task = Background::new()
+    ///     .task("connect")
+    ///     .retry(retry)
+    ///     .spawn_fallible(|cx| async move { Err::<(), _>(cx.attempt()) })?;
+    /// assert_eq!(task.await?, Err(5));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///

@@ -61,12 +61,38 @@ impl<T> BackgroundTask<T> {
     }
 
     /// The number of the task, by which the registry knows it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use nexios::Background;
+    ///
+    /// let task = nexios::create_background_task("answer", async { 42 });
+    /// let answered_with = format!("/tasks/{}", task.id()); // where the client looks for its end
+    /// assert!(Background::global().get(task.id()).is_some());
+    /// # let _ = answered_with;
+    /// # }
+    /// ```
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.id
     }
 
     /// Whether the task has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let task = nexios::create_background_task("answer", async { 42 });
+    /// assert!(!task.is_finished());
+    /// tokio::task::yield_now().await; // the task has its turn
+    /// assert!(task.is_finished());
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.running
@@ -79,6 +105,19 @@ impl<T> BackgroundTask<T> {
     /// A plain future is dropped at once, at the latest when the poll it is in returns; so is a task that
     /// still waits for a slot, which then is never polled. A task with a [`TaskContext`](crate::TaskContext)
     /// gets its token fired and may clean up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use nexios::BackgroundFailure;
+    ///
+    /// let task = nexios::create_background_task("poll", std::future::pending::<()>());
+    /// task.cancel();
+    /// assert_eq!(task.await, Err(BackgroundFailure::Cancelled));
+    /// # }
+    /// ```
     pub fn cancel(&self) {
         self.cancel_for(CancelReason::Requested);
     }
@@ -90,6 +129,22 @@ impl<T> BackgroundTask<T> {
     }
 
     /// Turns the handle into a guard that cancels the task when it is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use nexios::{Background, TaskState};
+    ///
+    /// let background = Background::new();
+    /// let ticker = background.spawn_future("ticker", std::future::pending::<()>()).scoped();
+    /// let id = ticker.id();
+    /// drop(ticker);
+    /// tokio::task::yield_now().await; // the task has its turn
+    /// assert_eq!(background.get(id).map(|task| task.state), Some(TaskState::Cancelled));
+    /// # }
+    /// ```
     pub fn scoped(self) -> Scoped<T> {
         Scoped { task: self }
     }
@@ -97,14 +152,6 @@ impl<T> BackgroundTask<T> {
 
 impl<T, E: From<BackgroundFailure>> BackgroundTask<Result<T, E>> {
     /// The outcome of fallible work in one `Result`: `task.flatten().await?` instead of `task.await??`.
-    ///
-    /// # Errors
-    ///
-    /// The work's own error, or a [`BackgroundFailure`] as one.
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe: the task does not depend on its handle.
     ///
     /// # Examples
     ///
@@ -118,6 +165,14 @@ impl<T, E: From<BackgroundFailure>> BackgroundTask<Result<T, E>> {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// The work's own error, or a [`BackgroundFailure`] as one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the task does not depend on its handle.
     pub async fn flatten(self) -> Result<T, E> {
         self.await?
     }

@@ -51,6 +51,23 @@ impl TaskBuilder {
     ///
     /// Time spent waiting for a slot does not count. The task's scope carries the deadline, so groups and
     /// races made in it inherit it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use nexios::{Background, BackgroundFailure};
+    ///
+    /// let task = Background::new()
+    ///     .task("report")
+    ///     .timeout(Duration::from_secs(60))
+    ///     .spawn(|_cx| std::future::pending::<()>())?;
+    /// assert_eq!(task.await, Err(BackgroundFailure::TimedOut));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.spec.limit = Some(limit);
         self
@@ -58,6 +75,23 @@ impl TaskBuilder {
 
     /// Refuses the task while another live one of this [`Background`](crate::Background) holds `key`.
     /// Default: no key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use nexios::{Background, BackgroundError};
+    ///
+    /// let background = Background::new();
+    /// let first = background.task("sync 7").unique("account 7").spawn(|_cx| async {})?;
+    /// let second = background.task("sync 7").unique("account 7").spawn(|_cx| async {});
+    /// assert!(matches!(second, Err(BackgroundError::Duplicate(_))));
+    /// first.await?;
+    /// assert!(background.task("sync 7").unique("account 7").spawn(|_cx| async {}).is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn unique(mut self, key: impl Into<String>) -> Self {
         self.spec.key = Some(key.into().into());
         self
@@ -66,11 +100,42 @@ impl TaskBuilder {
     /// Tries the task again after an error or a panic. Default: one attempt.
     ///
     /// The closure is called once for each attempt, so it must be [`Fn`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use nexios::{Background, Retry};
+    ///
+    /// let task = Background::new()
+    ///     .task("connect")
+    ///     .retry(Retry::exponential(Duration::from_secs(1), Duration::from_secs(60)))
+    ///     .spawn_fallible(|cx| async move {
+    ///         if cx.attempt() < 3 { Err("connection refused") } else { Ok(cx.attempt()) }
+    ///     })?;
+    /// assert_eq!(task.await?, Ok(3));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn retry(self, retry: Retry) -> RetryTaskBuilder {
         RetryTaskBuilder { task: self, retry }
     }
 
     /// Starts the task; any value it returns is a success.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let background = nexios::Background::new();
+    /// let task = background.task("sync").unique("sync").spawn(|cx| async move { cx.name().len() })?;
+    /// assert_eq!(task.await?, 4);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -90,6 +155,21 @@ impl TaskBuilder {
     }
 
     /// Starts the task; an `Err` it returns is the state [`Failed`](crate::TaskState::Failed).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use nexios::{Background, TaskState};
+    ///
+    /// let background = Background::new();
+    /// let task = background.task("sync").unique("sync").spawn_fallible(|_cx| async { "x".parse::<u32>() })?;
+    /// assert!(task.await?.is_err());
+    /// assert_eq!(background.list()[0].state, TaskState::Failed);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -117,6 +197,25 @@ impl TaskBuilder {
 ///
 /// A task that waits for its next attempt keeps its running slot. A cancellation ends the wait at once: no
 /// further attempt begins, and an error that comes after it is not recorded as a failure.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use nexios::{Background, Retry};
+///
+/// let retry = Retry::exponential(Duration::from_millis(100), Duration::from_secs(1)).attempts(2);
+/// let task = Background::new()
+///     .task("send")
+///     .retry(retry)
+///     .timeout(Duration::from_secs(30)) // both attempts together
+///     .spawn_fallible(|cx| async move { cx.attempt().checked_sub(2).ok_or("busy") })?;
+/// assert_eq!(task.await?, Ok(0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a builder starts nothing until one of its `spawn` methods is called"]
 pub struct RetryTaskBuilder {
@@ -126,18 +225,76 @@ pub struct RetryTaskBuilder {
 
 impl RetryTaskBuilder {
     /// As [`TaskBuilder::timeout`]: the limit covers all attempts and the waits between them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use nexios::{Background, BackgroundFailure, Retry};
+    ///
+    /// let task = Background::new()
+    ///     .task("connect")
+    ///     .retry(Retry::exponential(Duration::from_secs(4), Duration::from_secs(4)).attempts(100))
+    ///     .timeout(Duration::from_secs(60))
+    ///     .spawn_fallible(|_cx| async { Err::<(), _>("connection refused") })?;
+    /// assert_eq!(task.await, Err(BackgroundFailure::TimedOut));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.task = self.task.timeout(limit);
         self
     }
 
     /// As [`TaskBuilder::unique`]: the key is held until the last attempt has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use nexios::{Background, BackgroundError, Retry};
+    ///
+    /// let background = Background::new();
+    /// let sync = || {
+    ///     let retry = Retry::exponential(Duration::from_secs(1), Duration::from_secs(60));
+    ///     background.task("sync").retry(retry).unique("sync")
+    /// };
+    /// let _first = sync().spawn(|_cx| std::future::pending::<()>())?;
+    /// let second = sync().spawn(|_cx| async {});
+    /// assert!(matches!(second, Err(BackgroundError::Duplicate(_))));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn unique(mut self, key: impl Into<String>) -> Self {
         self.task = self.task.unique(key);
         self
     }
 
     /// Starts the task; it is tried again after a panic, as any value it returns is a success.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use nexios::{Background, Retry};
+    ///
+    /// let task = Background::new()
+    ///     .task("shaky")
+    ///     .retry(Retry::exponential(Duration::from_secs(1), Duration::from_secs(60)))
+    ///     .spawn(|cx| async move {
+    ///         assert!(cx.attempt() > 1, "the first attempt panics");
+    ///         cx.attempt()
+    ///     })?;
+    /// assert_eq!(task.await?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -157,6 +314,27 @@ impl RetryTaskBuilder {
     }
 
     /// Starts the task; it is tried again after an `Err` or a panic, and the last one counts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::{sync::Arc, time::Duration};
+    /// use nexios::{Background, Retry};
+    ///
+    /// let address = Arc::new(String::from("db:5432"));
+    /// let task = Background::new()
+    ///     .task("connect")
+    ///     .retry(Retry::exponential(Duration::from_secs(1), Duration::from_secs(60)))
+    ///     .spawn_fallible(move |cx| {
+    ///         let address = address.clone(); // each attempt has one
+    ///         async move { if cx.attempt() < 2 { Err("refused") } else { Ok(address.len()) } }
+    ///     })?;
+    /// assert_eq!(task.await?, Ok(7));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

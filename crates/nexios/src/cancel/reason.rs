@@ -3,6 +3,18 @@ use std::fmt;
 /// Why a piece of work was cancelled.
 ///
 /// A reason is written once: the first cause stays, later ones change nothing.
+///
+/// # Examples
+///
+/// ```
+/// use nexios::{CancelReason, CancelToken};
+///
+/// let token = CancelToken::new();
+/// token.cancel(CancelReason::Shutdown);
+/// token.cancel(CancelReason::Requested); // too late
+/// assert_eq!(token.reason(), Some(CancelReason::Shutdown));
+/// assert_eq!(CancelReason::Shutdown.to_string(), "the service is shutting down");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CancelReason {

@@ -52,6 +52,26 @@ enum ScopeSource {
 /// An owner that makes its token when somebody first asks for it.
 ///
 /// A token costs allocations, and most requests and tasks end before anybody wants to know when to stop.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::OnceLock;
+/// use nexios::{CancelToken, TokenSource};
+///
+/// #[derive(Debug, Default)]
+/// struct Request {
+///     token: OnceLock<CancelToken>,
+/// }
+/// impl TokenSource for Request {
+///     fn token(&self) -> CancelToken {
+///         self.token.get_or_init(CancelToken::new).clone()
+///     }
+/// }
+/// # let request = Request::default();
+/// # request.token().cancel(nexios::CancelReason::Requested);
+/// # assert!(request.token().is_cancelled());
+/// ```
 pub trait TokenSource: fmt::Debug + Send + Sync {
     /// The owner's token; every call returns the same one.
     fn token(&self) -> CancelToken;
@@ -59,6 +79,21 @@ pub trait TokenSource: fmt::Debug + Send + Sync {
 
 impl CancelScope {
     /// Creates a scope; `None` means no deadline.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    /// use nexios::{CancelScope, CancelToken};
+    /// use tokio::time::Instant;
+    ///
+    /// let deadline = Instant::now() + Duration::from_secs(10);
+    /// let scope = CancelScope::new(CancelToken::new(), Some(deadline));
+    /// assert_eq!(scope.run(async { CancelScope::current_deadline() }).await, Some(deadline));
+    /// # }
+    /// ```
     #[must_use]
     pub fn new(token: CancelToken, deadline: Option<Instant>) -> Self {
         Self {
@@ -100,6 +135,23 @@ impl CancelScope {
     }
 
     /// The innermost scope that this code runs in, if any.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use nexios::{CancelReason, CancelScope, CancelToken};
+    ///
+    /// let request = CancelToken::new();
+    /// let scope = CancelScope::new(request.clone(), None);
+    /// request.cancel(CancelReason::ClientDisconnected);
+    /// let inside = scope.run(async { CancelScope::current() }).await.ok_or("there is one")?;
+    /// assert_eq!(inside.token().reason(), Some(CancelReason::ClientDisconnected));
+    /// assert!(CancelScope::current().is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn current() -> Option<Self> {
         CURRENT.try_with(Clone::clone).ok()
@@ -137,6 +189,20 @@ impl CancelScope {
     ///
     /// The scope itself cancels nothing: what was made inside watches the token.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use nexios::{CancelScope, CancelToken};
+    ///
+    /// let scope = CancelScope::new(CancelToken::new(), None);
+    /// // What is spawned has the scope if it is told so.
+    /// let child = tokio::spawn(scope.run(async { CancelScope::current().is_some() }));
+    /// assert!(child.await.is_ok_and(|has_scope| has_scope));
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     ///
     /// As safe as `future`, which is dropped with it.
@@ -156,6 +222,17 @@ impl CancelScope {
     }
 
     /// The token of the scope.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios::{CancelReason, CancelScope, CancelToken};
+    ///
+    /// let scope = CancelScope::new(CancelToken::new(), None);
+    /// let query = scope.token().child(); // ends with the request, or before it
+    /// scope.token().cancel(CancelReason::Shutdown);
+    /// assert!(query.is_cancelled());
+    /// ```
     #[must_use]
     pub fn token(&self) -> CancelToken {
         match &self.source {
@@ -165,6 +242,20 @@ impl CancelScope {
     }
 
     /// The instant by which the work should have ended, on tokio's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use nexios::{CancelScope, CancelToken};
+    /// use tokio::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// assert_eq!(CancelScope::new(CancelToken::new(), Some(now)).deadline(), Some(now));
+    /// assert_eq!(CancelScope::new(CancelToken::new(), None).deadline(), None);
+    /// # }
+    /// ```
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline

@@ -73,6 +73,13 @@ impl Drop for Node {
 
 impl CancelToken {
     /// Creates a token that nobody has cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let token = nexios::CancelToken::new();
+    /// assert_eq!(token.reason(), None);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::with(CancellationToken::new(), None)
@@ -89,12 +96,36 @@ impl CancelToken {
     }
 
     /// Creates a token that fires when this one does, with the same reason, and can fire alone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios::{CancelReason, CancelToken};
+    ///
+    /// let request = CancelToken::new();
+    /// let (query, mail) = (request.child(), request.child());
+    /// query.cancel(CancelReason::Requested);
+    /// assert!(!request.is_cancelled() && !mail.is_cancelled());
+    /// request.cancel(CancelReason::Shutdown);
+    /// assert_eq!(mail.reason(), Some(CancelReason::Shutdown));
+    /// ```
     #[must_use]
     pub fn child(&self) -> Self {
         Self::with(self.node.signal.child_token(), Some(self.node.clone()))
     }
 
     /// Fires the token. Only the first call has an effect, and none after a parent fired.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios::{CancelReason, CancelToken};
+    ///
+    /// let token = CancelToken::new();
+    /// token.cancel(CancelReason::Deadline);
+    /// token.cancel(CancelReason::Shutdown); // changes nothing
+    /// assert_eq!(token.reason(), Some(CancelReason::Deadline));
+    /// ```
     pub fn cancel(&self, reason: CancelReason) {
         if self.reason().is_none() {
             self.node.freeze(reason);
@@ -103,6 +134,23 @@ impl CancelToken {
     }
 
     /// Waits until the token fires and returns the reason.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use nexios::{CancelReason, CancelToken};
+    ///
+    /// let token = CancelToken::new();
+    /// let watcher = tokio::spawn({
+    ///     let token = token.clone();
+    ///     async move { token.cancelled().await }
+    /// });
+    /// token.cancel(CancelReason::Requested);
+    /// assert!(watcher.await.is_ok_and(|reason| reason == CancelReason::Requested));
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     ///
@@ -117,6 +165,22 @@ impl CancelToken {
     }
 
     /// Whether the token has fired.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios::{CancelReason, CancelToken};
+    ///
+    /// let token = CancelToken::new();
+    /// let mut rows = 0;
+    /// while !token.is_cancelled() {
+    ///     rows += 1;
+    ///     if rows == 3 {
+    ///         token.cancel(CancelReason::Requested);
+    ///     }
+    /// }
+    /// assert_eq!(rows, 3);
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.reason().is_some()
@@ -125,6 +189,19 @@ impl CancelToken {
     /// The reason, if the token has fired. It never changes afterwards.
     ///
     /// A token fired through tokio-util's own `cancel` says [`CancelReason::Requested`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios::{CancelReason, CancelToken};
+    /// use tokio_util::sync::CancellationToken;
+    ///
+    /// let foreign = CancellationToken::new();
+    /// let token = CancelToken::from(foreign.clone());
+    /// assert_eq!(token.reason(), None);
+    /// foreign.cancel(); // knows no reason
+    /// assert_eq!(token.reason(), Some(CancelReason::Requested));
+    /// ```
     #[must_use]
     pub fn reason(&self) -> Option<CancelReason> {
         if let Some(reason) = self.node.written() {

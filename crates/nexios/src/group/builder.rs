@@ -5,6 +5,26 @@ use tokio::time::Instant;
 use crate::cancel::{CancelScope, CancelToken};
 
 /// What a child's error does to its siblings.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), String> {
+/// use nexios::{OnError, TaskGroup};
+///
+/// let group = TaskGroup::builder().on_error(OnError::Continue).build::<String>();
+/// let pages = group
+///     .run(async {
+///         let broken = group.spawn(async { Err::<u32, _>("no such page".to_owned()) });
+///         let whole = group.spawn(async { Ok(200) });
+///         Ok((broken.await, whole.await))
+///     })
+///     .await?;
+/// assert_eq!(pages, (Err("no such page".to_owned()), Ok(200)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum OnError {
     /// The first error cancels all the others and is what the group returns.
@@ -15,6 +35,24 @@ pub enum OnError {
 }
 
 /// Settings of a group that has not been made yet; see [`TaskGroup::builder`](super::TaskGroup::builder).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use std::time::Duration;
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// let group = TaskGroup::builder()
+///     .name("page")
+///     .limit(8)
+///     .timeout(Duration::from_secs(2))
+///     .build::<Interrupted>();
+/// let outcome = group.run(std::future::pending::<Result<(), _>>()).await;
+/// assert_eq!(outcome, Err(Interrupted::DeadlineExceeded));
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 #[must_use = "a builder makes nothing until `build` is called"]
 pub struct TaskGroupBuilder {
@@ -51,6 +89,15 @@ pub(super) struct GroupSettings {
 
 impl TaskGroupBuilder {
     /// Names the group in `Debug` and in logs. Default: no name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios::{Interrupted, TaskGroup};
+    ///
+    /// let group = TaskGroup::builder().name("page").build::<Interrupted>();
+    /// assert!(format!("{group:?}").contains("page"));
+    /// ```
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(name.into());
         self
@@ -63,6 +110,20 @@ impl TaskGroupBuilder {
     /// a child that is ready in the same turn still gives its value, and with a limit of zero every child
     /// is polled once. Needs a runtime with time enabled; if that goes away meanwhile, the group is cancelled
     /// ([`Shutdown`](crate::CancelReason::Shutdown)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::{future::pending, time::Duration};
+    /// use nexios::{Interrupted, TaskGroup};
+    ///
+    /// let group = TaskGroup::builder().timeout(Duration::from_secs(2)).build::<Interrupted>();
+    /// group.spawn(pending::<Result<(), _>>());
+    /// assert_eq!(group.join().await, Err(Interrupted::DeadlineExceeded));
+    /// # }
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -75,6 +136,26 @@ impl TaskGroupBuilder {
     /// cannot deadlock: it holds a place itself and does nothing with it meanwhile. One that awaits many handles at
     /// once starts them all. Other waits between siblings (a channel, a lock, a handle awaited in a
     /// task of its own) are not covered: at the limit they can wait for a child that never starts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use std::time::Duration;
+    /// use nexios::{Interrupted, TaskGroup};
+    /// use tokio::time::{Instant, sleep};
+    ///
+    /// let group = TaskGroup::builder().limit(2).build::<Interrupted>();
+    /// let began = Instant::now();
+    /// for _ in 0..6 {
+    ///     group.spawn_value(async { sleep(Duration::from_secs(1)).await });
+    /// }
+    /// group.join().await?;
+    /// assert_eq!(began.elapsed().as_secs(), 3); // two at a time
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -90,6 +171,22 @@ impl TaskGroupBuilder {
     }
 
     /// Chooses what a child's error does to its siblings. Default: [`OnError::Cancel`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), String> {
+    /// use nexios::{OnError, TaskGroup};
+    ///
+    /// let group = TaskGroup::builder().on_error(OnError::Continue).build::<String>();
+    /// let failed = group.spawn(async { Err::<(), _>("no such page".to_owned()) });
+    /// let other = group.spawn(async { Ok(1) });
+    /// group.join().await?; // no failure of the group
+    /// assert_eq!((failed.await.is_err(), other.await), (true, Ok(1)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;
         self
@@ -100,6 +197,32 @@ impl TaskGroupBuilder {
     /// It is for children: the body is dropped at its await without grace (and not at all after
     /// [`cancel`](super::TaskGroup::cancel)). The token fires first; who is still there at the end of the grace is dropped. Children that have
     /// not started get none. Needs a runtime with time enabled, unless it is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::{sync::atomic::{AtomicBool, Ordering}, time::Duration};
+    /// use nexios::{Interrupted, TaskGroup};
+    /// use tokio::time::sleep;
+    ///
+    /// let undone = AtomicBool::new(false);
+    /// let group = TaskGroup::builder()
+    ///     .timeout(Duration::from_secs(2))
+    ///     .grace(Duration::from_millis(200))
+    ///     .build::<Interrupted>();
+    /// let (token, flag) = (group.token(), &undone);
+    /// group.spawn(async move {
+    ///     token.cancelled().await;
+    ///     sleep(Duration::from_millis(100)).await; // takes back what it did
+    ///     flag.store(true, Ordering::Relaxed);
+    ///     Ok(())
+    /// });
+    /// assert_eq!(group.join().await, Err(Interrupted::DeadlineExceeded));
+    /// assert!(undone.load(Ordering::Relaxed));
+    /// # }
+    /// ```
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -109,12 +232,46 @@ impl TaskGroupBuilder {
     ///
     /// That ends it as a time limit does: the body is dropped at its await, children get the grace, and `run` yields
     /// [`Interrupted::Cancelled`](crate::Interrupted::Cancelled) with the token's reason. The scope's deadline still holds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::future::pending;
+    /// use nexios::{CancelReason, CancelToken, Interrupted, TaskGroup};
+    ///
+    /// let shutdown = CancelToken::new();
+    /// let group = TaskGroup::builder().parent(&shutdown).build::<Interrupted>();
+    /// shutdown.cancel(CancelReason::Shutdown);
+    /// let outcome = group.run(pending::<Result<(), _>>()).await;
+    /// assert_eq!(outcome, Err(Interrupted::Cancelled(CancelReason::Shutdown)));
+    /// # }
+    /// ```
     pub fn parent(mut self, token: &CancelToken) -> Self {
         self.parent = Parent::Token(token.clone());
         self
     }
 
     /// Cuts the group off from the current scope: neither its token nor its deadline is inherited.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use nexios::{CancelReason, CancelScope, CancelToken, Interrupted, TaskGroup};
+    ///
+    /// let request = CancelToken::new();
+    /// request.cancel(CancelReason::ClientDisconnected);
+    /// let receipt = CancelScope::new(request, None).run(async {
+    ///     let group = TaskGroup::builder().detached().build::<Interrupted>();
+    ///     group.spawn_value(async { "written all the same" }).await
+    /// });
+    /// assert_eq!(receipt.await?, "written all the same");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn detached(mut self) -> Self {
         self.parent = Parent::Nobody;
         self

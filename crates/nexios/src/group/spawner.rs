@@ -52,6 +52,24 @@ impl<'env, E> Spawner<'env, E> {
 
 impl<'env, E> Spawner<'env, E> {
     /// Spawns an in-task child; see [`TaskGroup::spawn`](super::TaskGroup::spawn).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use nexios::{Interrupted, TaskGroup};
+    ///
+    /// let group = TaskGroup::<Interrupted>::new();
+    /// let spawner = group.spawner();
+    /// let both = group.spawn(async move {
+    ///     let (one, two) = (spawner.spawn(async { Ok(1) }), spawner.spawn(async { Ok(2) }));
+    ///     Ok(one.await? + two.await?)
+    /// });
+    /// assert_eq!(both.await?, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn spawn<T, F>(&self, future: F) -> Task<'env, T, E>
     where
@@ -63,6 +81,24 @@ impl<'env, E> Spawner<'env, E> {
     }
 
     /// Spawns an in-task child with an error of its own; see [`TaskGroup::spawn_into`](super::TaskGroup::spawn_into).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// use std::error::Error;
+    /// use nexios::TaskGroup;
+    ///
+    /// let group = TaskGroup::<Box<dyn Error + Send + Sync>>::new();
+    /// let spawner = group.spawner();
+    /// let port = group.spawn(async move {
+    ///     spawner.spawn_into(async { "80".parse::<u16>() }).await
+    /// });
+    /// assert_eq!(port.await?, 80);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn spawn_into<T, F, E2>(&self, future: F) -> Task<'env, T, E>
     where
@@ -75,6 +111,19 @@ impl<'env, E> Spawner<'env, E> {
     }
 
     /// Spawns an in-task child that cannot fail; see [`TaskGroup::spawn_value`](super::TaskGroup::spawn_value).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// let group = nexios::TaskGroup::infallible();
+    /// let spawner = group.spawner();
+    /// let length = group.spawn(async move { spawner.spawn_value(async { "four".len() }).await });
+    /// assert_eq!(length.await?, 4);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn spawn_value<F>(&self, future: F) -> Task<'env, F::Output, E>
     where
@@ -85,6 +134,22 @@ impl<'env, E> Spawner<'env, E> {
     }
 
     /// Spawns a named in-task child; see [`TaskGroup::spawn_named`](super::TaskGroup::spawn_named).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// let group = nexios::TaskGroup::infallible();
+    /// let spawner = group.spawner();
+    /// let name = group.spawn(async move {
+    ///     let link = spawner.spawn_named("/next", async { Ok(()) });
+    ///     Ok(link.name().to_owned())
+    /// });
+    /// assert_eq!(name.await?, "/next");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn spawn_named<T, F>(
         &self,
@@ -107,6 +172,21 @@ impl<'env, E> Spawner<'env, E> {
     /// Spawns a child on the runtime's worker threads; see
     /// [`TaskGroup::spawn_parallel`](super::TaskGroup::spawn_parallel).
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// let group = nexios::TaskGroup::infallible();
+    /// let spawner = group.spawner();
+    /// let sum = group.spawn(async move {
+    ///     spawner.spawn_parallel(async { Ok((1..=100_u32).sum::<u32>()) }).await
+    /// });
+    /// assert_eq!(sum.await?, 5_050);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// If there is no tokio runtime.
@@ -121,6 +201,21 @@ impl<'env, E> Spawner<'env, E> {
     }
 
     /// Cancels the group's children without an error; see [`TaskGroup::cancel`](super::TaskGroup::cancel).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// let group = nexios::TaskGroup::infallible();
+    /// let spawner = group.spawner();
+    /// group.spawn_value(std::future::pending::<()>());
+    /// group.spawn_value(async move { spawner.cancel() }); // found what they look for
+    /// group.join().await?;
+    /// assert!(group.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cancel(&self) {
         if let Some(shared) = self.shared.upgrade() {
             shared.close(Cause::Requested);
@@ -128,6 +223,18 @@ impl<'env, E> Spawner<'env, E> {
     }
 
     /// The token of the group; one that has fired if the group is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios::{CancelReason, Interrupted, TaskGroup};
+    ///
+    /// let group = TaskGroup::<Interrupted>::new();
+    /// let spawner = group.spawner();
+    /// assert!(!spawner.token().is_cancelled());
+    /// drop(group);
+    /// assert_eq!(spawner.token().reason(), Some(CancelReason::OwnerDropped));
+    /// ```
     #[must_use]
     pub fn token(&self) -> CancelToken {
         self.shared.upgrade().map_or_else(

@@ -23,6 +23,23 @@ use crate::cancel::{CancelReason, Interrupted};
 /// [`run`](super::TaskGroup::run) it just waits. Awaited anywhere else, from any task or thread, it drives the
 /// whole group while it waits.
 ///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::Interrupted> {
+/// use nexios::{Interrupted, TaskGroup};
+///
+/// let group = TaskGroup::<Interrupted>::new();
+/// let one = group.spawn(async { Ok(1) });
+/// let two = group.spawn(async { Ok(2) });
+/// // Outside of `run`: whichever handle is awaited drives both.
+/// assert_eq!(two.await?, 2);
+/// assert_eq!(one.await?, 1);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// The child's own error comes out here under [`OnError::Continue`](super::OnError::Continue). Otherwise the
@@ -72,6 +89,22 @@ impl<'env, T, E> Task<'env, T, E> {
     ///
     /// A child that is being polled right now (by another thread, or because it calls this itself) is
     /// dropped as soon as that poll returns. A finished child keeps its result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::future::pending;
+    /// use nexios::{CancelReason, Interrupted, TaskGroup};
+    ///
+    /// let group = TaskGroup::<Interrupted>::new();
+    /// let (slow, quick) = (group.spawn(pending::<Result<(), _>>()), group.spawn(async { Ok(1) }));
+    /// slow.cancel();
+    /// assert_eq!(slow.await, Err(Interrupted::Cancelled(CancelReason::Requested)));
+    /// assert_eq!(quick.await, Ok(1));
+    /// # }
+    /// ```
     pub fn cancel(&self) {
         if let Some(group) = &self.group {
             group.end_child(
@@ -82,18 +115,51 @@ impl<'env, T, E> Task<'env, T, E> {
     }
 
     /// Whether the child has ended, well or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// let group = nexios::TaskGroup::infallible();
+    /// let child = group.spawn_value(async { 7 });
+    /// assert!(!child.is_finished());
+    /// group.join().await?;
+    /// assert!(child.is_finished());
+    /// assert_eq!(child.await?, 7);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.child.is_finished()
     }
 
     /// The name given to `spawn_named`, else the place of the spawn as `file:line:column`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let group = nexios::TaskGroup::infallible();
+    /// let named = group.spawn_named("profile", async { Ok(1) });
+    /// let unnamed = group.spawn_value(async { 2 });
+    /// assert_eq!(named.name(), "profile");
+    /// assert!(unnamed.name().contains(".rs:"));
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         self.child.label.as_str()
     }
 
     /// A number that nothing else in this process has: that of the child's [`WorkId`](crate::observe::WorkId).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let group = nexios::TaskGroup::infallible();
+    /// let (one, two) = (group.spawn_value(async {}), group.spawn_value(async {}));
+    /// assert!(one.id() < two.id());
+    /// ```
     #[must_use]
     pub fn id(&self) -> u64 {
         self.child.seat.id

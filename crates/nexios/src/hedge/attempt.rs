@@ -27,6 +27,26 @@ const NAMES: [&str; 10] = [
 ];
 
 /// Which attempt of a call this is.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::RaceError<&'static str>> {
+/// use nexios::{Attempt, Delay, Hedge};
+///
+/// let replicas = ["search-a", "search-b"];
+/// let search = Hedge::builder().delay(Delay::OnFailureOnly).build();
+/// let answer = search
+///     .run(|Attempt { number }| {
+///         let replica = replicas[number - 1];
+///         async move { if replica == "search-a" { Err("refused") } else { Ok(replica) } }
+///     })
+///     .await?;
+/// assert_eq!(answer, "search-b");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     /// From 1, the first.

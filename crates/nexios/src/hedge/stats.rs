@@ -3,6 +3,22 @@ use std::time::Duration;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What a [`Hedge`](crate::Hedge) has done so far.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::RaceError<&'static str>> {
+/// use nexios::{Delay, Hedge};
+///
+/// let hedge = Hedge::builder().delay(Delay::OnFailureOnly).build();
+/// hedge.run(|attempt| async move { if attempt.number == 1 { Err("reset") } else { Ok(()) } }).await?;
+/// hedge.run(|_attempt| async { Ok(()) }).await?;
+/// let stats = hedge.stats();
+/// assert_eq!((stats.calls, stats.hedges_started, stats.hedges_won), (2, 1, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HedgeStats {

@@ -33,6 +33,26 @@ impl ErrorBackoff {
     ///
     /// Each pause is drawn from the upper half of that time (as with [`Retry`](crate::Retry)): never longer
     /// than said, and never all values at once. A value, `reset` and `set` begin anew.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    /// use nexios::{AsyncLazy, ErrorBackoff};
+    ///
+    /// let backoff = ErrorBackoff::exponential(Duration::from_secs(8), Duration::from_secs(60));
+    /// let rates = AsyncLazy::builder(|| async { Err::<(), _>("no route") }).error_backoff(backoff).build();
+    /// for _ in 0..3 {
+    ///     assert!(rates.get().await.is_err());
+    /// }
+    /// assert_eq!(rates.stats().computations, 1); // the error was kept
+    /// tokio::time::advance(Duration::from_secs(8)).await;
+    /// assert!(rates.get().await.is_err());
+    /// assert_eq!(rates.stats().computations, 2);
+    /// # }
+    /// ```
     #[must_use]
     pub fn exponential(first: Duration, max: Duration) -> Self {
         Self {

@@ -5,6 +5,21 @@ use crate::cancel::Interrupted;
 /// Why a lazy value could not be had.
 ///
 /// It is shared by all callers that waited for the same computation, so it is cheap to clone.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use nexios::{AsyncLazy, LazyError};
+///
+/// let rates = AsyncLazy::new(|| async { Err::<f64, _>(std::io::Error::other("no route")) });
+/// match rates.get().await {
+///     Err(LazyError::Failed(error)) => assert_eq!(error.to_string(), "no route"),
+///     other => panic!("{other:?}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LazyError<E> {

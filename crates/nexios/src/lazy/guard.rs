@@ -10,6 +10,22 @@ use super::freshness::ValueEntry;
 /// It stays the same value whatever happens to the cell meanwhile. Take it, read, drop it: a thread can hold
 /// only a few of them cheaply, so what is kept across an await or stored is better taken with
 /// [`get`](crate::AsyncLazy::get).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+/// use nexios::AsyncLazy;
+///
+/// let words = AsyncLazy::new(|| async { Ok::<_, std::io::Error>(vec!["async", "await"]) });
+/// let guard = words.get_guard().await?;
+/// words.set(vec!["join"]);
+/// assert_eq!(*guard, ["async", "await"]); // what it was when it was taken
+/// assert_eq!(words.get_guard().await?.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct LazyGuard<T> {
     held: HeldValue<T>,
 }

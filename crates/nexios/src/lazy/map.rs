@@ -58,6 +58,21 @@ where
     /// Makes a map of at most `capacity` entries with the default settings: kept until evicted, no time
     /// limit.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use nexios::AsyncLazyMap;
+    ///
+    /// let pages = AsyncLazyMap::new(1_000, |path: String| async move {
+    ///     Ok::<_, std::io::Error>(format!("<h1>{path}</h1>"))
+    /// });
+    /// assert_eq!(*pages.get("/news").await?, "<h1>/news</h1>");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// If `capacity` is zero.
@@ -73,6 +88,22 @@ where
 
     /// Starts the settings of a map of at most `capacity` entries (or of that total weight, with a
     /// [`weigher`](AsyncLazyMapBuilder::weigher)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use std::time::Duration;
+    /// use nexios::AsyncLazyMap;
+    ///
+    /// let squares = AsyncLazyMap::builder(1_000, |n: u64| async move { Ok::<_, std::io::Error>(n * n) })
+    ///     .ttl(Duration::from_secs(60))
+    ///     .build();
+    /// assert_eq!(*squares.get(&12).await?, 144);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -90,6 +121,21 @@ where
     ///
     /// As [`AsyncLazy::get`](crate::AsyncLazy::get), for one key. A fresh value is ready at the first poll,
     /// without an allocation (after a thread's first); reading it takes a lock of the cache for reading.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use nexios::AsyncLazyMap;
+    ///
+    /// let squares = AsyncLazyMap::new(1_000, |n: u64| async move { Ok::<_, std::io::Error>(n * n) });
+    /// let (one, two) = tokio::join!(squares.get(&12), squares.get(&12));
+    /// assert_eq!((*one?, *two?), (144, 144));
+    /// assert_eq!(squares.stats().computations, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -122,6 +168,25 @@ where
     ///
     /// As [`AsyncLazy::refresh`](crate::AsyncLazy::refresh), for one key.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use std::{io, sync::atomic::{AtomicU32, Ordering}};
+    /// use nexios::AsyncLazyMap;
+    ///
+    /// static VERSION: AtomicU32 = AtomicU32::new(1);
+    /// let pages = AsyncLazyMap::new(100, |_path: String| async {
+    ///     Ok::<_, io::Error>(VERSION.fetch_add(1, Ordering::Relaxed))
+    /// });
+    /// assert_eq!(*pages.get("/news").await?, 1);
+    /// assert_eq!(*pages.refresh("/news").await?, 2);
+    /// assert_eq!(*pages.get("/news").await?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`AsyncLazy::refresh`](crate::AsyncLazy::refresh).
@@ -150,6 +215,20 @@ where
     /// Puts a value in the place of what there is of `key`, with an age of zero.
     ///
     /// It wins over a computation that is running: its waiters are given this value, and it is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use nexios::AsyncLazyMap;
+    ///
+    /// let users = AsyncLazyMap::new(100, |_id: u64| async { Err(std::io::Error::other("no route")) });
+    /// users.set(7, "Ada"); // whoever writes a user puts it here as well
+    /// assert_eq!(*users.get(&7).await?, "Ada");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set(&self, key: K, value: T) {
         key_site::set(&self.keys, key, value);
     }
@@ -158,6 +237,22 @@ where
     ///
     /// A call that begins after this has returned never sees what was computed or being computed before.
     /// Those who wait already are given what they wait for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use nexios::AsyncLazyMap;
+    ///
+    /// let squares = AsyncLazyMap::new(100, |n: u64| async move { Ok::<_, std::io::Error>(n * n) });
+    /// squares.get(&3).await?;
+    /// squares.get(&4).await?;
+    /// squares.reset(&3);
+    /// assert_eq!((squares.peek(&3), squares.peek(&4).as_deref()), (None, Some(&16)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reset<Q>(&self, key: &Q)
     where
         K: Borrow<Q>,
@@ -169,12 +264,43 @@ where
     /// Forgets all values and errors, as [`reset`](Self::reset) of every key at one instant.
     ///
     /// It takes time in proportion to the number of entries; callers do not wait for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use nexios::AsyncLazyMap;
+    ///
+    /// let squares = AsyncLazyMap::new(100, |n: u64| async move { Ok::<_, std::io::Error>(n * n) });
+    /// squares.get(&3).await?;
+    /// squares.get(&4).await?;
+    /// squares.reset_all();
+    /// assert!(squares.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reset_all(&self) {
         self.keys.reset_all();
     }
 
     /// Returns the value of `key` that is there, fresh or inside its stale limits; never waits for a
     /// computation and never starts one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use nexios::AsyncLazyMap;
+    ///
+    /// let squares = AsyncLazyMap::new(100, |n: u64| async move { Ok::<_, std::io::Error>(n * n) });
+    /// assert!(squares.peek(&3).is_none(), "nobody asked for it");
+    /// squares.get(&3).await?;
+    /// assert_eq!(squares.peek(&3).as_deref(), Some(&9));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn peek<Q>(&self, key: &Q) -> Option<Arc<T>>
     where
@@ -188,6 +314,22 @@ where
     }
 
     /// Returns the time since the value that [`peek`](Self::peek) returns was complete or set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    /// use nexios::AsyncLazyMap;
+    ///
+    /// let squares = AsyncLazyMap::new(100, |n: u64| async move { Ok::<_, std::io::Error>(n * n) });
+    /// squares.set(3, 9);
+    /// tokio::time::advance(Duration::from_secs(60)).await;
+    /// assert_eq!(squares.age(&3), Some(Duration::from_secs(60)));
+    /// assert_eq!(squares.age(&4), None);
+    /// # }
+    /// ```
     #[must_use]
     pub fn age<Q>(&self, key: &Q) -> Option<Duration>
     where
@@ -201,6 +343,23 @@ where
     }
 
     /// Returns how many entries there are, those included that have expired since they were last asked for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use nexios::AsyncLazyMap;
+    ///
+    /// let squares = AsyncLazyMap::new(2, |n: u64| async move { Ok::<_, std::io::Error>(n * n) });
+    /// assert!(squares.is_empty());
+    /// for n in 0..10 {
+    ///     squares.get(&n).await?;
+    /// }
+    /// assert!(squares.len() <= 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -214,6 +373,24 @@ where
 
     /// Returns the weight of all entries together; without a [`weigher`](AsyncLazyMapBuilder::weigher) their
     /// number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use nexios::AsyncLazyMap;
+    ///
+    /// let pages = AsyncLazyMap::builder(1_000_000, |path: String| async move {
+    ///     Ok::<_, std::io::Error>(format!("<h1>{path}</h1>"))
+    /// })
+    /// .weigher(|_path, page| page.len())
+    /// .build();
+    /// let page = pages.get("/news").await?;
+    /// assert_eq!(pages.weight(), page.len() as u64);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn weight(&self) -> u64 {
         self.keys.weight()

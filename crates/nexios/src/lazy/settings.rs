@@ -38,6 +38,15 @@ impl LazySettings {
 macro_rules! setters {
     () => {
         /// Names it in `Debug`, logs and spans; the default is the place where it was made.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use nexios::AsyncLazy;
+        ///
+        /// let rates = AsyncLazy::builder(|| async { Ok::<_, std::io::Error>(1.08) }).name("rates").build();
+        /// assert!(format!("{rates:?}").contains("rates"));
+        /// ```
         pub fn name(mut self, name: impl Into<std::borrow::Cow<'static, str>>) -> Self {
             self.settings.name = Some(name.into());
             self
@@ -46,6 +55,26 @@ macro_rules! setters {
         /// Sets how long a value is fresh, from the completion of its computation; the default is for ever.
         ///
         /// Zero never caches: those who wait together still share one computation.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+        /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+        /// use std::{io, time::Duration};
+        /// use nexios::AsyncLazy;
+        ///
+        /// let rates = AsyncLazy::builder(|| async { Ok::<_, io::Error>(1.08) }).ttl(Duration::from_secs(60)).build();
+        /// rates.get().await?;
+        /// tokio::time::advance(Duration::from_secs(59)).await;
+        /// rates.get().await?;
+        /// assert_eq!(rates.stats().computations, 1);
+        /// tokio::time::advance(Duration::from_secs(1)).await;
+        /// rates.get().await?;
+        /// assert_eq!(rates.stats().computations, 2);
+        /// # Ok(())
+        /// # }
+        /// ```
         pub fn ttl(mut self, ttl: std::time::Duration) -> Self {
             self.settings.limits.ttl = Some(ttl);
             self
@@ -56,6 +85,28 @@ macro_rules! setters {
         ///
         /// Nobody waits for that computation and nobody's leaving stops it. After a failed one the next starts at
         /// least a second (or the [`error_backoff`](Self::error_backoff)) later.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+        /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+        /// use std::{io, sync::atomic::{AtomicU32, Ordering}, time::Duration};
+        /// use nexios::AsyncLazy;
+        ///
+        /// static VERSION: AtomicU32 = AtomicU32::new(1);
+        /// let flags = AsyncLazy::builder(|| async { Ok::<_, io::Error>(VERSION.fetch_add(1, Ordering::Relaxed)) })
+        ///     .ttl(Duration::from_secs(60))
+        ///     .stale_while_revalidate(Duration::from_secs(30))
+        ///     .build();
+        /// assert_eq!(*flags.get().await?, 1);
+        /// tokio::time::advance(Duration::from_secs(70)).await;
+        /// assert_eq!(*flags.get().await?, 1); // at once, and the next one is being computed
+        /// tokio::time::sleep(Duration::from_millis(1)).await;
+        /// assert_eq!(*flags.get().await?, 2);
+        /// # Ok(())
+        /// # }
+        /// ```
         pub fn stale_while_revalidate(mut self, limit: std::time::Duration) -> Self {
             self.settings.limits.stale_while_revalidate = limit;
             self
@@ -63,6 +114,27 @@ macro_rules! setters {
 
         /// Sets how long after its [`ttl`](Self::ttl) a value is served in place of an error, a panic or a
         /// timeout of a new computation; the default is zero.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+        /// # async fn main() -> Result<(), nexios::LazyError<&'static str>> {
+        /// use std::time::Duration;
+        /// use nexios::AsyncLazy;
+        ///
+        /// let rates = AsyncLazy::builder(|| async { Err::<f64, _>("no route") })
+        ///     .ttl(Duration::from_secs(60))
+        ///     .stale_if_error(Duration::from_secs(3_600))
+        ///     .build();
+        /// rates.set(1.08);
+        /// tokio::time::advance(Duration::from_secs(600)).await;
+        /// assert_eq!(*rates.get().await?, 1.08);
+        /// tokio::time::advance(Duration::from_secs(3_600)).await;
+        /// assert!(rates.get().await.is_err());
+        /// # Ok(())
+        /// # }
+        /// ```
         pub fn stale_if_error(mut self, limit: std::time::Duration) -> Self {
             self.settings.limits.stale_if_error = limit;
             self
@@ -73,6 +145,24 @@ macro_rules! setters {
         ///
         /// It keeps values that were computed together from expiring together. The other limits are added to the
         /// shortened one.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+        /// # async fn main() {
+        /// use std::{io, time::Duration};
+        /// use nexios::AsyncLazy;
+        ///
+        /// let rates = AsyncLazy::builder(|| async { Ok::<_, io::Error>(1.08) })
+        ///     .ttl(Duration::from_secs(100))
+        ///     .jitter(0.1)
+        ///     .build();
+        /// rates.set(1.09);
+        /// let fresh_for = rates.stats().fresh_for;
+        /// assert!(fresh_for >= Some(Duration::from_secs(90)) && fresh_for <= Some(Duration::from_secs(100)));
+        /// # }
+        /// ```
         ///
         /// # Panics
         ///
@@ -89,6 +179,24 @@ macro_rules! setters {
         /// The pause is a [`Duration`](std::time::Duration), or grows as [`ErrorBackoff::exponential`](crate::lazy::ErrorBackoff::exponential) says.
         /// By default errors are not kept: those who waited share it, and the next call computes anew.
         /// [`refresh`](crate::AsyncLazy::refresh) computes in any case.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+        /// # async fn main() {
+        /// use std::time::Duration;
+        /// use nexios::AsyncLazy;
+        ///
+        /// let rates = AsyncLazy::builder(|| async { Err::<(), _>("no route") })
+        ///     .error_backoff(Duration::from_secs(2))
+        ///     .build();
+        /// for _ in 0..100 {
+        ///     assert!(rates.get().await.is_err());
+        /// }
+        /// assert_eq!(rates.stats().computations, 1);
+        /// # }
+        /// ```
         pub fn error_backoff(
             mut self,
             pause: impl Into<crate::lazy::backoff::ErrorBackoff>,
@@ -98,6 +206,28 @@ macro_rules! setters {
         }
 
         /// Lets a computation go on when its last waiter leaves; the default is false.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+        /// # async fn main() {
+        /// use std::{io, time::Duration};
+        /// use nexios::AsyncLazy;
+        /// use tokio::time::{sleep, timeout};
+        ///
+        /// let report = AsyncLazy::builder(|| async {
+        ///     sleep(Duration::from_secs(10)).await;
+        ///     Ok::<_, io::Error>("report")
+        /// })
+        /// .keep_warm(true)
+        /// .build();
+        /// let impatient = timeout(Duration::from_secs(1), report.get()).await;
+        /// assert!(impatient.is_err());
+        /// sleep(Duration::from_secs(10)).await;
+        /// assert_eq!(report.peek().as_deref(), Some(&"report"));
+        /// # }
+        /// ```
         pub fn keep_warm(mut self, keep: bool) -> Self {
             self.settings.keep_warm = keep;
             self
@@ -108,6 +238,19 @@ macro_rules! setters {
         ///
         /// It needs a runtime with its time driver enabled; on another one the computation ends as
         /// [`LazyError::Panicked`](crate::LazyError::Panicked).
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+        /// # async fn main() {
+        /// use std::{future::pending, time::Duration};
+        /// use nexios::{AsyncLazy, LazyError};
+        ///
+        /// let report = AsyncLazy::builder(|| pending::<Result<(), ()>>()).timeout(Duration::from_secs(5)).build();
+        /// assert!(matches!(report.get().await, Err(LazyError::TimedOut)));
+        /// # }
+        /// ```
         pub fn timeout(mut self, limit: std::time::Duration) -> Self {
             self.settings.timeout = Some(limit);
             self

@@ -9,6 +9,23 @@ use std::{
 /// Every [`get`](crate::AsyncLazy::get) that found or waited for something counts once among `hits`, `stale`,
 /// `waits` and `misses`, as it begins; one that waited and was then served a stale value instead of an error
 /// counts once more in `stale`.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+/// use nexios::AsyncLazy;
+///
+/// let rates = AsyncLazy::new(|| async { Ok::<_, std::io::Error>(1.08) });
+/// for _ in 0..3 {
+///     rates.get().await?;
+/// }
+/// let stats = rates.stats();
+/// assert_eq!((stats.misses, stats.hits, stats.computations), (1, 2, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LazyStats {

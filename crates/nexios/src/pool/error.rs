@@ -1,6 +1,24 @@
 use std::{error::Error, fmt};
 
 /// Why a pool did not run a closure. The closure was dropped without being called.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use nexios::{PoolError, ThreadPool};
+///
+/// let pool = ThreadPool::builder().threads(1).build();
+/// pool.close().await;
+/// let status = match pool.run(|| "picture").await {
+///     Ok(_) => 200,
+///     Err(PoolError::Saturated | PoolError::QueueTimeout | PoolError::Closed) => 503,
+///     Err(_) => 500,
+/// };
+/// assert_eq!(status, 503);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PoolError {

@@ -1,6 +1,24 @@
 use std::time::Duration;
 
 /// What a [`ThreadPool`](crate::ThreadPool) does with a caller when all threads are busy and the queue is full.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use std::{sync::mpsc, time::Duration};
+/// use nexios::{Overload, PoolError, ThreadPool};
+///
+/// let patience = Overload::ShedAfter(Duration::from_millis(10));
+/// let pool = ThreadPool::builder().threads(1).overload(patience).build();
+/// let (done, wait) = mpsc::channel::<()>();
+/// let running = pool.try_run(move || wait.recv().is_err());
+/// assert!(running.is_ok());
+/// assert_eq!(pool.run(|| 1).await, Err(PoolError::QueueTimeout));
+/// drop(done);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overload {
     /// The caller waits for a place, first come, first served, without holding a thread. The default.

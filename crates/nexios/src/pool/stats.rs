@@ -3,6 +3,22 @@ use std::time::Duration;
 /// What a [`ThreadPool`](crate::ThreadPool) does and did, at one moment.
 ///
 /// Every call ends in exactly one of `completed`, `shed` and `cancelled`.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::PoolError> {
+/// use nexios::ThreadPool;
+///
+/// let pool = ThreadPool::builder().threads(2).build();
+/// let length = pool.run(|| "text".len()).await?;
+/// let stats = pool.stats();
+/// assert_eq!((length, stats.completed), (4, 1));
+/// assert_eq!((stats.queued, stats.waiting, stats.shed), (0, 0, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PoolStats {
@@ -37,6 +53,27 @@ pub struct PoolStats {
 }
 
 /// What [`ThreadPool::drain`](crate::ThreadPool::drain) left behind.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), std::sync::mpsc::RecvError> {
+/// use std::{sync::mpsc, time::Duration};
+/// use nexios::ThreadPool;
+///
+/// let pool = ThreadPool::builder().threads(1).build();
+/// let ((begin, begun), (done, wait)) = (mpsc::channel(), mpsc::channel::<()>());
+/// let _long = pool.try_run(move || {
+///     let _ = begin.send(());
+///     let _ = wait.recv(); // does not look at a token
+/// });
+/// begun.recv()?;
+/// assert_eq!(pool.drain(Duration::ZERO).await.still_running, 1);
+/// drop(done);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolDrainReport {
     /// Closures that had not ended at the time limit. Their tokens have fired.

@@ -15,6 +15,25 @@ use super::contender::{Contender, Plan, StartRule};
 /// Nothing runs before the race starts it; a candidate that never starts is never polled. Without
 /// [`after`](Self::after) or [`on_failure`](Self::on_failure) it starts together with the one before it in
 /// the list. The first of the list always starts at once.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), nexios::RaceError<String>> {
+/// use std::time::Duration;
+/// use nexios::{Candidate, run_until_first_complete};
+///
+/// let mirrors = ["mirror-a", "mirror-b", "mirror-c"];
+/// let candidates = mirrors.iter().map(|mirror| {
+///     Candidate::new(*mirror, async move { Ok::<_, String>(format!("page from {mirror}")) })
+///         .after(Duration::from_millis(50)) // each after the one before it
+///         .timeout(Duration::from_secs(2))
+/// });
+/// assert_eq!(run_until_first_complete(candidates).await?, "page from mirror-a");
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a candidate does nothing outside a race"]
 pub struct Candidate<'env, T, E> {
     // One box for everything: lists of candidates are moved about, and one allocation each is the least.
@@ -58,6 +77,25 @@ impl<T, E, F: Future<Output = Result<T, E>>> Erased<T, E> for PlannedCandidate<F
 
 impl<'env, T, E> Candidate<'env, T, E> {
     /// Names a future that takes part in a race.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::RaceError<&'static str>> {
+    /// use nexios::{Candidate, run_until_first_complete};
+    ///
+    /// let key = String::from("user=7"); // what a candidate does may borrow
+    /// let winner = run_until_first_complete([
+    ///     Candidate::new("cache", async { Err("miss") }),
+    ///     Candidate::new("database", async { Ok(key.len()) }),
+    /// ])
+    /// .winner()
+    /// .await?;
+    /// assert_eq!((&*winner.name, winner.value), ("database", 6));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(
         name: impl Into<Cow<'static, str>>,
         future: impl Future<Output = Result<T, E>> + Send + 'env,
@@ -82,6 +120,25 @@ impl<'env, T, E> Candidate<'env, T, E> {
     /// It starts earlier, at once, when all running candidates have failed: the staggering of
     /// [RFC 8305](https://www.rfc-editor.org/rfc/rfc8305#section-5) ("happy eyeballs"). Default: no delay.
     /// Of `after` and [`on_failure`](Self::on_failure) the last call counts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), nexios::RaceError<()>> {
+    /// use std::{future::pending, time::Duration};
+    /// use nexios::{Candidate, run_until_first_complete};
+    ///
+    /// let winner = run_until_first_complete([
+    ///     Candidate::new("IPv6", pending()),
+    ///     Candidate::new("IPv4", async { Ok("connected") }).after(Duration::from_millis(250)),
+    /// ])
+    /// .winner()
+    /// .await?;
+    /// assert_eq!((&*winner.name, winner.elapsed.as_millis()), ("IPv4", 250));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn after(mut self, delay: Duration) -> Self {
         self.boxed.as_mut().label_mut().plan.start = StartRule::After(delay);
         self
@@ -90,12 +147,48 @@ impl<'env, T, E> Candidate<'env, T, E> {
     /// Limits its own time, counted from its own start. Default: no limit.
     ///
     /// Running into the limit is a failure: [`Failure::TimedOut`](crate::Failure::TimedOut).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::{future::pending, time::Duration};
+    /// use nexios::{Candidate, Failure, run_until_first_complete};
+    ///
+    /// let lost = run_until_first_complete([
+    ///     Candidate::new("cache", pending::<Result<(), &str>>()).timeout(Duration::from_millis(20)),
+    ///     Candidate::new("database", async { Err("refused") }).on_failure(),
+    /// ])
+    /// .await
+    /// .expect_err("neither answers");
+    /// assert!(matches!(lost.failures()[0], (_, Failure::TimedOut)));
+    /// # }
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.boxed.as_mut().label_mut().plan.limit = Some(limit);
         self
     }
 
     /// Starts it only when all earlier ones have failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::RaceError<&'static str>> {
+    /// use nexios::{Candidate, run_until_first_complete};
+    ///
+    /// let winner = run_until_first_complete([
+    ///     Candidate::new("cache", async { Ok("page") }),
+    ///     Candidate::new("database", async { Err("too expensive to be asked in vain") }).on_failure(),
+    /// ])
+    /// .winner()
+    /// .await?;
+    /// assert_eq!((winner.value, winner.started), ("page", 1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_failure(mut self) -> Self {
         self.boxed.as_mut().label_mut().plan.start = StartRule::OnFailure;
         self

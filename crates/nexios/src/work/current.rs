@@ -12,10 +12,21 @@ thread_local! {
 /// The innermost work that is polled or run on this thread right now; a group is, for its body. `None` outside of all work
 /// that is observed.
 ///
+/// # Examples
+///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
 /// use nexios::observe;
 ///
+/// # struct Anybody;
+/// # impl observe::Observer for Anybody {}
+/// # let _observing = observe::observe(std::sync::Arc::new(Anybody));
+/// let import = observe::custom("import");
+/// let id = import.id();
+/// assert_eq!(import.run(async { observe::current() }).await, id);
 /// assert_eq!(observe::current(), None);
+/// # }
 /// ```
 #[must_use]
 pub fn current() -> Option<WorkId> {

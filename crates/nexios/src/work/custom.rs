@@ -26,13 +26,19 @@ use crate::{
 ///
 /// Nothing is said, and nothing costs more than a look, if nobody observes.
 ///
+/// # Examples
+///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
 /// use nexios::observe;
 ///
-/// # async fn draw(_: u64) {}
-/// async fn render(page: u64) {
-///     observe::custom("render").run(draw(page)).await
+/// async fn render(page: u64) -> String {
+///     let drawn = async { format!("page {page}") };
+///     observe::custom("render").run(drawn).await
 /// }
+/// assert_eq!(render(7).await, "page 7");
+/// # }
 /// ```
 #[track_caller]
 pub fn custom(name: impl Into<Cow<'static, str>>) -> CustomWork {
@@ -71,12 +77,18 @@ pub fn request(name: impl Into<Cow<'static, str>>) -> CustomWork {
 ///
 /// `owner` is the queue or the registry by name; `link` is the work that caused it, if that was in this process.
 ///
+/// # Examples
+///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
 /// use nexios::observe;
 ///
-/// # async fn send() {}
-/// # async fn work() {
-/// observe::background("send newsletter", "jobs", None).run(send()).await;
+/// async fn send(letters: &[&str]) -> usize {
+///     letters.len()
+/// }
+/// let sent = observe::background("send newsletter", "jobs", observe::current()).run(send(&["Ada", "Grace"]));
+/// assert_eq!(sent.await, 2);
 /// # }
 /// ```
 #[track_caller]
@@ -96,7 +108,18 @@ pub fn background(
 
 /// A piece of work that ends when this is dropped: `Completed`, or `Panicked("")` while the thread panics.
 ///
-/// See [`custom`] for an example.
+/// # Examples
+///
+/// ```
+/// use nexios::observe::{self, Outcome, Update};
+///
+/// let import = observe::custom("import");
+/// for row in 1..=3 {
+///     import.scope(|| { /* ... */ });
+///     import.update(&Update::Progress { done: row, total: 3 });
+/// }
+/// import.end(&Outcome::Completed);
+/// ```
 #[must_use = "the work ends when this is dropped"]
 pub struct CustomWork {
     work: Observed,
@@ -129,6 +152,20 @@ impl CustomWork {
     }
 
     /// Its number; `None` if nobody observed when it was made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use nexios::observe::{self, Observer};
+    ///
+    /// struct Anybody;
+    /// impl Observer for Anybody {}
+    ///
+    /// assert_eq!(observe::custom("import").id(), None);
+    /// let _observing = observe::observe(Arc::new(Anybody));
+    /// assert!(observe::custom("import").id().is_some());
+    /// ```
     #[must_use]
     pub fn id(&self) -> Option<WorkId> {
         self.work.id()
@@ -157,6 +194,20 @@ impl CustomWork {
     }
 
     /// Calls `f`; what is made there is part of this work. For a `poll` written by hand, and for code that waits for nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use nexios::observe::{self, Observer};
+    ///
+    /// # struct Anybody;
+    /// # impl Observer for Anybody {}
+    /// # let _observing = observe::observe(Arc::new(Anybody));
+    /// let import = observe::custom("import");
+    /// assert_eq!(import.scope(observe::current), import.id());
+    /// assert_eq!(observe::current(), None);
+    /// ```
     ///
     /// # Panics
     ///
@@ -194,6 +245,22 @@ impl CustomWork {
     /// Polls the future as this work and ends with it: `Completed`, `Panicked` with its text, `Cancelled(OwnerDropped)` if it
     /// is dropped.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use nexios::observe;
+    ///
+    /// # struct Anybody;
+    /// # impl observe::Observer for Anybody {}
+    /// # let _observing = observe::observe(std::sync::Arc::new(Anybody));
+    /// let import = observe::custom("import");
+    /// let id = import.id();
+    /// assert_eq!(import.run(async { observe::current() }).await, id);
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// With what the future panics with.
@@ -210,11 +277,51 @@ impl CustomWork {
     }
 
     /// Says what happens to it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, mpsc};
+    /// use nexios::observe::{self, Observer, Update, WorkId};
+    ///
+    /// struct Messages(mpsc::Sender<String>);
+    /// impl Observer for Messages {
+    ///     fn updated(&self, _: WorkId, update: &Update<'_>) {
+    ///         if let Update::Message(text) = update {
+    ///             let _ = self.0.send((*text).to_owned());
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let (messages, heard) = mpsc::channel();
+    /// let _observing = observe::observe(Arc::new(Messages(messages)));
+    /// observe::custom("import").update(&Update::Message("reads users.csv"));
+    /// assert_eq!(heard.recv().as_deref(), Ok("reads users.csv"));
+    /// ```
     pub fn update(&self, update: &Update<'_>) {
         self.work.updated(update);
     }
 
     /// Ends it with an outcome that only the caller knows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, mpsc};
+    /// use nexios::observe::{self, Observer, Outcome, WorkId};
+    ///
+    /// struct Ends(mpsc::Sender<&'static str>);
+    /// impl Observer for Ends {
+    ///     fn ended(&self, _: WorkId, outcome: &Outcome<'_>) {
+    ///         let _ = self.0.send(outcome.as_str());
+    ///     }
+    /// }
+    ///
+    /// let (ends, heard) = mpsc::channel();
+    /// let _observing = observe::observe(Arc::new(Ends(ends)));
+    /// observe::custom("import").end(&Outcome::Failed(Some("no such file")));
+    /// assert_eq!(heard.recv(), Ok("failed"));
+    /// ```
     pub fn end(mut self, outcome: &Outcome<'_>) {
         self.work.end(outcome);
     }

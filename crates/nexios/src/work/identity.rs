@@ -88,6 +88,12 @@ pub enum WorkKind {
 
 impl WorkKind {
     /// The word for it in JSON, in HTML and as a label: `request`, `parallel_child`, `pool_job` and so on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(nexios::observe::WorkKind::ParallelChild.as_str(), "parallel_child");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

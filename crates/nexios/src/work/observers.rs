@@ -198,7 +198,26 @@ pub fn observe(observer: Arc<dyn Observer>) -> Observing {
 /// The drop waits for the calls that are under way on other threads, so that none begins after it. It must not hold a
 /// lock that the observer takes. Within a call of an observer it does not wait.
 ///
-/// See [`observe`] for an example.
+/// # Examples
+///
+/// ```
+/// use std::sync::{Arc, mpsc};
+/// use nexios::observe::{self, Observer, Work};
+///
+/// struct Names(mpsc::Sender<String>);
+/// impl Observer for Names {
+///     fn made(&self, work: &Work<'_>) {
+///         let _ = self.0.send(work.name.to_owned());
+///     }
+/// }
+///
+/// let (names, heard) = mpsc::channel();
+/// let observing = observe::observe(Arc::new(Names(names)));
+/// drop(observe::custom("import"));
+/// drop(observing); // the observer is gone as well
+/// drop(observe::custom("export"));
+/// assert_eq!(heard.iter().collect::<Vec<_>>(), ["import"]);
+/// ```
 #[must_use = "it observes until this is dropped"]
 pub struct Observing {
     seat: Arc<Seat>,

@@ -58,6 +58,12 @@ pub enum Outcome<'a> {
 impl Outcome<'_> {
     /// The word for it in JSON, in HTML and as a label: `completed`, `failed`, `panicked`, `cancelled`, `timed_out`,
     /// `won`, `lost`, `refused`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(nexios::observe::Outcome::Failed(Some("no such file")).as_str(), "failed");
+    /// ```
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 mod background;
 mod cancel;
 mod contributing;
+mod doc_examples;
 mod group;
 mod growth;
 mod hedge;

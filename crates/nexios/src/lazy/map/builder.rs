@@ -69,6 +69,25 @@ impl<K, T, E> AsyncLazyMapBuilder<K, T, E> {
     /// The closure is called when a value is complete or set; if it panics, that is logged and the value is
     /// not kept. The cache has four parts at most, with a share of the capacity each: a value that is heavier
     /// than a part's share (and one a little lighter) is given to those who wait for it, but not kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::LazyError<std::io::Error>> {
+    /// use nexios::AsyncLazyMap;
+    ///
+    /// let pages = AsyncLazyMap::builder(1_000, |length: usize| async move {
+    ///     Ok::<_, std::io::Error>(vec![0_u8; length])
+    /// })
+    /// .weigher(|_length, page| page.len())
+    /// .build();
+    /// pages.get(&100).await?;
+    /// let giant = pages.get(&5_000).await?; // heavier than all that is kept
+    /// assert_eq!((giant.len(), pages.weight()), (5_000, 100));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn weigher(mut self, weigh: impl Fn(&K, &T) -> usize + Send + Sync + 'static) -> Self {
         self.weigh = Some(Box::new(weigh));
         self
