@@ -266,11 +266,18 @@ impl Problem {
     /// # Examples
     ///
     /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{body::to_bytes, response::IntoResponse};
     /// use nexios_axum::Problem;
     ///
-    /// // What a client may act upon, and read about.
+    /// // What a client may act upon, and a developer read about.
     /// let problem = Problem::conflict("The cart is empty.").kind("https://shop.example/problems/empty-cart");
-    /// # let _ = problem;
+    /// let body = to_bytes(problem.into_response().into_body(), 1024).await?;
+    /// let body: serde_json::Value = serde_json::from_slice(&body)?;
+    /// assert_eq!(body["type"], "https://shop.example/problems/empty-cart");
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn kind(mut self, uri: impl Into<String>) -> Self {
         self.parts.kind = Some(uri.into());
@@ -313,10 +320,17 @@ impl Problem {
     /// # Examples
     ///
     /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{body::to_bytes, response::IntoResponse};
     /// use nexios_axum::Problem;
     ///
     /// let problem = Problem::conflict("The order was shipped.").instance("/orders/7/attempts/2");
-    /// # let _ = problem;
+    /// let body = to_bytes(problem.into_response().into_body(), 1024).await?;
+    /// let body: serde_json::Value = serde_json::from_slice(&body)?;
+    /// assert_eq!(body["instance"], "/orders/7/attempts/2");
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn instance(mut self, uri: impl Into<String>) -> Self {
         self.parts.instance = Some(uri.into());

@@ -42,10 +42,11 @@ use crate::{
 /// use nexios_axum::{RequestFuture, RequestLayer};
 /// use tower::{Layer, Service};
 ///
-/// let router: Router = Router::new().route("/", get(async || "hello"));
-/// let mut service = RequestLayer::new().layer(router);
+/// let layer = RequestLayer::new();
+/// let mut service = layer.layer(Router::new().route("/", get(async || "hello")));
 /// let answer: RequestFuture<Infallible> = service.call(Request::new(Body::empty()));
-/// drop(answer); // its client has gone: `disconnected` in the statistics
+/// drop(answer); // its client has gone
+/// assert_eq!(layer.requests().stats().disconnected, 1);
 /// # Ok(())
 /// # }
 /// ```
