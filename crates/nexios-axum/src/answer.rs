@@ -20,6 +20,31 @@ pub(crate) type Render = Arc<dyn Fn(&OwnAnswer<'_>) -> Option<Response> + Send +
 
 /// An answer that [`RequestLayer`](crate::RequestLayer) or [`ShedLayer`](crate::ShedLayer) gives in place of a
 /// handler's, for [`RequestLayer::render`](crate::RequestLayer::render) to show.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, body::{Body, to_bytes}, http::Request, response::IntoResponse, routing::get};
+/// use nexios_axum::{OwnAnswer, RequestLayer};
+/// use tower::ServiceExt;
+///
+/// fn in_plain_words(answer: &OwnAnswer<'_>) -> Option<axum::response::Response> {
+///     let text = answer.problem().text()?;
+///     Some(format!("{} {}: {text}", answer.method(), answer.uri()).into_response())
+/// }
+///
+/// let app: Router = Router::new()
+///     .route("/", get(async || -> &'static str { panic!("a bug") }))
+///     .layer(RequestLayer::new().render(in_plain_words));
+/// let response = app.oneshot(Request::new(Body::empty())).await?;
+/// assert_eq!(response.status(), 500);
+/// let body = to_bytes(response.into_body(), 1024).await?;
+/// assert_eq!(&body[..], b"GET /: The fault is ours and has been logged.");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct OwnAnswer<'a> {
     problem: &'a Problem,
@@ -35,24 +60,74 @@ pub(crate) struct Head {
 
 impl OwnAnswer<'_> {
     /// What is the matter: 504 for a deadline, 503 for the shutdown and for a pool that is behind, 500 for a panic.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_axum::RequestLayer;
+    ///
+    /// // Only the pages of an overload are our own; the others stay problems.
+    /// let layer = RequestLayer::new().render(|answer| {
+    ///     let busy = answer.problem().status() == 503;
+    ///     busy.then(|| axum::response::Response::new("Please come back in a minute.".into()))
+    /// });
+    /// # let _ = layer;
+    /// ```
     #[must_use = "it says what is to be shown"]
     pub fn problem(&self) -> &Problem {
         self.problem
     }
 
     /// The method of the request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::response::Response;
+    /// use nexios_axum::RequestLayer;
+    ///
+    /// // Whoever asks for the head alone gets no page.
+    /// let layer = RequestLayer::new()
+    ///     .render(|answer| (answer.method() != "HEAD").then(|| Response::new("<h1>Sorry</h1>".into())));
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn method(&self) -> &Method {
         &self.head.method
     }
 
     /// The address of the request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::response::Response;
+    /// use nexios_axum::RequestLayer;
+    ///
+    /// // Problems for the API, a page for the rest.
+    /// let layer = RequestLayer::new()
+    ///     .render(|answer| (!answer.uri().path().starts_with("/api/")).then(|| Response::new("<h1>Sorry</h1>".into())));
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn uri(&self) -> &Uri {
         &self.head.uri
     }
 
     /// The headers of the request, as they came.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::response::Response;
+    /// use nexios_axum::RequestLayer;
+    ///
+    /// let layer = RequestLayer::new().render(|answer| {
+    ///     let german = answer.headers().get("accept-language")?.to_str().ok()?.starts_with("de");
+    ///     german.then(|| Response::new("Das hat nicht geklappt.".into()))
+    /// });
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.head.headers

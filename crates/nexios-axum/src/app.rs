@@ -128,6 +128,24 @@ impl NexiosApp {
     ///
     /// A service that is no `Router` knows its routes only inside, so the log names its requests by their paths. What it
     /// has in the place of a health route is not reached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, extract::State, routing::get};
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// let router = Router::new().route("/", get(async |State(name): State<String>| name)).with_state("Ada".to_owned());
+    /// let app = NexiosApp::new(router);
+    /// let handle = app.handle();
+    /// tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// assert_eq!(reqwest::get(address.to_string()).await?.text().await?, "Ada");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new<Kind>(service: impl AppService<Kind>) -> Self {
         let life = Arc::new(Life::new());
         NexiosApp {
@@ -190,6 +208,30 @@ impl NexiosApp {
     /// keeps for them. One that fails, panics or takes longer is reported as abandoned, and the next one runs, also when a
     /// destructor of the one that was cut off panics.
     /// They do not run after a failed start.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::{sync::{Arc, atomic::{AtomicBool, Ordering}}, time::Duration};
+    /// use axum::Router;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// let flushed = Arc::new(AtomicBool::new(false));
+    /// let flush = flushed.clone();
+    /// let app = NexiosApp::new(Router::new())
+    ///     .on_shutdown("flush the index", async move || flush.store(true, Ordering::Relaxed))
+    ///     .accepting(Duration::ZERO);
+    /// let handle = app.handle();
+    /// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    /// handle.ready().await;
+    /// handle.stop();
+    /// assert!(service.await??.is_clean());
+    /// assert!(flushed.load(Ordering::Relaxed));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_shutdown<F, Fut>(mut self, name: impl Into<Cow<'static, str>>, hook: F) -> Self
     where
         F: FnOnce() -> Fut + Send + 'static,
@@ -206,6 +248,33 @@ impl NexiosApp {
     ///
     /// Who uses [`create_background_task`](nexios::create_background_task) or parallel children of task groups
     /// besides a registry of their own gives the global one too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::{sync::{Arc, atomic::{AtomicBool, Ordering}}, time::Duration};
+    /// use axum::Router;
+    /// use nexios::Background;
+    /// use nexios_axum::{NexiosApp, Phase};
+    ///
+    /// let mails = Background::new();
+    /// let app = NexiosApp::new(Router::new()).background(mails.clone()).accepting(Duration::ZERO);
+    /// let (handle, sent) = (app.handle(), Arc::new(AtomicBool::new(false)));
+    /// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    /// handle.ready().await;
+    /// let (until, says) = (handle.clone(), sent.clone());
+    /// let _mail = mails.spawn("welcome mail", |_task| async move {
+    ///     until.reached(Phase::Closing).await; // the service ends meanwhile
+    ///     says.store(true, Ordering::Relaxed);
+    /// })?;
+    /// handle.stop();
+    /// assert!(service.await??.is_clean());
+    /// assert!(sent.load(Ordering::Relaxed)); // it was waited for
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn background(mut self, background: impl Drainable) -> Self {
         self.backgrounds.push(Arc::new(background));
         self
@@ -225,19 +294,26 @@ impl NexiosApp {
     /// # Examples
     ///
     /// ```
-    /// # use tower::layer::util::Identity;
-    /// # struct CorsLayer;
-    /// # impl CorsLayer { fn permissive() -> Identity { Identity::new() } }
-    /// # struct TraceLayer;
-    /// # impl TraceLayer { fn new_for_http() -> Identity { Identity::new() } }
-    /// use axum::{Router, routing::get};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, http::HeaderValue, response::Response, routing::get};
     /// use nexios_axum::NexiosApp;
+    /// use tower::util::MapResponseLayer;
     ///
-    /// // `CorsLayer` and `TraceLayer` are tower-http's.
-    /// let app = NexiosApp::new(Router::new().route("/", get(async || "hello")))
-    ///     .outer(CorsLayer::permissive())
-    ///     .outer(TraceLayer::new_for_http());
-    /// # drop(app);
+    /// // tower-http's `CorsLayer` and `TraceLayer` belong here too.
+    /// let server = MapResponseLayer::new(|mut response: Response| {
+    ///     response.headers_mut().insert("server", HeaderValue::from_static("shop"));
+    ///     response
+    /// });
+    /// let router = Router::new().route("/", get(async || -> &'static str { panic!("a bug") }));
+    /// let app = NexiosApp::new(router).outer(server);
+    /// let handle = app.handle();
+    /// tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// let answer = reqwest::get(address.to_string()).await?;
+    /// assert_eq!((answer.status().as_u16(), &answer.headers()["server"]), (500, &"shop".parse()?));
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn outer<L>(mut self, layer: L) -> Self
     where
@@ -254,6 +330,25 @@ impl NexiosApp {
     /// Puts this layer around the router, instead of a [`RequestLayer`] with its defaults.
     ///
     /// The app gives it its shutdown token and the first registry of [`background`](Self::background).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, routing::get};
+    /// use nexios_axum::{NexiosApp, RequestLayer};
+    ///
+    /// let router = Router::new().route("/", get(std::future::pending::<String>)); // never answers
+    /// let app = NexiosApp::new(router).requests(RequestLayer::new().deadline(Duration::from_millis(50)));
+    /// let handle = app.handle();
+    /// tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// assert_eq!(reqwest::get(address.to_string()).await?.status(), 504);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn requests(mut self, layer: RequestLayer) -> Self {
         self.requests = AppRequests::Own(layer);
         self
@@ -263,6 +358,34 @@ impl NexiosApp {
     ///
     /// It is for a router whose outer layers make the span of a request, as the lines of the access log
     /// belong into that.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, routing::get};
+    /// use nexios::CancelToken;
+    /// use nexios_axum::{NexiosApp, RequestLayer};
+    /// use tower::layer::util::Identity;
+    ///
+    /// let requests = RequestLayer::new().shutdown(CancelToken::new());
+    /// let router = Router::new()
+    ///     .route("/", get(async || "hello"))
+    ///     .layer(requests.clone())
+    ///     .layer(Identity::new()); // the layer that makes the span, such as tower-http's `TraceLayer`
+    /// let app = NexiosApp::new(router).requests_of(&requests).accepting(Duration::ZERO);
+    /// let handle = app.handle();
+    /// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// reqwest::get(address.to_string()).await?.text().await?;
+    /// handle.stop();
+    /// service.await??;
+    /// assert_eq!(requests.requests().stats().started, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -278,18 +401,70 @@ impl NexiosApp {
     }
 
     /// Where readiness is asked: 200 while the service takes work, 503 before and after. Default: `/readyz`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::Router;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// let app = NexiosApp::new(Router::new()).readiness("/health/ready");
+    /// let handle = app.handle();
+    /// tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// assert_eq!(reqwest::get(format!("{address}/health/ready")).await?.status(), 200);
+    /// assert_eq!(reqwest::get(format!("{address}/readyz")).await?.status(), 404);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn readiness(mut self, path: impl Into<Cow<'static, str>>) -> Self {
         self.health.readiness = Some(path.into());
         self
     }
 
     /// Where liveness is asked: 200 as long as the runtime answers. Default: `/livez`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::Router;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// let app = NexiosApp::new(Router::new()).liveness("/health/live");
+    /// let handle = app.handle();
+    /// tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// assert_eq!(reqwest::get(format!("{address}/health/live")).await?.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn liveness(mut self, path: impl Into<Cow<'static, str>>) -> Self {
         self.health.liveness = Some(path.into());
         self
     }
 
     /// Adds neither of the two routes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::Router;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// let app = NexiosApp::new(Router::new()).without_health(); // such as where `admin` has them
+    /// let handle = app.handle();
+    /// tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// assert_eq!(reqwest::get(format!("{address}/readyz")).await?.status(), 404);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn without_health(mut self) -> Self {
         self.health = HealthPaths {
             readiness: None,
@@ -302,6 +477,29 @@ impl NexiosApp {
     ///
     /// It is what Kubernetes and others wait before they kill, so set theirs a few seconds longer. When it is
     /// too short for all phases, the first ones are cut.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, routing::get};
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// let stuck = Router::new().route("/", get(std::future::pending::<String>));
+    /// let app = NexiosApp::new(stuck).shutdown_limit(Duration::from_millis(500));
+    /// let handle = app.handle();
+    /// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// let asked = tokio::spawn(reqwest::get(address.to_string()));
+    /// # while handle.connections() == 0 { tokio::time::sleep(Duration::from_millis(1)).await; }
+    /// handle.stop();
+    /// assert!(service.await??.elapsed < Duration::from_secs(10));
+    /// # drop(asked);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn shutdown_limit(mut self, total: Duration) -> Self {
         self.limits.total = total;
         self
@@ -309,18 +507,65 @@ impl NexiosApp {
 
     /// How long new connections are still accepted after the signal, until load balancers have noticed.
     /// Default: 2 s; zero where nobody routes to several services.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, routing::get};
+    /// use nexios_axum::{NexiosApp, Phase};
+    ///
+    /// let app = NexiosApp::new(Router::new().route("/", get(async || "hello"))).accepting(Duration::from_secs(60));
+    /// let handle = app.handle();
+    /// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// handle.stop();
+    /// handle.reached(Phase::Draining).await;
+    /// assert_eq!(reqwest::get(format!("{address}/readyz")).await?.status(), 503); // so balancers go elsewhere
+    /// assert_eq!(reqwest::get(address.to_string()).await?.text().await?, "hello"); // who came still is served
+    /// # drop(service);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn accepting(mut self, time: Duration) -> Self {
         self.limits.accepting = time;
         self
     }
 
     /// How long cancelled requests, sockets and tasks may clean up. Default: 3 s.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use axum::Router;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// // Ten seconds to roll back what is half done, of the thirty of the whole.
+    /// let app = NexiosApp::new(Router::new()).cancelling(Duration::from_secs(10));
+    /// # drop(app);
+    /// ```
     pub fn cancelling(mut self, time: Duration) -> Self {
         self.limits.cancelling = time;
         self
     }
 
     /// How much of the whole is kept for the shutdown hooks. Default: 1 s.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use axum::Router;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// let app = NexiosApp::new(Router::new())
+    ///     .on_shutdown("flush the index", async || println!("flushing"))
+    ///     .hooks_limit(Duration::from_secs(5)); // however long the requests before took
+    /// # drop(app);
+    /// ```
     pub fn hooks_limit(mut self, time: Duration) -> Self {
         self.limits.hooks = time;
         self
@@ -334,6 +579,26 @@ impl NexiosApp {
     ///
     /// The system's limit of open files is often lower. When it is reached, idle connections are closed too, and
     /// the service waits, for 10 ms to 1 s, before it accepts again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, routing::get};
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// let app = NexiosApp::new(Router::new().route("/", get(async || "hello"))).connections(1);
+    /// let handle = app.handle();
+    /// tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// let (one, other) = (reqwest::Client::new(), reqwest::Client::new());
+    /// one.get(address.to_string()).send().await?.text().await?;
+    /// let text = other.get(address.to_string()).send().await?.text().await?; // the idle one made room
+    /// assert_eq!(text, "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -355,6 +620,17 @@ impl NexiosApp {
     /// `connections` then, and have the proxy limit its clients. Beyond the limit a peer's own idle connections are
     /// closed; when it has none, it is told about the health of the service only, as beyond `connections`.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// // All clients come by one proxy.
+    /// let app = NexiosApp::new(Router::new()).connections(2_000).connections_per_peer(2_000);
+    /// # drop(app);
+    /// ```
+    ///
     /// # Panics
     ///
     /// Panics if `most` is zero.
@@ -375,6 +651,18 @@ impl NexiosApp {
     /// least, and its client is told before it ends.
     ///
     /// Behind a load balancer that keeps connections it should be longer than the balancer's own limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use axum::Router;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// // The balancer keeps connections for 60 s: it must not meet one that we just close.
+    /// let app = NexiosApp::new(Router::new()).head_limit(Duration::from_secs(65));
+    /// # drop(app);
+    /// ```
     pub fn head_limit(mut self, time: Duration) -> Self {
         self.head = time;
         self
@@ -387,12 +675,48 @@ impl NexiosApp {
     /// and on Linux by the user timeout (at most 25 days). HTTP/2 clients are also asked every 20 s whether they
     /// are there. A client that is there and takes no byte of an answer for so long is cut off as well: the connection
     /// with HTTP/1, the one answer with HTTP/2, where it has to take 16 KiB to be seen. While the service ends it has 5 s.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use axum::Router;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// // Phones go out of reach: who takes nothing for 20 s holds no stream open.
+    /// let app = NexiosApp::new(Router::new()).dead_peer_limit(Duration::from_secs(20));
+    /// # drop(app);
+    /// ```
     pub fn dead_peer_limit(mut self, time: Duration) -> Self {
         self.silence = time;
         self
     }
 
     /// Leaves SIGTERM and SIGINT alone: only [`AppHandle::stop`] ends the service.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::Router;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// // Two services in one process, which has its own way to end.
+    /// let apps = [(); 2].map(|()| NexiosApp::new(Router::new()).without_signals().accepting(Duration::ZERO));
+    /// let handles = apps.each_ref().map(NexiosApp::handle);
+    /// let services = apps.map(|app| tokio::spawn(app.serve("127.0.0.1:0")));
+    /// for handle in handles {
+    ///     handle.ready().await;
+    ///     handle.stop();
+    /// }
+    /// for service in services {
+    ///     service.await??;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn without_signals(mut self) -> Self {
         self.signals = false;
         self
@@ -405,12 +729,21 @@ impl NexiosApp {
     ///
     /// # Examples
     ///
-    /// ```no_run
-    /// # async fn lost_leadership() {}
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
     /// use axum::Router;
-    /// use nexios_axum::{NexiosApp, run};
+    /// use nexios_axum::NexiosApp;
+    /// use tokio::sync::oneshot;
     ///
-    /// run(async { NexiosApp::new(Router::new()).stop_on(lost_leadership()).serve("127.0.0.1:8080").await });
+    /// let (lost, lost_leadership) = oneshot::channel::<()>();
+    /// let app = NexiosApp::new(Router::new()).stop_on(lost_leadership).accepting(Duration::ZERO);
+    /// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    /// drop(lost);
+    /// assert!(service.await??.is_clean());
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn stop_on<F>(mut self, end: F) -> Self
     where
@@ -422,18 +755,80 @@ impl NexiosApp {
 
     /// Makes answers that were [cut off](crate::ShutdownReport::cut_off) at the end a failure: the report is not
     /// clean, and the exit code 70. Default: they are only reported.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, body::Body, routing::get};
+    /// use futures_util::stream;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// let endless = async || Body::from_stream(stream::pending::<Result<String, std::io::Error>>());
+    /// let app = NexiosApp::new(Router::new().route("/", get(endless)))
+    ///     .fail_on_cut_off()
+    ///     .shutdown_limit(Duration::ZERO);
+    /// let handle = app.handle();
+    /// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// let answer = reqwest::get(address.to_string()).await?; // its head
+    /// handle.stop();
+    /// assert!(!service.await??.is_clean());
+    /// # drop(answer);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fail_on_cut_off(mut self) -> Self {
         self.strict = true;
         self
     }
 
     /// Calls `tell` with the real address once, as soon as the service is ready. A panic of it is logged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::Router;
+    /// use nexios_axum::NexiosApp;
+    /// use tokio::sync::oneshot;
+    ///
+    /// let (told, address) = oneshot::channel();
+    /// let app = NexiosApp::new(Router::new()).on_listening(move |address| drop(told.send(address.to_string())));
+    /// tokio::spawn(app.serve("127.0.0.1:0"));
+    /// assert!(address.await?.starts_with("http://127.0.0.1:")); // such as into a file for a test
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_listening(mut self, tell: impl FnOnce(&ListenAddress) + Send + 'static) -> Self {
         self.listening = Some(Box::new(tell));
         self
     }
 
     /// The way to watch and end the service from code.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::Router;
+    /// use nexios_axum::{NexiosApp, Phase};
+    ///
+    /// let app = NexiosApp::new(Router::new()).accepting(Duration::ZERO);
+    /// let handle = app.handle(); // before `serve` takes the app
+    /// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    /// handle.ready().await;
+    /// assert_eq!(handle.phase(), Phase::Ready);
+    /// handle.stop();
+    /// service.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn handle(&self) -> AppHandle {
         AppHandle::new(self.life.clone())

@@ -12,6 +12,18 @@ use crate::{log::log, problem::Problem, text::in_short};
 /// Answers 500 with an id, and logs the panic's message beside the same id.
 ///
 /// The signature is the one that `tower_http::catch_panic::CatchPanicLayer::custom` takes.
+///
+/// # Examples
+///
+/// ```
+/// use nexios_axum::panic_response;
+///
+/// // With tower-http: .layer(CatchPanicLayer::custom(panic_response)); a `RequestLayer` does it by itself.
+/// let panicked = std::panic::catch_unwind(|| panic!("a bug")).unwrap_err();
+/// let response = panic_response(panicked);
+/// assert_eq!(response.status(), 500);
+/// assert_eq!(response.headers()["content-type"], "application/problem+json");
+/// ```
 #[must_use]
 pub fn panic_response(payload: Box<dyn Any + Send>) -> Response {
     panic_problem(payload).into_response()

@@ -65,18 +65,23 @@ use settings::{Settings, Supervisor};
 /// # Examples
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
-/// use axum::{Router, routing::get};
+/// use axum::{Router, body::Body, http::Request, routing::get};
 /// use nexios_axum::{OnDisconnect, RequestLayer};
+/// use tower::ServiceExt;
 ///
 /// let requests = RequestLayer::new().deadline(Duration::from_secs(30)).grace(Duration::from_secs(1));
 /// let handle = requests.requests();
 /// let app: Router = Router::new()
-///     .route("/quote", get(async || "cheap"))
+///     .route("/", get(std::future::pending::<String>)) // never answers
 ///     .route("/pay", get(async || "paid").layer(OnDisconnect::Detached))
 ///     .layer(requests);
-/// assert_eq!(handle.live(), 0);
-/// # drop(app);
+/// let response = app.oneshot(Request::new(Body::empty())).await?;
+/// assert_eq!((response.status().as_u16(), handle.stats().expired), (504, 1));
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// # Panics
@@ -92,6 +97,22 @@ pub struct RequestLayer {
 impl RequestLayer {
     /// Starts with: no shutdown token, [`Background::global`], no deadline of the server's own, all three
     /// [`DeadlineHeader`]s, a grace of 2 s, at most 1,024 rescued handlers, no trusted proxies, problems as answers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios_axum::RequestLayer;
+    /// use tower::ServiceExt;
+    ///
+    /// let app: Router =
+    ///     Router::new().route("/", get(async || -> &'static str { panic!("a bug") })).layer(RequestLayer::new());
+    /// assert_eq!(app.oneshot(Request::new(Body::empty())).await?.status(), 500); // and not a broken connection
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new() -> Self {
         let settings = Settings::default();
         RequestLayer {
@@ -110,12 +131,51 @@ impl RequestLayer {
     /// Ends all live requests when `token` fires, and refuses later ones. Default: nothing does.
     ///
     /// Fire it with [`CancelReason::Shutdown`](nexios::CancelReason::Shutdown): the reason is handed on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios::{CancelReason, CancelToken};
+    /// use nexios_axum::RequestLayer;
+    /// use tower::ServiceExt;
+    ///
+    /// let shutdown = CancelToken::new();
+    /// let layer = RequestLayer::new().shutdown(shutdown.clone());
+    /// let app: Router = Router::new().route("/", get(async || "hello")).layer(layer);
+    /// shutdown.cancel(CancelReason::Shutdown);
+    /// assert_eq!(app.oneshot(Request::new(Body::empty())).await?.status(), 503);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn shutdown(self, token: CancelToken) -> Self {
         self.set(|settings| settings.shutdown = Some(token))
     }
 
     /// Sets the registry that [`BackgroundTasks`](crate::BackgroundTasks) gives to handlers. Default:
     /// [`Background::global`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios::Background;
+    /// use nexios_axum::{BackgroundTasks, RequestLayer};
+    /// use tower::ServiceExt;
+    ///
+    /// let mails = Background::builder().live(100).build();
+    /// let layer = RequestLayer::new().background(mails.clone());
+    /// let welcome = async |tasks: BackgroundTasks| drop(tasks.spawn("welcome", |_task| async {}));
+    /// let app: Router = Router::new().route("/", get(welcome)).layer(layer);
+    /// app.oneshot(Request::new(Body::empty())).await?;
+    /// assert_eq!(mails.list().len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn background(self, background: Background) -> Self {
         self.set(|settings| settings.background = Some(background))
     }
@@ -125,11 +185,48 @@ impl RequestLayer {
     /// A client can only shorten it, a route sets its own with [`RouteDeadline`](crate::RouteDeadline). It
     /// also ends requests whose client left without HTTP/1 being able to tell; see
     /// [`docs::disconnects`](crate::docs::disconnects).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios_axum::RequestLayer;
+    /// use tower::ServiceExt;
+    ///
+    /// let layer = RequestLayer::new().deadline(Duration::from_secs(10));
+    /// let slow = async || tokio::time::sleep(Duration::from_secs(60)).await;
+    /// let app: Router = Router::new().route("/", get(slow)).layer(layer);
+    /// assert_eq!(app.oneshot(Request::new(Body::empty())).await?.status(), 504);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn deadline(self, limit: Duration) -> Self {
         self.set(|settings| settings.deadline = Some(limit))
     }
 
     /// Chooses the headers by which a client may shorten the deadline. Default: [`DeadlineHeader::ALL`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::{Body, to_bytes}, http::Request, routing::get};
+    /// use nexios_axum::{Deadline, DeadlineHeader, RequestLayer};
+    /// use tower::ServiceExt;
+    ///
+    /// let layer = RequestLayer::new().deadline_headers([DeadlineHeader::ConnectTimeoutMs]);
+    /// let limited = async |deadline: Deadline| deadline.at().is_some().to_string();
+    /// let app: Router = Router::new().route("/", get(limited)).layer(layer);
+    /// let request = Request::get("/").header("grpc-timeout", "1S").body(Body::empty())?; // is not asked for
+    /// let response = app.oneshot(request).await?;
+    /// assert_eq!(&to_bytes(response.into_body(), 1024).await?[..], b"false");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn deadline_headers(self, headers: impl IntoIterator<Item = DeadlineHeader>) -> Self {
         self.set(|settings| settings.headers = headers.into_iter().collect())
     }
@@ -138,18 +235,83 @@ impl RequestLayer {
     /// Default: 2 s.
     ///
     /// A route sets its own with [`OnDisconnect::Cooperative`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::{sync::atomic::{AtomicBool, Ordering}, time::Duration};
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios_axum::{RequestLayer, RequestToken};
+    /// use tokio::time::{sleep, timeout};
+    /// use tower::ServiceExt;
+    ///
+    /// static CLEAN: AtomicBool = AtomicBool::new(false);
+    ///
+    /// async fn record(RequestToken(token): RequestToken) {
+    ///     token.cancelled().await;
+    ///     sleep(Duration::from_secs(3)).await; // takes the half of a file away again
+    ///     CLEAN.store(true, Ordering::Relaxed);
+    /// }
+    ///
+    /// let layer = RequestLayer::new().grace(Duration::from_secs(5));
+    /// let requests = layer.requests();
+    /// let app: Router = Router::new().route("/", get(record)).layer(layer);
+    /// let left = timeout(Duration::from_secs(1), app.oneshot(Request::new(Body::empty()))).await;
+    /// assert!(left.is_err()); // the client went away after a second
+    /// requests.idle().await;
+    /// assert!(CLEAN.load(Ordering::Relaxed));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn grace(self, grace: Duration) -> Self {
         self.set(|settings| settings.grace = Some(grace))
     }
 
     /// Rescues at most `limit` handlers at a time, and as many [detached](OnDisconnect::Detached) ones besides; beyond it
     /// they are dropped at once. Default: 1,024.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios_axum::{OnDisconnect, RequestLayer};
+    /// use tokio::time::{sleep, timeout};
+    /// use tower::ServiceExt;
+    ///
+    /// let layer = RequestLayer::new().rescue_limit(1);
+    /// let requests = layer.requests();
+    /// let pay = async || sleep(Duration::from_secs(60)).await;
+    /// let app: Router = Router::new().route("/", get(pay).layer(OnDisconnect::Detached)).layer(layer);
+    /// for _ in 0..2 {
+    ///     let call = app.clone().oneshot(Request::new(Body::empty()));
+    ///     assert!(timeout(Duration::from_secs(1), call).await.is_err()); // two clients go away
+    /// }
+    /// let stats = requests.stats();
+    /// assert_eq!((stats.rescued, stats.unrescued), (1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rescue_limit(self, limit: usize) -> Self {
         self.set(|settings| settings.rescue_limit = limit)
     }
 
     /// Says which proxies are believed when they name the client in `x-forwarded-for`, which is then the `client`
     /// of the access log. Default: [`TrustedProxies::none`], the client is the peer of the connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_axum::{RequestLayer, TrustedProxies};
+    ///
+    /// // One load balancer is in front, and nobody else can connect.
+    /// let layer = RequestLayer::new().trusted_proxies(TrustedProxies::hops(1));
+    /// # let _ = layer;
+    /// ```
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
         self.set(|settings| settings.proxies = proxies)
     }
@@ -163,17 +325,25 @@ impl RequestLayer {
     ///
     /// # Examples
     ///
-    /// A page for browsers, problems for everybody else:
-    ///
     /// ```
-    /// use axum::response::{Html, IntoResponse};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::{Body, to_bytes}, http::Request, response::{Html, IntoResponse}, routing::get};
     /// use nexios_axum::RequestLayer;
+    /// use tower::ServiceExt;
     ///
+    /// // A page for browsers, problems for everybody else.
     /// let layer = RequestLayer::new().render(|answer| {
     ///     let accept = answer.headers().get("accept")?.to_str().ok()?;
     ///     let text = answer.problem().text().unwrap_or("Something went wrong.");
-    ///     accept.contains("text/html").then(|| Html(format!("<h1>Sorry</h1><p>{text}</p>")).into_response())
+    ///     accept.contains("text/html").then(|| Html(format!("<p>Sorry! {text}</p>")).into_response())
     /// });
+    /// let app: Router = Router::new().route("/", get(async || -> &'static str { panic!("a bug") })).layer(layer);
+    /// let browser = Request::get("/").header("accept", "text/html").body(Body::empty())?;
+    /// let page = to_bytes(app.oneshot(browser).await?.into_body(), 1024).await?;
+    /// assert_eq!(&page[..], b"<p>Sorry! The fault is ours and has been logged.</p>");
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn render(
         self,
@@ -189,6 +359,24 @@ impl RequestLayer {
     /// Returns the handle to the requests of this layer and its clones.
     ///
     /// A [`NexiosApp`](crate::NexiosApp) waits at its end for all of them, so two services have a layer each.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios_axum::RequestLayer;
+    /// use tower::ServiceExt;
+    ///
+    /// let layer = RequestLayer::new();
+    /// let requests = layer.requests();
+    /// let app: Router = Router::new().route("/", get(async || "hello")).layer(layer);
+    /// app.oneshot(Request::new(Body::empty())).await?;
+    /// assert_eq!(requests.stats().started, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn requests(&self) -> Requests {
         self.supervisor.requests.clone()

@@ -64,6 +64,20 @@ struct Pools {
 }
 
 /// When a pool is so far behind that requests are turned away.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use nexios::ThreadPool;
+/// use nexios_axum::{ShedLayer, Threshold};
+///
+/// let thumbnails = ThreadPool::builder().name("thumbnails").threads(2).queue(64).build();
+/// let shed = ShedLayer::new()
+///     .watch(&thumbnails, Threshold::QueueWait(Duration::from_millis(200))) // what a client feels
+///     .watch(&thumbnails, Threshold::Queued(48)); // before the queue is full
+/// assert_eq!(shed.shed(), 0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Threshold {
@@ -88,11 +102,50 @@ fn waiting(stats: &PoolStats) -> usize {
 
 impl ShedLayer {
     /// Starts without a pool: nobody is turned away.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios_axum::ShedLayer;
+    /// use tower::ServiceExt;
+    ///
+    /// let app: Router = Router::new().route("/", get(async || "hello").layer(ShedLayer::new()));
+    /// assert_eq!(app.oneshot(Request::new(Body::empty())).await?.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new() -> Self {
         ShedLayer::default()
     }
 
     /// Turns requests away while `pool` is over `threshold`; any of several is enough.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios::ThreadPool;
+    /// use nexios_axum::{ShedLayer, Threshold};
+    /// use tower::ServiceExt;
+    ///
+    /// let thumbnails = ThreadPool::builder().name("thumbnails").threads(1).queue(64).build();
+    /// let shed = ShedLayer::new().watch(&thumbnails, Threshold::Queued(1));
+    /// let app: Router = Router::new().route("/", get(async || "a picture").layer(shed));
+    /// # let (release, wait) = std::sync::mpsc::channel::<()>();
+    /// # let working = thumbnails.try_run(move || wait.recv()).map_err(|_| "full")?;
+    /// # let waiting = thumbnails.try_run(|| ()).map_err(|_| "full")?;
+    /// // One picture is made, and one waits:
+    /// let response = app.oneshot(Request::new(Body::empty())).await?;
+    /// assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"1".parse()?));
+    /// # drop((release, working, waiting));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn watch(mut self, pool: &ThreadPool, threshold: Threshold) -> Self {
         Arc::make_mut(&mut self.pools)
             .watched
@@ -101,6 +154,24 @@ impl ShedLayer {
     }
 
     /// How many requests were turned away.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios::ThreadPool;
+    /// use nexios_axum::{ShedLayer, Threshold};
+    /// use tower::ServiceExt;
+    ///
+    /// let shed = ShedLayer::new().watch(ThreadPool::global(), Threshold::Queued(1));
+    /// let app: Router = Router::new().route("/", get(async || "hello").layer(shed.clone()));
+    /// app.oneshot(Request::new(Body::empty())).await?;
+    /// assert_eq!(shed.shed(), 0); // nothing waits, so nobody was turned away
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn shed(&self) -> u64 {
         // Relaxed: a statistic; nobody synchronises through it.
@@ -149,6 +220,22 @@ impl<S> Layer<S> for ShedLayer {
 }
 
 /// Turns requests away; made by [`ShedLayer`].
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, routing::get};
+/// use nexios_axum::{ShedLayer, ShedService};
+/// use tower::Layer;
+///
+/// let router: Router = Router::new().route("/", get(async || "hello"));
+/// let service: ShedService<Router> = ShedLayer::new().layer(router);
+/// # let _ = service;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ShedService<S> {
     inner: Inner<S>,

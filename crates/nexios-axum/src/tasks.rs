@@ -51,12 +51,23 @@ use view::{Status, TaskView};
 ///
 /// # Examples
 ///
-/// ```no_run
-/// use axum::Router;
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, body::{Body, to_bytes}, http::Request};
 /// use nexios::Background;
 /// use nexios_axum::task_routes;
+/// use tower::ServiceExt;
 ///
-/// let app: Router = Router::new().merge(task_routes(Background::global().clone()));
+/// let background = Background::new();
+/// let _task = background.spawn("build the index", |_task| std::future::pending::<()>())?;
+/// let app: Router = Router::new().merge(task_routes(background));
+/// let response = app.oneshot(Request::get("/tasks/status").body(Body::empty())?).await?;
+/// let status: serde_json::Value = serde_json::from_slice(&to_bytes(response.into_body(), 4096).await?)?;
+/// assert_eq!(status["active_tasks"], 1);
+/// assert_eq!(status["tasks"][0]["name"], "build the index");
+/// # Ok(())
+/// # }
 /// ```
 pub fn task_routes(background: Background) -> Router {
     TaskRoutes::new(background).into_router()
@@ -66,12 +77,20 @@ pub fn task_routes(background: Background) -> Router {
 ///
 /// # Examples
 ///
-/// ```no_run
-/// use axum::Router;
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, body::{Body, to_bytes}, http::Request};
 /// use nexios::Background;
 /// use nexios_axum::TaskRoutes;
+/// use tower::ServiceExt;
 ///
-/// let app: Router = TaskRoutes::new(Background::global().clone()).field("workers", || 4).into_router();
+/// let app: Router = TaskRoutes::new(Background::new()).field("workers", || 4).streams(16).into_router();
+/// let response = app.oneshot(Request::get("/tasks/status").body(Body::empty())?).await?;
+/// let status = to_bytes(response.into_body(), 4096).await?;
+/// assert_eq!(&status[..], br#"{"active_tasks":0,"tasks":[],"workers":4}"#);
+/// # Ok(())
+/// # }
 /// ```
 #[must_use]
 pub struct TaskRoutes {
@@ -94,6 +113,23 @@ type Field = Box<dyn Fn() -> Value + Send + Sync>;
 
 impl TaskRoutes {
     /// Starts with the tasks of `background`, no more fields, and at most 256 streams of events.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request};
+    /// use nexios::Background;
+    /// use nexios_axum::TaskRoutes;
+    /// use tower::ServiceExt;
+    ///
+    /// let app: Router = TaskRoutes::new(Background::new()).into_router();
+    /// let response = app.oneshot(Request::get("/tasks/7").body(Body::empty())?).await?;
+    /// assert_eq!(response.status(), 404); // no task has this number
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(background: Background) -> Self {
         let (fields, hosts, csrf) = (BTreeMap::new(), Vec::new(), CsrfLayer::new());
         TaskRoutes {
@@ -107,6 +143,29 @@ impl TaskRoutes {
     }
 
     /// Adds a field to the status, read anew for every answer; `active_tasks` and `tasks` cannot be replaced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use axum::{Router, body::{Body, to_bytes}, http::Request};
+    /// use nexios::Background;
+    /// use nexios_axum::TaskRoutes;
+    /// use tower::ServiceExt;
+    ///
+    /// static SENT: AtomicU64 = AtomicU64::new(0);
+    ///
+    /// let routes = TaskRoutes::new(Background::new()).field("sent", || SENT.load(Ordering::Relaxed));
+    /// let app: Router = routes.into_router();
+    /// SENT.store(7, Ordering::Relaxed);
+    /// let response = app.oneshot(Request::get("/tasks/status").body(Body::empty())?).await?;
+    /// let status: serde_json::Value = serde_json::from_slice(&to_bytes(response.into_body(), 4096).await?)?;
+    /// assert_eq!(status["sent"], 7);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn field<V: Into<Value>>(
         mut self,
         name: impl Into<String>,
@@ -119,6 +178,25 @@ impl TaskRoutes {
 
     /// Adds a route of your own behind what keeps other sites from using these, such as one that tries a job again.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request, routing::post};
+    /// use nexios::Background;
+    /// use nexios_axum::TaskRoutes;
+    /// use tower::ServiceExt;
+    ///
+    /// let again = post(async || "tried again");
+    /// let app: Router = TaskRoutes::new(Background::new()).route("/tasks/again", again).into_router();
+    /// let call = |site| Request::post("/tasks/again").header("sec-fetch-site", site).body(Body::empty());
+    /// assert_eq!(app.clone().oneshot(call("same-origin")?).await?.status(), 200);
+    /// assert_eq!(app.oneshot(call("cross-site")?).await?.status(), 403);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// As [`Router::route`], in [`into_router`](Self::into_router).
@@ -128,6 +206,26 @@ impl TaskRoutes {
     }
 
     /// Lets at most `limit` clients follow the events at a time; the next one gets 503 with `Retry-After`. Default: 256.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request};
+    /// use nexios::Background;
+    /// use nexios_axum::TaskRoutes;
+    /// use tower::ServiceExt;
+    ///
+    /// let app: Router = TaskRoutes::new(Background::new()).streams(1).into_router();
+    /// let follow = || Request::get("/tasks/events").body(Body::empty());
+    /// let first = app.clone().oneshot(follow()?).await?;
+    /// assert_eq!(app.clone().oneshot(follow()?).await?.status(), 503);
+    /// drop(first);
+    /// assert_eq!(app.oneshot(follow()?).await?.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn streams(mut self, limit: usize) -> Self {
         self.streams = limit;
         self
@@ -137,12 +235,55 @@ impl TaskRoutes {
     /// addresses, names without a dot such as `localhost`, and names that end in `.localhost`.
     ///
     /// A port makes no difference, as in the header.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::net::SocketAddr;
+    /// use axum::{Extension, Router, body::Body, extract::ConnectInfo, http::Request};
+    /// use nexios::Background;
+    /// use nexios_axum::TaskRoutes;
+    /// use tower::ServiceExt;
+    ///
+    /// let proxy: SocketAddr = "127.0.0.1:4711".parse()?; // on the same machine
+    /// let app: Router = TaskRoutes::new(Background::new()).host("console.example").into_router();
+    /// let app = app.layer(Extension(ConnectInfo(proxy))); // as `NexiosApp` tells it
+    /// let ask = |host| Request::get("/tasks/status").header("host", host).body(Body::empty());
+    /// assert_eq!(app.clone().oneshot(ask("console.example")?).await?.status(), 200);
+    /// assert_eq!(app.oneshot(ask("evil.example")?).await?.status(), 403);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn host(mut self, name: impl Into<String>) -> Self {
         self.hosts.push(cross_site::name_of_host(&name.into()));
         self
     }
 
     /// Lets the pages of another origin, such as `https://console.example`, cancel tasks. Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request};
+    /// use nexios::Background;
+    /// use nexios_axum::TaskRoutes;
+    /// use tower::ServiceExt;
+    ///
+    /// let background = Background::new();
+    /// let task = background.spawn("build the index", |_task| std::future::pending::<()>())?;
+    /// let app: Router = TaskRoutes::new(background).trusted_origin("https://console.example").into_router();
+    /// let cancel = Request::post(format!("/tasks/{}/cancel", task.id().0))
+    ///     .header("sec-fetch-site", "cross-site")
+    ///     .header("origin", "https://console.example")
+    ///     .body(Body::empty())?;
+    /// assert_eq!(app.oneshot(cancel).await?.status(), 202);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -157,6 +298,28 @@ impl TaskRoutes {
     }
 
     /// Makes the routes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request};
+    /// use nexios::Background;
+    /// use nexios_axum::TaskRoutes;
+    /// use tower::ServiceExt;
+    ///
+    /// let routes: Router = TaskRoutes::new(Background::new()).into_router();
+    /// let app: Router = Router::new().nest("/admin", routes);
+    /// let response = app.oneshot(Request::get("/admin/tasks/status").body(Body::empty())?).await?;
+    /// assert_eq!(response.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if a path of [`route`](Self::route) is none, or is taken already.
     pub fn into_router(self) -> Router {
         let TaskRoutes {
             background,

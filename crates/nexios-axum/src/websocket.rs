@@ -14,6 +14,33 @@ use crate::{
 /// A socket that the shutdown waits for, from [`ServiceLife::track`] to the end of [`run`](Self::run).
 ///
 /// Its request ends with the answer that hands the connection over. For observers the socket is work of its own.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use nexios_axum::{NexiosApp, ServiceLife};
+///
+/// // In place of `upgrade.on_upgrade(|socket| ..)`, see `ServiceLife::track`.
+/// async fn feed(life: ServiceLife) {
+///     let tracked = life.track("feed");
+///     tokio::spawn(tracked.run(|closing| async move { drop(closing.cancelled().await) }));
+/// }
+///
+/// let app = NexiosApp::new(Router::new().route("/feed", get(feed))).accepting(Duration::ZERO);
+/// let handle = app.handle();
+/// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+/// let address = handle.ready().await.ok_or("it did not start")?;
+/// reqwest::get(format!("{address}/feed")).await?;
+/// assert_eq!(handle.sockets(), 1);
+/// handle.stop(); // waits for the socket, which is told
+/// assert!(service.await??.is_clean());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a socket is counted as long as this lives; `run` is its work"]
 pub struct TrackedSocket {
@@ -88,6 +115,32 @@ impl TrackedSocket {
     /// After that token has fired the work has the time of the phases `Closing` and `Cancelling`; with the
     /// latter the [`CancelScope`] of the work is cancelled. What has not ended then is dropped, and reported
     /// as abandoned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, routing::get};
+    /// use nexios_axum::{NexiosApp, ServiceLife};
+    ///
+    /// async fn stuck(life: ServiceLife) {
+    ///     let tracked = life.track("stuck");
+    ///     tokio::spawn(tracked.run(|_closing| std::future::pending())); // does not look at its token
+    /// }
+    ///
+    /// let app = NexiosApp::new(Router::new().route("/stuck", get(stuck))).shutdown_limit(Duration::ZERO);
+    /// let handle = app.handle();
+    /// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// reqwest::get(format!("{address}/stuck")).await?;
+    /// handle.stop();
+    /// let abandoned = service.await??.abandoned;
+    /// assert!(abandoned.iter().any(|name| name.contains("stuck")), "{abandoned:?}");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     ///

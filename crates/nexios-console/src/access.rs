@@ -24,10 +24,14 @@ pub use who::Who;
 /// Names and numbers are for [`View`](Self::View). Error texts, messages and addresses of requests are sensitive, since
 /// they may hold what users typed; below [`ViewSensitive`](Self::ViewSensitive) they are shown as `•••`.
 ///
+/// # Examples
+///
 /// ```
 /// use nexios_console::Access;
 ///
-/// assert!(Access::Act > Access::View);
+/// let mine = Access::ViewSensitive; // what a rule has granted
+/// assert!(mine >= Access::View);
+/// assert!(mine < Access::Act);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]

@@ -17,12 +17,22 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// The page, its API, its events and its metrics. Observes from [`build`](crate::ConsoleBuilder::build) until the last clone is gone,
 /// those in routers among them.
 ///
+/// # Examples
+///
 /// ```
-/// use axum::{Router, routing::get};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, body::Body, http::Request, routing::get};
 /// use nexios_console::Console;
+/// use tower::ServiceExt;
 ///
 /// let console = Console::builder().loopback().allow_actions().build();
-/// let app: Router = Router::new().route("/", get(async || "hello")).nest_service("/nexios", console.router());
+/// let app: Router =
+///     Router::new().route("/", get(async || "hello")).nest_service("/nexios", console.router());
+/// let request = Request::get("/nexios").header("host", "localhost:8080").body(Body::empty())?;
+/// assert_eq!(app.oneshot(request).await?.status(), 200);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct Console(pub(crate) Arc<Inner>);
@@ -75,15 +85,25 @@ impl Console {
     /// one is shown no more. The console asks it while somebody looks, once a second and a tenth of the time at most, and keeps it open until the
     /// last clone of the console is gone; whoever looks and a store that is away hold nothing up, not even the service's end.
     ///
-    /// ```
-    /// use nexios_console::Console;
-    /// use nexios_jobs::Jobs;
+    /// # Examples
     ///
+    /// ```
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), nexios_jobs::JobsError> {
-    /// let console = Console::builder().loopback().allow_actions().build();
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{body::{Body, to_bytes}, http::Request};
+    /// use nexios_console::Console;
+    /// use nexios_jobs::{Jobs, Kind};
+    /// use tower::ServiceExt;
+    ///
+    /// const SEND: Kind<String> = Kind::new("send newsletter");
+    ///
+    /// let console = Console::builder().dangerously_public().build();
     /// let jobs = Jobs::memory(); // or Jobs::open("sqlite:data/jobs.db").await?
     /// console.show_jobs(&jobs);
+    /// jobs.enqueue(SEND, &"ada@example.org".to_owned()).await?;
+    /// let response = console.router().oneshot(Request::get("/background").body(Body::empty())?).await?;
+    /// let html = to_bytes(response.into_body(), usize::MAX).await?;
+    /// assert!(String::from_utf8_lossy(&html).contains("send newsletter"));
     /// # Ok(())
     /// # }
     /// ```
@@ -97,10 +117,29 @@ impl Console {
     /// With [`loopback`](crate::ConsoleBuilder::loopback) the address must be one of this machine. It returns after the service of
     /// `ConsoleBuilder::app` has stopped, else never.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use nexios_console::Console;
+    ///
+    /// let console = Console::builder().loopback().build();
+    /// let refused = console.clone().serve("0.0.0.0:0").await; // others could reach it
+    /// assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+    /// tokio::spawn(console.serve("127.0.0.1:0")); // or "127.0.0.1:9090"
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// If it cannot listen there; with [`loopback`](crate::ConsoleBuilder::loopback) also [`io::ErrorKind::InvalidInput`] for an address
     /// that others can reach.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a tokio runtime with its clock and I/O enabled.
     ///
     /// # Cancel safety
     ///
@@ -115,9 +154,36 @@ impl Console {
 
     /// The same with a listener that is there already.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use nexios_console::Console;
+    /// use tokio::net::TcpListener;
+    /// # use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::TcpStream};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let address = listener.local_addr()?; // where a test finds it
+    /// let console = Console::builder().loopback().build();
+    /// tokio::spawn(console.serve_on(listener));
+    /// # let mut client = TcpStream::connect(address).await?;
+    /// # let request = format!("GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    /// # client.write_all(request.as_bytes()).await?;
+    /// # let mut answer = String::new();
+    /// # client.read_to_string(&mut answer).await?;
+    /// assert!(answer.starts_with("HTTP/1.1 200 OK")); // of GET /
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// With [`loopback`](crate::ConsoleBuilder::loopback) [`io::ErrorKind::InvalidInput`] if others can reach it.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a tokio runtime with its clock and I/O enabled.
     ///
     /// # Cancel safety
     ///

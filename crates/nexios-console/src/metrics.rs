@@ -48,12 +48,24 @@ use observer::Measuring;
 /// Names are labels: those that were given, else the place in the code. Of each label there are at most 200 values, in the
 /// order in which they came; further ones count as `_other`.
 ///
+/// # Examples
+///
 /// ```
-/// use axum::Router;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, body::{Body, to_bytes}, http::Request};
+/// use nexios::observe;
 /// use nexios_console::Metrics;
+/// use tower::ServiceExt;
 ///
 /// let metrics = Metrics::new();
+/// drop(observe::custom("export")); // work that has ended
 /// let app: Router = Router::new().merge(metrics.router());
+/// let response = app.oneshot(Request::get("/metrics").body(Body::empty())?).await?;
+/// let text = to_bytes(response.into_body(), usize::MAX).await?;
+/// assert!(String::from_utf8_lossy(&text).contains("nexios_task_name=\"export\""));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -69,6 +81,16 @@ struct Inner {
 
 impl Metrics {
     /// Begins to count.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_console::Metrics;
+    ///
+    /// // First of all in `main`: what began before it is not counted.
+    /// let metrics = Metrics::new();
+    /// # drop(metrics);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         let families = Families::default();
@@ -88,13 +110,25 @@ impl Metrics {
 
     /// To add metrics of one's own. Whoever asks for the numbers waits while it is held.
     ///
+    /// # Examples
+    ///
     /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{body::{Body, to_bytes}, http::Request};
     /// use nexios_console::Metrics;
     /// use prometheus_client::metrics::counter::Counter;
+    /// use tower::ServiceExt;
     ///
     /// let metrics = Metrics::new();
     /// let orders: Counter = Counter::default();
     /// metrics.registry().register("orders", "Orders that were taken", orders.clone());
+    /// orders.inc();
+    /// let response = metrics.router().oneshot(Request::get("/metrics").body(Body::empty())?).await?;
+    /// let text = to_bytes(response.into_body(), usize::MAX).await?;
+    /// assert!(String::from_utf8_lossy(&text).contains("orders_total 1"));
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn registry(&self) -> MutexGuard<'_, Registry> {
         // A registry is a list that only grows.
@@ -107,6 +141,23 @@ impl Metrics {
     /// Answers `GET /metrics`: in OpenMetrics text where `Accept` asks for it, else in Prometheus text 0.0.4.
     ///
     /// Whoever can reach it can read it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{body::Body, http::Request};
+    /// use nexios_console::Metrics;
+    /// use tower::ServiceExt;
+    ///
+    /// let scrape = Request::get("/metrics").header("accept", "application/openmetrics-text").body(Body::empty())?;
+    /// let response = Metrics::new().router().oneshot(scrape).await?;
+    /// let kind = response.headers()["content-type"].to_str()?;
+    /// assert!(kind.starts_with("application/openmetrics-text"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn router(&self) -> Router {
         Router::new()
             .route("/metrics", get(answer))

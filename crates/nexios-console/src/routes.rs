@@ -35,12 +35,23 @@ impl Console {
     ///
     /// Its own requests are not among those that it shows.
     ///
-    /// ```
-    /// use axum::Router;
-    /// use nexios_console::Console;
+    /// # Examples
     ///
-    /// let console = Console::builder().loopback().build();
-    /// let app: Router = Router::new().nest("/admin", Router::new().nest_service("/nexios", console.router()));
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::Body, http::Request};
+    /// use nexios_console::Console;
+    /// use tower::ServiceExt;
+    ///
+    /// let console = Console::builder().dangerously_public().build();
+    /// let admin: Router = Router::new().nest_service("/nexios", console.router());
+    /// let app: Router = Router::new().nest("/admin", admin);
+    /// let ask = |path| Request::get(path).body(Body::empty());
+    /// assert_eq!(app.clone().oneshot(ask("/admin/nexios")?).await?.status(), 200);
+    /// assert_eq!(app.oneshot(ask("/admin/nexios/pools")?).await?.status(), 200);
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn router(&self) -> Router {
         let console = &self.0;

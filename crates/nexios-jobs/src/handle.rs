@@ -80,12 +80,47 @@ impl<O> JobHandle<O> {
     }
 
     /// The number of the job.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::{JobId, Jobs, Kind};
+    ///
+    /// const REPORT: Kind<u32> = Kind::new("report");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let job = jobs.enqueue(REPORT, &11).await?;
+    /// let location = format!("/reports/{}", job.id()); // the answer of POST /reports
+    ///
+    /// let id: JobId = location.trim_start_matches("/reports/").parse()?;
+    /// assert!(jobs.job(REPORT, id).status().await?.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn id(&self) -> JobId {
         self.id
     }
 
     /// Whether the call that returned this handle made the job; `false` for a living one with the same key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::{Jobs, Kind};
+    ///
+    /// const REPORT: Kind<u32> = Kind::new("report");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// assert!(jobs.task(REPORT).unique("2026-11").enqueue(&11).await?.was_new()); // 201 Created
+    /// assert!(!jobs.task(REPORT).unique("2026-11").enqueue(&11).await?.was_new()); // 200 OK, it is on its way
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn was_new(&self) -> bool {
         self.was_new
@@ -93,9 +128,32 @@ impl<O> JobHandle<O> {
 
     /// Waits for the end, also through outages of the database, and returns the output.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::{Jobs, Kind, Policy};
+    ///
+    /// const ADD: Kind<(u64, u64), u64> = Kind::new("add");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let add = |(a, b): (u64, u64), _job| async move { a.checked_add(b).ok_or("too large") };
+    /// jobs.workers().handle(ADD, Policy::new(), add).start().await?;
+    /// let sum = jobs.enqueue(ADD, &(2, 3)).await?;
+    /// assert_eq!(sum.wait().await?, 5);
+    /// assert_eq!(sum.wait().await?, 5); // it stays
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Why there is no output.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it has to wait outside a tokio runtime.
     ///
     /// # Cancel safety
     ///
@@ -126,9 +184,33 @@ impl<O> JobHandle<O> {
 
     /// The job as it is now; `None` when there is no such job of this kind any more, or not yet.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::{JobState, Jobs, Kind};
+    ///
+    /// const REPORT: Kind<u32> = Kind::new("report");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let job = jobs.enqueue(REPORT, &11).await?;
+    /// let info = job.status().await?.expect("it was enqueued");
+    /// assert_eq!((info.state, info.attempt), (JobState::Ready, 0));
+    ///
+    /// jobs.delete(job.id()).await?;
+    /// assert!(job.status().await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only reads.
     pub async fn status(&self) -> Result<Option<JobInfo>, JobsError> {
         let job = self.engine.get(self.id).await?;
         Ok(job.filter(|job| job.kind == self.kind))
@@ -136,9 +218,31 @@ impl<O> JobHandle<O> {
 
     /// Cancels it, as [`Jobs::cancel`](crate::Jobs::cancel) does; `false` too if it is a job of another kind.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::{JobState, Jobs, Kind};
+    ///
+    /// const REPORT: Kind<u32> = Kind::new("report");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let job = jobs.enqueue(REPORT, &11).await?;
+    /// assert!(job.cancel().await?);
+    /// assert!(job.status().await?.is_some_and(|info| info.state == JobState::Cancelled));
+    /// assert!(!job.cancel().await?); // it has ended
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the job may be cancelled or not.
     pub async fn cancel(&self) -> Result<bool, JobsError> {
         match self.status().await? {
             Some(_) => self.engine.cancel(self.id).await,
@@ -165,7 +269,28 @@ fn output<O: DeserializeOwned>(job: JobInfo) -> Result<O, JobFailure> {
 
 /// Why a job gave no output.
 ///
-/// See [`JobHandle`] for an example.
+/// # Examples
+///
+/// ```
+/// use nexios_jobs::{JobFailure, Jobs, Kind, Policy};
+///
+/// const CHARGE: Kind<u64> = Kind::new("charge");
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jobs = Jobs::memory();
+/// let charge = |_cents: u64, _job| async { Err::<(), _>("the card is blocked") };
+/// jobs.workers().handle(CHARGE, Policy::new().attempts(3), charge).start().await?;
+/// let status = match jobs.enqueue(CHARGE, &100).await?.wait().await {
+///     Ok(()) => 200,
+///     Err(JobFailure::Dead { error }) if error == "the card is blocked" => 402,
+///     Err(JobFailure::Cancelled | JobFailure::Gone) => 410,
+///     Err(_) => 500,
+/// };
+/// assert_eq!(status, 402);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JobFailure {

@@ -56,7 +56,14 @@ impl<'de> Deserialize<'de> for JobId {
 
 /// A text is not the number of a job.
 ///
-/// See [`JobId`] for an example.
+/// # Examples
+///
+/// ```
+/// use nexios_jobs::{JobId, JobIdError};
+///
+/// let parsed: Result<JobId, JobIdError> = "007".parse();
+/// assert_eq!(parsed.unwrap_err().to_string(), "not the number of a job");
+/// ```
 #[derive(Debug, Clone)]
 pub struct JobIdError(());
 

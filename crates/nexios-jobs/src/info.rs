@@ -62,12 +62,24 @@ pub struct JobInfo {
 /// # Examples
 ///
 /// ```
-/// use nexios_jobs::JobInfo;
+/// use nexios_jobs::{JobContext, Jobs, Kind, Policy};
 ///
-/// fn killed(job: &JobInfo) -> usize {
-///     job.attempts.iter().filter(|attempt| attempt.error.as_deref() == Some("its worker was lost")).count()
-/// }
-/// # let _ = killed;
+/// const FETCH: Kind<()> = Kind::new("fetch");
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jobs = Jobs::memory();
+/// let fetch = |(), job: JobContext| async move {
+///     if job.attempt() == 1 { Err("the server is away") } else { Ok(()) }
+/// };
+/// jobs.workers().handle(FETCH, Policy::new(), fetch).start().await?;
+/// let job = jobs.enqueue(FETCH, &()).await?;
+/// job.wait().await?;
+/// let attempts = job.status().await?.expect("it is kept").attempts;
+/// assert_eq!(attempts[0].error.as_deref(), Some("the server is away"));
+/// assert_eq!((attempts[1].number, &attempts[1].error), (2, &None));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]

@@ -12,9 +12,11 @@ const LONGEST: usize = 4 * 1024;
 ///
 /// ```
 /// use std::time::Duration;
-/// use nexios_jobs::JobError;
+/// use nexios_jobs::{JobContext, JobError, JobFailure, Jobs, Kind, Policy};
 ///
-/// fn deliver(answer: u16) -> Result<(), JobError> {
+/// const DELIVER: Kind<u16> = Kind::new("deliver");
+///
+/// async fn deliver(answer: u16, _job: JobContext) -> Result<(), JobError> {
 ///     match answer {
 ///         250 => Ok(()),
 ///         421 => Err(JobError::snooze(Duration::from_secs(60))),
@@ -23,7 +25,16 @@ const LONGEST: usize = 4 * 1024;
 ///         other => Err(format!("the server said {other}"))?,
 ///     }
 /// }
-/// # let _ = deliver;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jobs = Jobs::memory();
+/// jobs.workers().handle(DELIVER, Policy::new(), deliver).start().await?;
+/// jobs.enqueue(DELIVER, &250).await?.wait().await?;
+/// let ended = jobs.enqueue(DELIVER, &550).await?.wait().await;
+/// assert!(matches!(ended, Err(JobFailure::Failed { .. })));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug)]
 pub struct JobError {
@@ -44,16 +55,85 @@ pub(crate) enum Wish {
 
 impl JobError {
     /// Never again: the job is `Failed`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::{JobError, JobFailure, Jobs, Kind, Policy};
+    ///
+    /// const SEND: Kind<String> = Kind::new("send");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let send = |_to: String, _job| async { Err::<(), _>(JobError::discard("no such mailbox")) };
+    /// jobs.workers().handle(SEND, Policy::new(), send).start().await?;
+    /// let job = jobs.enqueue(SEND, &"nobody@example.org".to_owned()).await?;
+    /// assert!(matches!(job.wait().await, Err(JobFailure::Failed { error }) if error == "no such mailbox"));
+    /// assert!(job.status().await?.is_some_and(|info| info.attempt == 1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn discard(error: impl fmt::Display) -> Self {
         Self::new(Wish::Never, error)
     }
 
     /// Again after this time and not by the backoff; it is an attempt like others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use nexios_jobs::{JobContext, JobError, Jobs, Kind, Policy};
+    /// use tokio::time::Instant;
+    ///
+    /// const SEND: Kind<String, u32> = Kind::new("send");
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let send = |_to: String, job: JobContext| async move {
+    ///     match job.attempt() {
+    ///         1 => Err(JobError::retry_in(Duration::from_secs(300), "greylisted")), // said by Retry-After
+    ///         attempt => Ok(attempt),
+    ///     }
+    /// };
+    /// jobs.workers().handle(SEND, Policy::new(), send).start().await?;
+    /// let began = Instant::now();
+    /// assert_eq!(jobs.enqueue(SEND, &"ada@example.org".to_owned()).await?.wait().await?, 2);
+    /// assert!(began.elapsed() >= Duration::from_secs(300));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn retry_in(after: Duration, error: impl fmt::Display) -> Self {
         Self::new(Wish::After(after), error)
     }
 
     /// Again after this time, and this was no attempt.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::atomic::{AtomicBool, Ordering}, time::Duration};
+    /// use nexios_jobs::{JobContext, JobError, Jobs, Kind, Policy};
+    ///
+    /// const SEND: Kind<String, u32> = Kind::new("send");
+    /// static OPEN: AtomicBool = AtomicBool::new(false);
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let send = |_to: String, job: JobContext| async move {
+    ///     if !OPEN.swap(true, Ordering::Relaxed) {
+    ///         return Err(JobError::snooze(Duration::from_secs(60))); // our quota is spent, which is no fault of the job
+    ///     }
+    ///     Ok(job.attempt())
+    /// };
+    /// jobs.workers().handle(SEND, Policy::new().attempts(1), send).start().await?;
+    /// assert_eq!(jobs.enqueue(SEND, &"ada@example.org".to_owned()).await?.wait().await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn snooze(after: Duration) -> Self {
         Self {

@@ -25,6 +25,16 @@ pub struct Kind<Args, Output = ()> {
 impl<Args, Output> Kind<Args, Output> {
     /// Names a kind of work.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::Kind;
+    ///
+    /// /// In the code that both the web process and the worker have.
+    /// pub const SEND: Kind<Vec<String>, u64> = Kind::new("send newsletter");
+    /// assert_eq!(SEND.name(), "send newsletter");
+    /// ```
+    ///
     /// # Panics
     ///
     /// Panics if the name is empty or longer than 128 bytes; in a `const` it does not compile.
@@ -41,6 +51,15 @@ impl<Args, Output> Kind<Args, Output> {
     }
 
     /// The name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::Kind;
+    ///
+    /// const RESIZE: Kind<String, u64> = Kind::new("resize picture");
+    /// assert_eq!(format!("jobs.{}", RESIZE.name().replace(' ', "_")), "jobs.resize_picture");
+    /// ```
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name

@@ -8,14 +8,25 @@ use nexios::Retry;
 ///
 /// ```
 /// use std::time::Duration;
-/// use nexios_jobs::Policy;
+/// use nexios_jobs::{JobContext, Jobs, Kind, Policy};
 ///
+/// const FETCH: Kind<(), u32> = Kind::new("fetch");
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let policy = Policy::new()
 ///     .concurrency(2)
 ///     .timeout(Duration::from_secs(600))
 ///     .attempts(8)
 ///     .backoff(Duration::from_secs(5), Duration::from_secs(300));
-/// # let _ = policy;
+/// let fetch = |(), job: JobContext| async move {
+///     if job.attempt() < 8 { Err("not yet") } else { Ok(job.attempt()) }
+/// };
+/// let jobs = Jobs::memory();
+/// jobs.workers().handle(FETCH, policy, fetch).start().await?;
+/// assert_eq!(jobs.enqueue(FETCH, &()).await?.wait().await?, 8);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
@@ -30,6 +41,22 @@ pub struct Policy {
 
 impl Policy {
     /// The defaults: 4 at once, no timeout, 5 attempts, backoff from 1 s to 10 min, kept for a day, a grace of 3 s.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::{Jobs, Kind, Policy};
+    ///
+    /// const GREET: Kind<String> = Kind::new("greet");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let greet = |_name: String, _job| async { Ok::<_, String>(()) };
+    /// let workers = Jobs::memory().workers().handle(GREET, Policy::new(), greet).start().await?;
+    /// assert_eq!(workers.stats().running, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new() -> Self {
         Self {
             concurrency: 4,
@@ -43,6 +70,31 @@ impl Policy {
 
     /// So many at once in this process. Default: 4.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use nexios_jobs::{Jobs, Kind, Policy};
+    /// use tokio::time::Instant;
+    ///
+    /// const RESIZE: Kind<u64> = Kind::new("resize");
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let resize = |_picture: u64, _job| async {
+    ///     Ok::<_, String>(tokio::time::sleep(Duration::from_secs(10)).await)
+    /// };
+    /// jobs.workers().handle(RESIZE, Policy::new().concurrency(1), resize).start().await?;
+    /// let began = Instant::now();
+    /// for job in jobs.enqueue_many(RESIZE, &[1, 2, 3]).await? {
+    ///     job.wait().await?;
+    /// }
+    /// assert!(began.elapsed() >= Duration::from_secs(30)); // one after the other
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// Panics if it is zero.
@@ -55,6 +107,26 @@ impl Policy {
 
     /// One attempt's time: then its token fires with `Deadline`, and after the [grace](Self::grace) it is dropped. It
     /// counts as an attempt. Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use nexios_jobs::{JobFailure, Jobs, Kind, Policy};
+    ///
+    /// const SYNC: Kind<()> = Kind::new("sync");
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let stuck = |(), _job| std::future::pending::<Result<(), String>>();
+    /// let policy = Policy::new().timeout(Duration::from_secs(60)).attempts(1);
+    /// jobs.workers().handle(SYNC, policy, stuck).start().await?;
+    /// let ended = jobs.enqueue(SYNC, &()).await?.wait().await;
+    /// assert!(matches!(ended, Err(JobFailure::Dead { error }) if error == "did not end within 60s"));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -71,6 +143,26 @@ impl Policy {
 
     /// So many attempts, the first included. Default: 5.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::{JobState, Jobs, Kind, Policy};
+    ///
+    /// const FETCH: Kind<()> = Kind::new("fetch");
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let fetch = |(), _job| async { Err::<(), _>("the server is away") };
+    /// jobs.workers().handle(FETCH, Policy::new().attempts(3), fetch).start().await?;
+    /// let job = jobs.enqueue(FETCH, &()).await?;
+    /// assert!(job.wait().await.is_err());
+    /// let info = job.status().await?.expect("it is kept");
+    /// assert_eq!((info.state, info.attempts.len()), (JobState::Dead, 3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// Panics if it is zero.
@@ -86,12 +178,57 @@ impl Policy {
 
     /// The delay before attempt n + 1 is drawn from the upper half of `first` times two to the n - 1, capped at `max`, as
     /// [`Retry`] does. Default: 1 s, 10 min.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use nexios_jobs::{Jobs, Kind, Policy};
+    /// use tokio::time::Instant;
+    ///
+    /// const FETCH: Kind<()> = Kind::new("fetch");
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let fetch = |(), _job| async { Err::<(), _>("the server is away") };
+    /// let policy = Policy::new().attempts(3).backoff(Duration::from_secs(10), Duration::from_secs(60));
+    /// jobs.workers().handle(FETCH, policy, fetch).start().await?;
+    /// let began = Instant::now();
+    /// assert!(jobs.enqueue(FETCH, &()).await?.wait().await.is_err());
+    /// // 5 to 10 s before the second attempt, 10 to 20 s before the third.
+    /// assert!(began.elapsed() >= Duration::from_secs(15) && began.elapsed() < Duration::from_secs(35));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn backoff(mut self, first: Duration, max: Duration) -> Self {
         self.backoff = Retry::exponential(first, max);
         self
     }
 
     /// How long an ended job stays readable. Default: a day.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use nexios_jobs::{Jobs, Kind, Policy};
+    ///
+    /// const GREET: Kind<String> = Kind::new("greet");
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let greet = |_name: String, _job| async { Ok::<_, String>(()) };
+    /// jobs.workers().handle(GREET, Policy::new().keep(Duration::from_secs(60)), greet).start().await?;
+    /// let job = jobs.enqueue(GREET, &"Ada".to_owned()).await?;
+    /// job.wait().await?;
+    /// assert!(job.status().await?.is_some());
+    /// tokio::time::sleep(Duration::from_secs(300)).await; // the workers look once a minute
+    /// assert!(job.status().await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn keep(mut self, time: Duration) -> Self {
         self.keep = time;
         self
@@ -100,6 +237,29 @@ impl Policy {
     /// How long an attempt may clean up after its token has fired, before it is dropped. Default: 3 s.
     ///
     /// At a shutdown the drain's own limit stands in its place.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use nexios_jobs::{JobContext, Jobs, Kind, Policy};
+    ///
+    /// const RECORD: Kind<(), String> = Kind::new("record");
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let record = |(), job: JobContext| async move {
+    ///     job.cancelled().await; // ... writes until then ...
+    ///     tokio::time::sleep(Duration::from_secs(10)).await; // closes the file
+    ///     Ok::<_, String>("the first minute".to_owned())
+    /// };
+    /// let policy = Policy::new().timeout(Duration::from_secs(60)).grace(Duration::from_secs(20));
+    /// jobs.workers().handle(RECORD, policy, record).start().await?;
+    /// assert_eq!(jobs.enqueue(RECORD, &()).await?.wait().await?, "the first minute");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn grace(mut self, time: Duration) -> Self {
         self.grace = time;
         self

@@ -31,13 +31,15 @@ type Callback = Box<dyn Fn() + Send + Sync>;
 /// # Examples
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use nexios_jobs::Jobs;
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), nexios_jobs::JobsError> {
 /// let jobs = Jobs::memory();
-/// let reload = jobs.on_signal("configuration changed", || println!("reload")).await?;
+/// let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+/// let reload = jobs.on_signal("configuration changed", move || drop(told.send("reload"))).await?;
 /// reload.send().await?; // the same as jobs.signal("configuration changed"), in any process
+/// assert_eq!(heard.recv().await, Some("reload"));
 /// reload.stop();
 /// # Ok(())
 /// # }
@@ -86,6 +88,19 @@ impl Signal {
     }
 
     /// The name that it listens for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use nexios_jobs::Jobs;
+    ///
+    /// let listener = Jobs::memory().on_signal("prices changed", || ()).await?;
+    /// assert_eq!(listener.name(), "prices changed");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -93,15 +108,57 @@ impl Signal {
 
     /// Calls every listener of this name in every process, as [`Jobs::signal`](crate::Jobs::signal).
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    /// use nexios_jobs::Jobs;
+    /// use tokio::sync::Notify;
+    ///
+    /// let reload = Arc::new(Notify::new());
+    /// let told = reload.clone();
+    /// let listener = Jobs::memory().on_signal("prices changed", move || told.notify_one()).await?;
+    /// listener.send().await?;
+    /// reload.notified().await; // here, and in every other process that listens
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the signal may be sent or not.
     pub async fn send(&self) -> Result<(), JobsError> {
         self.engine.signal(self.name.clone()).await
     }
 
     /// Ends the listener. No call begins after this has returned: it waits, and holds its thread, for one that goes on,
     /// unless that is where it is called.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::{sync::{Arc, atomic::{AtomicU32, Ordering}}, time::Duration};
+    /// use nexios_jobs::Jobs;
+    ///
+    /// let jobs = Jobs::memory();
+    /// let calls = Arc::new(AtomicU32::new(0));
+    /// let counted = calls.clone();
+    /// let listener = jobs.on_signal("reload", move || { counted.fetch_add(1, Ordering::Relaxed); }).await?;
+    /// listener.stop();
+    /// jobs.signal("reload").await?;
+    /// tokio::time::sleep(Duration::from_secs(60)).await;
+    /// assert_eq!(calls.load(Ordering::Relaxed), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stop(self) {
         // SeqCst, as in `call`: it is told before we look whether a call goes on.
         self.ear.stopped.store(true, Ordering::SeqCst);

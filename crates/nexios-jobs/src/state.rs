@@ -38,6 +38,15 @@ pub enum JobState {
 
 impl JobState {
     /// Whether the job has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::JobState;
+    ///
+    /// assert!(JobState::Cancelled.is_final()); // and its key is free
+    /// assert!(!JobState::Retrying.is_final());
+    /// ```
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(
@@ -47,6 +56,14 @@ impl JobState {
     }
 
     /// The word for it in JSON and in a log.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::JobState;
+    ///
+    /// assert_eq!(JobState::Ready.as_str(), "ready");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -8,19 +8,32 @@ use std::marker::PhantomData;
 /// # Examples
 ///
 /// ```
-/// # #[cfg(feature = "sqlite")]
-/// # async fn example(pool: sqlx::SqlitePool) -> Result<(), Box<dyn std::error::Error>> {
-/// use nexios_jobs::{Jobs, Kind};
+/// use nexios_jobs::{JobTransaction, Jobs, JobsError, Kind};
 ///
 /// const CHARGE: Kind<u64> = Kind::new("charge invoice");
 ///
+/// /// In whatever transaction its caller has.
+/// async fn charge<T: JobTransaction>(jobs: &Jobs, tx: &mut T, invoice: u64) -> Result<(), JobsError> {
+///     jobs.enqueue_in(tx, CHARGE, &invoice).await.map(drop)
+/// }
+///
+/// # #[cfg(feature = "sqlite")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite:{}/shop.db?mode=rwc", folder.path().display());
+/// # let pool = sqlx::SqlitePool::connect(&url).await?;
+/// # sqlx::query("CREATE TABLE invoices (id INTEGER)").execute(&pool).await?;
 /// let jobs = Jobs::sqlite(pool.clone()).await?;
 /// let mut tx = pool.begin().await?;
 /// sqlx::query("INSERT INTO invoices (id) VALUES (7)").execute(&mut *tx).await?;
-/// jobs.enqueue_in(&mut tx, CHARGE, &7).await?;
+/// charge(&jobs, &mut tx, 7).await?;
 /// tx.commit().await?;
+/// # assert_eq!(jobs.list(nexios_jobs::Filter::new().kind(CHARGE)).await?.jobs.len(), 1);
 /// # Ok(())
 /// # }
+/// # #[cfg(not(feature = "sqlite"))]
+/// # fn main() {}
 /// ```
 pub trait JobTransaction: Send + sealed::Writable {}
 

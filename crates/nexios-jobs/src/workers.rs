@@ -69,6 +69,34 @@ impl Workers {
     /// drains the shorter limits hold, and both get the same report, as does one that comes later. A job that awaits the
     /// drain of its own workers holds it up until its limits.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use nexios::Drain;
+    /// use nexios_jobs::{JobContext, JobState, Jobs, Kind, Policy};
+    ///
+    /// const SYNC: Kind<()> = Kind::new("sync");
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let sync = |(), job: JobContext| async move {
+    ///     job.cancelled().await; // ... a step after the other, until then ...
+    ///     Err::<(), _>("stopped between two steps")
+    /// };
+    /// let workers = jobs.workers().handle(SYNC, Policy::new(), sync).start().await?;
+    /// let job = jobs.enqueue(SYNC, &()).await?;
+    /// tokio::time::sleep(Duration::from_secs(1)).await;
+    ///
+    /// let report = workers.drain(Drain { wait: Duration::from_secs(20), cancel: Duration::from_secs(3) }).await;
+    /// assert_eq!(report.handed_back, ["sync"]);
+    /// let info = job.status().await?.expect("others run it");
+    /// assert_eq!((info.state, info.attempt), (JobState::Ready, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// Panics if called outside a tokio runtime.
@@ -81,6 +109,27 @@ impl Workers {
     }
 
     /// Counts of what runs and has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::{JobContext, Jobs, Kind, Policy};
+    ///
+    /// const FETCH: Kind<()> = Kind::new("fetch");
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let fetch = |(), job: JobContext| async move {
+    ///     if job.attempt() == 1 { Err("the server is away") } else { Ok(()) }
+    /// };
+    /// let workers = jobs.workers().handle(FETCH, Policy::new(), fetch).start().await?;
+    /// jobs.enqueue(FETCH, &()).await?.wait().await?;
+    /// let stats = workers.stats();
+    /// assert_eq!((stats.completed, stats.failed, stats.restarts), (1, 1, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn stats(&self) -> WorkersStats {
         let counts = &self.shared.counts;
@@ -93,6 +142,23 @@ impl Workers {
     }
 
     /// Whether the database was there when it was last asked, for a readiness probe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::{Jobs, Kind, Policy};
+    ///
+    /// const GREET: Kind<String> = Kind::new("greet");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let greet = |_name: String, _job| async { Ok::<_, String>(()) };
+    /// let workers = Jobs::memory().workers().handle(GREET, Policy::new(), greet).start().await?;
+    /// let status = if workers.is_ready() { 200 } else { 503 }; // the answer to GET /readyz
+    /// assert_eq!(status, 200);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.shared.ready.load(Ordering::Relaxed)

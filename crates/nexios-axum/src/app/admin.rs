@@ -66,18 +66,24 @@ impl NexiosApp {
     ///
     /// # Examples
     ///
-    /// ```no_run
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
     /// use axum::{Router, routing::get};
     /// use nexios_axum::NexiosApp;
+    /// use tokio::net::TcpListener;
     ///
-    /// # #[tokio::main]
-    /// # async fn main() -> Result<(), nexios_axum::ServeError> {
+    /// let admins = TcpListener::bind("127.0.0.1:0").await?; // or "127.0.0.1:9090"
+    /// let admin_address = admins.local_addr()?;
     /// let admin = Router::new().route("/version", get(async || env!("CARGO_PKG_VERSION")));
-    /// NexiosApp::new(Router::new().route("/", get(async || "hello")))
-    ///     .on_startup("warm up", async || println!("warming up")) // `/readyz` on port 9090 says 503
-    ///     .admin("127.0.0.1:9090", admin)
-    ///     .serve("0.0.0.0:8080")
-    ///     .await?;
+    /// let app = NexiosApp::new(Router::new().route("/", get(async || "hello"))).admin(admins, admin);
+    /// let handle = app.handle();
+    /// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// assert_eq!(reqwest::get(format!("http://{admin_address}/version")).await?.status(), 200);
+    /// assert_eq!(reqwest::get(format!("http://{admin_address}/readyz")).await?.status(), 200);
+    /// assert_eq!(reqwest::get(format!("{address}/version")).await?.status(), 404);
     /// # Ok(())
     /// # }
     /// ```

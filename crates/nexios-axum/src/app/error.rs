@@ -20,6 +20,19 @@ use super::hooks::BoxError;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::Router;
+/// use nexios_axum::{NexiosApp, ServeError};
+///
+/// let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let served = NexiosApp::new(Router::new()).serve(taken.local_addr()?).await;
+/// assert!(matches!(served, Err(ServeError::Listen { .. })));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServeError {

@@ -9,6 +9,21 @@ use crate::panic::{drop_others, message};
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// How a hook ends: `()`, or a `Result` whose error says why it failed.
+///
+/// # Examples
+///
+/// ```
+/// use axum::{BoxError, Router};
+/// use nexios_axum::NexiosApp;
+///
+/// let app = NexiosApp::new(Router::new())
+///     .on_startup("greet", async || println!("hello"))
+///     .on_startup("read the settings", async || {
+///         tokio::fs::read_to_string("settings.toml").await?;
+///         Ok::<_, BoxError>(())
+///     });
+/// # drop(app);
+/// ```
 pub trait HookOutcome: private::Sealed {
     #[doc(hidden)]
     fn into_result(self) -> Result<(), BoxError>;

@@ -141,6 +141,15 @@ where
 }
 
 /// The address a service listens on, with the port the system chose.
+///
+/// # Examples
+///
+/// ```
+/// use nexios_axum::ListenAddress;
+///
+/// let address = ListenAddress::Tcp(([127, 0, 0, 1], 8080).into());
+/// assert_eq!(address.to_string(), "http://127.0.0.1:8080");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListenAddress {
@@ -166,6 +175,23 @@ impl ListenAddress {
     }
 
     /// The TCP address; none for all others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::Router;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// let app = NexiosApp::new(Router::new());
+    /// let handle = app.handle();
+    /// tokio::spawn(app.serve("127.0.0.1:0")); // the system chooses a port
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// assert!(address.tcp().is_some_and(|address| address.port() != 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn tcp(&self) -> Option<SocketAddr> {
         match self {

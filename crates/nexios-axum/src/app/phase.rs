@@ -12,6 +12,14 @@ use std::fmt;
 /// | `Closing` | the time for still accepting is over | – | refused |
 /// | `Cancelling` | the time for undisturbed work is over, or a further signal | – | refused |
 /// | `Stopped` | all has ended or was given up | – | refused |
+///
+/// # Examples
+///
+/// ```
+/// use nexios_axum::Phase;
+///
+/// assert!(Phase::Ready < Phase::Draining); // a service is told to end when this is passed
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -31,6 +39,14 @@ pub enum Phase {
 
 impl Phase {
     /// The phase as a word of the status and the log.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_axum::Phase;
+    ///
+    /// assert_eq!(Phase::Draining.as_str(), "draining");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -15,6 +15,29 @@ use crate::log::log;
 pub(crate) const ABANDONED: u8 = 70;
 
 /// How a service ended that had begun to serve, or was told to end before.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use axum::Router;
+/// use nexios_axum::NexiosApp;
+///
+/// let app = NexiosApp::new(Router::new())
+///     .on_shutdown("flush", async || Err::<(), _>("the disk is full"))
+///     .accepting(Duration::ZERO);
+/// let handle = app.handle();
+/// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+/// handle.ready().await;
+/// handle.stop();
+/// let report = service.await??;
+/// assert_eq!(report.cause, "stopped by the program");
+/// assert!(report.abandoned.iter().any(|name| name.contains("flush")), "{report:?}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ShutdownReport {
@@ -22,9 +45,10 @@ pub struct ShutdownReport {
     pub cause: &'static str,
     /// How long it took from the first word of it to the end.
     pub elapsed: Duration,
-    /// Background tasks that returned a value after the end began.
+    /// Background tasks that returned a value after the listener had closed. Those that ended before, while the service still
+    /// [accepted](crate::NexiosApp::accepting), are in no report, here as below.
     pub completed: Vec<Cow<'static, str>>,
-    /// Background tasks that failed, panicked or reached their time limit after the end began.
+    /// Background tasks that failed, panicked or reached their time limit after the listener had closed.
     pub failed: Vec<Cow<'static, str>>,
     /// Background tasks that were cancelled and stopped, and those that never started.
     pub cancelled: Vec<Cow<'static, str>>,
@@ -81,12 +105,47 @@ impl ShutdownReport {
     }
 
     /// Whether no work was given up, and no answer cut off if that counts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::Router;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// let app = NexiosApp::new(Router::new()).accepting(Duration::ZERO);
+    /// let handle = app.handle();
+    /// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    /// handle.ready().await;
+    /// handle.stop();
+    /// let report = service.await??;
+    /// assert!(report.is_clean(), "{:?}", report.abandoned);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.abandoned.is_empty() && (self.cut_off.is_empty() || !self.strict)
     }
 
     /// The exit code of the process: 0 after a [clean](Self::is_clean) end, else 70.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::process::ExitCode;
+    /// use axum::Router;
+    /// use nexios_axum::{NexiosApp, ServeError};
+    ///
+    /// // With a runtime of your own; `nexios_axum::run` does this by itself.
+    /// #[tokio::main]
+    /// async fn main() -> Result<ExitCode, ServeError> {
+    ///     let report = NexiosApp::new(Router::new()).serve("127.0.0.1:8080").await?;
+    ///     Ok(report.exit_code())
+    /// }
+    /// ```
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         if self.is_clean() {

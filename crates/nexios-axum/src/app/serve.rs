@@ -41,6 +41,26 @@ impl NexiosApp {
     /// Handlers find the client's address in `ConnectInfo<SocketAddr>`, or `ConnectInfo<UCred>` (tokio's) for a
     /// Unix socket. HTTP/1 and HTTP/2 are spoken, without TLS unless the [listener](Listen) does that.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, routing::get};
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// let app = NexiosApp::new(Router::new().route("/", get(async || "hello"))).accepting(Duration::ZERO);
+    /// let handle = app.handle();
+    /// let service = tokio::spawn(app.serve("127.0.0.1:0")); // in `main`: app.serve("0.0.0.0:8080").await
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// assert_eq!(reqwest::get(address.to_string()).await?.text().await?, "hello");
+    /// handle.stop();
+    /// assert!(service.await??.abandoned.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// A startup hook failed, an address cannot be listened on, or signals cannot be listened for. Told to

@@ -76,12 +76,63 @@ impl ServiceLife {
 
     /// Fires with [`CancelReason::Shutdown`](nexios::CancelReason::Shutdown) when streams and sockets should end:
     /// after the time in which the service still accepts, well before anything is cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, routing::get};
+    /// use nexios::CancelReason;
+    /// use nexios_axum::{NexiosApp, ServiceLife};
+    ///
+    /// # static ASKED: tokio::sync::Notify = tokio::sync::Notify::const_new();
+    /// async fn long_poll(life: ServiceLife) -> &'static str {
+    /// #   ASKED.notify_one();
+    ///     let closing = life.closing();
+    ///     tokio::select! {
+    ///         () = std::future::pending() => "news",
+    ///         _ = closing.cancelled() => "ask again, somebody else", // an answer, and no 503
+    ///     }
+    /// }
+    ///
+    /// let app = NexiosApp::new(Router::new().route("/", get(long_poll))).accepting(Duration::ZERO);
+    /// let handle = app.handle();
+    /// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// let asked = tokio::spawn(reqwest::get(address.to_string()));
+    /// # ASKED.notified().await;
+    /// handle.stop();
+    /// assert_eq!(asked.await??.text().await?, "ask again, somebody else");
+    /// assert!(service.await??.is_clean());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn closing(&self) -> CancelToken {
         self.life.closing.clone()
     }
 
     /// Where the service is in its life.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, routing::get};
+    /// use nexios_axum::{NexiosApp, ServiceLife};
+    ///
+    /// let status = async |life: ServiceLife| life.phase().as_str();
+    /// let app = NexiosApp::new(Router::new().route("/status", get(status)));
+    /// let handle = app.handle();
+    /// tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// assert_eq!(reqwest::get(format!("{address}/status")).await?.text().await?, "ready");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.life.phase()
@@ -90,6 +141,34 @@ impl ServiceLife {
     /// Passes `stream` on until the service closes, then ends.
     ///
     /// A last item can be chained to it, such as an event that says goodbye.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, body::Body, routing::get};
+    /// use futures_util::{StreamExt, stream};
+    /// use nexios_axum::{NexiosApp, ServiceLife};
+    ///
+    /// async fn news(life: ServiceLife) -> Body {
+    ///     let news = stream::iter(["hello\n"]).chain(stream::pending()); // and more later
+    ///     let lines = life.until_closing(news).chain(stream::iter(["goodbye\n"]));
+    ///     Body::from_stream(lines.map(Ok::<_, std::io::Error>))
+    /// }
+    ///
+    /// let app = NexiosApp::new(Router::new().route("/", get(news))).accepting(Duration::ZERO);
+    /// let handle = app.handle();
+    /// let service = tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// let answer = reqwest::get(address.to_string()).await?;
+    /// handle.stop();
+    /// assert_eq!(answer.text().await?, "hello\ngoodbye\n");
+    /// assert!(service.await??.cut_off.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn until_closing<S: Stream>(&self, stream: S) -> impl Stream<Item = S::Item> + use<S> {
         until_cancelled(&self.life.closing, stream)
     }

@@ -3,6 +3,16 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 /// A header that says how long its sender will wait. All of them are durations: clocks need not agree.
+///
+/// # Examples
+///
+/// ```
+/// use nexios_axum::{DeadlineHeader, RequestLayer};
+///
+/// // Only what our own Envoy says shortens a deadline.
+/// let layer = RequestLayer::new().deadline_headers([DeadlineHeader::EnvoyExpectedTimeoutMs]);
+/// # let _ = layer;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeadlineHeader {
@@ -35,6 +45,15 @@ const MOST_ENVOY_DIGITS: usize = 19;
 
 impl DeadlineHeader {
     /// All of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_axum::DeadlineHeader;
+    ///
+    /// let names = DeadlineHeader::ALL.map(|header| header.name().as_str());
+    /// assert_eq!(names, ["grpc-timeout", "connect-timeout-ms", "x-envoy-expected-rq-timeout-ms"]);
+    /// ```
     pub const ALL: [DeadlineHeader; 3] = [
         DeadlineHeader::GrpcTimeout,
         DeadlineHeader::ConnectTimeoutMs,
@@ -42,6 +61,14 @@ impl DeadlineHeader {
     ];
 
     /// The name of the header, in lower case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_axum::DeadlineHeader;
+    ///
+    /// assert_eq!(DeadlineHeader::GrpcTimeout.name(), "grpc-timeout");
+    /// ```
     #[must_use]
     pub fn name(self) -> &'static HeaderName {
         match self {
@@ -52,6 +79,19 @@ impl DeadlineHeader {
     }
 
     /// Reads a value; [`None`] if it is malformed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use axum::http::HeaderValue;
+    /// use nexios_axum::DeadlineHeader;
+    ///
+    /// let read = |text| DeadlineHeader::GrpcTimeout.parse(&HeaderValue::from_static(text));
+    /// assert_eq!(read("5S"), Some(Duration::from_secs(5)));
+    /// assert_eq!(read("1500m"), Some(Duration::from_millis(1500)));
+    /// assert_eq!(read("5 s"), None);
+    /// ```
     #[must_use]
     pub fn parse(self, value: &HeaderValue) -> Option<Duration> {
         let text = value.to_str().ok()?;
@@ -78,6 +118,17 @@ impl DeadlineHeader {
     /// Writes a value, rounded down: nobody is promised more time than there is.
     ///
     /// What does not fit becomes the greatest value that does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use nexios_axum::DeadlineHeader;
+    ///
+    /// let left = Duration::from_micros(1_500_700);
+    /// assert_eq!(DeadlineHeader::ConnectTimeoutMs.encode(left), "1500");
+    /// assert_eq!(DeadlineHeader::GrpcTimeout.encode(left), "1500700u");
+    /// ```
     #[must_use]
     pub fn encode(self, time: Duration) -> HeaderValue {
         let milliseconds = |most: u32| time.as_millis().min(10_u128.pow(most) - 1);

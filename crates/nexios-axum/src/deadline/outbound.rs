@@ -9,6 +9,27 @@ use super::{Deadline, DeadlineHeader};
 const RESERVE: Duration = Duration::from_millis(5);
 
 /// What to send with a call to another service, so that it ends when the request does.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use axum::{body::Body, http::Request};
+/// use nexios::{CancelScope, CancelToken};
+/// use nexios_axum::{Deadline, DeadlineHeader, HandedOn};
+/// use tokio::time::Instant;
+///
+/// let scope = CancelScope::new(CancelToken::new(), Some(Instant::now() + Duration::from_secs(1)));
+/// let handed_on = scope.run(async { Deadline::current().hand_on(DeadlineHeader::ConnectTimeoutMs) }).await?;
+/// let HandedOn { name, value, timeout, .. } = handed_on.ok_or("there is a deadline")?;
+/// let call = Request::get("http://prices.internal/7").header(name, value).body(Body::empty())?;
+/// assert_eq!(call.headers()["connect-timeout-ms"], "995");
+/// assert_eq!(timeout, Duration::from_millis(995)); // for the client that makes the call
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandedOn {

@@ -4,6 +4,27 @@ use reqwest::RequestBuilder;
 use super::{Deadline, DeadlineHeader};
 
 /// Hands the deadline of the current scope on to a call that reqwest makes.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use nexios::{CancelScope, CancelToken};
+/// use nexios_axum::{DeadlineHeader, WithDeadline};
+/// use tokio::time::Instant;
+///
+/// let scope = CancelScope::new(CancelToken::new(), Some(Instant::now() + Duration::from_secs(1)));
+/// let call = scope.run(async {
+///     reqwest::Client::new().get("http://prices.internal/7").with_deadline(DeadlineHeader::GrpcTimeout)
+/// });
+/// let call = call.await?.build()?;
+/// assert_eq!(call.headers()["grpc-timeout"], "995000u");
+/// assert_eq!(call.timeout(), Some(&Duration::from_millis(995)));
+/// # Ok(())
+/// # }
+/// ```
 pub trait WithDeadline: Sized {
     /// Sets the header and the time limit of the call; without a deadline it is left as it is.
     ///

@@ -13,15 +13,25 @@ use crate::{problem::Problem, request::RequestState};
 /// # Examples
 ///
 /// ```
-/// use axum::{Router, http::StatusCode, routing::post};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};
+/// use nexios::Background;
 /// use nexios_axum::{BackgroundTasks, Problem, RequestLayer};
+/// use tower::ServiceExt;
 ///
 /// async fn register(tasks: BackgroundTasks) -> Result<StatusCode, Problem> {
-///     let _task = tasks.spawn("send welcome mail", |_task| async {})?;
+///     let _task = tasks.spawn("send welcome mail", |_task| async {})?; // goes on after the answer
 ///     Ok(StatusCode::ACCEPTED)
 /// }
 ///
-/// let app: Router = Router::new().route("/register", post(register)).layer(RequestLayer::new());
+/// let mails = Background::new();
+/// let layer = RequestLayer::new().background(mails.clone());
+/// let app: Router = Router::new().route("/", get(register)).layer(layer);
+/// assert_eq!(app.oneshot(Request::new(Body::empty())).await?.status(), 202);
+/// assert_eq!(mails.list()[0].name, "send welcome mail");
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// # Errors

@@ -22,8 +22,11 @@ use crate::{
 /// # Examples
 ///
 /// ```
-/// use axum::{Router, routing::get};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, body::{Body, to_bytes}, http::Request, routing::get};
 /// use nexios_axum::{Problem, RequestGroup, RequestLayer};
+/// use tower::ServiceExt;
 ///
 /// async fn sum(RequestGroup(group): RequestGroup) -> Result<String, Problem> {
 ///     let total = group.run(async {
@@ -34,7 +37,11 @@ use crate::{
 ///     Ok(total.await?.to_string())
 /// }
 ///
-/// let app: Router = Router::new().route("/sum", get(sum)).layer(RequestLayer::new());
+/// let app: Router = Router::new().route("/", get(sum)).layer(RequestLayer::new());
+/// let response = app.oneshot(Request::new(Body::empty())).await?;
+/// assert_eq!(&to_bytes(response.into_body(), 1024).await?[..], b"3");
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug)]
 pub struct RequestGroup<E = Problem>(pub TaskGroup<'static, E>);

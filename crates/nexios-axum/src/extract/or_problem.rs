@@ -12,14 +12,23 @@ use crate::problem::Problem;
 /// # Examples
 ///
 /// ```
-/// use axum::{Json, Router, extract::Path, routing::post};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Json, Router, body::Body, extract::Path, http::Request, routing::post};
 /// use nexios_axum::OrProblem;
+/// use tower::ServiceExt;
 ///
-/// async fn rename(OrProblem(Path(id)): OrProblem<Path<u64>>, OrProblem(Json(name)): OrProblem<Json<String>>) {
-///     println!("{id} is called {name} now");
+/// async fn rename(OrProblem(Path(id)): OrProblem<Path<u64>>, OrProblem(Json(name)): OrProblem<Json<String>>) -> String {
+///     format!("{id} is called {name} now")
 /// }
 ///
 /// let app: Router = Router::new().route("/people/{id}/name", post(rename));
+/// let request = Request::post("/people/seven/name").body(Body::empty())?;
+/// let response = app.oneshot(request).await?;
+/// assert_eq!(response.status(), 400);
+/// assert_eq!(response.headers()["content-type"], "application/problem+json");
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OrProblem<E>(pub E);

@@ -13,17 +13,26 @@ use crate::request::{RequestState, warn_once};
 /// # Examples
 ///
 /// ```
-/// use axum::{Router, routing::get};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use axum::{Router, body::{Body, to_bytes}, http::Request, routing::get};
 /// use nexios_axum::{RequestLayer, RequestToken};
+/// use tower::ServiceExt;
 ///
-/// async fn wait_for_news(RequestToken(token): RequestToken) -> &'static str {
+/// async fn wait_for_news(RequestToken(token): RequestToken) -> String {
 ///     tokio::select! {
-///         _ = tokio::time::sleep(std::time::Duration::from_secs(20)) => "no news",
-///         _ = token.cancelled() => "nobody is listening any more", // clean up here
+///         () = tokio::time::sleep(Duration::from_secs(20)) => "no news".to_owned(),
+///         why = token.cancelled() => format!("ended early: {why:?}"), // clean up here
 ///     }
 /// }
 ///
-/// let app: Router = Router::new().route("/news", get(wait_for_news)).layer(RequestLayer::new());
+/// let layer = RequestLayer::new().deadline(Duration::from_secs(10));
+/// let app: Router = Router::new().route("/", get(wait_for_news)).layer(layer);
+/// let response = app.oneshot(Request::new(Body::empty())).await?;
+/// assert_eq!(&to_bytes(response.into_body(), 1024).await?[..], b"ended early: Deadline");
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug, Clone)]
 pub struct RequestToken(pub CancelToken);

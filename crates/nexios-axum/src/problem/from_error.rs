@@ -58,17 +58,43 @@ impl From<BoxError> for Problem {
 /// # Examples
 ///
 /// ```
-/// use axum::Json;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use nexios_axum::{OrInternal, Problem};
 ///
-/// async fn settings() -> Result<Json<serde_json::Value>, Problem> {
-///     let text = tokio::fs::read("settings.json").await.or_internal()?;
-///     Ok(Json(serde_json::from_slice(&text).or_internal()?))
+/// async fn settings() -> Result<serde_json::Value, Problem> {
+///     let text = tokio::fs::read("no such file.json").await.or_internal()?;
+///     serde_json::from_slice(&text).or_internal()
 /// }
+///
+/// let problem = settings().await.unwrap_err();
+/// assert_eq!(problem.status(), 500);
+/// assert!(!problem.to_string().contains("no such file")); // only the log knows
+/// # Ok(())
+/// # }
 /// ```
 pub trait OrInternal<T> {
     /// Turns an error into a 500 with an id, and logs it with its causes; if among these there is a [`Problem`], an
     /// [`Interrupted`], a [`PoolError`] or a [`BackgroundFailure`], it is what that would be alone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::BoxError;
+    /// use nexios_axum::{OrInternal, Problem};
+    ///
+    /// fn count(text: &str) -> Result<u64, BoxError> {
+    ///     if text.is_empty() {
+    ///         return Err(Problem::bad_request("Say how many.").into());
+    ///     }
+    ///     Ok(text.parse()?)
+    /// }
+    ///
+    /// assert_eq!(count("7").or_internal()?, 7);
+    /// assert_eq!(count("seven").or_internal().unwrap_err().status(), 500);
+    /// assert_eq!(count("").or_internal().unwrap_err().status(), 400); // it stays what it was
+    /// # Ok::<_, Problem>(())
+    /// ```
     ///
     /// # Errors
     ///

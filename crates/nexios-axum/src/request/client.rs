@@ -44,6 +44,18 @@ enum Trust {
 
 impl TrustedProxies {
     /// Trusts nobody: the client is the peer. This is the default.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_axum::{RequestLayer, TrustedProxies};
+    ///
+    /// // Nobody is in front of this service, or only in production.
+    /// let production = std::env::var_os("BEHIND_PROXY").is_some();
+    /// let proxies = if production { TrustedProxies::hops(1) } else { TrustedProxies::none() };
+    /// let layer = RequestLayer::new().trusted_proxies(proxies);
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn none() -> Self {
         TrustedProxies::hops(0)
@@ -53,6 +65,16 @@ impl TrustedProxies {
     ///
     /// It is right only where every request comes through all of them: who can connect past a proxy can give
     /// itself any address. Over a Unix socket the peer has no address and counts as a proxy all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_axum::{RequestLayer, TrustedProxies};
+    ///
+    /// // A content network, and behind it a balancer; both add the address that they saw.
+    /// let layer = RequestLayer::new().trusted_proxies(TrustedProxies::hops(2));
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn hops(count: usize) -> Self {
         TrustedProxies(Trust::Hops(count))
@@ -61,6 +83,18 @@ impl TrustedProxies {
     /// Trusts the proxies whose addresses `trusted` knows.
     ///
     /// A peer without an address (a Unix socket, or `axum::serve` without `ConnectInfo`) is not trusted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::IpAddr;
+    /// use nexios_axum::{RequestLayer, TrustedProxies};
+    ///
+    /// let balancers: [IpAddr; 2] = [[10, 0, 0, 7].into(), [10, 0, 0, 8].into()];
+    /// let proxies = TrustedProxies::matching(move |address| balancers.contains(&address));
+    /// let layer = RequestLayer::new().trusted_proxies(proxies);
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn matching(trusted: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
         TrustedProxies(Trust::Matching(Arc::new(trusted)))

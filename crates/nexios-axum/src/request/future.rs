@@ -31,6 +31,25 @@ use crate::{
 /// 1. It is open until there is an answer; dropped before, the client has gone.
 /// 2. A handler that has answered or panicked is never polled again: the stage is `Ended` in the same poll.
 /// 3. The handler is dropped or rescued before its answer, or the one in its place, is given out.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::convert::Infallible;
+/// use axum::{Router, body::Body, http::Request, routing::get};
+/// use nexios_axum::{RequestFuture, RequestLayer};
+/// use tower::{Layer, Service};
+///
+/// let layer = RequestLayer::new();
+/// let mut service = layer.layer(Router::new().route("/", get(async || "hello")));
+/// let answer: RequestFuture<Infallible> = service.call(Request::new(Body::empty()));
+/// drop(answer); // its client has gone
+/// assert_eq!(layer.requests().stats().disconnected, 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct RequestFuture<E: 'static> {
     stage: Stage<E>,
 }

@@ -9,12 +9,30 @@ use std::time::Duration;
 /// # Examples
 ///
 /// ```
-/// use axum::{Router, routing::post};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::{sync::atomic::{AtomicBool, Ordering}, time::Duration};
+/// use axum::{Router, body::Body, http::Request, routing::get};
 /// use nexios_axum::{OnDisconnect, RequestLayer};
+/// use tokio::time::{sleep, timeout};
+/// use tower::ServiceExt;
 ///
-/// let app: Router = Router::new()
-///     .route("/pay", post(async || "paid").layer(OnDisconnect::Detached))
-///     .layer(RequestLayer::new());
+/// static PAID: AtomicBool = AtomicBool::new(false);
+///
+/// async fn pay() {
+///     sleep(Duration::from_secs(5)).await;
+///     PAID.store(true, Ordering::Relaxed);
+/// }
+///
+/// let layer = RequestLayer::new();
+/// let requests = layer.requests();
+/// let app: Router = Router::new().route("/", get(pay).layer(OnDisconnect::Detached)).layer(layer);
+/// let left = timeout(Duration::from_secs(1), app.oneshot(Request::new(Body::empty()))).await;
+/// assert!(left.is_err()); // the client went away after a second
+/// requests.idle().await;
+/// assert!(PAID.load(Ordering::Relaxed));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

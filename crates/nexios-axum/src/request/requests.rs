@@ -27,6 +27,27 @@ use crate::{punctual::punctual, rationed_log::RationedLog};
 /// The requests of one [`RequestLayer`](crate::RequestLayer), to be counted and waited for.
 ///
 /// Clones are the same handle.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, body::Body, http::Request, routing::get};
+/// use nexios_axum::{RequestLayer, Requests};
+/// use tower::ServiceExt;
+///
+/// let layer = RequestLayer::new();
+/// let requests: Requests = layer.requests();
+/// let app: Router = Router::new().route("/", get(async || "hello")).layer(layer);
+/// let response = app.oneshot(Request::new(Body::empty())).await?;
+/// assert_eq!(requests.live(), 1); // its answer is on its way
+/// drop(response);
+/// requests.idle().await;
+/// assert_eq!(requests.live(), 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Requests {
     counts: Arc<Counts>,
@@ -108,6 +129,26 @@ pub(super) fn count(total: &AtomicU64) {
 }
 
 /// What the requests of a layer do and did.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, body::{Body, to_bytes}, http::Request, routing::get};
+/// use nexios_axum::{RequestLayer, RequestStats};
+/// use tower::ServiceExt;
+///
+/// let layer = RequestLayer::new();
+/// let requests = layer.requests();
+/// let app: Router = Router::new().route("/", get(async || -> &'static str { panic!("a bug") })).layer(layer);
+/// let response = app.oneshot(Request::new(Body::empty())).await?;
+/// to_bytes(response.into_body(), 1024).await?;
+/// let RequestStats { live, started, panicked, .. } = requests.stats();
+/// assert_eq!((live, started, panicked), (0, 1, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestStats {
@@ -145,6 +186,26 @@ impl Requests {
     }
 
     /// Requests between their head and the last byte of their answer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, body::{Body, to_bytes}, http::Request, routing::get};
+    /// use nexios_axum::RequestLayer;
+    /// use tower::ServiceExt;
+    ///
+    /// let layer = RequestLayer::new();
+    /// let requests = layer.requests();
+    /// let app: Router = Router::new().route("/", get(async || "hello")).layer(layer);
+    /// let response = app.oneshot(Request::new(Body::empty())).await?;
+    /// assert_eq!(requests.live(), 1);
+    /// to_bytes(response.into_body(), 1024).await?; // until the last byte
+    /// assert_eq!(requests.live(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn live(&self) -> usize {
         // SeqCst, here and in `rescued`: see invariants 2 and 3.
@@ -152,6 +213,28 @@ impl Requests {
     }
 
     /// Handlers that go on without a client.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios_axum::{OnDisconnect, RequestLayer};
+    /// use tokio::time::{sleep, timeout};
+    /// use tower::ServiceExt;
+    ///
+    /// let layer = RequestLayer::new();
+    /// let requests = layer.requests();
+    /// let pay = get(async || sleep(Duration::from_secs(60)).await).layer(OnDisconnect::Detached);
+    /// let app: Router = Router::new().route("/", pay).layer(layer);
+    /// let left = timeout(Duration::from_secs(1), app.oneshot(Request::new(Body::empty()))).await;
+    /// assert!(left.is_err()); // its client went away
+    /// assert_eq!((requests.live(), requests.rescued()), (0, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn rescued(&self) -> usize {
         let Counts {
@@ -163,6 +246,29 @@ impl Requests {
     }
 
     /// Waits until no request is live and no handler rescued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios_axum::{OnDisconnect, RequestLayer};
+    /// use tokio::time::{Instant, sleep, timeout};
+    /// use tower::ServiceExt;
+    ///
+    /// let layer = RequestLayer::new();
+    /// let requests = layer.requests();
+    /// let pay = get(async || sleep(Duration::from_secs(60)).await).layer(OnDisconnect::Detached);
+    /// let app: Router = Router::new().route("/", pay).layer(layer);
+    /// let began = Instant::now();
+    /// timeout(Duration::from_secs(1), app.oneshot(Request::new(Body::empty()))).await.unwrap_err();
+    /// requests.idle().await; // the payment is made, although its client has gone
+    /// assert_eq!(began.elapsed().as_secs(), 60);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     ///
@@ -184,6 +290,31 @@ impl Requests {
     /// Drops all rescued handlers at their next turn, and those of the future at once.
     ///
     /// This is the last step of a shutdown. Live requests are left to whoever drops their connections.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios_axum::{OnDisconnect, RequestLayer};
+    /// use tokio::time::{sleep, timeout};
+    /// use tower::ServiceExt;
+    ///
+    /// let layer = RequestLayer::new();
+    /// let requests = layer.requests();
+    /// let pay = get(async || sleep(Duration::from_secs(3600)).await).layer(OnDisconnect::Detached);
+    /// let app: Router = Router::new().route("/", pay).layer(layer);
+    /// timeout(Duration::from_secs(1), app.oneshot(Request::new(Body::empty()))).await.unwrap_err();
+    /// if timeout(Duration::from_secs(20), requests.idle()).await.is_err() {
+    ///     requests.abort_rescued(); // we were patient
+    /// }
+    /// requests.idle().await;
+    /// assert_eq!(requests.stats().cut_off, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn abort_rescued(&self) {
         self.counts.abort.cancel(CancelReason::Shutdown);
     }
@@ -216,6 +347,27 @@ impl Requests {
     }
 
     /// What the requests do and did.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios_axum::RequestLayer;
+    /// use tokio::time::timeout;
+    /// use tower::ServiceExt;
+    ///
+    /// let layer = RequestLayer::new();
+    /// let requests = layer.requests();
+    /// let app: Router = Router::new().route("/", get(std::future::pending::<String>)).layer(layer);
+    /// timeout(Duration::from_secs(1), app.oneshot(Request::new(Body::empty()))).await.unwrap_err();
+    /// let stats = requests.stats();
+    /// assert_eq!((stats.started, stats.disconnected, stats.expired), (1, 1, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn stats(&self) -> RequestStats {
         // Relaxed: see `count`.

@@ -19,13 +19,20 @@ use crate::inner_service::Inner;
 /// # Examples
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
-/// use axum::{Router, routing::post};
+/// use axum::{Router, body::Body, http::Request, routing::get};
 /// use nexios_axum::{RequestLayer, RouteDeadline};
+/// use tower::ServiceExt;
 ///
+/// let quick = get(async || tokio::time::sleep(Duration::from_secs(5)).await); // it is not
 /// let app: Router = Router::new()
-///     .route("/upload", post(async || "thanks").layer(RouteDeadline::of(Duration::from_secs(120))))
+///     .route("/", quick.layer(RouteDeadline::of(Duration::from_secs(2))))
 ///     .layer(RequestLayer::new().deadline(Duration::from_secs(10)));
+/// assert_eq!(app.oneshot(Request::new(Body::empty())).await?.status(), 504);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct RouteDeadline {
@@ -34,12 +41,50 @@ pub struct RouteDeadline {
 
 impl RouteDeadline {
     /// A limit for the time from the head of the request to the head of its answer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios_axum::{RequestLayer, RouteDeadline};
+    /// use tower::ServiceExt;
+    ///
+    /// let upload = get(async || tokio::time::sleep(Duration::from_secs(60)).await);
+    /// let app: Router = Router::new()
+    ///     .route("/", upload.layer(RouteDeadline::of(Duration::from_secs(120))))
+    ///     .layer(RequestLayer::new().deadline(Duration::from_secs(10)));
+    /// assert_eq!(app.oneshot(Request::new(Body::empty())).await?.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn of(limit: Duration) -> Self {
         RouteDeadline { limit: Some(limit) }
     }
 
     /// No limit of the server's own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use axum::{Router, body::Body, http::Request, routing::get};
+    /// use nexios_axum::{RequestLayer, RouteDeadline};
+    /// use tower::ServiceExt;
+    ///
+    /// let poll = get(async || tokio::time::sleep(Duration::from_secs(3600)).await); // waits for news
+    /// let app: Router = Router::new()
+    ///     .route("/", poll.layer(RouteDeadline::none()))
+    ///     .layer(RequestLayer::new().deadline(Duration::from_secs(10)));
+    /// assert_eq!(app.oneshot(Request::new(Body::empty())).await?.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn none() -> Self {
         RouteDeadline { limit: None }
@@ -58,6 +103,23 @@ impl<S> Layer<S> for RouteDeadline {
 }
 
 /// Tells the limit of its route to the [`RequestLayer`](crate::RequestLayer); made by [`RouteDeadline`].
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use nexios_axum::{RouteDeadline, RouteDeadlineService};
+/// use tower::Layer;
+///
+/// let router: Router = Router::new().route("/", get(async || "hello"));
+/// let service: RouteDeadlineService<Router> = RouteDeadline::of(Duration::from_secs(2)).layer(router);
+/// # let _ = service;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct RouteDeadlineService<S> {
     inner: Inner<S>,

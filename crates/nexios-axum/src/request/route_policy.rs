@@ -18,6 +18,22 @@ impl<S> Layer<S> for OnDisconnect {
 }
 
 /// Tells the policy of its route to the [`RequestLayer`](crate::RequestLayer); made by [`OnDisconnect`].
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, routing::get};
+/// use nexios_axum::{OnDisconnect, OnDisconnectService};
+/// use tower::Layer;
+///
+/// let router: Router = Router::new().route("/", get(async || "hello"));
+/// let service: OnDisconnectService<Router> = OnDisconnect::Immediate.layer(router);
+/// # let _ = service;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct OnDisconnectService<S> {
     inner: S,

@@ -26,6 +26,22 @@ use crate::inner_service::Inner;
 struct WatchedOver;
 
 /// Watches over the requests of a service; made by [`RequestLayer`](crate::RequestLayer).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, body::Body, http::Request, routing::get};
+/// use nexios_axum::{RequestLayer, RequestService};
+/// use tower::{Layer, ServiceExt};
+///
+/// let router: Router = Router::new().route("/", get(async || "hello"));
+/// let service: RequestService<Router> = RequestLayer::new().layer(router);
+/// assert_eq!(service.oneshot(Request::new(Body::empty())).await?.status(), 200);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct RequestService<S> {
     inner: Inner<S>,

@@ -4,11 +4,13 @@ use subtle::ConstantTimeEq;
 
 /// A text that `Debug` does not show, and that is compared in a time that tells nothing about it but its length.
 ///
+/// # Examples
+///
 /// ```
 /// use nexios_console::Secret;
 ///
-/// let secret = Secret::from("correct horse battery staple");
-/// assert_eq!(format!("{secret:?}"), "Secret(•••)");
+/// let secret = Secret::from("correct horse battery staple"); // such as from an environment variable
+/// assert_eq!(format!("{secret:?}"), "Secret(•••)"); // may stand in a settings' `Debug`
 /// ```
 #[derive(Clone)]
 pub struct Secret(String);

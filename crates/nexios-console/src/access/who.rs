@@ -11,6 +11,8 @@ const LONGEST: usize = 120;
 /// [`access`](crate::ConsoleBuilder::access). A name is cut to 120 bytes, and has no line breaks or other control
 /// characters, so that nobody can write a line of the log by their name.
 ///
+/// # Examples
+///
 /// ```
 /// use axum::{Router, extract::Request, http::request::Parts, middleware::{Next, from_fn}, response::Response};
 /// use nexios_console::{Access, Console, Who};
@@ -40,6 +42,15 @@ pub struct Who(Box<str>);
 
 impl Who {
     /// By name, as the log shows it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_console::Who;
+    ///
+    /// assert_eq!(Who::new("ada").to_string(), "ada");
+    /// assert_eq!(Who::new("ada\nlevel=ERROR").to_string(), "ada level=ERROR"); // one line of the log
+    /// ```
     #[must_use]
     pub fn new(name: impl AsRef<str>) -> Self {
         let mut kept = String::new();

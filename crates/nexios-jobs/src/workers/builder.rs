@@ -80,6 +80,31 @@ impl WorkersBuilder {
     ///
     /// The handler is called in a task of the runtime that [`start`](Self::start) is called on.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::{JobContext, JobError, Jobs, Kind, Policy};
+    ///
+    /// const RESIZE: Kind<String, u64> = Kind::new("resize picture");
+    ///
+    /// async fn resize(file: String, job: JobContext) -> Result<u64, JobError> {
+    ///     job.message(format!("reads {file}"));
+    ///     let bytes = tokio::fs::read(&file).await?; // an error: again, by the policy
+    ///     Ok(bytes.len() as u64)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let file = folder.path().join("cat.png").display().to_string();
+    /// # std::fs::write(&file, "meow")?;
+    /// let jobs = Jobs::memory();
+    /// jobs.workers().handle(RESIZE, Policy::new().concurrency(2), resize).start().await?;
+    /// assert_eq!(jobs.enqueue(RESIZE, &file).await?.wait().await?, 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// Panics if this kind has a handler already.
@@ -109,6 +134,30 @@ impl WorkersBuilder {
     /// saving. Ticks that no process was there for are left out; those that were found late, because the clock was set
     /// forward or the database was away, are made up for if they are no more than three hours old. A text that cannot be
     /// read is the error of [`start`](Self::start).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use nexios_jobs::{Filter, Jobs, Kind, Policy};
+    ///
+    /// const CLEAN_UP: Kind<String> = Kind::new("clean up");
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let clean_up = |_folder: String, _job| async { Ok::<_, String>(()) };
+    /// jobs.workers()
+    ///     .handle(CLEAN_UP, Policy::new(), clean_up)
+    ///     .cron("*/5 * * * *", CLEAN_UP, &"/tmp".to_owned())
+    ///     .cron("0 3 * * * Europe/Berlin", CLEAN_UP, &"/var/cache".to_owned())
+    ///     .start()
+    ///     .await?;
+    /// tokio::time::sleep(Duration::from_secs(11 * 60)).await;
+    /// assert!(jobs.list(Filter::new().kind(CLEAN_UP)).await?.jobs.len() >= 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cron<A: Serialize, O>(mut self, schedule: &str, kind: Kind<A, O>, args: &A) -> Self {
         self.crons.push(CronSetting {
             text: schedule.to_owned(),
@@ -120,12 +169,55 @@ impl WorkersBuilder {
 
     /// The clock that `cron` looks at, every 100 ms, instead of the database's; for tests. Jobs are still enqueued for
     /// now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::{Arc, Mutex}, time::{Duration, SystemTime}};
+    /// use nexios_jobs::{Filter, Jobs, Kind};
+    ///
+    /// const CLEAN_UP: Kind<()> = Kind::new("clean up");
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let before_three = SystemTime::UNIX_EPOCH + Duration::from_secs((2 * 60 + 59) * 60);
+    /// let clock = Arc::new(Mutex::new(before_three));
+    /// let now = clock.clone();
+    /// let jobs = Jobs::memory();
+    /// let workers = jobs.workers().cron("0 3 * * *", CLEAN_UP, &()).cron_clock(move || *now.lock().unwrap());
+    /// workers.start().await?;
+    ///
+    /// *clock.lock().unwrap() += Duration::from_secs(60);
+    /// tokio::time::sleep(Duration::from_secs(1)).await;
+    /// assert_eq!(jobs.list(Filter::new().kind(CLEAN_UP)).await?.jobs.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cron_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = CronClock::Own(Box::new(now));
         self
     }
 
     /// Starts the workers; they claim jobs when this returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::{Jobs, JobsError, Kind};
+    ///
+    /// const CLEAN_UP: Kind<()> = Kind::new("clean up");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let started = jobs.workers().cron("0 25 * * *", CLEAN_UP, &()).start().await;
+    /// assert!(matches!(started, Err(JobsError::Schedule { .. }))); // there is no 25 o'clock
+    ///
+    /// let workers = jobs.workers().cron("0 3 * * *", CLEAN_UP, &()).start().await?;
+    /// assert!(workers.is_ready());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -4,7 +4,24 @@ use crate::{engine::End, state::JobState};
 
 /// Counts of the workers of this process, since their start.
 ///
-/// See [`Workers`](crate::Workers) for an example.
+/// # Examples
+///
+/// ```
+/// use nexios_jobs::{Jobs, Kind, Policy, WorkersStats};
+///
+/// const GREET: Kind<String> = Kind::new("greet");
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jobs = Jobs::memory();
+/// let greet = |_name: String, _job| async { Ok::<_, String>(()) };
+/// let workers = jobs.workers().handle(GREET, Policy::new(), greet).start().await?;
+/// jobs.enqueue(GREET, &"Ada".to_owned()).await?.wait().await?;
+/// let WorkersStats { completed, failed, .. } = workers.stats();
+/// assert_eq!((completed, failed), (1, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct WorkersStats {
@@ -20,7 +37,31 @@ pub struct WorkersStats {
 
 /// How the jobs ended that ran here when the drain began, by the names of their kinds.
 ///
-/// See [`Workers`](crate::Workers) for an example.
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use nexios::Drain;
+/// use nexios_jobs::{Jobs, Kind, Policy};
+///
+/// const NAP: Kind<u64> = Kind::new("nap");
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jobs = Jobs::memory();
+/// let nap = |seconds, _job| async move {
+///     Ok::<_, String>(tokio::time::sleep(Duration::from_secs(seconds)).await)
+/// };
+/// let workers = jobs.workers().handle(NAP, Policy::new(), nap).start().await?;
+/// jobs.enqueue_many(NAP, &[1, 3600]).await?;
+/// tokio::time::sleep(Duration::from_millis(500)).await;
+///
+/// let report = workers.drain(Drain { wait: Duration::from_secs(20), cancel: Duration::from_secs(3) }).await;
+/// assert_eq!(report.completed, ["nap"]); // the short one
+/// assert_eq!(report.handed_back, ["nap"]); // the long one did not look at its token, and runs again
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct JobsDrainReport {
