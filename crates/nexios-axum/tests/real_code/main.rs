@@ -4,8 +4,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod comparison;
 mod graceful_shutdown;
 mod observed;
+mod plain_axum;
 mod reverse_proxy;
 mod running;
 mod services;

@@ -25,7 +25,7 @@ const QUICK: Pace = Pace {
 
 /// Talks for minutes.
 const SLOW: Pace = Pace {
-    message: Duration::from_secs(10),
+    message: Duration::from_secs(60),
     ..QUICK
 };
 
