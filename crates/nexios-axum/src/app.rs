@@ -476,7 +476,8 @@ impl NexiosApp {
     /// How long the whole end may take, from the signal on. Default: 30 s.
     ///
     /// It is what Kubernetes and others wait before they kill, so set theirs a few seconds longer. When it is
-    /// too short for all phases, the first ones are cut.
+    /// too short for all phases, the first ones are cut: with 4 s, and [`cancelling`](Self::cancelling) and
+    /// [`hooks_limit`](Self::hooks_limit) as they are, requests under way are cancelled at once. A short one needs shorter ones of those.
     ///
     /// # Examples
     ///

@@ -1,5 +1,8 @@
 //! Longer texts, for reading.
 
+#[doc = include_str!("../docs/compare.md")]
+pub mod compare {}
+
 #[doc = include_str!("../docs/disconnects.md")]
 pub mod disconnects {}
 

@@ -1,11 +1,16 @@
 //! The answers of a router that has no handler for a request.
 
-use axum::http::{Method, StatusCode, Uri};
+use axum::{
+    extract::OriginalUri,
+    http::{Method, StatusCode},
+};
 
 use crate::{problem::Problem, text::in_short};
 
 /// Answers 404 as a problem that names the path, without its middle if it has more than 400 characters; meant for
-/// [`Router::fallback`](axum::Router::fallback).
+/// [`Router::fallback`](axum::Router::fallback), and for `not_found_service` of tower-http's `ServeDir`.
+///
+/// The path is the one that the client has asked for, also in a nested router.
 ///
 /// # Examples
 ///
@@ -23,7 +28,7 @@ use crate::{problem::Problem, text::in_short};
 /// # Ok(())
 /// # }
 /// ```
-pub async fn not_found(uri: Uri) -> Problem {
+pub async fn not_found(OriginalUri(uri): OriginalUri) -> Problem {
     Problem::not_found("There is nothing here.").with("path", in_short(uri.path().to_owned()))
 }
 

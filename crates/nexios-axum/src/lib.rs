@@ -137,8 +137,8 @@
 //! # }
 //! ```
 //!
-//! [`docs`] has the longer texts: the life of a service, disconnects and what HTTP/1 cannot see of them, deadlines, and
-//! what each error becomes.
+//! [`docs`] has the longer texts: the life of a service, disconnects and what HTTP/1 cannot see of them, deadlines,
+//! what each error becomes, and seven examples of axum's beside the same services with nexios.
 //!
 //! # Features
 //!

@@ -19,6 +19,16 @@ async fn an_unknown_path_is_a_404_problem() {
 }
 
 #[tokio::test]
+async fn an_unknown_path_below_another_is_named_as_it_was_asked_for() {
+    let below = Router::new()
+        .route("/orders", on_get(async || "here"))
+        .fallback(not_found);
+    let app = Router::new().nest("/shop", below);
+    let answer = Answer::from(&app, get("/shop/nowhere")).await;
+    assert_eq!(answer.problem(404)["path"], "/shop/nowhere");
+}
+
+#[tokio::test]
 async fn an_answer_is_never_as_long_as_the_request() {
     let path = format!("/{}/end", "p".repeat(10_000));
     let answer = Answer::from(&app(), get(&path)).await;

@@ -1,5 +1,9 @@
 //! The services under test.
 
+#[path = "../real_code/services/graceful_shutdown.rs"]
+#[allow(dead_code, reason = "its `main`")]
+mod graceful_shutdown;
+
 use std::{
     fmt::Write as _, future::pending, io::Write as _, process::ExitCode, sync::Mutex, thread,
     time::Duration,
@@ -131,6 +135,18 @@ pub(crate) fn main(scenario: &str) -> ExitCode {
                     say(task.map_or("refused", |_| "starting"));
                     pending::<()>().await;
                 });
+            nexios_axum::run(app.serve("127.0.0.1:0"))
+        }
+        // As `services/graceful_shutdown.rs` of `tests/real_code` has it, with times of a test.
+        "graceful shutdown" => {
+            let times = graceful_shutdown::Times {
+                slow: Duration::from_millis(400),
+                request: FOR_EVER,
+                end: Duration::from_millis(2_500),
+            };
+            let app = graceful_shutdown::app(&times)
+                .accepting(Duration::from_millis(100))
+                .on_listening(|address| say(&address.to_string()));
             nexios_axum::run(app.serve("127.0.0.1:0"))
         }
         // The plain runtime of tokio, for who does not want `run`.

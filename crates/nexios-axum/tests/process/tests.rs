@@ -147,6 +147,23 @@ tests! {
         drop(half);
     }
 
+    fn a_signal_lets_a_slow_request_finish_and_cuts_one_without_an_end_at_the_limit() {
+        let mut service = Service::start("graceful shutdown");
+        let address = service.address();
+        let slow = begin(address, "/slow");
+        pause(100);
+        service.stop("TERM").expect(0, 1_500);
+        assert_eq!(answer(slow).0, 200);
+
+        let mut service = Service::start("graceful shutdown");
+        let address = service.address();
+        let (slow, forever) = (begin(address, "/slow"), begin(address, "/forever"));
+        pause(100);
+        let end = service.stop("TERM").expect(70, 2_500 + 400).logged("work was given up");
+        end.logged("\"request GET /forever\"");
+        assert_eq!((answer(slow).0, answer(forever).0), (200, 503));
+    }
+
     fn a_blocking_closure_of_tokio_does_not_hold_the_process() {
         let mut service = Service::start("plain");
         let address = service.address();

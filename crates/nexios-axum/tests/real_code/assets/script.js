@@ -1,0 +1,1 @@
+new EventSource("sse").onmessage = (event) => console.log(event.data);
