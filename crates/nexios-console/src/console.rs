@@ -81,8 +81,8 @@ impl Console {
 
     /// Shows the jobs of this store, of whatever machine, on the page of background work, from now on.
     ///
-    /// At any time: a service that opens its store in a startup hook has built its console before. Of a second store the first
-    /// one is shown no more. The console asks it while somebody looks, once a second and a tenth of the time at most, and keeps it open until the
+    /// At any time: a service that opens its store in a startup hook has built its console before. Given a second
+    /// store, it shows that one instead. The console asks it while somebody looks, once a second and a tenth of the time at most, and keeps it open until the
     /// last clone of the console is gone; whoever looks and a store that is away hold nothing up, not even the service's end.
     ///
     /// # Examples

@@ -11,7 +11,11 @@
 //! ```
 //!
 //! It says why a request is slow, who cancelled it and why, and what the service waits for right now. Pages are complete without
-//! JavaScript; with it they live. Each page is JSON too, under `/api/v1`, and there are numbers for Prometheus at `/metrics`.
+//! JavaScript; with it they live. Each page is JSON too, under `/api/v1`, and there are numbers for Prometheus at `/metrics`:
+//! [`docs::api`] has all addresses and names. [`docs::complete_service`] is a whole `main` around it.
+//!
+//! Build it first in `main`: background work, tasks and requests are shown from [`build`](ConsoleBuilder::build) on. Pools and lazy values
+//! are there whenever they were made.
 //!
 //! # Who may see it
 //!
@@ -32,7 +36,7 @@
 //!
 //! # Where it is
 //!
-//! Under `nest_service("/nexios", ..)` it answers at `/nexios`, `/nexios/` and below. `nest` does as well, but for `/nexios/`: it makes
+//! Under `nest_service("/nexios", ..)` it answers at `/nexios` and below; `/nexios/` leads there with a redirect. `nest` does as well, but for `/nexios/`: it makes
 //! `/nexios` of the prefix and our `/`, and no other pattern of a router matches where nothing is left of the path.
 //!
 //! A nested console ends with the service's listener. One on the listener of `NexiosApp::admin` is there from before the first

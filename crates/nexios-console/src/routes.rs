@@ -30,8 +30,8 @@ impl Console {
     /// The routes of the page, to nest anywhere: links hold under every prefix, also behind a proxy that takes a part of
     /// the address away.
     ///
-    /// With `nest_service("/nexios", ..)` it answers at `/nexios` and at `/nexios/`. With `nest` it answers at the former alone: axum hands
-    /// `/nexios/` on to nobody then.
+    /// With `nest_service("/nexios", ..)` it answers at `/nexios`, and `/nexios/` redirects there (307). With `nest` it answers at the former alone:
+    /// axum hands `/nexios/` on to nobody then.
     ///
     /// Its own requests are not among those that it shows.
     ///

@@ -352,6 +352,9 @@ impl Background {
     /// that panics is logged and counted, and the next one begins in its time. When a drain begins, the
     /// schedule ends after the run it is in.
     ///
+    /// What the closure captures it clones for each run, as below: an `async move |_| ..` that captures something is no `Fn`. The
+    /// schedule goes on without its handle: `let _ = ..?` says that you do not need it.
+    ///
     /// # Examples
     ///
     /// ```

@@ -144,6 +144,9 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
 
     /// Starts the settings of a lazy value.
     ///
+    /// What the closure captures it clones for each computation, `move || { let client = client.clone(); async move { .. } }`: an
+    /// `async move ||` that captures something is no `Fn`. In the state of a service the value is in an [`Arc`], or a static.
+    ///
     /// # Examples
     ///
     /// ```

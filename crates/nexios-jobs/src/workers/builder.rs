@@ -78,7 +78,9 @@ impl WorkersBuilder {
 
     /// Runs the jobs of this kind. Kinds without a handler are left to other processes.
     ///
-    /// The handler is called in a task of the runtime that [`start`](Self::start) is called on.
+    /// The handler is called in a task of the runtime that [`start`](Self::start) is called on. What it captures, such as a client or
+    /// a pool, it clones for each attempt: `move |file, job| resize(app.clone(), file, job)`. An `async move |file, job| ..` that captures
+    /// something is no `Fn`.
     ///
     /// # Examples
     ///
