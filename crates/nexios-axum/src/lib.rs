@@ -23,16 +23,17 @@
 //! use axum::{Router, response::{Sse, sse::Event}, routing::{get, post}};
 //! use futures_util::{Stream, stream};
 //! use nexios::Background;
-//! use nexios_axum::{BackgroundTasks, NexiosApp, Problem, RequestLayer, ServiceLife, run, task_routes};
+//! use nexios_axum::{BackgroundTasks, NexiosApp, Problem, RequestLayer, ServiceLife, not_found, run, task_routes};
 //!
 //! async fn send(BackgroundTasks(tasks): BackgroundTasks) -> Result<String, Problem> {
-//!     let task = tasks.spawn("send newsletter", |task| async move {
+//!     let task = tasks.spawn_fallible("send newsletter", |task| async move {
 //!         for letter in 1..=100 {
 //!             if task.is_cancelled() {
-//!                 break; // the service ends and has waited long enough
+//!                 return Err("told to end"); // then it is cancelled; an `Ok` would be completed
 //!             }
 //!             task.progress(letter, 100);
 //!         }
+//!         Ok(())
 //!     })?;
 //!     Ok(format!("task {}", task.id().0))
 //! }
@@ -48,7 +49,9 @@
 //!             .route("/", get(async || "hello"))
 //!             .route("/send-newsletter", post(send))
 //!             .route("/events", get(events))
-//!             .merge(task_routes(Background::global().clone()));
+//!             // .with_state(state): here, as the task routes have none
+//!             .merge(task_routes(Background::global().clone()))
+//!             .fallback(not_found); // a problem instead of axum's empty 404
 //!         NexiosApp::new(router)
 //!             .requests(RequestLayer::new().deadline(Duration::from_secs(30)))
 //!             .on_startup("warm up", async || println!("warm"))
@@ -59,6 +62,10 @@
 //! }
 //! ```
 //!
+//! The whole with state, a pool, a lazy value, durable jobs and the console is in
+//! [`docs::complete_service` of nexios-console](https://docs.rs/nexios-console/latest/nexios_console/docs/complete_service/).
+//! `SIGTERM` and Ctrl-C take 2 s at least: in development say [`accepting(Duration::ZERO)`](NexiosApp::accepting).
+//!
 //! **Streams.** An event stream or a stream of gRPC that knows nothing of the service holds up every rollout until it is cut
 //! off. Two lines end it in order: `life: ServiceLife` among the arguments, and `life.until_closing(..)` around the stream.
 //! tonic's services find the [`ServiceLife`] in `request.extensions()`.
@@ -66,7 +73,8 @@
 //! **Layers.** What every answer needs goes around the app with [`NexiosApp::outer`]: CORS, request ids, tracing, compression.
 //! What a request must not escape stays on the router: limits, authentication.
 //!
-//! **The log.** A service outlives it; set it up with `log_internal_errors(false)`, see [`docs::lifecycle`].
+//! **The log.** A service outlives it; set it up with `log_internal_errors(false)`, see [`docs::lifecycle`]. The request layer writes one
+//! line for each request, at INFO, with the target `nexios_axum::access`: a filter `info,nexios_axum::access=off` leaves them out.
 //!
 //! # Requests and routes
 //!
@@ -143,6 +151,7 @@
 //! # Features
 //!
 //! * `anyhow`: `?` makes a [`Problem`] of an `anyhow::Error`.
+//! * `jobs`: and of the error of a store of durable jobs, `nexios_jobs::JobsError`.
 //! * `multipart`: problems for the rejections of `axum::extract::Multipart`.
 //! * `reqwest`: `WithDeadline`, which hands a deadline on to the calls that reqwest makes.
 

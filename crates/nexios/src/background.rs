@@ -204,7 +204,9 @@ impl Background {
 
     /// Starts a task that can tell of its progress and hear of its cancellation; any value is a success.
     ///
-    /// The closure is called in the task itself, at its first poll.
+    /// The closure is called in the task itself, at its first poll. A cancel fires the task's token and no more: a task that
+    /// never looks at it goes on, and one that returns is completed, cut short or not.
+    /// [What the task then is](TaskContext#when-it-is-asked-to-end) has all of it.
     ///
     /// # Examples
     ///
@@ -245,7 +247,9 @@ impl Background {
         start::spawn_once::<attempts::AnyValue, _, _, _>(self.spec(name), closure)
     }
 
-    /// Starts a task whose `Err` is a failure: logged, counted and shown with its text.
+    /// Starts a task whose `Err` is a failure: logged, counted and shown with its text. After a cancel an `Err` is the state
+    /// [`Cancelled`](TaskState::Cancelled) and no failure, and the error itself is kept nowhere:
+    /// [what the task then is](TaskContext#when-it-is-asked-to-end).
     ///
     /// # Examples
     ///

@@ -370,6 +370,8 @@ impl<'env, E> TaskGroup<'env, E> {
 
     /// Spawns an in-task child with a name for `Debug`, logs and the child's tracing span.
     ///
+    /// A child with another error than the group's is `async { Ok(work.await?) }`.
+    ///
     /// # Examples
     ///
     /// ```

@@ -11,7 +11,9 @@ use crate::{
 /// Extracts a [`TaskGroup`] that is named after the route and ends with the request.
 ///
 /// It is what `TaskGroup::builder().name(route).build()` makes in the handler. A group made there may also borrow
-/// from the handler's variables, which this one cannot, as it is older than they are.
+/// from the handler's variables, which this one cannot, as it is older than they are: its children own what they use. So with
+/// `State(app)` give each child a clone, `let lazy = app.lazy.clone(); group.spawn(async move { .. })`, or make a group with the
+/// same name in the handler, `TaskGroup::builder().name("GET /sum").build::<Problem>()`, which may borrow `app`.
 ///
 /// The handler decides when it is joined, by [`run`](TaskGroup::run) or [`join`](TaskGroup::join); nothing is
 /// joined behind its back, because an error found there would have nowhere to go. What is left when the handler

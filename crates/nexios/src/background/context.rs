@@ -9,6 +9,51 @@ use super::{info::TaskId, record::Record};
 /// Clones are the same task. The task's token is also the current [`CancelScope`](crate::CancelScope), so
 /// groups, races and pool calls made in the task end with it.
 ///
+/// # When it is asked to end
+///
+/// [`cancel`](crate::BackgroundTask::cancel) and a drain fire the task's token and nothing else: a task with a context that
+/// never looks at it goes on to its end. Ask [`is_cancelled`](Self::is_cancelled) between steps, and await
+/// [`cancelled`](Self::cancelled) beside long waits. Until it ends, its [state](crate::TaskState) is `Running` as before.
+///
+/// | the task | its state then |
+/// |---|---|
+/// | returns, by `spawn` | `Completed`, whatever fired meanwhile, and whatever the value says |
+/// | returns `Ok`, by `spawn_fallible` | `Completed`, whatever fired meanwhile |
+/// | returns `Err`, by `spawn_fallible` | `Failed`, or tried again |
+/// | returns `Err` after its token fired | `Cancelled`; its handle is `Err(BackgroundFailure::Cancelled)`, and the error itself is kept nowhere |
+/// | panics | `Panicked`, or tried again; after its token fired never again |
+/// | is over its time limit | dropped, `TimedOut` |
+/// | has no context ([`spawn_future`](crate::Background::spawn_future), `create_background_task`) and is cancelled | dropped, `Cancelled` |
+/// | waits for a slot or for its next attempt when its token fires | `Cancelled`, without another poll |
+/// | is still there when a drain gives up | dropped, `Abandoned` |
+///
+/// So a task that can be cut short is a `spawn_fallible`, with an `Err` for that:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use nexios::{Background, BackgroundFailure, TaskState};
+///
+/// let background = Background::new();
+/// let report = background.spawn_fallible("report", |cx| async move {
+///     for part in 1..=30 {
+///         if cx.is_cancelled() {
+///             return Err("told to end");
+///         }
+///         cx.progress(part, 30);
+///         tokio::task::yield_now().await;
+///     }
+///     Ok(())
+/// })?;
+/// let id = report.id();
+/// tokio::task::yield_now().await; // it begins
+/// report.cancel();
+/// assert_eq!(report.await, Err(BackgroundFailure::Cancelled));
+/// assert_eq!(background.get(id).map(|info| info.state), Some(TaskState::Cancelled));
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Examples
 ///
 /// ```

@@ -69,13 +69,13 @@ pub enum TaskState {
     Running,
     /// Waits to be tried again; it keeps its running slot.
     Retrying,
-    /// Returned a value.
+    /// Returned a value, also if it was asked to end before.
     Completed,
-    /// Returned an error.
+    /// Returned an error, without having been asked to end.
     Failed,
     /// Panicked.
     Panicked,
-    /// Ended because it was cancelled, or was cancelled before it began.
+    /// Returned an error or was dropped after it was cancelled, or was cancelled before it began.
     Cancelled,
     /// Was dropped at its time limit.
     TimedOut,

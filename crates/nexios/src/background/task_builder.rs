@@ -154,7 +154,8 @@ impl TaskBuilder {
         spawn_once::<AnyValue, _, _, _>(self.spec, closure)
     }
 
-    /// Starts the task; an `Err` it returns is the state [`Failed`](crate::TaskState::Failed).
+    /// Starts the task; an `Err` it returns is the state [`Failed`](crate::TaskState::Failed), after a cancel
+    /// [`Cancelled`](crate::TaskState::Cancelled).
     ///
     /// # Examples
     ///

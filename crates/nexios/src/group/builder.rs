@@ -88,7 +88,8 @@ pub(super) struct GroupSettings {
 }
 
 impl TaskGroupBuilder {
-    /// Names the group in `Debug` and in logs. Default: no name.
+    /// Names the group in `Debug`, in logs, and for whoever [observes](crate::observe), such as a console or metrics. Default: no name;
+    /// observers are told the place in the code where it was made (`src/main.rs:86:17`), which changes with the code.
     ///
     /// # Examples
     ///
