@@ -249,6 +249,9 @@ impl NexiosApp {
     /// Who uses [`create_background_task`](nexios::create_background_task) or parallel children of task groups
     /// besides a registry of their own gives the global one too.
     ///
+    /// Workers are what `jobs.workers().handle(..).start().await?` of nexios-jobs returns: `.background(workers)` hands their jobs back at
+    /// the end, and leaves the global registry where it is.
+    ///
     /// # Examples
     ///
     /// ```

@@ -32,7 +32,10 @@ use view::{Status, TaskView};
 /// | `GET /tasks/{id}` | one such task, or 404 |
 /// | `POST /tasks/{id}/cancel` | 202 and the task as it is now, as often as asked; 404 unknown, 409 already ended |
 ///
-/// A stream of events tells the end of every task that it showed.
+/// A stream of events tells the end of every task that it showed. An answer of your own names a task by `task.id().0`.
+///
+/// The router has no state: merge it after `with_state`, `Router::new().route(..).with_state(state).merge(task_routes(..))`. Before it
+/// the compiler says "`Router<State>: From<Router>` is not satisfied".
 ///
 /// # Who can use them
 ///

@@ -202,7 +202,8 @@ impl JobsBuilder {
         }
     }
 
-    /// How long a worker that is not heard of keeps its jobs. Default: 30 s; at least 1 s.
+    /// How long a worker that is not heard of keeps its jobs. Default: 30 s; at least 1 s. In development, where processes are
+    /// killed all the time, 5 s spare the wait.
     ///
     /// It is renewed six times as often, by a thread of its own: a handler that holds its thread can hold up all timers of
     /// a tokio runtime, and does not lose its lease by that.

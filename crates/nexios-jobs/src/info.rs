@@ -53,7 +53,7 @@ pub struct JobInfo {
     pub message: Option<String>,
     /// The output as JSON.
     pub result: Option<serde_json::Value>,
-    /// The text of its last error, at most 4 KiB.
+    /// The text of its last error, at most 4 KiB: also of a job that has completed since. Whether it failed is its `state`.
     pub error: Option<String>,
 }
 
