@@ -16,8 +16,8 @@ use crate::{
 /// same name in the handler, `TaskGroup::builder().name("GET /sum").build::<Problem>()`, which may borrow `app`.
 ///
 /// The handler decides when it is joined, by [`run`](TaskGroup::run) or [`join`](TaskGroup::join); nothing is
-/// joined behind its back, because an error found there would have nowhere to go. What is left when the handler
-/// returns is dropped before the answer is sent.
+/// joined behind its back, because an error found there would have nowhere to go. Children that still run when the
+/// handler returns are dropped before the answer is sent.
 ///
 /// Its error is a [`Problem`], unless the handler says another one.
 ///
