@@ -36,6 +36,8 @@ pub(super) struct Measured {
     pub(super) count: u32,
     /// An attempt after the first of its call. Its label may be `_other`.
     pub(super) hedges: bool,
+    /// Of a background task: its attempt, or its run, has failed, and the next one has not begun.
+    pub(super) failed: bool,
 }
 
 /// All live work, in parts, so that threads seldom meet.

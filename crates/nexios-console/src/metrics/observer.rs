@@ -161,9 +161,14 @@ impl Measuring {
                 self.families.background_duration.get_or_create(&labels),
                 started.elapsed(),
             );
+            let last = if work.failed {
+                attempt(true)
+            } else {
+                ended(outcome)
+            };
             self.families
                 .background_attempts
-                .get_or_create(&Labels([name, ended(outcome)]))
+                .get_or_create(&Labels([name, last]))
                 .inc();
         }
     }
@@ -220,6 +225,7 @@ impl Observer for Measuring {
             cancelled: None,
             count: 0,
             hedges: work.kind == WorkKind::Attempt && work.name != "attempt 1",
+            failed: false,
         };
         if is_child(work.kind)
             && let Some(group) = work.parent
@@ -287,12 +293,21 @@ impl Observer for Measuring {
                 self.live
                     .with(id, |work| work.cancelled = Some((now, *reason)));
             }
+            Update::Attribute {
+                name: "last_error",
+                value,
+            } => {
+                self.live.with(id, |work| work.failed = !value.is_empty());
+            }
+            // The one before has ended: without a failure if it was a run of a schedule.
             Update::Attempt(_) => {
-                let Some(name) = self.live.with(id, |work| work.name.clone()) else {
+                let before = self.live.with(id, |work| {
+                    (work.name.clone(), std::mem::take(&mut work.failed))
+                });
+                let Some((name, failed)) = before else {
                     return;
                 };
-                let failed = ("nexios_outcome", "failure".into());
-                let labels = Labels([("nexios_background_name", name), failed]);
+                let labels = Labels([("nexios_background_name", name), attempt(failed)]);
                 self.families
                     .background_attempts
                     .get_or_create(&labels)
@@ -380,6 +395,12 @@ fn race(name: Value) -> (&'static str, Value) {
 
 fn ended(outcome: &Outcome<'_>) -> (&'static str, Value) {
     ("nexios_outcome", words::outcome(outcome))
+}
+
+/// How an attempt ended that another one follows.
+fn attempt(failed: bool) -> (&'static str, Value) {
+    let outcome = if failed { "failure" } else { "success" };
+    ("nexios_outcome", outcome.into())
 }
 
 fn wrong(error: Value) -> (&'static str, Value) {

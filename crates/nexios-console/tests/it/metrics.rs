@@ -4,11 +4,12 @@ use std::{
     collections::BTreeSet,
     io::Write,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use axum::Router;
 use nexios::{
-    AsyncLazy, CancelReason, Candidate, Hedge, ThreadPool,
+    AsyncLazy, Background, CancelReason, Candidate, Hedge, Retry, ThreadPool,
     observe::{self, Outcome, Update},
     run_until_first_complete,
 };
@@ -55,6 +56,40 @@ async fn work_is_counted_under_its_name() {
         assert!(text.lines().any(|told| told == line), "{line}\n{text}");
     }
     drop(live);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_a_schedule_and_an_attempt_are_counted_by_how_they_ended() {
+    let metrics = Metrics::new();
+    let background = Background::new();
+    let second = Duration::from_secs(1);
+    let schedule = background
+        .every("refresh", second, |task| async move {
+            assert!(task.attempt() != 2, "the second run panics");
+        })
+        .unwrap();
+    let mail = background
+        .task("mail")
+        .retry(Retry::exponential(second / 4, second))
+        .spawn_fallible(|task| async move { task.attempt().checked_sub(2).ok_or("busy") })
+        .unwrap();
+    assert!(mail.await.unwrap().is_ok());
+    let live = background.watch(schedule.id()).unwrap();
+    while live.info().attempt < 4 {
+        tokio::time::sleep(second / 10).await;
+    }
+    let text = told(&metrics).await;
+    for (name, outcome, count) in [
+        ("refresh", "success", 2),
+        ("refresh", "failure", 1),
+        ("mail", "failure", 1),
+        ("mail", "success", 1),
+    ] {
+        let line = format!(
+            "nexios_background_attempts_total{{nexios_background_name=\"{name}\",nexios_outcome=\"{outcome}\"}} {count}"
+        );
+        assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+    }
 }
 
 #[tokio::test]
