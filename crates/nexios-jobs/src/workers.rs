@@ -188,4 +188,12 @@ impl Drainable for Workers {
             report
         })
     }
+
+    fn unfinished(&self) -> Vec<String> {
+        let attempts = self.shared.attempts();
+        attempts
+            .iter()
+            .map(|attempt| format!("job {}", attempt.kind))
+            .collect()
+    }
 }

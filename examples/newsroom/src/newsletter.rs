@@ -205,4 +205,9 @@ impl Drainable for Newsletters {
             None => Box::pin(async { DrainReport::default() }),
         }
     }
+
+    fn unfinished(&self) -> Vec<String> {
+        let open = self.0.open.get();
+        open.map_or_else(Vec::new, |open| open.workers.unfinished())
+    }
 }

@@ -41,7 +41,7 @@ pub(crate) const ABANDONED: u8 = 70;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// What ended it: the name of the signal, or that the program did.
+    /// What ended it: the name of the signal, that the program did, or that it could not start.
     pub cause: &'static str,
     /// How long it took from the first word of it to the end.
     pub elapsed: Duration,

@@ -99,7 +99,7 @@ impl Shutdown {
     ) -> ShutdownReport {
         let begun = Instant::now();
         let Stops { count, cause } = *stops.borrow_and_update();
-        let cause = cause.unwrap_or("nobody");
+        let cause = cause.unwrap_or("it could not start");
         let mut pace = Pace {
             schedule: Schedule::new(self.limits, begun),
             stops,
@@ -153,6 +153,7 @@ impl Shutdown {
                     mut streams,
                 } = life.unfinished();
                 work.append(&mut streams);
+                work.extend(self.backgrounds.iter().flat_map(|part| part.unfinished()));
                 tracing::warn!(count = work.len(), unfinished = ?counted(&work), "cancelling");
             });
             // The phase before the tokens: who is woken by one may ask for it.

@@ -29,6 +29,25 @@ pub trait Drainable: Send + Sync + 'static {
     /// A drain that has begun goes on if this is dropped.
     fn drain(&self, limits: Drain) -> BoxFuture<'_, DrainReport>;
 
+    /// What has not ended, a text each, for the line of the log that says what a shutdown waits for. Default: nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::BackgroundError> {
+    /// use nexios::{Background, Drainable};
+    ///
+    /// let background = Background::new();
+    /// let _task = background.spawn_future("report", std::future::pending::<()>())?;
+    /// assert_eq!(Drainable::unfinished(&background), ["background task report"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn unfinished(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The registry, if this is one: where a service's handlers start their background tasks.
     fn registry(&self) -> Option<&Background> {
         None
@@ -38,6 +57,16 @@ pub trait Drainable: Send + Sync + 'static {
 impl Drainable for Background {
     fn drain(&self, limits: Drain) -> BoxFuture<'_, DrainReport> {
         Box::pin(Background::drain(self, limits))
+    }
+
+    fn unfinished(&self) -> Vec<String> {
+        let tasks = self
+            .list()
+            .into_iter()
+            .filter(|task| !task.state.is_final());
+        tasks
+            .map(|task| format!("background task {}", task.name))
+            .collect()
     }
 
     fn registry(&self) -> Option<&Background> {

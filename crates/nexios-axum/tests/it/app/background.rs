@@ -53,6 +53,24 @@ async fn tasks_finish_side_by_side_with_requests_and_are_reported_by_name() {
 }
 
 #[tokio::test]
+async fn the_log_names_the_task_that_a_shutdown_has_to_cancel() {
+    crate::log::start();
+    let background = Background::new();
+    let running = start(with(Router::new(), &background)).await;
+    let _task = background
+        .spawn("a very slow report", |task| async move {
+            task.cancelled().await
+        })
+        .unwrap();
+    running.stop().await;
+    let lines = crate::log::lines_with("background task a very slow report");
+    assert!(
+        lines.iter().any(|line| line["message"] == "cancelling"),
+        "{lines:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_task_is_cancelled_then_given_up_by_name_and_a_stuck_one_too() {
     let background = Background::new();
     let running = start(with(Router::new(), &background)).await;
