@@ -59,7 +59,9 @@ pub(crate) async fn check(State(gate): State<Gate>, request: Request, next: Next
     };
     let is_safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if !is_safe && site(gate.way.trusts_the_browser(&parts), &parts.headers) == Site::Unknown {
-        return refuse("A request that changes something has to say where it comes from.");
+        return refuse(
+            "A request that changes something has to say where it comes from, by the header Origin or Sec-Fetch-Site.",
+        );
     }
     parts.extensions.insert::<Access>(access);
     parts
