@@ -49,7 +49,6 @@
 //!             .route("/", get(async || "hello"))
 //!             .route("/send-newsletter", post(send))
 //!             .route("/events", get(events))
-//!             // .with_state(state): here, as the task routes have none
 //!             .merge(task_routes(Background::global().clone()))
 //!             .fallback(not_found); // a problem instead of axum's empty 404
 //!         NexiosApp::new(router)

@@ -34,8 +34,7 @@ use view::{Status, TaskView};
 ///
 /// A stream of events tells the end of every task that it showed. An answer of your own names a task by `task.id().0`.
 ///
-/// The router has no state: merge it after `with_state`, `Router::new().route(..).with_state(state).merge(task_routes(..))`. Before it
-/// the compiler says "`Router<State>: From<Router>` is not satisfied".
+/// The routes need no state of yours: they join a router of any, before `with_state` or after it.
 ///
 /// # Who can use them
 ///
@@ -72,7 +71,7 @@ use view::{Status, TaskView};
 /// # Ok(())
 /// # }
 /// ```
-pub fn task_routes(background: Background) -> Router {
+pub fn task_routes<S: Clone + Send + Sync + 'static>(background: Background) -> Router<S> {
     TaskRoutes::new(background).into_router()
 }
 
@@ -323,7 +322,7 @@ impl TaskRoutes {
     /// # Panics
     ///
     /// Panics if a path of [`route`](Self::route) is none, or is taken already.
-    pub fn into_router(self) -> Router {
+    pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         let TaskRoutes {
             background,
             fields,
@@ -334,7 +333,8 @@ impl TaskRoutes {
         } = self;
         let feed = Arc::new(Feed::new(background.clone(), streams));
         let guard = Guard::new(hosts.into(), csrf);
-        let router = Router::new()
+        // Own routes have their state already, as these have.
+        let router: Router = Router::new()
             .route("/tasks/status", guard.around(get(status)))
             .route(
                 "/tasks/events",
@@ -343,9 +343,10 @@ impl TaskRoutes {
             .route("/tasks/{id}", guard.around(get(task)))
             .route("/tasks/{id}/cancel", guard.around(post(cancel)))
             .with_state(Arc::new(Served { background, fields }));
-        routes.into_iter().fold(router, |router, (path, route)| {
+        let own = |router: Router, (path, route): (String, MethodRouter)| {
             router.route(&path, guard.around(route))
-        })
+        };
+        routes.into_iter().fold(router, own).with_state(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nexios_jobs::JobsError;
+use nexios_jobs::{JobFailure, JobsError};
 
 use super::Problem;
 use crate::log::log;
@@ -24,6 +24,19 @@ impl From<JobsError> for Problem {
                     .detail("The job's arguments are too large.")
             }
             _ => Problem::internal(&error),
+        }
+    }
+}
+
+/// What somebody who waits for a job is told: 404 of one that is gone, 409 of one that was cancelled, and of an error of the
+/// store what that is. A job that failed, or whose output is not what its kind says, is 500, logged.
+impl From<JobFailure> for Problem {
+    fn from(failure: JobFailure) -> Self {
+        match failure {
+            JobFailure::Gone => Problem::not_found("There is no such job."),
+            JobFailure::Cancelled => Problem::conflict("The job was cancelled."),
+            JobFailure::Store(error) => error.into(),
+            failed => Problem::internal(&failed),
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use axum::Router;
-use nexios::Drain;
+use nexios::{Drain, Drainable};
 use nexios_axum::{NexiosApp, Problem};
-use nexios_jobs::{JobContext, JobState, Jobs, JobsError, Kind, Policy};
+use nexios_jobs::{JobContext, JobFailure, JobState, Jobs, JobsError, Kind, Policy};
 
 use crate::answer::Answer;
 
@@ -39,6 +39,7 @@ async fn a_service_that_ends_hands_its_jobs_back_and_abandons_nothing() {
     while job.status().await.unwrap().unwrap().state != JobState::Running {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    assert_eq!(Drainable::unfinished(&workers), ["job wait"]);
     let app = NexiosApp::new(Router::new())
         .background(workers.clone())
         .accepting(Duration::ZERO)
@@ -57,4 +58,20 @@ async fn a_service_that_ends_hands_its_jobs_back_and_abandons_nothing() {
         })
         .await;
     assert_eq!(again.handed_back, ["wait"]);
+}
+
+#[tokio::test]
+async fn the_failure_of_a_job_is_a_problem() {
+    let error = "no paper".to_owned();
+    let large = "x".repeat(Jobs::MAX_PAYLOAD);
+    let text: Kind<String> = Kind::new("text");
+    let too_large = Jobs::memory().enqueue(text, &large).await.unwrap_err();
+    for (failure, status) in [
+        (JobFailure::Gone, 404),
+        (JobFailure::Cancelled, 409),
+        (JobFailure::Failed { error }, 500),
+        (JobFailure::Store(too_large), 413),
+    ] {
+        Answer::of(Problem::from(failure)).await.problem(status);
+    }
 }

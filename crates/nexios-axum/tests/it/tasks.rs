@@ -1,4 +1,4 @@
-use axum::Router;
+use axum::{Router, extract::State, routing::get as get_route};
 use nexios::{Background, BackgroundFailure};
 use nexios_axum::{TaskRoutes, task_routes};
 use serde_json::json;
@@ -9,6 +9,16 @@ async fn status(app: &Router) -> serde_json::Value {
     let answer = Answer::from(app, get("/tasks/status")).await;
     assert_eq!(answer.status, 200);
     answer.json()
+}
+
+#[tokio::test]
+async fn the_routes_join_a_router_that_has_a_state_of_its_own() {
+    let app = Router::new()
+        .route("/name", get_route(async |State(name): State<String>| name))
+        .merge(task_routes(Background::new()))
+        .with_state("news".to_owned());
+    assert_eq!(status(&app).await["active_tasks"], 0);
+    assert_eq!(Answer::from(&app, get("/name")).await.body, "news");
 }
 
 #[tokio::test(start_paused = true)]
