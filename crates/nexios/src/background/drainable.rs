@@ -35,7 +35,7 @@ pub trait Drainable: Send + Sync + 'static {
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), nexios::BackgroundError> {
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use nexios::{Background, Drainable};
     ///
     /// let background = Background::new();

@@ -70,7 +70,9 @@ async fn under_overload_accepted_uploads_stay_fast_and_the_rest_is_refused_quick
         let uploaded = upload(&client, &address, body.clone()).await;
         assert_eq!(uploaded.status, 200, "unloaded");
         (took, unloaded) = (uploaded.took, unloaded + 1);
-        if took > threads * Duration::from_millis(100) {
+        // On a thread alone: the rest of an upload is no work for them.
+        let longest = milliseconds(&thumbnails().await, "run_p95_ms");
+        if longest > threads * Duration::from_millis(150) {
             break;
         }
     }
