@@ -35,13 +35,12 @@ pub trait Drainable: Send + Sync + 'static {
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn main() {
     /// use nexios::{Background, Drainable};
     ///
     /// let background = Background::new();
-    /// let _task = background.spawn_future("report", std::future::pending::<()>())?;
+    /// let _task = background.spawn_future("report", std::future::pending::<()>());
     /// assert_eq!(Drainable::unfinished(&background), ["background task report"]);
-    /// # Ok(())
     /// # }
     /// ```
     fn unfinished(&self) -> Vec<String> {
