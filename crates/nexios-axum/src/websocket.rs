@@ -59,21 +59,10 @@ impl ServiceLife {
     /// # Examples
     ///
     /// ```
-    /// # use std::future::Future;
-    /// # use axum::response::Response;
-    /// # struct WebSocketUpgrade;
-    /// # struct WebSocket;
-    /// # impl WebSocketUpgrade {
-    /// #     fn on_upgrade<F: Future<Output = ()>>(self, _: impl FnOnce(WebSocket) -> F) -> Response { unimplemented!() }
-    /// # }
-    /// # impl WebSocket {
-    /// #     async fn recv(&mut self) -> Option<Result<String, ()>> { None }
-    /// #     async fn send(&mut self, _: String) -> Result<(), ()> { Ok(()) }
-    /// #     async fn close(self) {}
-    /// # }
+    /// use axum::{extract::ws::{Message, WebSocketUpgrade}, response::Response};
     /// use nexios_axum::ServiceLife;
     ///
-    /// // `WebSocketUpgrade` is axum's, behind its feature `ws`.
+    /// // With axum's feature `ws`.
     /// async fn echo(upgrade: WebSocketUpgrade, life: ServiceLife) -> Response {
     ///     let tracked = life.track("echo");
     ///     upgrade.on_upgrade(|mut socket| {
@@ -89,7 +78,7 @@ impl ServiceLife {
     ///                     }
     ///                 }
     ///             }
-    ///             socket.close().await; // says goodbye
+    ///             let _ = socket.send(Message::Close(None)).await; // says goodbye
     ///         })
     ///     })
     /// }
