@@ -2,6 +2,7 @@
 
 mod header;
 mod jpeg;
+mod reduced;
 mod stop;
 
 use std::{
@@ -54,23 +55,38 @@ pub(crate) fn create(
             )
         }
         ImageFormat::WebP => develop(WebPDecoder::new(reader(picture))?, header, stop),
-        _ => match jpeg::check(picture)? {
-            Ending::Marked => develop(JpegDecoder::new(reader(picture))?, header, stop),
-            // As browsers do: what lacks only the marker has all its pixels. One that lacks pixels takes them from
-            // whatever follows, and so it looks different with each of two endings.
-            Ending::Unmarked => {
-                let [whole, other] = jpeg::with_end(picture);
-                let looks = fingerprint(&decode(JpegDecoder::new(reader(&whole))?, header)?);
-                let mut decoder = JpegDecoder::new(reader(&other))?;
-                let orientation = decoder.orientation()?;
-                let image = decode(decoder, header)?;
-                if fingerprint(&image) != looks {
-                    return Err(PictureError::CutOff);
+        _ => {
+            let orientation = JpegDecoder::new(reader(picture))?.orientation()?;
+            let decode = |picture| match reduced::decode(reader(picture), header) {
+                // It says only that it could not read on.
+                Err(error) => stop.check().and(Err(error)),
+                Ok(Some(decoded)) => Ok(decoded),
+                Ok(None) => decode(JpegDecoder::new(reader(picture))?, header),
+            };
+            let decoded = match jpeg::check(picture)? {
+                Ending::Marked => decode(picture)?,
+                // As browsers do: what lacks only the marker has all its pixels. One that lacks pixels takes them from
+                // whatever follows, and so it looks different with each of two endings.
+                Ending::Unmarked => {
+                    let [whole, other] = jpeg::with_end(picture);
+                    let looks = fingerprint(&decode(&whole)?.image);
+                    let decoded = decode(&other)?;
+                    if fingerprint(&decoded.image) != looks {
+                        return Err(PictureError::CutOff);
+                    }
+                    decoded
                 }
-                make_small(image, orientation, stop)
-            }
-        },
+            };
+            make_small(decoded, header, orientation, stop)
+        }
     }
+}
+
+/// The pixels of a picture.
+struct Decoded {
+    image: DynamicImage,
+    /// Of its size. There may be a part of a pixel on either side that was not in the picture.
+    scale: f64,
 }
 
 /// Of two pictures only one is in memory.
@@ -80,14 +96,15 @@ fn fingerprint(image: &DynamicImage) -> u64 {
     hasher.finish()
 }
 
-fn decode(decoder: impl ImageDecoder, header: &Header) -> Result<DynamicImage, PictureError> {
+fn decode(decoder: impl ImageDecoder, header: &Header) -> Result<Decoded, PictureError> {
     // A file may say one thing to us and another to its decoder; the memory was taken for what it said to us.
     if decoder.dimensions() != (header.width, header.height)
         || decoder.total_bytes() > header.memory()
     {
         return Err(PictureError::Damaged);
     }
-    Ok(DynamicImage::from_decoder(decoder)?)
+    let image = DynamicImage::from_decoder(decoder)?;
+    Ok(Decoded { image, scale: 1.0 })
 }
 
 fn develop(
@@ -96,18 +113,20 @@ fn develop(
     stop: &Stop,
 ) -> Result<Vec<u8>, PictureError> {
     let orientation = decoder.orientation()?;
-    make_small(decode(decoder, header)?, orientation, stop)
+    make_small(decode(decoder, header)?, header, orientation, stop)
 }
 
 fn make_small(
-    mut image: DynamicImage,
+    mut decoded: Decoded,
+    header: &Header,
     orientation: Orientation,
     stop: &Stop,
 ) -> Result<Vec<u8>, PictureError> {
     stop.check()?;
-    flatten(&mut image);
-    if image.width() > SIDE || image.height() > SIDE {
-        image = shrink(&image)?;
+    flatten(&mut decoded.image);
+    let mut image = decoded.image;
+    if header.width > SIDE || header.height > SIDE {
+        image = shrink(&image, decoded.scale, header)?;
         stop.check()?;
     }
     let mut image = DynamicImage::ImageRgb8(image.into_rgb8());
@@ -119,16 +138,23 @@ fn make_small(
 }
 
 /// Makes a picture fit into the square; nothing in it is transparent.
-fn shrink(image: &DynamicImage) -> Result<DynamicImage, PictureError> {
-    let longest = u64::from(image.width().max(image.height()));
+fn shrink(image: &DynamicImage, scale: f64, header: &Header) -> Result<DynamicImage, PictureError> {
+    let longest = u64::from(header.width.max(header.height));
     let fit = |side: u32| {
         let side = (u64::from(side) * u64::from(SIDE) + longest / 2) / longest;
         u32::try_from(side).unwrap_or(SIDE).max(1)
     };
-    let mut small = DynamicImage::new(fit(image.width()), fit(image.height()), image.color());
+    let mut small = DynamicImage::new(fit(header.width), fit(header.height), image.color());
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
-        .use_alpha(false);
+        .use_alpha(false)
+        // Without the parts of pixels that are not in the picture, or all of it is shifted by as much.
+        .crop(
+            0.0,
+            0.0,
+            f64::from(header.width) * scale,
+            f64::from(header.height) * scale,
+        );
     Resizer::new()
         .resize(image, &mut small, &options)
         .map_err(|_| PictureError::Damaged)?;

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
+use mozjpeg::{ColorSpace, Compress};
 
 pub(crate) const RED: Rgb<u8> = Rgb([230, 20, 20]);
 pub(crate) const BLUE: Rgb<u8> = Rgb([20, 20, 230]);
@@ -74,6 +75,33 @@ pub(crate) fn jpeg_turned(image: &DynamicImage, orientation: u8) -> Vec<u8> {
         0xe1,
         &[b"Exif\0\0", &tiff[..]].concat(),
     )
+}
+
+/// A JPEG of several scans, with a colour for each four pixels, as most are on the web.
+pub(crate) fn jpeg_in_scans(image: &DynamicImage) -> Vec<u8> {
+    let mut encoder = Compress::new(ColorSpace::JCS_RGB);
+    encoder.set_size(image.width() as usize, image.height() as usize);
+    encoder.set_progressive_mode();
+    encoder.set_chroma_sampling_pixel_sizes((2, 2), (2, 2));
+    compress(encoder, image.to_rgb8().as_raw())
+}
+
+/// A JPEG of cyan, magenta, yellow and black, each as what is left of white, as Adobe's programs write it.
+pub(crate) fn jpeg_for_printers(image: &DynamicImage) -> Vec<u8> {
+    let mut encoder = Compress::new(ColorSpace::JCS_CMYK);
+    encoder.set_size(image.width() as usize, image.height() as usize);
+    let inks: Vec<u8> = image
+        .to_rgb8()
+        .pixels()
+        .flat_map(|Rgb([red, green, blue])| [*red, *green, *blue, 255])
+        .collect();
+    compress(encoder, &inks)
+}
+
+fn compress(encoder: Compress, pixels: &[u8]) -> Vec<u8> {
+    let mut jpeg = encoder.start_compress(Vec::new()).unwrap();
+    jpeg.write_scanlines(pixels).unwrap();
+    jpeg.finish().unwrap()
 }
 
 /// A JPEG with a smaller JPEG in one of its segments, as cameras make them.

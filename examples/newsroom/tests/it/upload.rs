@@ -9,8 +9,8 @@ use image_compare::Algorithm;
 use crate::{
     answer::Answer,
     pictures::{
-        BLUE, RED, assert_color, colourful, encode, jpeg_turned, jpeg_with_preview, red_and_blue,
-        red_and_nothing, scenery,
+        BLUE, RED, assert_color, colourful, encode, jpeg_for_printers, jpeg_in_scans, jpeg_turned,
+        jpeg_with_preview, red_and_blue, red_and_nothing, scenery,
     },
     service::{Service, serve, url},
 };
@@ -270,21 +270,59 @@ async fn a_jpeg_that_lacks_only_its_end_marker_is_a_picture() {
     }
 }
 
-/// The measure is that of Wang et al. (2004), where one is the same picture.
+/// So it is with one that is not decoded as a whole.
+#[tokio::test]
+async fn a_large_jpeg_that_is_cut_off_is_422_unless_it_lacks_only_its_end_marker() {
+    let service = Service::new();
+    let whole = encode(&scenery(2_400, 1_600), ImageFormat::Jpeg);
+    let picture = thumbnail(&service, &whole).await;
+    let cut = &whole[..whole.len() - 2];
+    assert_eq!(thumbnail(&service, cut).await, picture);
+    for left in [whole.len() - 200, whole.len() / 2] {
+        let problem = upload(&service, &whole[..left]).await.problem(422);
+        assert_eq!(problem["detail"], "The picture is cut off before its end.");
+    }
+}
+
+/// How alike a thumbnail is to one of a slower hand, both as JPEG, which takes away some of either. The measure is that of
+/// Wang et al. (2004), where one is the same picture.
+fn likeness(ours: &RgbImage, picture: &DynamicImage) -> f64 {
+    let slow = picture.resize(200, 200, FilterType::Lanczos3).into_rgb8();
+    let mut jpeg = Vec::new();
+    let encoder = JpegEncoder::new_with_quality(&mut jpeg, 85);
+    slow.write_with_encoder(encoder).unwrap();
+    let slow = image::load_from_memory(&jpeg).unwrap().into_rgb8();
+    let alike = image_compare::rgb_similarity_structure(&Algorithm::MSSIMSimple, ours, &slow);
+    alike.unwrap().score
+}
+
 #[tokio::test]
 async fn a_thumbnail_is_like_one_of_a_slower_hand() {
     let service = Service::new();
     let picture = scenery(1_200, 800);
     let ours = thumbnail(&service, &encode(&picture, ImageFormat::Png)).await;
-    // Both as JPEG, which takes away some of either.
-    let slow = picture.resize(200, 200, FilterType::Lanczos3);
-    let mut jpeg = Vec::new();
-    let encoder = JpegEncoder::new_with_quality(&mut jpeg, 85);
-    slow.write_with_encoder(encoder).unwrap();
-    let slow = image::load_from_memory(&jpeg).unwrap().into_rgb8();
-    let alike = image_compare::rgb_similarity_structure(&Algorithm::MSSIMSimple, &ours, &slow);
-    let alike = alike.unwrap().score;
+    let alike = likeness(&ours, &picture);
     assert!(alike >= 0.98, "{alike}");
+}
+
+/// A JPEG is not decoded as a whole; against one that is.
+#[tokio::test]
+async fn a_thumbnail_of_a_jpeg_of_any_kind_is_like_one_of_the_whole_picture() {
+    let service = Service::new();
+    let picture = scenery(2_401, 1_599);
+    let gray = DynamicImage::from(picture.to_luma8());
+    for (kind, jpeg) in [
+        ("colours", encode(&picture, ImageFormat::Jpeg)),
+        ("greys", encode(&gray, ImageFormat::Jpeg)),
+        ("fewer colours, in several scans", jpeg_in_scans(&picture)),
+        ("colours for printers", jpeg_for_printers(&picture)),
+    ] {
+        let whole = image::load_from_memory(&jpeg).unwrap();
+        let ours = thumbnail(&service, &jpeg).await;
+        assert_eq!(ours.dimensions(), (200, 133), "{kind}");
+        let alike = likeness(&ours, &whole);
+        assert!(alike >= 0.98, "{kind}: {alike}");
+    }
 }
 
 #[tokio::test]
