@@ -27,10 +27,13 @@ use view::{Status, TaskView};
 ///
 /// | route | answer |
 /// |---|---|
-/// | `GET /tasks/status` | `{"active_tasks":n,"tasks":[{"id","name","state","done","total","message","attempt","elapsed_ms","error"}]}` |
+/// | `GET /tasks/status` | `{"active_tasks":n,"tasks":[{"id","name","state","cancelling","done","total","message","attempt","elapsed_ms","error"}]}` |
 /// | `GET /tasks/events` | server-sent events: one `task` with such a task for each live one and for each change, looked for every 250 ms; 503 beyond [`streams`](TaskRoutes::streams) |
 /// | `GET /tasks/{id}` | one such task, or 404 |
 /// | `POST /tasks/{id}/cancel` | 202 and the task as it is now, as often as asked; 404 unknown, 409 already ended |
+///
+/// `cancelling` is null, or why a task was asked to end that has not ended yet: `"requested"` after such a cancel, `"shutdown"`
+/// in a drain, and the other [reasons](nexios::CancelReason::as_str). Its state is `"running"` as before until it ends.
 ///
 /// A stream of events tells the end of every task that it showed. An answer of your own names a task by `task.id().0`.
 ///

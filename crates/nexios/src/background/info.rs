@@ -4,7 +4,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::work::identity::take_numbers;
+use crate::{cancel::CancelReason, work::identity::take_numbers};
 
 /// The number of a background task, unique in the process, never zero, in the order of the starts; the same as that of its
 /// [`WorkId`](crate::observe::WorkId).
@@ -177,6 +177,8 @@ pub struct TaskInfo {
     pub name: Cow<'static, str>,
     /// Where it is in its life.
     pub state: TaskState,
+    /// Why it was asked to end, while it has not; `None` if it was not asked, and once it has ended.
+    pub cancelling: Option<CancelReason>,
     /// Units of work done, as the task last said; zero if it never did.
     pub done: u64,
     /// Units of work in all, as the task last said; zero if it never did.
