@@ -27,10 +27,7 @@ use crate::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
-    work::{
-        WorkId,
-        concurrent::{ConcurrentWork, Saying},
-    },
+    work::concurrent::{ConcurrentWork, Saying},
 };
 
 use super::{
@@ -117,7 +114,7 @@ impl Record {
             stuck: AtomicBool::new(false),
             driver: AtomicWaker::new(),
             token: OnceLock::new(),
-            work: ConcurrentWork::numbered(WorkId(id.0)),
+            work: ConcurrentWork::numbered(id.into()),
             known: Mutex::new(Known {
                 facts: Facts::new(began),
                 reason: None,
