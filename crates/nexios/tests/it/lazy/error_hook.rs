@@ -1,11 +1,13 @@
 //! The hook that is told of failures.
 
 use std::{
-    future::pending,
+    future::{Future, pending},
+    pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    task::{Context, Wake, Waker},
 };
 
 use nexios::{AsyncLazy, AsyncLazyBuilder, AsyncLazyMap, LazyError};
@@ -43,29 +45,54 @@ fn failing(told: &Told) -> AsyncLazyBuilder<usize, Broken> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_told_once_however_many_wait_and_before_they_have_it() {
+async fn a_failure_is_told_once_however_many_wait() {
     let (source, told) = (Source::new(), Told::default());
     let failing = Arc::new(AtomicUsize::new(1));
     let cell = Arc::new(source.fallible(&failing).on_error(told.hook()).build());
     let callers: Vec<_> = (0..10)
         .map(|_| {
-            let (cell, told) = (Arc::clone(&cell), told.clone());
-            tokio::spawn(async move {
-                assert!(cell.get().await.is_err());
-                told.0.lock().unwrap().len()
-            })
+            let cell = Arc::clone(&cell);
+            tokio::spawn(async move { assert!(cell.get().await.is_err()) })
         })
         .collect();
     settle().await;
     source.let_through(1);
     for caller in callers {
-        assert_eq!(caller.await.unwrap(), 1);
+        caller.await.unwrap();
     }
     assert_eq!(told.take(), ["failed 1"]);
     failing.store(0, Ordering::SeqCst);
     source.let_through(1);
     cell.get().await.unwrap();
     assert_eq!(told.take(), [""; 0], "a value is none");
+}
+
+/// Says whether it was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Whoever has the error may count on its being in the log.
+#[tokio::test(start_paused = true)]
+async fn the_hook_is_told_before_those_who_wait() {
+    let (woken, told) = (Arc::<Woken>::default(), Arc::new(Mutex::new(Vec::new())));
+    let (look, heard) = (woken.clone(), told.clone());
+    let cell = AsyncLazy::builder(|| async { Err::<u8, _>(Broken(1)) })
+        .on_error(move |_| heard.lock().unwrap().push(look.0.load(Ordering::SeqCst)))
+        .build();
+    let mut call = cell.get();
+    let waker = Waker::from(woken.clone());
+    let polled = Pin::new(&mut call).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    settle().await;
+    assert_eq!(*told.lock().unwrap(), [false]);
+    assert!(woken.0.load(Ordering::SeqCst));
+    assert!(call.await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
