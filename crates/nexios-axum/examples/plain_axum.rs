@@ -8,7 +8,7 @@ use nexios_axum::{BackgroundTasks, Problem, RequestLayer, task_routes};
 
 async fn send(BackgroundTasks(tasks): BackgroundTasks) -> Result<String, Problem> {
     let task = tasks.spawn("newsletter", async |task| task.progress(3, 3))?;
-    Ok(task.id().0.to_string())
+    Ok(task.id().to_string())
 }
 
 pub(crate) fn router(background: &Background, end: &CancelToken) -> Router {

@@ -10,7 +10,7 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt, stream};
 use nexios::CancelToken;
-use nexios_axum::{NexiosApp, ServiceLife, run};
+use nexios_axum::{NexiosApp, OrProblem, ServiceLife, run};
 use tokio::time::sleep;
 
 async fn events(life: ServiceLife) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
@@ -38,7 +38,7 @@ async fn echo(mut socket: WebSocket, closing: CancelToken) {
         .await;
 }
 
-async fn chat(upgrade: WebSocketUpgrade, life: ServiceLife) -> Response {
+async fn chat(OrProblem(upgrade): OrProblem<WebSocketUpgrade>, life: ServiceLife) -> Response {
     let tracked = life.track("chat");
     upgrade
         .on_upgrade(|socket| tracked.run(|closing| echo(socket, closing)))

@@ -478,9 +478,11 @@ impl NexiosApp {
 
     /// How long the whole end may take, from the signal on. Default: 30 s.
     ///
-    /// It is what Kubernetes and others wait before they kill, so set theirs a few seconds longer. When it is
-    /// too short for all phases, the first ones are cut: with 4 s, and [`cancelling`](Self::cancelling) and
-    /// [`hooks_limit`](Self::hooks_limit) as they are, requests under way are cancelled at once. A short one needs shorter ones of those.
+    /// It is what Kubernetes and others wait before they kill, so set theirs a few seconds longer.
+    ///
+    /// With a short one [`cancelling`](Self::cancelling) and [`hooks_limit`](Self::hooks_limit), as long as nobody sets them, take a
+    /// third of it each at most, so that requests under way have a third undisturbed: of 3 s, one each. When it is too short for what
+    /// was set, the first phases are cut: with 4 s, of which 3 were set for `cancelling`, requests are cancelled at once.
     ///
     /// # Examples
     ///
@@ -538,7 +540,8 @@ impl NexiosApp {
         self
     }
 
-    /// How long cancelled requests, sockets and tasks may clean up. Default: 3 s.
+    /// How long cancelled requests, sockets and tasks may clean up. Default: 3 s, or a third of a [`shutdown_limit`](Self::shutdown_limit)
+    /// that is shorter than 9 s.
     ///
     /// # Examples
     ///
@@ -552,11 +555,12 @@ impl NexiosApp {
     /// # drop(app);
     /// ```
     pub fn cancelling(mut self, time: Duration) -> Self {
-        self.limits.cancelling = time;
+        self.limits.cancelling = Some(time);
         self
     }
 
-    /// How much of the whole is kept for the shutdown hooks. Default: 1 s.
+    /// How much of the whole is kept for the shutdown hooks. Default: 1 s, or a third of a [`shutdown_limit`](Self::shutdown_limit)
+    /// that is shorter than 3 s.
     ///
     /// # Examples
     ///
@@ -571,7 +575,7 @@ impl NexiosApp {
     /// # drop(app);
     /// ```
     pub fn hooks_limit(mut self, time: Duration) -> Self {
-        self.limits.hooks = time;
+        self.limits.hooks = Some(time);
         self
     }
 

@@ -35,7 +35,7 @@
 //!         }
 //!         Ok(())
 //!     })?;
-//!     Ok(format!("task {}", task.id().0))
+//!     Ok(format!("task {}", task.id()))
 //! }
 //!
 //! /// Never ends by itself, so it ends with the service.
@@ -153,6 +153,7 @@
 //! * `jobs`: and of the error of a store of durable jobs, `nexios_jobs::JobsError`.
 //! * `multipart`: problems for the rejections of `axum::extract::Multipart`.
 //! * `reqwest`: `WithDeadline`, which hands a deadline on to the calls that reqwest makes.
+//! * `ws`: problems for the rejections of `axum::extract::ws::WebSocketUpgrade`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

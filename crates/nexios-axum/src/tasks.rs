@@ -27,12 +27,15 @@ use view::{Status, TaskView};
 ///
 /// | route | answer |
 /// |---|---|
-/// | `GET /tasks/status` | `{"active_tasks":n,"tasks":[{"id","name","state","done","total","message","attempt","elapsed_ms","error"}]}` |
+/// | `GET /tasks/status` | `{"active_tasks":n,"tasks":[{"id","name","state","cancelling","done","total","message","attempt","elapsed_ms","error"}]}` |
 /// | `GET /tasks/events` | server-sent events: one `task` with such a task for each live one and for each change, looked for every 250 ms; 503 beyond [`streams`](TaskRoutes::streams) |
 /// | `GET /tasks/{id}` | one such task, or 404 |
 /// | `POST /tasks/{id}/cancel` | 202 and the task as it is now, as often as asked; 404 unknown, 409 already ended |
 ///
-/// A stream of events tells the end of every task that it showed. An answer of your own names a task by `task.id().0`.
+/// `cancelling` is null, or why a task was asked to end that has not ended yet: `"requested"` after such a cancel, `"shutdown"`
+/// in a drain, and the other [reasons](nexios::CancelReason::as_str). Its state is `"running"` as before until it ends.
+///
+/// A stream of events tells the end of every task that it showed. An answer of your own names a task by `task.id()`.
 ///
 /// The routes need no state of yours: they join a router of any, before `with_state` or after it.
 ///
@@ -278,7 +281,7 @@ impl TaskRoutes {
     /// let background = Background::new();
     /// let task = background.spawn("build the index", |_task| std::future::pending::<()>())?;
     /// let app: Router = TaskRoutes::new(background).trusted_origin("https://console.example").into_router();
-    /// let cancel = Request::post(format!("/tasks/{}/cancel", task.id().0))
+    /// let cancel = Request::post(format!("/tasks/{}/cancel", task.id()))
     ///     .header("sec-fetch-site", "cross-site")
     ///     .header("origin", "https://console.example")
     ///     .body(Body::empty())?;

@@ -60,10 +60,10 @@ impl ServiceLife {
     ///
     /// ```
     /// use axum::{extract::ws::{Message, WebSocketUpgrade}, response::Response};
-    /// use nexios_axum::ServiceLife;
+    /// use nexios_axum::{OrProblem, ServiceLife};
     ///
-    /// // With axum's feature `ws`.
-    /// async fn echo(upgrade: WebSocketUpgrade, life: ServiceLife) -> Response {
+    /// // With the feature `ws`: a request that asks for no WebSocket is told so by a problem.
+    /// async fn echo(OrProblem(upgrade): OrProblem<WebSocketUpgrade>, life: ServiceLife) -> Response {
     ///     let tracked = life.track("echo");
     ///     upgrade.on_upgrade(|mut socket| {
     ///         tracked.run(|closing| async move {

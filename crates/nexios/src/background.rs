@@ -205,7 +205,7 @@ impl Background {
     /// Starts a task that can tell of its progress and hear of its cancellation; any value is a success.
     ///
     /// The closure is called in the task itself, at its first poll. A cancel fires the task's token and no more: a task that
-    /// never looks at it goes on, and one that returns is completed, cut short or not.
+    /// never looks at it goes on (unless it has a [`grace`](TaskBuilder::grace)), and one that returns is completed, cut short or not.
     /// [What the task then is](TaskContext#when-it-is-asked-to-end) has all of it.
     ///
     /// # Examples
@@ -326,7 +326,7 @@ impl Background {
         }
     }
 
-    /// Sets up one task: a time limit, retries, a unique key.
+    /// Sets up one task: a time limit, a grace after a cancel, retries, a unique key.
     ///
     /// # Examples
     ///

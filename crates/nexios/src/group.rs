@@ -83,7 +83,7 @@ use crate::{
 /// | you have | you write |
 /// |---|---|
 /// | children with the error of the group | `group.spawn(work)` |
-/// | children with errors of their own | [`spawn_into`](Self::spawn_into), or `async { Ok(work.await?) }` for any kind of child; the group's error is `From` each of them |
+/// | children with errors of their own | [`spawn_into`](Self::spawn_into), [`spawn_named_into`](Self::spawn_named_into), or `async { Ok(work.await?) }` for any kind of child; the group's error is `From` each of them |
 /// | children that cannot fail | [`spawn_value`](Self::spawn_value); if all are so, [`TaskGroup::infallible`] |
 /// | "type annotations needed" | what is never told its error: `TaskGroup::<AppError>::new()`, or `let group: TaskGroup<'_, AppError> = …` |
 /// | "borrowed value does not live long enough", of a local that a child borrows | the local before the group, as locals go in reverse order: what was made after the group goes before it. Or `async move`, if the child may have it |
@@ -295,8 +295,8 @@ impl<'env, E> TaskGroup<'env, E> {
     /// Spawns an in-task child whose error the group's is made [`From`](Into).
     ///
     /// So children of several kinds share a group: the group has the error of the application, each child its own. It is
-    /// `spawn(async { Ok(future.await?) })`, which [`spawn_named`](Self::spawn_named) and
-    /// [`spawn_parallel`](Self::spawn_parallel) take as well.
+    /// `spawn(async { Ok(future.await?) })`, which [`spawn_parallel`](Self::spawn_parallel) takes as well;
+    /// [`spawn_named_into`](Self::spawn_named_into) gives it a name.
     ///
     /// # Examples
     ///
@@ -370,7 +370,7 @@ impl<'env, E> TaskGroup<'env, E> {
 
     /// Spawns an in-task child with a name for `Debug`, logs and the child's tracing span.
     ///
-    /// A child with another error than the group's is `async { Ok(work.await?) }`.
+    /// A child with another error than the group's is [`spawn_named_into`](Self::spawn_named_into).
     ///
     /// # Examples
     ///
@@ -398,6 +398,43 @@ impl<'env, E> TaskGroup<'env, E> {
         F: Future<Output: ChildResult<E>> + Future<Output = Result<T, E>> + Send + 'env,
     {
         spawn::named(
+            Some(self.shared.clone()),
+            name.into(),
+            Location::caller(),
+            future,
+        )
+    }
+
+    /// Spawns a named in-task child whose error the group's is made [`From`](Into), as [`spawn_into`](Self::spawn_into) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// use std::error::Error;
+    /// use nexios::TaskGroup;
+    ///
+    /// let group = TaskGroup::<Box<dyn Error + Send + Sync>>::new();
+    /// let port = group.spawn_named_into("port", async { "80".parse::<u16>() });
+    /// assert_eq!(port.name(), "port");
+    /// assert_eq!(port.await?, 80);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn_named_into<T, F, E2>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        future: F,
+    ) -> Task<'env, T, E>
+    where
+        T: Send + 'env,
+        E: GroupError + 'env,
+        E2: Into<E>,
+        F: Future<Output = Result<T, E2>> + Send + 'env,
+    {
+        spawn::named_converted(
             Some(self.shared.clone()),
             name.into(),
             Location::caller(),

@@ -405,7 +405,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> AsyncLazy<T, E> {
     }
 }
 
-impl<T, E> AsyncLazyBuilder<T, E> {
+impl<T: 'static, E: 'static> AsyncLazyBuilder<T, E> {
     /// Makes the lazy value; nothing is computed before the first call.
     #[must_use]
     pub fn build(self) -> AsyncLazy<T, E> {

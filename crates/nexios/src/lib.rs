@@ -50,6 +50,11 @@
 //!
 //! `http`, `tonic`: `http::StatusCode` and `tonic::Status` as the error of a group.
 //!
+//! `serde`: `Serialize` of what can be looked at: [`TaskInfo`], [`DrainReport`], the statistics, [`observe::Snapshot`] and what they
+//! consist of; `Deserialize` of [`TaskId`]. Durations are whole milliseconds, rounded down, and times of day milliseconds since
+//! 1970, with the unit behind the name (`elapsed_ms`, `started_unix_ms`); states and reasons are the words of their `as_str`; all
+//! other fields have their own names.
+//!
 //! `test-util`: holds a paused tokio clock while pool jobs are outstanding, so that a time limit around one does
 //! not fire early in a test.
 
@@ -74,6 +79,8 @@ mod pool;
 mod punctual;
 mod race;
 mod residue;
+#[cfg(feature = "serde")]
+mod serialized;
 mod snapshot;
 mod sync;
 mod work;

@@ -38,6 +38,35 @@ pub(crate) const ABANDONED: u8 = 70;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Several services in one process
+///
+/// Each hears the signals and makes its own report; the process has ended well if all have. A [`Background`](nexios::Background) that
+/// several drain is in the reports of all of them, and so are closures on thread pools, which are counted for the whole process: reports are not to be
+/// added up.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use axum::Router;
+/// use nexios_axum::NexiosApp;
+///
+/// let app = || NexiosApp::new(Router::new()).accepting(Duration::ZERO);
+/// let (public, internal) = (app(), app());
+/// # let handles = [public.handle(), internal.handle()];
+/// # tokio::spawn(async move { for handle in handles { handle.ready().await; handle.stop(); } });
+/// let (public, internal) = tokio::try_join!(public.serve("127.0.0.1:0"), internal.serve("127.0.0.1:0"))?;
+/// let worst = if public.is_clean() { &internal } else { &public };
+/// assert!(worst.is_clean(), "{:?}", worst.abandoned);
+/// let code = worst.exit_code(); // what `main` returns
+/// # let _ = code;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// `try_join!` drops the one that goes on if the other cannot start; a listener for admins alone is
+/// [`admin`](crate::NexiosApp::admin), without a second service.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ShutdownReport {

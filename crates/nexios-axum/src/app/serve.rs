@@ -180,12 +180,12 @@ impl NexiosApp {
         stops: watch::Receiver<Stops>,
     ) -> ShutdownReport {
         // What is to be waited for, and no longer than for a whole shutdown.
-        let total = self.limits.cancelling.saturating_add(self.limits.hooks);
-        let total = total.min(self.limits.total);
+        let (cancelling, hooks) = (self.limits.cancelling(), self.limits.hooks());
         self.limits = Limits {
+            total: cancelling.saturating_add(hooks).min(self.limits.total),
             accepting: Duration::ZERO,
-            total,
-            ..self.limits
+            cancelling: Some(cancelling),
+            hooks: Some(hooks),
         };
         self.into_shutdown(requests).run(Vec::new(), stops).await
     }

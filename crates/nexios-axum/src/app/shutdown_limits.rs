@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// How long cancelled work may clean up, if nobody says how long.
+const CANCELLING: Duration = Duration::from_secs(3);
+
+/// What is kept for the shutdown hooks, if nobody says how much.
+const HOOKS: Duration = Duration::from_secs(1);
+
 /// The settings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -11,29 +17,26 @@ pub(crate) struct Limits {
     pub(crate) total: Duration,
     /// How long new connections are still accepted.
     pub(crate) accepting: Duration,
-    /// How long cancelled work may clean up.
-    pub(crate) cancelling: Duration,
-    /// What is kept for the shutdown hooks at the end.
-    pub(crate) hooks: Duration,
+    /// How long cancelled work may clean up, if somebody has said.
+    pub(crate) cancelling: Option<Duration>,
+    /// What is kept for the shutdown hooks at the end, if somebody has said.
+    pub(crate) hooks: Option<Duration>,
 }
 
 impl Limits {
-    /// A century of patience is for ever, and no overflow.
-    fn countable(self) -> Self {
-        let Limits {
-            total,
-            accepting,
-            cancelling,
-            hooks,
-        } = self;
-        let [total, accepting, cancelling, hooks] = [total, accepting, cancelling, hooks]
-            .map(|limit| limit.min(Duration::from_secs(100 * 365 * 86_400)));
-        Limits {
-            total,
-            accepting,
-            cancelling,
-            hooks,
-        }
+    /// How long cancelled work may clean up.
+    pub(crate) fn cancelling(&self) -> Duration {
+        self.cancelling.unwrap_or_else(|| self.share(CANCELLING))
+    }
+
+    /// What is kept for the shutdown hooks at the end.
+    pub(crate) fn hooks(&self) -> Duration {
+        self.hooks.unwrap_or_else(|| self.share(HOOKS))
+    }
+
+    /// What a phase has whose limit nobody has set: a third of a short total, so that work has its third undisturbed.
+    fn share(&self, usual: Duration) -> Duration {
+        usual.min(self.total / 3)
     }
 }
 
@@ -42,16 +45,24 @@ impl Default for Limits {
         Limits {
             total: Duration::from_secs(30),
             accepting: Duration::from_secs(2),
-            cancelling: Duration::from_secs(3),
-            hooks: Duration::from_secs(1),
+            cancelling: None,
+            hooks: None,
         }
     }
+}
+
+/// A century of patience is for ever, and no overflow.
+fn countable(limit: Duration) -> Duration {
+    limit.min(Duration::from_secs(100 * 365 * 86_400))
 }
 
 /// When the phases of one shutdown end at the latest; an instant only ever moves to the front.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Schedule {
-    limits: Limits,
+    /// How long cancelled work may clean up.
+    cancelling: Duration,
+    /// What is kept for the shutdown hooks.
+    hooks: Duration,
     /// The listener closes, streams are told to end.
     pub(crate) close: Instant,
     /// Requests and tasks are cancelled.
@@ -65,14 +76,20 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// Counts backwards from the end, so that a total that is too short for all phases cuts the first ones.
     pub(crate) fn new(limits: Limits, now: Instant) -> Self {
-        let limits = limits.countable();
-        let total = limits.total;
+        let [total, accepting, cancelling, hooks] = [
+            limits.total,
+            limits.accepting,
+            limits.cancelling(),
+            limits.hooks(),
+        ]
+        .map(countable);
         let before_end = |reserve: Duration| now + total.saturating_sub(reserve);
-        let abort = before_end(limits.hooks);
-        let cancel = before_end(limits.hooks.saturating_add(limits.cancelling));
-        let close = (now + limits.accepting.min(total)).min(cancel);
+        let abort = before_end(hooks);
+        let cancel = before_end(hooks.saturating_add(cancelling));
+        let close = (now + accepting.min(total)).min(cancel);
         Schedule {
-            limits,
+            cancelling,
+            hooks,
             close,
             cancel,
             abort,
@@ -84,13 +101,13 @@ impl Schedule {
     pub(crate) fn hurry(&mut self, now: Instant) {
         if now < self.cancel {
             (self.close, self.cancel) = (self.close.min(now), now);
-            self.abort = self.abort.min(now + self.limits.cancelling);
+            self.abort = self.abort.min(now + self.cancelling);
         } else if now < self.abort {
             self.abort = now;
         } else {
             self.end = self.end.min(now);
         }
-        self.end = self.end.min(self.abort + self.limits.hooks);
+        self.end = self.end.min(self.abort + self.hooks);
     }
 }
 
@@ -118,21 +135,37 @@ mod tests {
     }
 
     #[test]
-    fn a_short_total_cuts_the_first_phases() {
+    fn what_nobody_has_set_takes_a_third_of_a_short_total_at_most() {
+        let begin = Instant::now();
+        let short = |total: u64| Limits {
+            total: Duration::from_secs(total),
+            ..Limits::default()
+        };
+        for (total, phases) in [
+            (12, [2, 8, 11, 12]),
+            (9, [2, 5, 8, 9]),
+            (6, [2, 3, 5, 6]),
+            (3, [1, 1, 2, 3]),
+            (0, [0, 0, 0, 0]),
+        ] {
+            let schedule = Schedule::new(short(total), begin);
+            assert_eq!(seconds(&schedule, begin), phases, "of {total}");
+        }
+    }
+
+    #[test]
+    fn a_total_that_is_too_short_for_what_was_set_cuts_the_first_phases() {
         let begin = Instant::now();
         let limits = Limits {
             total: Duration::from_secs(3),
+            cancelling: Some(Duration::from_secs(3)),
+            hooks: Some(Duration::from_secs(1)),
             ..Limits::default()
         };
         assert_eq!(seconds(&Schedule::new(limits, begin), begin), [0, 0, 2, 3]);
         let limits = Limits {
-            total: Duration::ZERO,
-            ..Limits::default()
-        };
-        assert_eq!(seconds(&Schedule::new(limits, begin), begin), [0, 0, 0, 0]);
-        let limits = Limits {
             accepting: Duration::MAX,
-            hooks: Duration::MAX,
+            hooks: Some(Duration::MAX),
             ..Limits::default()
         };
         assert_eq!(seconds(&Schedule::new(limits, begin), begin), [0, 0, 0, 30]);
@@ -178,8 +211,8 @@ mod tests {
                 Limits {
                     total,
                     accepting,
-                    cancelling,
-                    hooks,
+                    cancelling: Some(cancelling),
+                    hooks: Some(hooks),
                 },
                 begin,
             );

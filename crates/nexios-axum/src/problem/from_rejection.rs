@@ -4,6 +4,8 @@ use std::error::Error;
 
 #[cfg(feature = "multipart")]
 use axum::extract::multipart::{MultipartError, MultipartRejection};
+#[cfg(feature = "ws")]
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::{
     extract::rejection::{
         BytesRejection, ExtensionRejection, FormRejection, JsonRejection, MatchedPathRejection,
@@ -55,6 +57,8 @@ problem_of! {
     StringRejection,
     #[cfg(feature = "multipart")]
     MultipartRejection,
+    #[cfg(feature = "ws")]
+    WebSocketUpgradeRejection,
 }
 
 /// A body that breaks off or is malformed is the client's doing: 400. axum's own status for it is 500.

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use nexios::{Background, TaskId, TaskInfo, TaskState, TaskWatch};
+use nexios::{Background, CancelReason, TaskId, TaskInfo, TaskState, TaskWatch};
 use tokio::task::JoinHandle;
 
 use super::view::TaskView;
@@ -217,6 +217,7 @@ struct Followed {
 #[derive(PartialEq)]
 struct Seen {
     state: TaskState,
+    cancelling: Option<CancelReason>,
     done: u64,
     total: u64,
     message: Option<String>,
@@ -226,6 +227,7 @@ impl From<&TaskInfo> for Seen {
     fn from(task: &TaskInfo) -> Self {
         Seen {
             state: task.state,
+            cancelling: task.cancelling,
             done: task.done,
             total: task.total,
             message: task.message.clone(),

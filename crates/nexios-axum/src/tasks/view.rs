@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use nexios::TaskInfo;
+use nexios::{CancelReason, TaskInfo};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -36,6 +36,7 @@ pub(crate) struct TaskView {
     /// The same for the program.
     #[serde(skip)]
     pub(crate) has_ended: bool,
+    cancelling: Option<&'static str>,
     done: u64,
     total: u64,
     message: Option<String>,
@@ -51,6 +52,7 @@ impl From<TaskInfo> for TaskView {
             name: task.name,
             state: task.state.as_str(),
             has_ended: task.state.is_final(),
+            cancelling: task.cancelling.map(CancelReason::as_str),
             done: task.done,
             total: task.total,
             message: task.message,

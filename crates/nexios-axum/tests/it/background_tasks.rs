@@ -9,7 +9,7 @@ use crate::{
 
 async fn start(tasks: BackgroundTasks) -> Result<String, Problem> {
     let task = tasks.spawn("started by a request", |_task| async {})?;
-    Ok(task.id().0.to_string())
+    Ok(task.id().to_string())
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use std::{
 use axum::{
     Json, Router,
     body::{Body, Bytes, HttpBody},
-    extract::{Form, Path, Query, RawForm},
+    extract::{Form, Path, Query, RawForm, ws::WebSocketUpgrade},
     http::{Request, header::CONTENT_TYPE},
     middleware::map_request,
     routing::{get as on_get, post as on_post},
@@ -309,4 +309,29 @@ impl HttpBody for Frames {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.0).poll_frame(cx)
     }
+}
+
+/// Somebody opens the address of a socket in a browser.
+#[tokio::test]
+async fn a_request_that_asks_for_no_websocket_is_told_so_by_a_problem() {
+    let chat = async |OrProblem(upgrade): OrProblem<WebSocketUpgrade>| {
+        upgrade.on_upgrade(async |_socket| ())
+    };
+    let app: Router = Router::new().route("/chat", axum::routing::any(chat));
+    let problem = Answer::from(&app, get("/chat")).await.problem(400);
+    assert_eq!(
+        problem["detail"],
+        "Connection header did not include 'upgrade'"
+    );
+    let posted = Request::post("/chat").body(Body::empty()).unwrap();
+    Answer::from(&app, posted).await.problem(405);
+    // As tests ask, without a connection: all of the request is right, but there is nothing to upgrade.
+    let asked = Request::get("/chat")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .body(Body::empty())
+        .unwrap();
+    Answer::from(&app, asked).await.problem(426);
 }

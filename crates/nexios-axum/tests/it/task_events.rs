@@ -106,6 +106,29 @@ async fn a_stream_tells_live_tasks_then_changes_and_ends() {
     task.await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_tells_that_a_task_was_asked_to_end() {
+    let background = Background::new();
+    let app = task_routes(background.clone());
+    let task = background
+        .spawn("cleans up", |task| async move {
+            task.cancelled().await;
+            sleep(Duration::from_secs(1)).await;
+        })
+        .unwrap();
+    let mut events = events(&app).await;
+    assert_eq!(events.next().await.unwrap()["cancelling"], Value::Null);
+    task.cancel();
+    for (state, cancelling) in [("running", "requested".into()), ("completed", Value::Null)] {
+        let event = events.next().await.unwrap();
+        assert_eq!(
+            (&event["state"], &event["cancelling"]),
+            (&state.into(), &cancelling)
+        );
+    }
+    task.await.unwrap();
+}
+
 /// More end at once than the history keeps.
 #[tokio::test(start_paused = true)]
 async fn a_stream_tells_the_end_of_everything_it_showed() {

@@ -55,6 +55,7 @@ async fn the_status_lists_active_and_finished_tasks() {
     let slow_task = task("slow");
     assert_eq!(slow_task["id"], slow.id().0);
     assert_eq!(slow_task["state"], "running");
+    assert_eq!(slow_task["cancelling"], json!(null));
     assert_eq!(
         (&slow_task["done"], &slow_task["total"]),
         (&json!(3), &json!(10))
@@ -126,6 +127,8 @@ async fn a_task_is_being_cancelled_as_often_as_asked_and_409_once_it_has_ended()
             "{}",
             answer.body
         );
+        let cancelling = &answer.json()["cancelling"];
+        assert_eq!(cancelling, "requested", "{}", answer.body);
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     }
     let end = task.await;
@@ -149,6 +152,42 @@ async fn a_task_that_waits_is_cancelled_at_once() {
     assert_eq!(Answer::from(&app, post(&cancel)).await.status, 202);
     assert_eq!(second.await, Err(BackgroundFailure::Cancelled));
     Answer::from(&app, post(&cancel)).await.problem(409);
+}
+
+/// As clients read it: names and their order.
+#[tokio::test(start_paused = true)]
+async fn a_task_looks_the_same_in_every_answer() {
+    let background = Background::new();
+    let app = task_routes(background.clone());
+    let task = background
+        .spawn("import", |task| async move {
+            task.progress(3, 10);
+            task.message("reads");
+            task.cancelled().await;
+            tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+        })
+        .unwrap();
+    let id = task.id();
+    tokio::task::yield_now().await;
+    let text = |cancelling: &str, elapsed: u64, state: &str| {
+        format!(
+            r#"{{"id":{id},"name":"import","state":"{state}","cancelling":{cancelling},"done":3,"total":10,"#
+        ) + &format!(r#""message":"reads","attempt":1,"elapsed_ms":{elapsed},"error":null}}"#)
+    };
+    let (one, all) = (format!("/tasks/{id}"), get("/tasks/status"));
+    let running = text("null", 0, "running");
+    assert_eq!(Answer::from(&app, get(&one)).await.body, running);
+    assert_eq!(
+        Answer::from(&app, all).await.body,
+        format!(r#"{{"active_tasks":1,"tasks":[{running}]}}"#)
+    );
+    let cancelling = text(r#""requested""#, 0, "running");
+    let cancel = post(&format!("{one}/cancel"));
+    assert_eq!(Answer::from(&app, cancel).await.body, cancelling);
+    assert_eq!(Answer::from(&app, get(&one)).await.body, cancelling);
+    task.await.unwrap();
+    let ended = text("null", 1500, "completed");
+    assert_eq!(Answer::from(&app, get(&one)).await.body, ended);
 }
 
 #[tokio::test]

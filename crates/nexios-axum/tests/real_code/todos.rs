@@ -148,8 +148,9 @@ async fn of_two_changes_at_the_same_time_none_is_lost() {
     }
 }
 
+/// Whichever of the two comes first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_deleted_does_not_come_back_with_a_change_at_the_same_time() {
+async fn a_todo_that_is_deleted_while_a_change_is_under_way_is_gone() {
     let (client, running) = (Client::new(), start(100).await);
     for round in 0..40 {
         let url = one(&running, &create(&client, &running, "before").await);

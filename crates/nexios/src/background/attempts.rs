@@ -1,7 +1,14 @@
 //! How the user's future or closure becomes the work that a driver polls. No closure is called before the first
 //! poll.
 
-use std::{fmt, future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::{Future, pending},
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{
     FutureExt,
@@ -119,10 +126,26 @@ where
     }
 }
 
-/// Drops `body` at its limit, counted from its first poll.
+/// When the work of a task is dropped, though it would go on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct WorkLimits {
+    /// How long it may run, from its first poll.
+    pub(super) run: Option<Duration>,
+    /// How long it may go on after it was asked to end.
+    pub(super) grace: Option<Duration>,
+}
+
+impl WorkLimits {
+    /// Whether it may run on as long as it likes.
+    pub(super) fn are_none(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// Drops `body` at the first of its limits.
 pub(super) fn within<T, B>(
     record: Arc<Record>,
-    limit: Duration,
+    limits: WorkLimits,
     body: B,
 ) -> BoxFuture<'static, Exit<T>>
 where
@@ -130,19 +153,30 @@ where
     B: Future<Output = Exit<T>> + Send + 'static,
 {
     Box::pin(async move {
-        let Some(deadline) = Instant::now().checked_add(limit) else {
-            // A limit beyond what the clock can tell is none.
-            return body.await;
-        };
-        let told = record.clone();
-        let body = pin!(CancelScope::on_demand(record, Some(deadline)).run(body));
-        match select(body, pin!(punctual(sleep_until(deadline)))).await {
+        // A limit beyond what the clock can tell is none.
+        let deadline = limits.run.and_then(|run| Instant::now().checked_add(run));
+        let body = pin!(CancelScope::on_demand(record.clone(), deadline).run(body));
+        let deadline = pin!(async {
+            match deadline {
+                Some(deadline) => punctual(sleep_until(deadline)).await,
+                None => pending().await,
+            }
+        });
+        let grace = pin!(async {
+            let Some(grace) = limits.grace else {
+                return pending().await;
+            };
+            record.token().cancelled().await;
+            punctual(sleep(grace)).await;
+        });
+        match select(body, select(deadline, grace)).await {
             Either::Left((exit, _)) => exit,
-            Either::Right(_) => {
+            Either::Right((Either::Left(_), _)) => {
                 // Its future is still there, and its destructors may take their time.
-                told.work.cancelling(CancelReason::Deadline);
+                record.work.cancelling(CancelReason::Deadline);
                 Exit::TimedOut
             }
+            Either::Right((Either::Right(_), _)) => Exit::Cancelled,
         }
     })
 }

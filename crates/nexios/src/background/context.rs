@@ -12,8 +12,9 @@ use super::{info::TaskId, record::Record};
 /// # When it is asked to end
 ///
 /// [`cancel`](crate::BackgroundTask::cancel) and a drain fire the task's token and nothing else: a task with a context that
-/// never looks at it goes on to its end. Ask [`is_cancelled`](Self::is_cancelled) between steps, and await
-/// [`cancelled`](Self::cancelled) beside long waits. Until it ends, its [state](crate::TaskState) is `Running` as before.
+/// never looks at it goes on to its end, unless it was started with a [`grace`](crate::TaskBuilder::grace). Ask [`is_cancelled`](Self::is_cancelled) between steps, and await
+/// [`cancelled`](Self::cancelled) beside long waits. Until it ends, its [state](crate::TaskState) is `Running` as before,
+/// and [`cancelling`](crate::TaskInfo::cancelling) says why it was asked.
 ///
 /// | the task | its state then |
 /// |---|---|
@@ -24,6 +25,7 @@ use super::{info::TaskId, record::Record};
 /// | panics | `Panicked`, or tried again; after its token fired never again |
 /// | is over its time limit | dropped, `TimedOut` |
 /// | has no context ([`spawn_future`](crate::Background::spawn_future), `create_background_task`) and is cancelled | dropped, `Cancelled` |
+/// | goes on after its token fired, for longer than its [grace](crate::TaskBuilder::grace) | dropped, `Cancelled` |
 /// | waits for a slot or for its next attempt when its token fires | `Cancelled`, without another poll |
 /// | is still there when a drain gives up | dropped, `Abandoned` |
 ///

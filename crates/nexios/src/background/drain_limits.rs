@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use super::runtime::later;
 
-/// How long a drain waits in its first two phases.
+/// How long a drain waits in its first two phases. Default: 26 s and 3 s, which leaves one of the 30 s that Kubernetes gives a
+/// process for whatever comes after it; a `NexiosApp` of nexios-axum gives its tasks as much.
 ///
 /// # Examples
 ///
@@ -19,6 +20,9 @@ use super::runtime::later;
 /// let background = Background::new();
 /// let report = background.drain(Drain { wait: Duration::from_secs(20), cancel: Duration::from_secs(3) }).await;
 /// assert!(report.abandoned.is_empty());
+///
+/// let hurried = Drain { wait: Duration::from_secs(1), ..Drain::default() };
+/// assert_eq!(hurried.cancel, Duration::from_secs(3));
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +31,15 @@ pub struct Drain {
     pub wait: Duration,
     /// How long tasks may go on after their token has fired.
     pub cancel: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            wait: Duration::from_secs(26),
+            cancel: Duration::from_secs(3),
+        }
+    }
 }
 
 /// The limits of all who await one drain; they only shrink.

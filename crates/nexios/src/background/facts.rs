@@ -4,6 +4,8 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+use crate::cancel::CancelReason;
+
 use super::{
     info::{TaskId, TaskInfo, TaskState},
     wall_clock::TimeOfDay,
@@ -75,12 +77,13 @@ impl Facts {
             .map_or(Duration::ZERO, |began| now.saturating_duration_since(began))
     }
 
-    /// A copy for people to look at.
+    /// A copy for people to look at; `asked` is why the task was asked to end.
     pub(super) fn info(
         self,
         id: TaskId,
         name: Cow<'static, str>,
         state: TaskState,
+        asked: Option<CancelReason>,
         day: &TimeOfDay,
     ) -> TaskInfo {
         let started = self.began.map(|began| day.at(began));
@@ -96,6 +99,7 @@ impl Facts {
             id,
             name,
             state,
+            cancelling: asked.filter(|_| !state.is_final()),
             done,
             total,
             message,
@@ -119,7 +123,7 @@ pub(super) struct Ended {
 impl Ended {
     /// A copy for people to look at.
     pub(super) fn info(self, day: &TimeOfDay) -> TaskInfo {
-        self.facts.info(self.id, self.name, self.state, day)
+        self.facts.info(self.id, self.name, self.state, None, day)
     }
 }
 

@@ -4,23 +4,27 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::work::identity::take_numbers;
+use crate::{
+    cancel::CancelReason,
+    work::{WorkId, identity::take_numbers},
+};
 
 /// The number of a background task, unique in the process, never zero, in the order of the starts; the same as that of its
-/// [`WorkId`](crate::observe::WorkId).
+/// [`WorkId`](crate::observe::WorkId), which it converts into.
 ///
 /// # Examples
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// use nexios::{Background, TaskId};
+/// use nexios::{Background, TaskId, observe::WorkId};
 ///
 /// let background = Background::new();
 /// let task = background.spawn_future("sum", async { 1 + 1 });
 /// let in_a_path = task.id().to_string();
 /// let id = in_a_path.parse().map(TaskId);
 /// assert_eq!(id, Ok(task.id()));
+/// assert_eq!(WorkId::from(task.id()).to_string(), in_a_path);
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +34,13 @@ impl TaskId {
     /// A number that no task has had.
     pub(super) fn next() -> Self {
         Self(take_numbers(1))
+    }
+}
+
+/// The same number.
+impl From<TaskId> for WorkId {
+    fn from(task: TaskId) -> Self {
+        Self(task.0)
     }
 }
 
@@ -177,6 +188,8 @@ pub struct TaskInfo {
     pub name: Cow<'static, str>,
     /// Where it is in its life.
     pub state: TaskState,
+    /// Why it was asked to end, while it has not; `None` if it was not asked, and once it has ended.
+    pub cancelling: Option<CancelReason>,
     /// Units of work done, as the task last said; zero if it never did.
     pub done: u64,
     /// Units of work in all, as the task last said; zero if it never did.

@@ -5,7 +5,6 @@ use std::sync::{Arc, PoisonError};
 use crate::{log, sync::Mutex};
 
 use super::{
-    exit::contain,
     info::{TaskInfo, TaskState},
     record::Record,
 };
@@ -59,10 +58,11 @@ pub(super) fn failure(hook: &Hook, info: &TaskInfo) {
         }
         _ => tracing::error!(task = name, id, attempt, error, "background task failed"),
     });
-    if let Some(function) = hook.get()
-        && let Err(panic) = contain(move || function(info))
-    {
-        log::say(|| tracing::error!(task = name, id, panic, "the error hook panicked"));
+    if let Some(function) = hook.get() {
+        log::contain(
+            move || function(info),
+            |panic| tracing::error!(task = name, id, panic, "the error hook panicked"),
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use std::{panic::Location, sync::Arc};
 use crate::{
     cancel::CancelReason,
     work::{
-        Outcome, WorkId, WorkKind,
+        Outcome, WorkKind,
         alive::{Census, CensusEntry, LongLived},
         concurrent::End,
         observed::{New, Observed, Parent},
@@ -50,7 +50,7 @@ pub(super) fn admitted(owner: &str, record: &Record, made_at: &'static Location<
 /// A task was refused: a part of whoever has tried, as nothing outlives that.
 pub(super) fn refused(owner: &str, id: TaskId, name: &str, made_at: &'static Location<'static>) {
     let new = || New {
-        id: Some(WorkId(id.0)),
+        id: Some(id.into()),
         parent: Parent::Current,
         kind: WorkKind::Background,
         name: Some(name),

@@ -27,10 +27,7 @@ use crate::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
-    work::{
-        WorkId,
-        concurrent::{ConcurrentWork, Saying},
-    },
+    work::concurrent::{ConcurrentWork, Saying},
 };
 
 use super::{
@@ -117,7 +114,7 @@ impl Record {
             stuck: AtomicBool::new(false),
             driver: AtomicWaker::new(),
             token: OnceLock::new(),
-            work: ConcurrentWork::numbered(WorkId(id.0)),
+            work: ConcurrentWork::numbered(id.into()),
             known: Mutex::new(Known {
                 facts: Facts::new(began),
                 reason: None,
@@ -143,7 +140,12 @@ impl Record {
 
     /// Gives the task, which has waited, its slot; the caller holds the registry's lock.
     pub(super) fn begin(&self) {
-        self.known().facts.began = Some(Instant::now());
+        let mut known = self.known();
+        // Cancelled while it waited: its driver, which is woken, finds it as it was and ends it without a poll.
+        if known.reason.is_some() {
+            return;
+        }
+        known.facts.began = Some(Instant::now());
         self.set_state(TaskState::Running);
     }
 
@@ -315,10 +317,12 @@ impl Record {
 
     /// A copy for people to look at.
     pub(super) fn info(&self, day: &TimeOfDay) -> TaskInfo {
-        // The state first: facts may be newer than it, and an end's are whole once it is seen.
+        // Before the state: an end fires the token too, and is seen by then.
+        let asked = self.cancel_reason();
+        // Before the facts, which may be newer than it; an end's are whole once it is seen.
         let state = self.state();
         let facts = self.known().facts.clone();
-        facts.info(self.id, self.name.clone(), state, day)
+        facts.info(self.id, self.name.clone(), state, asked, day)
     }
 }
 

@@ -200,6 +200,7 @@ where
                 &self.registry.hook,
                 &TaskInfo {
                     state: TaskState::Panicked,
+                    cancelling: None,
                     ..task
                 },
             );

@@ -1,13 +1,13 @@
 //! The steps that every task begins with: it is admitted, its work is made, its driver is spawned.
 
-use std::{borrow::Cow, future::Future, panic::Location, sync::Arc, time::Duration};
+use std::{borrow::Cow, future::Future, panic::Location, sync::Arc};
 
 use tracing::Level;
 
 use crate::log;
 
 use super::{
-    attempts::{self, Judge},
+    attempts::{self, Judge, WorkLimits},
     context::TaskContext,
     driver::{EndGuard, TaskDriver},
     exit::Exit,
@@ -26,8 +26,7 @@ pub(super) struct TaskSpec {
     registry: Arc<Registry>,
     pub(super) name: Cow<'static, str>,
     pub(super) key: Option<Arc<str>>,
-    /// How long it may run.
-    pub(super) limit: Option<Duration>,
+    pub(super) limits: WorkLimits,
 }
 
 impl TaskSpec {
@@ -36,7 +35,7 @@ impl TaskSpec {
             registry,
             name: name.into(),
             key: None,
-            limit: None,
+            limits: WorkLimits::default(),
         }
     }
 
@@ -82,15 +81,14 @@ where
     F: FnOnce(TaskContext) -> Fut + Send + 'static,
     Fut: Future<Output = T> + Send + 'static,
 {
-    let limit = spec.limit;
+    let limits = spec.limits;
     let (end, closure) = spec.admit(OnCancel::Ask, closure)?;
     let work = attempts::once::<T, J, _, _>(end.record.clone(), closure);
-    Ok(match limit {
-        None => run(end, work),
-        Some(limit) => {
-            let work = attempts::within(end.record.clone(), limit, work);
-            run(end, work)
-        }
+    Ok(if limits.are_none() {
+        run(end, work)
+    } else {
+        let work = attempts::within(end.record.clone(), limits, work);
+        run(end, work)
     })
 }
 

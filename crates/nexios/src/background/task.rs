@@ -104,7 +104,7 @@ impl<T> BackgroundTask<T> {
     ///
     /// A plain future is dropped at once, at the latest when the poll it is in returns; so is a task that
     /// still waits for a slot, which then is never polled. A task with a [`TaskContext`](crate::TaskContext)
-    /// gets its token fired and may clean up.
+    /// gets its token fired and may clean up, as long as its [`grace`](crate::TaskBuilder::grace) lets it.
     ///
     /// # Examples
     ///

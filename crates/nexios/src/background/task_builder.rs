@@ -69,7 +69,38 @@ impl TaskBuilder {
     /// # }
     /// ```
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.spec.limit = Some(limit);
+        self.spec.limits.run = Some(limit);
+        self
+    }
+
+    /// Drops the task's future when it has gone on for `limit` after it was asked to end; its state is then
+    /// [`Cancelled`](crate::TaskState::Cancelled). Default: no limit, it goes on until it ends by itself or a drain gives up.
+    ///
+    /// The grace begins when the task's token fires, whoever fires it. A drain that gives up earlier does not wait for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use nexios::{Background, BackgroundFailure};
+    /// use tokio::time::{Instant, sleep};
+    ///
+    /// let import = Background::new()
+    ///     .task("import")
+    ///     .grace(Duration::from_secs(5))
+    ///     .spawn(|_cx| sleep(Duration::from_secs(3_600)))?; // looks at no token
+    /// tokio::task::yield_now().await; // it begins
+    /// let asked = Instant::now();
+    /// import.cancel();
+    /// assert_eq!(import.await, Err(BackgroundFailure::Cancelled));
+    /// assert_eq!(asked.elapsed().as_secs(), 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn grace(mut self, limit: Duration) -> Self {
+        self.spec.limits.grace = Some(limit);
         self
     }
 
@@ -249,6 +280,32 @@ impl RetryTaskBuilder {
         self
     }
 
+    /// As [`TaskBuilder::grace`]: a wait for the next attempt ends at once and needs none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use nexios::{Background, BackgroundFailure, Retry};
+    ///
+    /// let sync = Background::new()
+    ///     .task("sync")
+    ///     .retry(Retry::exponential(Duration::from_secs(1), Duration::from_secs(60)))
+    ///     .grace(Duration::from_secs(5))
+    ///     .spawn_fallible(|_cx| std::future::pending::<Result<(), &str>>())?;
+    /// tokio::task::yield_now().await; // it begins
+    /// sync.cancel();
+    /// assert_eq!(sync.await, Err(BackgroundFailure::Cancelled));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn grace(mut self, limit: Duration) -> Self {
+        self.task = self.task.grace(limit);
+        self
+    }
+
     /// As [`TaskBuilder::unique`]: the key is held until the last attempt has ended.
     ///
     /// # Examples
@@ -370,14 +427,15 @@ impl RetryTaskBuilder {
             task: TaskBuilder { spec },
             retry,
         } = self;
-        let limit = spec.limit;
+        let limits = spec.limits;
         let (end, closure) = spec.admit(OnCancel::Ask, closure)?;
         let (registry, record) = (end.registry.clone(), end.record.clone());
         let work =
             attempts::retried::<T, J, _, _>(registry, record.clone(), retry.delays(), closure);
-        Ok(match limit {
-            None => run(end, work.boxed()),
-            Some(limit) => run(end, attempts::within(record, limit, work)),
+        Ok(if limits.are_none() {
+            run(end, work.boxed())
+        } else {
+            run(end, attempts::within(record, limits, work))
         })
     }
 }

@@ -164,6 +164,30 @@ impl CancelToken {
         self.reason().unwrap_or(CancelReason::Requested)
     }
 
+    /// As [`cancelled`](Self::cancelled), as a future that borrows nothing: for a task of its own, or a server's
+    /// `with_graceful_shutdown`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use nexios::{CancelReason, CancelToken};
+    ///
+    /// let token = CancelToken::new();
+    /// let watcher = tokio::spawn(token.clone().cancelled_owned());
+    /// token.cancel(CancelReason::Shutdown);
+    /// assert!(watcher.await.is_ok_and(|reason| reason == CancelReason::Shutdown));
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future loses nothing, and the other clones of the token stay as they are.
+    pub async fn cancelled_owned(self) -> CancelReason {
+        self.cancelled().await
+    }
+
     /// Whether the token has fired.
     ///
     /// # Examples

@@ -254,6 +254,23 @@ where
     }
 }
 
+/// A named child with an error of its own.
+pub(super) fn named_converted<'env, T, E, E2, F>(
+    shared: Option<Arc<Shared<'env, E>>>,
+    name: Cow<'static, str>,
+    made_at: &'static Location<'static>,
+    future: F,
+) -> Task<'env, T, E>
+where
+    T: Send + 'env,
+    E: From<Interrupted> + Send + 'env,
+    E2: Into<E>,
+    F: Future<Output = Result<T, E2>> + Send + 'env,
+{
+    let future = future.map(|result| result.map_err(Into::into));
+    named(shared, name, made_at, future)
+}
+
 pub(super) fn daemon<'env, E, F>(shared: &Shared<'env, E>, label: Label, future: F)
 where
     E: From<Interrupted> + Send + 'env,

@@ -169,6 +169,46 @@ impl<'env, E> Spawner<'env, E> {
         )
     }
 
+    /// Spawns a named in-task child with an error of its own; see
+    /// [`TaskGroup::spawn_named_into`](super::TaskGroup::spawn_named_into).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// use std::error::Error;
+    /// use nexios::TaskGroup;
+    ///
+    /// let group = TaskGroup::<Box<dyn Error + Send + Sync>>::new();
+    /// let spawner = group.spawner();
+    /// let port = group.spawn(async move {
+    ///     spawner.spawn_named_into("port", async { "80".parse::<u16>() }).await
+    /// });
+    /// assert_eq!(port.await?, 80);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn_named_into<T, F, E2>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        future: F,
+    ) -> Task<'env, T, E>
+    where
+        T: Send + 'env,
+        E: GroupError + 'env,
+        E2: Into<E>,
+        F: Future<Output = Result<T, E2>> + Send + 'env,
+    {
+        spawn::named_converted(
+            self.shared.upgrade(),
+            name.into(),
+            Location::caller(),
+            future,
+        )
+    }
+
     /// Spawns a child on the runtime's worker threads; see
     /// [`TaskGroup::spawn_parallel`](super::TaskGroup::spawn_parallel).
     ///

@@ -50,6 +50,9 @@ pub(super) trait ValueSource<T, E>: Send + Sync {
     /// Takes the cell, whose flight has ended, to where it belongs now.
     fn land(&self, _cell: &ValueCell<T, E>) {}
 
+    /// Tells the user's hook of a computation that brought no value, if there is one.
+    fn failed(&self, _error: &LazyError<E>) {}
+
     /// Drops itself and what the cell held. Any of it may own other lazy values, which are dropped next and not inside
     /// of it, so a chain of them may be of any length.
     fn discard(self: Box<Self>, held: Remains<T, E>);

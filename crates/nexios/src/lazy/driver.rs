@@ -152,6 +152,17 @@ impl<T, E> FlightDriver<T, E> {
         }
     }
 
+    /// Tells the user's hook. Before those who wait: who has the error may count on its having been told.
+    fn tell_failure(&self, error: &LazyError<E>) {
+        log::contain(
+            || log::inside(self.span.as_ref(), || self.cell.source().failed(error)),
+            |panic| {
+                let lazy = self.cell.name();
+                tracing::error!(lazy, panic, "the error hook panicked");
+            },
+        );
+    }
+
     /// Ends the flight with what the computation brought, in this order.
     fn finish(&self, outcome: Result<T, LazyError<E>>) {
         let (cell, flight) = (&*self.cell, &self.flight);
@@ -177,6 +188,9 @@ impl<T, E> FlightDriver<T, E> {
         let leftover = cell.publish(flight, &outcome, weight);
         // Before the end, or a map could be dropped, counted or reset by whoever is told, with the cell still aloft.
         land(cell);
+        if let Err(error) = &outcome {
+            self.tell_failure(error);
+        }
         // Somebody who waits gets the error, and a panic is in the log; only this one would be lost.
         let silent = matches!(&outcome, Err(error) if !matches!(error, LazyError::Panicked | LazyError::TimedOut));
         let waiters = flight.end(FlightEnd::Done(outcome));

@@ -85,7 +85,7 @@ macro_rules! setters {
         ///
         /// Nobody waits for that computation and nobody's leaving stops it. After a failed one the next starts at
         /// least a second (or the [`error_backoff`](Self::error_backoff)) later. The log says then that it failed, and not why, as an error
-        /// need not have a text: the closure is the place to log that.
+        /// need not have a text: [`on_error`](Self::on_error) is told.
         ///
         /// # Examples
         ///
@@ -114,7 +114,7 @@ macro_rules! setters {
         }
 
         /// Sets how long after its [`ttl`](Self::ttl) a value is served in place of an error, a panic or a
-        /// timeout of a new computation; the default is zero. Nobody is handed that error: let the closure log it.
+        /// timeout of a new computation; the default is zero. Nobody who asks is handed that error: [`on_error`](Self::on_error) is.
         ///
         /// # Examples
         ///

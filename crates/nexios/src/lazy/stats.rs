@@ -81,6 +81,24 @@ pub enum LazyState {
     Failed,
 }
 
+impl LazyState {
+    /// The word for it in JSON, in HTML and as a label.
+    ///
+    /// ```
+    /// assert_eq!(nexios::LazyState::Computing.as_str(), "computing");
+    /// ```
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Computing => "computing",
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What a cell, or a map, has to serve at one moment.
 pub(super) struct Served {
     pub(super) state: LazyState,

@@ -9,6 +9,7 @@ mod cost;
 mod disconnect;
 mod drain;
 mod failures;
+mod grace;
 mod log;
 mod records;
 mod retry;
@@ -99,6 +100,32 @@ async fn the_global_registry_runs_plain_futures() {
         (info.name.as_ref(), info.state),
         ("warm cache", TaskState::Completed)
     );
+}
+
+/// Whoever holds its slot ends in the same moment, and is polled first.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_was_cancelled_while_it_waited_is_never_polled_though_a_slot_comes_first() {
+    let background = Background::builder().limit(1).build();
+    let first = background.spawn_future("first", std::future::pending::<()>());
+    let polled = Arc::new(AtomicBool::new(false));
+    let begun = polled.clone();
+    let waiting = background
+        .spawn("waiting", move |_cx| async move {
+            begun.store(true, Ordering::SeqCst);
+        })
+        .unwrap();
+    let last = background.spawn("last", |_cx| async { 3 }).unwrap();
+    settle().await;
+    first.cancel();
+    waiting.cancel();
+    assert!(matches!(first.await, Err(BackgroundFailure::Cancelled)));
+    let id = waiting.id();
+    assert!(matches!(waiting.await, Err(BackgroundFailure::Cancelled)));
+    assert!(!polled.load(Ordering::SeqCst));
+    let info = background.get(id).unwrap();
+    assert_eq!((info.state, info.started), (TaskState::Cancelled, None));
+    assert_eq!(last.await.unwrap(), 3, "its slot goes to the next one");
+    assert_idle(&background);
 }
 
 /// BG-059, B5: the registry owns the task, not its handle.

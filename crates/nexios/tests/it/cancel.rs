@@ -31,6 +31,18 @@ async fn a_child_fires_with_its_parent_and_with_the_parents_reason() {
     assert_eq!(child.reason(), Some(CancelReason::Shutdown));
 }
 
+#[tokio::test]
+async fn who_waits_may_own_the_token() {
+    let token = CancelToken::new();
+    let waiting = tokio::spawn(token.child().cancelled_owned());
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    token.cancel(CancelReason::Shutdown);
+    assert_eq!(waiting.await.unwrap(), CancelReason::Shutdown);
+    let fired = token.cancelled_owned().await;
+    assert_eq!(fired, CancelReason::Shutdown, "there already");
+}
+
 #[test]
 fn a_childs_cancellation_does_not_reach_its_parent() {
     let parent = CancelToken::new();

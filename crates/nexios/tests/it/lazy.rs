@@ -6,6 +6,7 @@
 mod busy;
 mod chains;
 mod costs;
+mod error_hook;
 mod failures;
 mod generations;
 mod histories;

@@ -13,5 +13,7 @@ mod log;
 mod observe;
 mod pool;
 mod race;
+#[cfg(feature = "serde")]
+mod serialized;
 #[rustfmt::skip]
 mod usage;

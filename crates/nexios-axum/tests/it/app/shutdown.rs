@@ -1,7 +1,11 @@
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{Router, routing::get};
-use nexios_axum::Phase;
+use nexios::Background;
+use nexios_axum::{NexiosApp, Phase};
 use tokio::{net::TcpStream, time::Instant};
 
 use super::{Client, app, eventually, ms, soon, start};
@@ -216,4 +220,24 @@ async fn a_shutdown_hook_that_fails_panics_or_hangs_is_named_and_the_next_one_ru
     assert!(*done.lock().unwrap());
     // Half of what was left when it began: the last one had the other half.
     assert!((ms(300)..ms(900)).contains(&report.elapsed), "{report:?}");
+}
+
+/// With the usual three seconds for cleaning up, and one for hooks, nothing would be left of it.
+#[tokio::test]
+async fn of_a_short_limit_requests_have_a_part_undisturbed() {
+    let slow = async || {
+        tokio::time::sleep(ms(100)).await;
+        "slow"
+    };
+    let app = NexiosApp::new(Router::new().route("/", get(slow)))
+        .background(Background::new())
+        .without_signals()
+        .accepting(Duration::ZERO)
+        .shutdown_limit(ms(3_000));
+    let running = start(app).await;
+    let mut client = running.client().await;
+    client.begin("/").await;
+    tokio::time::sleep(ms(50)).await;
+    assert!(running.stop().await.is_clean());
+    assert_eq!(client.reply().await.status, 200);
 }

@@ -1,8 +1,9 @@
 use std::{fmt, future::Future, hash::Hash, panic::Location};
 
-use super::keys::{Keys, MakeComputation, Weigh};
+use super::keys::{ErrorHook, Keys, MakeComputation, Weigh};
 use crate::lazy::{
     computation::limited,
+    error::LazyError,
     settings::{LazySettings, setters},
 };
 
@@ -38,6 +39,7 @@ pub struct AsyncLazyMapBuilder<K, T, E> {
     capacity: usize,
     compute: Box<dyn MakeComputation<K, T, E>>,
     weigh: Option<Weigh<K, T>>,
+    on_error: Option<ErrorHook<K, E>>,
     settings: LazySettings,
 }
 
@@ -59,6 +61,7 @@ impl<K, T, E> AsyncLazyMapBuilder<K, T, E> {
             capacity,
             compute: Box::new(move |key, limit| limited(f(key), limit)),
             weigh: None,
+            on_error: None,
             settings: LazySettings::new(location),
         }
     }
@@ -93,6 +96,35 @@ impl<K, T, E> AsyncLazyMapBuilder<K, T, E> {
         self
     }
 
+    /// Calls `hook` about every computation that fails, panics or reaches its time limit, with its key; the default is none.
+    ///
+    /// It is called as that of [`AsyncLazyBuilder::on_error`](crate::AsyncLazyBuilder::on_error) is: once for each, in the task of the
+    /// computation, and a panic in it is logged and goes no further.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::mpsc;
+    /// use nexios::AsyncLazyMap;
+    ///
+    /// let (failures, failed) = mpsc::channel();
+    /// let pages = AsyncLazyMap::builder(100, |_path: String| async { Err::<String, _>("no template") })
+    ///     .on_error(move |path: &String, error| {
+    ///         let _ = failures.send(format!("{path}: {error}"));
+    ///     })
+    ///     .build();
+    /// assert!(pages.get("/news").await.is_err());
+    /// assert_eq!(failed.try_recv()?, r#"/news: the computation failed: "no template""#);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_error(mut self, hook: impl Fn(&K, &LazyError<E>) + Send + Sync + 'static) -> Self {
+        self.on_error = Some(Box::new(hook));
+        self
+    }
+
     setters!();
 }
 
@@ -103,7 +135,13 @@ where
     E: Send + Sync + 'static,
 {
     pub(super) fn into_keys(self) -> Keys<K, T, E> {
-        Keys::new(self.capacity, self.compute, self.weigh, self.settings)
+        Keys::new(
+            self.capacity,
+            self.compute,
+            self.weigh,
+            self.on_error,
+            self.settings,
+        )
     }
 }
 

@@ -197,6 +197,12 @@ where
         }
     }
 
+    fn failed(&self, error: &LazyError<E>) {
+        if let Some(keys) = self.keys.upgrade() {
+            keys.failed(&self.key, error);
+        }
+    }
+
     fn discard(self: Box<Self>, held: Remains<T, E>) {
         discard_flat((self, held));
     }

@@ -33,6 +33,7 @@ use crate::{
     lazy::{
         cell::{Residency, ValueCell, ValueSource},
         computation::{Computation, discard, discard_flat},
+        error::LazyError,
         freshness::{ValueEntry, Weight},
         living::LivingLazy,
         recursion::{Identity, next_id},
@@ -83,6 +84,9 @@ where
 /// Weighs an entry.
 pub(super) type Weigh<K, T> = Box<dyn Fn(&K, &T) -> usize + Send + Sync>;
 
+/// Told of every computation that brought no value, with its key.
+pub(super) type ErrorHook<K, E> = Box<dyn Fn(&K, &LazyError<E>) + Send + Sync>;
+
 /// A lock's part of the cells that compute.
 pub(super) type Shard<K, T, E> = HashMap<K, Arc<ValueCell<T, E>>>;
 
@@ -98,6 +102,7 @@ pub(crate) struct Keys<K, T, E> {
     compute: Option<Box<dyn MakeComputation<K, T, E>>>,
     /// `None`: every entry counts as one.
     weigh: Option<Weigh<K, T>>,
+    on_error: Option<ErrorHook<K, E>>,
     settings: Arc<LazySettings>,
     counters: Arc<LazyCounters>,
     hits: Tallies<()>,
@@ -161,6 +166,7 @@ where
         capacity: usize,
         compute: Box<dyn MakeComputation<K, T, E>>,
         weigh: Option<Weigh<K, T>>,
+        on_error: Option<ErrorHook<K, E>>,
         settings: LazySettings,
     ) -> Self {
         let most = if weigh.is_some() {
@@ -195,6 +201,7 @@ where
             hasher,
             compute: Some(compute),
             weigh,
+            on_error,
             settings: Arc::new(settings),
             counters: Arc::default(),
             hits: Tallies::new(),
@@ -379,6 +386,13 @@ where
                 });
                 None
             }
+        }
+    }
+
+    /// Tells the user's hook of a computation that brought no value.
+    pub(super) fn failed(&self, key: &K, error: &LazyError<E>) {
+        if let Some(hook) = &self.on_error {
+            hook(key, error);
         }
     }
 

@@ -35,6 +35,13 @@ fn line(report: &DrainReport) -> String {
     .join(" | ")
 }
 
+/// A second is left of the thirty that a process is given for its end.
+#[test]
+fn by_default_a_drain_waits_26_seconds_and_3_after_the_tokens_have_fired() {
+    let Drain { wait, cancel } = Drain::default();
+    assert_eq!((wait, cancel), (seconds(26), seconds(3)));
+}
+
 async fn ignores(_cx: TaskContext) {
     std::future::pending::<()>().await;
 }

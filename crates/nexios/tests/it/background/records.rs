@@ -281,3 +281,92 @@ async fn a_task_that_has_ended_can_be_watched_and_says_nothing_more() {
     assert!(background.watch(id).is_none(), "forgotten");
     assert_eq!(after.info().message.as_deref(), Some("half of it"));
 }
+
+/// Its state does not tell, as it is running until it has cleaned up.
+#[tokio::test(start_paused = true)]
+async fn a_task_shows_why_it_was_asked_to_end_until_it_has_ended() {
+    let background = Background::new();
+    let cancelling = |id| background.get(id).unwrap().cancelling;
+    let task = background
+        .spawn("cleans up", |cx| async move {
+            cx.cancelled().await;
+            tokio::time::sleep(seconds(3)).await;
+        })
+        .unwrap();
+    let (id, watch) = (task.id(), background.watch(task.id()).unwrap());
+    settle().await;
+    assert_eq!(cancelling(id), None);
+    task.cancel();
+    settle().await;
+    assert!(!background.cancel(id), "it was asked before");
+    let info = background.get(id).unwrap();
+    assert_eq!(
+        (info.state, info.cancelling),
+        (TaskState::Running, Some(CancelReason::Requested))
+    );
+    assert_eq!(
+        watch.info().cancelling,
+        background.list()[0].cancelling,
+        "a watch and a list see the same"
+    );
+    task.await.unwrap();
+    assert_eq!((cancelling(id), watch.info().cancelling), (None, None));
+
+    // Whoever has the token may fire it for another reason.
+    let task = background
+        .spawn("fired", |cx| async move {
+            cx.token().cancel(CancelReason::Deadline);
+            tokio::time::sleep(seconds(3)).await;
+        })
+        .unwrap();
+    let id = task.id();
+    settle().await;
+    assert_eq!(cancelling(id), Some(CancelReason::Deadline));
+    task.await.unwrap();
+    assert_eq!(cancelling(id), None);
+    assert_idle(&background);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_waits_or_cannot_hear_shows_that_it_was_asked_to_end_as_well() {
+    let background = Background::builder().limit(1).build();
+    let plain = background.spawn_future("plain", std::future::pending::<()>());
+    let waiting = background.spawn("waiting", |_cx| async {}).unwrap();
+    settle().await;
+    for task in [plain.id(), waiting.id()] {
+        assert!(background.cancel(task));
+        let info = background.get(task).unwrap();
+        assert_eq!(info.cancelling, Some(CancelReason::Requested));
+    }
+    settle().await;
+    for info in background.list() {
+        assert_eq!((info.state, info.cancelling), (TaskState::Cancelled, None));
+    }
+    assert_idle(&background);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_in_a_drain_shows_that_the_service_shuts_down() {
+    let background = Background::new();
+    let task = background
+        .spawn("cleans up", |cx| async move {
+            cx.cancelled().await;
+            tokio::time::sleep(seconds(3)).await;
+        })
+        .unwrap();
+    let drain = tokio::spawn({
+        let background = background.clone();
+        async move {
+            let (wait, cancel) = (seconds(1), seconds(5));
+            background.drain(Drain { wait, cancel }).await
+        }
+    });
+    settle().await;
+    let cancelling = || background.get(task.id()).unwrap().cancelling;
+    assert_eq!(cancelling(), None, "nobody has asked it to end yet");
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(cancelling(), Some(CancelReason::Shutdown));
+    drain.await.unwrap();
+    assert_eq!(cancelling(), None);
+    assert_idle(&background);
+}

@@ -36,6 +36,22 @@ async fn a_child_with_an_error_of_its_own_fails_the_group_with_the_groups() {
 }
 
 #[tokio::test]
+async fn a_child_with_a_name_may_have_an_error_of_its_own_as_well() {
+    let group = TaskGroup::<AppError>::new();
+    let spawner = group.spawner();
+    let ended = group
+        .run(async {
+            let good = group.spawn_named_into("good", async { "80".parse::<u16>() });
+            let bad = spawner.spawn_named_into("bad", async { "eighty".parse::<u16>() });
+            assert_eq!(good.name(), "good");
+            assert_eq!(bad.name(), "bad");
+            Ok(good.await? + bad.await?)
+        })
+        .await;
+    assert!(matches!(ended, Err(AppError::Parse(_))), "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_spawner_takes_the_same_children() {
     let group = TaskGroup::<AppError>::new();
     let sum = group
