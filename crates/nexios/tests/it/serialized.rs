@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 fn written(what: impl Serialize) -> Value {
-    serde_json::to_value(what).unwrap()
+    serde_json::to_value(what).expect("plain fields")
 }
 
 /// Takes a number out that is not known beforehand.
@@ -52,7 +52,7 @@ async fn a_task_is_written_down_with_its_units() {
     let waiting = background.spawn("waiting", |_cx| async {}).unwrap();
     tokio::task::yield_now().await;
     task.cancel();
-    let mut shown = written(&background.list());
+    let mut shown = written(background.list());
     let began = take(&mut shown[0], "started_unix_ms");
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
