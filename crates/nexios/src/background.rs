@@ -101,7 +101,8 @@ pub fn create_background_task<T: Send + 'static>(
 ///
 /// Whoever [observes](crate::observe) is told of each task: a root with a link to the work that started it, called by its
 /// name, with the [name of the registry](BackgroundBuilder::name) as its owner; `background` is that of
-/// [`global`](Self::global). A schedule says its next run as its message. From the first task on the registry is in
+/// [`global`](Self::global). A schedule says its next run as its message, and
+/// [`TaskInfo::next_run`] has it. From the first task on the registry is in
 /// [`observe::snapshot`](crate::observe::snapshot), and [`observe::cancel`](crate::observe::cancel) finds its tasks.
 ///
 /// # Examples

@@ -34,7 +34,7 @@
 //! ```
 
 pub use crate::{
-    snapshot::{Living, Snapshot, cancel, refresh, reset, snapshot},
+    snapshot::{Living, RegisteredTask, Snapshot, cancel, refresh, reset, snapshot, tasks_before},
     work::{
         CustomWork, Observer, Observing, Outcome, Update, Work, WorkId, WorkKind, anybody,
         background, current, custom, observe, request,

@@ -124,6 +124,7 @@ fields!(TaskInfo {
     started as "started_unix_ms" by some_unix_milliseconds,
     elapsed as "elapsed_ms" by milliseconds,
     error as "error" by as_it_is,
+    next_run as "next_run_unix_ms" by some_unix_milliseconds,
 });
 
 fields!(BackgroundStats {

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    background::{self, BackgroundStats, TaskId},
+    background::{self, BackgroundStats, TaskId, TaskInfo},
     hedge::{self, HedgeStats},
     lazy::{self, LazyStats},
     pool::{self, PoolStats},
@@ -103,6 +103,74 @@ fn look<T: LongLived + ?Sized>(census: &Census<T>) -> Vec<Living<T::Stats>> {
             stats: thing.stats(),
         })
         .collect()
+}
+
+/// A background task, and whose it is: [`tasks_before`].
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use nexios::{Background, observe::{self, WorkId}};
+///
+/// let mails = Background::builder().name("mails").build();
+/// let task = mails.spawn_future("send newsletter", std::future::pending::<()>());
+/// let tasks = observe::tasks_before(WorkId(task.id().0 + 1));
+/// let found = tasks.iter().find(|found| found.task.id == task.id()).map(|found| &*found.registry);
+/// assert_eq!(found, Some("mails"));
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RegisteredTask {
+    /// The name of its registry, else where that was made as `file:line:column`.
+    pub registry: Cow<'static, str>,
+    /// What there is to be seen of it.
+    pub task: TaskInfo,
+}
+
+/// The background tasks of all registries that are alive whose numbers are smaller than `number`, those that have ended and are
+/// remembered among them; in the order of their numbers.
+///
+/// For who begins to observe when there are tasks already, and is told nothing of those: they are before its
+/// [`since`](crate::observe::Observing::since). There are as many as the registries admit and remember, and none where somebody
+/// observes from the beginning, which costs a look at each entry of the registries.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use std::sync::Arc;
+/// use nexios::{Background, observe::{self, Observer}};
+///
+/// struct Quiet;
+/// impl Observer for Quiet {}
+///
+/// let background = Background::new();
+/// let early = background.spawn_future("early", std::future::pending::<()>());
+/// let observing = observe::observe(Arc::new(Quiet));
+/// let late = background.spawn_future("late", std::future::pending::<()>());
+/// let ids: Vec<_> = observe::tasks_before(observing.since()).iter().map(|found| found.task.id).collect();
+/// assert!(ids.contains(&early.id()) && !ids.contains(&late.id()));
+/// # }
+/// ```
+#[must_use]
+pub fn tasks_before(number: WorkId) -> Vec<RegisteredTask> {
+    let registries = background::ALIVE.all().into_iter();
+    let mut tasks: Vec<_> = registries
+        .flat_map(|(_, registry)| {
+            let tasks = registry.tasks_before(TaskId(number.0)).into_iter();
+            let registry = registry.name();
+            tasks.map(move |task| RegisteredTask {
+                registry: registry.clone(),
+                task,
+            })
+        })
+        .collect();
+    tasks.sort_unstable_by_key(|found| found.task.id);
+    tasks
 }
 
 /// Cancels a live background task of whatever registry, as its handle would, and other work that says how:

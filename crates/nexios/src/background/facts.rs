@@ -1,6 +1,10 @@
 //! What there is to be seen of one task, while it runs and after its end.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::time::Instant;
 
@@ -38,6 +42,8 @@ pub(super) struct Told {
     pub(super) message: Option<String>,
     /// The text of the last error or panic.
     pub(super) error: Option<String>,
+    /// When the next run of a schedule begins.
+    pub(super) next_run: Option<SystemTime>,
 }
 
 impl Default for Told {
@@ -48,6 +54,7 @@ impl Default for Told {
             attempt: 1,
             message: None,
             error: None,
+            next_run: None,
         }
     }
 }
@@ -94,6 +101,7 @@ impl Facts {
             attempt,
             message,
             error,
+            next_run,
         } = self.told.map(Arc::unwrap_or_clone).unwrap_or_default();
         TaskInfo {
             id,
@@ -107,6 +115,7 @@ impl Facts {
             started,
             elapsed,
             error,
+            next_run: next_run.filter(|_| !state.is_final()),
         }
     }
 }

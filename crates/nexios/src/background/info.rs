@@ -204,6 +204,8 @@ pub struct TaskInfo {
     pub elapsed: Duration,
     /// The text of its last error or panic, at most 4 KiB.
     pub error: Option<String>,
+    /// For a schedule that goes on: when its next run is due, or this one was, by the wall clock.
+    pub next_run: Option<SystemTime>,
 }
 
 /// Counts of one [`Background`](crate::Background) since it was made.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 use super::{
-    info::{BackgroundStats, TaskId, TaskState},
+    info::{BackgroundStats, TaskId, TaskInfo, TaskState},
     record::Record,
 };
 
@@ -27,6 +27,9 @@ pub(crate) static ALIVE: Census<dyn LivingBackground> = Census::new();
 pub(crate) trait LivingBackground: LongLived<Stats = BackgroundStats> {
     /// False if no live task has this number.
     fn cancel(&self, task: TaskId) -> bool;
+
+    /// Its tasks with smaller numbers, live and remembered, in no order.
+    fn tasks_before(&self, number: TaskId) -> Vec<TaskInfo>;
 }
 
 /// Takes a registry in among the living.

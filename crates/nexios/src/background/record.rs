@@ -15,6 +15,7 @@ use std::{
     panic::resume_unwind,
     sync::{Arc, OnceLock, PoisonError},
     task::Waker,
+    time::SystemTime,
 };
 
 use futures_util::task::AtomicWaker;
@@ -306,6 +307,10 @@ impl Record {
         }
         let old = self.known().facts.told().error.replace(error);
         drop(old);
+    }
+
+    pub(super) fn set_next_run(&self, next: Option<SystemTime>) {
+        self.known().facts.told().next_run = next;
     }
 
     pub(super) fn set_attempt(&self, attempt: u32) {

@@ -294,6 +294,19 @@ impl Registry {
         live.into_iter().chain(ended).chain(finished).collect()
     }
 
+    /// The live and the finished ones whose numbers are smaller, in no order.
+    fn before(&self, number: TaskId) -> Vec<TaskInfo> {
+        let tasks = self.lock();
+        let before = tasks.shown.iter().filter(|(id, _)| **id < number);
+        let before: Vec<_> = before.map(|(_, task)| task.clone()).collect();
+        drop(tasks);
+        if before.is_empty() {
+            return Vec::new();
+        }
+        let day = self.clock.look();
+        before.into_iter().map(|task| task.info(&day)).collect()
+    }
+
     /// A live task or a finished one.
     pub(super) fn task(&self, id: TaskId) -> Option<Shown> {
         self.lock().shown.get(&id).cloned()
@@ -434,5 +447,9 @@ impl LongLived for Registry {
 impl LivingBackground for Registry {
     fn cancel(&self, task: TaskId) -> bool {
         Registry::cancel(self, task, CancelReason::Requested)
+    }
+
+    fn tasks_before(&self, number: TaskId) -> Vec<TaskInfo> {
+        self.before(number)
     }
 }

@@ -6,7 +6,7 @@
 //! 2. No time comes twice, and none is lost but those that a run takes up.
 //! 3. No run begins once the task is cancelled or a drain has begun.
 //! 4. A panic ends its run only.
-//! 5. Those who look are told before each wait when the next run begins, if they have not been.
+//! 5. Before each wait it says when the next run begins, if that is news.
 
 use std::{future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ use super::{
     record::Record,
     registry::{Registry, Shown},
     runtime::later,
-    wall_clock::{nanos, utc_text},
+    wall_clock::{day_of, nanos, utc_text},
 };
 #[cfg(feature = "cron")]
 use super::{
@@ -53,7 +53,8 @@ where
         // From the first poll: a schedule may have waited for its slot.
         let mut next = later(Instant::now(), period);
         loop {
-            runs.say_next(|registry| nanos(registry.clock().look().at(next)));
+            let day = runs.registry.clock().look();
+            runs.say_next(nanos(day.at(next)));
             if let Some(end) = runs.wait(sleep_until(next)).await {
                 return end;
             }
@@ -82,7 +83,7 @@ where
             // No timer tells of a clock that is set: after each pause, a minute at the most, it is looked at again.
             while let Some(pause) = times.pause(clock.now()) {
                 if let Some(next) = times.next() {
-                    runs.say_next(|_| next);
+                    runs.say_next(next);
                 }
                 if let Some(end) = runs.wait(sleep(pause)).await {
                     return end;
@@ -151,14 +152,15 @@ where
         }
     }
 
-    /// Tells those who look when the next run begins, in nanoseconds since 1970; not asked for if nobody does.
-    fn say_next(&mut self, next: impl FnOnce(&Registry) -> i128) {
-        let work = &self.record.work;
-        if !work.is_observed() {
+    /// Says when the next run begins, in nanoseconds since 1970.
+    fn say_next(&mut self, next: i128) {
+        let next = next.div_euclid(1_000_000);
+        if self.next_told.replace(next) == Some(next) {
             return;
         }
-        let next = next(&self.registry).div_euclid(1_000_000);
-        if self.next_told.replace(next) == Some(next) {
+        self.record.set_next_run(day_of(next));
+        let work = &self.record.work;
+        if !work.is_observed() {
             return;
         }
         work.said(|| Saying::Message(format!("next run at {}", utc_text(next))));

@@ -103,6 +103,17 @@ pub(super) fn nanos(day: SystemTime) -> i128 {
     }
 }
 
+/// The time of day so many milliseconds after 1970; none where the system has none.
+pub(super) fn day_of(milliseconds: i128) -> Option<SystemTime> {
+    let length = u64::try_from(milliseconds.unsigned_abs()).ok()?;
+    let length = Duration::from_millis(length);
+    if milliseconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(length)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(length)
+    }
+}
+
 /// A time in milliseconds since 1970, to the second and in UTC, as in RFC 3339; as a number where that has no words for it,
 /// and in a build without calendars.
 pub(super) fn utc_text(milliseconds: i128) -> String {

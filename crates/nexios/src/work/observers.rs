@@ -18,7 +18,10 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 
-use super::observer::Observer;
+use super::{
+    identity::{WorkId, take_numbers},
+    observer::Observer,
+};
 use crate::{
     log::say,
     panics::{Payload, bury, caught},
@@ -188,6 +191,8 @@ pub fn observe(observer: Arc<dyn Observer>) -> Observing {
     let seat = Arc::new(Seat(ArcSwapOption::from_pointee(sitter)));
     change(|seats| seats.push(seat.clone()));
     Observing {
+        // After that: whatever is given a greater number finds it there.
+        since: WorkId(take_numbers(1)),
         seat,
         gone: Mutex::new(gone),
     }
@@ -220,9 +225,41 @@ pub fn observe(observer: Arc<dyn Observer>) -> Observing {
 /// ```
 #[must_use = "it observes until this is dropped"]
 pub struct Observing {
+    since: WorkId,
     seat: Arc<Seat>,
     /// Closes when no call of the observer is under way any more. Behind a lock that nobody takes: it makes this `Sync`.
     gone: Mutex<Receiver<Infallible>>,
+}
+
+impl Observing {
+    /// Work with a greater number was made after it began to observe; what has a smaller one was made before, or while it began.
+    ///
+    /// It is told of the former alone. Background tasks among the latter are found by
+    /// [`tasks_before`](crate::observe::tasks_before).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::sync::Arc;
+    /// use nexios::{Background, observe::{self, Observer, WorkId}};
+    ///
+    /// struct Quiet;
+    /// impl Observer for Quiet {}
+    ///
+    /// let background = Background::new();
+    /// let early = background.spawn_future("early", async {});
+    /// let observing = observe::observe(Arc::new(Quiet));
+    /// let late = background.spawn_future("late", async {});
+    /// assert!(WorkId::from(early.id()) < observing.since());
+    /// assert!(WorkId::from(late.id()) > observing.since());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn since(&self) -> WorkId {
+        self.since
+    }
 }
 
 impl fmt::Debug for Observing {

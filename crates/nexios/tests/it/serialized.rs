@@ -66,10 +66,12 @@ async fn a_task_is_written_down_with_its_units() {
         {
             "id": id.0, "name": "import", "state": "running", "cancelling": "requested", "done": 3, "total": 10,
             "message": "reads", "attempt": 1, "started_unix_ms": null, "elapsed_ms": 0, "error": null,
+            "next_run_unix_ms": null,
         },
         {
             "id": next.0, "name": "waiting", "state": "queued", "cancelling": null, "done": 0, "total": 0,
             "message": null, "attempt": 1, "started_unix_ms": null, "elapsed_ms": 0, "error": null,
+            "next_run_unix_ms": null,
         },
     ]);
     assert_eq!(shown, expected);

@@ -44,6 +44,32 @@ async fn a_schedule_runs_at_whole_periods_without_drift() {
     assert_eq!(moments(seconds(3), seconds(45)).await, [10, 20, 30, 40]);
 }
 
+/// Whether somebody observes or not.
+#[tokio::test(start_paused = true)]
+async fn the_list_says_when_the_next_run_begins_until_the_schedule_ends() {
+    let background = Background::new();
+    let task = background
+        .every("tick", seconds(10), |_cx| sleep(seconds(3)))
+        .unwrap();
+    super::settle().await;
+    let next = || {
+        let info = background.get(task.id()).unwrap();
+        let next = info.next_run?.duration_since(info.started?).unwrap();
+        // The time of day is read anew, in whole seconds.
+        Some(next.as_secs_f64().round())
+    };
+    assert_eq!(next(), Some(10.0));
+    sleep(seconds(12)).await;
+    assert_eq!(next(), Some(10.0), "that of the run that goes on");
+    sleep(seconds(2)).await;
+    assert_eq!(next(), Some(20.0));
+    task.cancel();
+    super::settle().await;
+    assert_eq!(next(), None);
+    let other = background.spawn_future("other", async {});
+    assert_eq!(background.get(other.id()).unwrap().next_run, None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn runs_do_not_overlap_and_missed_periods_are_skipped() {
     assert_eq!(moments(seconds(25), seconds(105)).await, [10, 40, 70, 100]);

@@ -625,3 +625,30 @@ async fn nothing_is_told_after_the_end() {
         ["made as background", "started", "Completed"]
     );
 }
+
+/// For who begins to observe when there are tasks already.
+#[tokio::test(start_paused = true)]
+async fn tasks_before_a_number_are_found_in_their_registries() {
+    let mails = Background::builder().name("mails before").build();
+    let others = Background::builder().name("others before").build();
+    let ended = mails.spawn_future("ended", async {});
+    let id = ended.id();
+    ended.await.unwrap();
+    let other = others.spawn_future("other", pending::<()>());
+    let lives = mails.spawn_future("lives", pending::<()>());
+    let (_recorder, observing, _root) = Recorder::begin();
+    let later = mails.spawn_future("later", pending::<()>());
+    let tasks = observe::tasks_before(observing.since());
+    let found: Vec<_> = tasks
+        .iter()
+        .filter(|found| found.registry.ends_with(" before"))
+        .map(|found| (found.task.id, &*found.registry))
+        .collect();
+    let expected = [
+        (id, "mails before"),
+        (other.id(), "others before"),
+        (lives.id(), "mails before"),
+    ];
+    assert_eq!(found, expected);
+    assert!(WorkId::from(later.id()) > observing.since());
+}
