@@ -57,6 +57,7 @@ impl Console {
         let store = Arc::new(Store::new(settings.memory));
         let life = Arc::new(Known::new(settings.app));
         let observing = observe::observe(store.clone());
+        store.told_since(observing.since());
         let source = Source {
             store: store.clone(),
             jobs: Arc::default(),

@@ -14,8 +14,8 @@
 //! JavaScript; with it they live. Each page is JSON too, under `/api/v1`, and there are numbers for Prometheus at `/metrics`:
 //! [`docs::api`] has all addresses and names. [`docs::complete_service`] is a whole `main` around it.
 //!
-//! Build it first in `main`: background work, tasks and requests are shown from [`build`](ConsoleBuilder::build) on. Pools and lazy values
-//! are there whenever they were made.
+//! Build it early in `main`: requests, groups and other work are shown if they begin after [`build`](ConsoleBuilder::build). Pools, lazy
+//! values and background tasks are there whenever they began; of a task that began before, no parts, waits or lints are known.
 //!
 //! # Who may see it
 //!

@@ -30,7 +30,7 @@ mod tree;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -69,6 +69,8 @@ pub(crate) struct Store {
     minute: Minute,
     slow_polls: SlowPolls,
     flapping: Flapping,
+    /// Of background tasks with smaller numbers it may not have been told; none until somebody tells it of work.
+    since: OnceLock<WorkId>,
     /// Events that were heard.
     rev: AtomicU64,
     /// Pieces of work that were made.
@@ -92,11 +94,18 @@ impl Store {
             minute: Minute::new(),
             slow_polls: SlowPolls::default(),
             flapping: Flapping::default(),
+            since: OnceLock::new(),
             rev: AtomicU64::new(0),
             observed: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             memory,
         }
+    }
+
+    /// From now on it is told of work with greater numbers; background tasks with smaller ones are looked up.
+    pub(crate) fn told_since(&self, since: WorkId) {
+        // Only once: it observes as long as it lives.
+        let _ = self.since.set(since);
     }
 
     /// Grows with whatever is observed: nothing to render while it stands.

@@ -2,6 +2,7 @@
 
 mod background;
 mod critical;
+mod earlier;
 mod lazies;
 mod lints;
 mod now;

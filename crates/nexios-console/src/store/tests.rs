@@ -1,6 +1,7 @@
 //! The store by what it is told and what it shows.
 
 mod bounds;
+mod earlier;
 mod pages;
 mod programs;
 mod request;

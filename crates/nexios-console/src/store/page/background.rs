@@ -1,9 +1,10 @@
 //! Background tasks and schedules.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use nexios::observe::WorkKind;
 
+use super::earlier::Earlier;
 use crate::{
     model::{Answer, Background, BackgroundTask, JobList, Schedule, Sensitive, milliseconds},
     store::{Store, live::Live, moment::Moment, recent::Finished},
@@ -24,21 +25,34 @@ impl Store {
                 next_unix_ms: Some(live.next_run_unix_ms?),
             })
         });
-        let schedules = schedules.collect();
-        let mut tasks: Vec<BackgroundTask> = live
+        let (earlier, ended_earlier): (Vec<_>, Vec<_>) =
+            self.earlier(now).into_iter().partition(Earlier::lives);
+        let (mut tasks, mut all_schedules) = (Vec::new(), Vec::new());
+        for earlier in earlier {
+            tasks.push(earlier.task);
+            all_schedules.extend(earlier.schedule);
+        }
+        all_schedules.extend(schedules);
+        let told = live.iter().map(|(id, live)| BackgroundTask {
+            work: self.work(*id, live, now),
+            registry: live.owner.as_ref().map(ToString::to_string),
+            eta_ms: eta(live, now).map(milliseconds),
+            ended_unix_ms: None,
+            elapsed_ms: milliseconds(elapsed(live, now)),
+        });
+        tasks.extend(told);
+        let mut ended: Vec<_> = self
+            .recent
+            .all()
             .iter()
-            .map(|(id, live)| BackgroundTask {
-                work: self.work(*id, live, now),
-                registry: live.owner.as_ref().map(ToString::to_string),
-                eta_ms: eta(live, now).map(milliseconds),
-                ended_unix_ms: None,
-                elapsed_ms: milliseconds(elapsed(live, now)),
-            })
+            .map(|task| self.finished(task))
+            .chain(ended_earlier.into_iter().map(|earlier| earlier.task))
             .collect();
-        tasks.extend(self.recent.all().iter().map(|task| self.finished(task)));
+        ended.sort_by_key(|task| Reverse(task.ended_unix_ms));
+        tasks.extend(ended);
         let background = Background {
             tasks,
-            schedules,
+            schedules: all_schedules,
             jobs,
         };
         Answer::new(rev, background)

@@ -7,7 +7,7 @@ use std::{
 
 use nexios::observe::{WorkId, WorkKind};
 
-use super::{running::is_disregarded, work::waiting_for};
+use super::{earlier::Earlier, running::is_disregarded, work::waiting_for};
 use crate::{
     model::{CancelledRequests, Lazy, LeftOver, Now, Stay},
     store::{Store, live::Live, moment::Moment},
@@ -30,7 +30,7 @@ impl Store {
         let now = self.clock.now();
         let live = self.lives.copies(|_, live| !is_disregarded(live));
         let (stays, other_stays) = self.stays(&live, now);
-        let (left, other_left) = self.left(&live);
+        let (left, other_left) = self.left(&live, now);
         let now_unix_ms = self.clock.unix_ms(now);
         let mut failing = self.lazies().content.lazies;
         failing.retain(|lazy| is_failing(lazy, now_unix_ms));
@@ -93,7 +93,7 @@ impl Store {
     }
 
     /// What nobody else holds: the service ends when all of it has ended.
-    fn left(&self, live: &[(WorkId, Live)]) -> (Vec<LeftOver>, usize) {
+    fn left(&self, live: &[(WorkId, Live)], now: Moment) -> (Vec<LeftOver>, usize) {
         let is_root = |live: &Live| {
             // A computation goes with those who wait for it, a schedule with the service.
             let ends_by_itself =
@@ -102,18 +102,24 @@ impl Store {
         };
         let mut left: Vec<_> = live.iter().filter(|(_, live)| is_root(live)).collect();
         left.sort_by_key(|(id, live)| (live.made, *id));
-        let others = left.len().saturating_sub(LEFT_NAMED);
-        let named = left
-            .into_iter()
-            .take(LEFT_NAMED)
-            .map(|(id, live)| LeftOver {
-                id: id.0,
-                kind: live.kind,
-                name: live.name.to_string(),
-                state: live.state(),
-                made_unix_ms: self.clock.unix_ms(live.made),
-            });
-        (named.collect(), others)
+        let mut earlier = self.earlier(now);
+        earlier.retain(|earlier| earlier.lives() && earlier.schedule.is_none());
+        let others = (earlier.len() + left.len()).saturating_sub(LEFT_NAMED);
+        let earlier = earlier.into_iter().map(|Earlier { task, .. }| LeftOver {
+            id: task.work.id,
+            kind: task.work.kind,
+            name: task.work.name,
+            state: task.work.state,
+            made_unix_ms: task.work.made_unix_ms,
+        });
+        let told = left.into_iter().map(|(id, live)| LeftOver {
+            id: id.0,
+            kind: live.kind,
+            name: live.name.to_string(),
+            state: live.state(),
+            made_unix_ms: self.clock.unix_ms(live.made),
+        });
+        (earlier.chain(told).take(LEFT_NAMED).collect(), others)
     }
 }
 

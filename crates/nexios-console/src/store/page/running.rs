@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use nexios::observe::WorkId;
+use nexios::observe::{WorkId, WorkKind};
 
 use crate::{
-    model::{Answer, Running},
+    model::{Answer, Running, State, Work},
     query::{RunningQuery, ViewOf},
     store::{Store, live::Live, moment::Moment},
 };
@@ -27,18 +27,22 @@ impl Store {
         }
         let alive: HashSet<WorkId> = live.iter().map(|(id, _)| *id).collect();
         let filter = Filter::new(query);
-        live.retain(|(_, live)| filter.matches(live, now));
-        let total = live.len();
+        live.retain(|(_, live)| filter.matches_live(live, now));
+        // Older than all others, and part of nothing.
+        let mut earlier = self.earlier(now);
+        earlier.retain(|earlier| earlier.lives() && filter.matches(&earlier.task.work));
+        let total = earlier.len() + live.len();
         let pages = total.div_ceil(ROWS).max(1);
         let page = query.page_number().unwrap_or(1).min(pages);
-        let rows = live.iter().skip((page - 1) * ROWS).take(ROWS);
-        let work = rows.map(|(id, live)| {
+        let told = live.iter().map(|(id, live)| {
             let mut work = self.work(*id, live, now);
             work.parent = work
                 .parent
                 .filter(|parent| alive.contains(&WorkId(*parent)));
             work
         });
+        let work = earlier.into_iter().map(|earlier| earlier.task.work);
+        let work = work.chain(told).skip((page - 1) * ROWS).take(ROWS);
         Answer::new(
             rev,
             Running {
@@ -103,10 +107,20 @@ impl<'a> Filter<'a> {
         }
     }
 
-    fn matches(&self, live: &Live, now: Moment) -> bool {
-        (self.kind.is_empty() || live.kind.as_str() == self.kind)
-            && (self.state.is_empty() || live.state().as_str() == self.state)
-            && now.since(live.made) >= self.older
-            && (self.name.is_empty() || live.name.to_lowercase().contains(&self.name))
+    fn matches_live(&self, live: &Live, now: Moment) -> bool {
+        let age = now.since(live.made);
+        self.wants(live.kind, live.state(), age, &live.name)
+    }
+
+    fn matches(&self, work: &Work) -> bool {
+        let age = Duration::try_from_secs_f64(work.age_ms / 1_000.0).unwrap_or_default();
+        self.wants(work.kind, work.state, age, &work.name)
+    }
+
+    fn wants(&self, kind: WorkKind, state: State, age: Duration, name: &str) -> bool {
+        (self.kind.is_empty() || kind.as_str() == self.kind)
+            && (self.state.is_empty() || state.as_str() == self.state)
+            && age >= self.older
+            && (self.name.is_empty() || name.to_lowercase().contains(&self.name))
     }
 }

@@ -44,13 +44,10 @@ pub(super) fn waiting_for(live: &Live) -> Option<String> {
     if live.started.is_some() {
         return None;
     }
-    let of_owner = |thing: &str| match &live.owner {
-        Some(owner) => format!("{thing} of \"{owner}\""),
-        None => thing.to_owned(),
-    };
+    let owner = live.owner.as_deref();
     Some(match live.kind {
-        WorkKind::PoolJob => of_owner("a thread"),
-        WorkKind::Background => of_owner("a running slot"),
+        WorkKind::PoolJob => of_owner("a thread", owner),
+        WorkKind::Background => running_slot(owner),
         WorkKind::Child | WorkKind::ParallelChild | WorkKind::Daemon | WorkKind::Item => {
             "a place under the limit of its group".to_owned()
         }
@@ -58,6 +55,18 @@ pub(super) fn waiting_for(live: &Live) -> Option<String> {
         WorkKind::Candidate | WorkKind::Attempt => "its turn".to_owned(),
         _ => "its first poll".to_owned(),
     })
+}
+
+/// What a background task waits for.
+pub(super) fn running_slot(registry: Option<&str>) -> String {
+    of_owner("a running slot", registry)
+}
+
+fn of_owner(thing: &str, owner: Option<&str>) -> String {
+    match owner {
+        Some(owner) => format!("{thing} of \"{owner}\""),
+        None => thing.to_owned(),
+    }
 }
 
 fn progress(live: &Live) -> Option<Progress> {
