@@ -45,6 +45,7 @@ use crate::{
     filter::Filter,
     id::JobId,
     info::{JobInfo, JobPage},
+    progress::JobProgress,
     state::JobState,
     transaction::Connection,
 };
@@ -229,6 +230,8 @@ pub(crate) struct ClaimedJob {
     pub(crate) attempt: u32,
     pub(crate) args: String,
     pub(crate) origin: Option<String>,
+    /// What was said last of it before this start.
+    pub(crate) last: Option<JobProgress>,
 }
 
 /// One start of a job.
@@ -239,18 +242,10 @@ pub(crate) struct Run {
     pub(crate) fence: i64,
 }
 
-/// How far a job says it is.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Progress {
-    pub(crate) done: u64,
-    pub(crate) total: u64,
-    pub(crate) message: Option<String>,
-}
-
 #[derive(Debug, Clone)]
 pub(crate) struct RunProgress {
     pub(crate) run: Run,
-    pub(crate) progress: Progress,
+    pub(crate) progress: JobProgress,
 }
 
 #[derive(Debug, Clone)]
@@ -258,7 +253,7 @@ pub(crate) struct Ended {
     pub(crate) run: Run,
     pub(crate) end: End,
     /// The last that it said; none if it has said nothing.
-    pub(crate) progress: Option<Progress>,
+    pub(crate) progress: Option<JobProgress>,
 }
 
 /// What an attempt's end means for the job.

@@ -8,6 +8,7 @@ use crate::{
     filter::Filter,
     id::JobId,
     info::{AttemptRecord, JobInfo, JobPage},
+    progress::JobProgress,
     state::JobState,
 };
 
@@ -79,18 +80,39 @@ pub(super) fn page(rows: Vec<Stored>, filter: &Filter, now: i64) -> JobPage {
     JobPage { jobs, next }
 }
 
-/// A job that was started: `id, fence, kind, attempt, args, origin, priority, run_at`.
-pub(super) type Started = (i64, i64, String, i64, String, Option<String>, i16, i64);
+/// A job that was started: `id, fence, kind, attempt, args, origin, priority, run_at, done, total, message`.
+pub(super) type Started = (
+    i64,
+    i64,
+    String,
+    i64,
+    String,
+    Option<String>,
+    i16,
+    i64,
+    i64,
+    i64,
+    Option<String>,
+);
 
 /// The jobs that were started, in their order: what an update returns comes in none.
 pub(super) fn claimed(mut rows: Vec<Started>) -> Vec<ClaimedJob> {
-    rows.sort_by_key(|(id, .., priority, run_at)| (*priority, *run_at, *id));
-    let job = |(id, fence, kind, attempt, args, origin, ..): Started| ClaimedJob {
-        run: run((id, fence)),
-        kind,
-        attempt: attempt_number(attempt),
-        args,
-        origin,
+    rows.sort_by_key(|(id, .., priority, run_at, _, _, _)| (*priority, *run_at, *id));
+    let job = |(id, fence, kind, attempt, args, origin, _, _, done, total, message): Started| {
+        let (done, total) = (done.cast_unsigned(), total.cast_unsigned());
+        let last = JobProgress {
+            done,
+            total,
+            message,
+        };
+        ClaimedJob {
+            run: run((id, fence)),
+            kind,
+            attempt: attempt_number(attempt),
+            args,
+            origin,
+            last: last.if_any(),
+        }
     };
     rows.into_iter().map(job).collect()
 }

@@ -17,6 +17,7 @@ mod observing;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod processes;
+mod progress;
 mod retries;
 mod running;
 #[cfg(feature = "postgres")]
