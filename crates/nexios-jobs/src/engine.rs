@@ -182,15 +182,18 @@ pub(crate) struct Worker {
 pub(crate) struct Renewal {
     /// The worker was itself given up: its jobs are others'.
     pub(crate) lost: bool,
-    /// Jobs of lost workers whose attempts are spent: now they are `Dead`.
-    pub(crate) dead: Vec<DeadJob>,
+    /// Jobs of lost workers, which were taken away from them.
+    pub(crate) recovered: Vec<RecoveredJob>,
 }
 
 #[derive(Debug)]
-pub(crate) struct DeadJob {
+pub(crate) struct RecoveredJob {
     pub(crate) id: JobId,
     pub(crate) kind: String,
+    /// The one that was lost.
     pub(crate) attempt: u32,
+    /// Waits for its next attempt, is `Dead` if its attempts are spent, or `Cancelled` if that was asked for.
+    pub(crate) state: JobState,
 }
 
 /// Jobs of one kind that a worker would take.

@@ -139,6 +139,7 @@ impl Workers {
             completed: counts.completed.load(Ordering::Relaxed),
             failed: counts.failed.load(Ordering::Relaxed),
             restarts: counts.restarts.load(Ordering::Relaxed),
+            recovered: counts.recovered.load(Ordering::Relaxed),
         }
     }
 

@@ -4,7 +4,7 @@ use sqlx::{Database, Encode, QueryBuilder, Type};
 
 use crate::{
     clock::from_millis,
-    engine::{ClaimedJob, DeadJob, Run},
+    engine::{ClaimedJob, RecoveredJob, Run},
     filter::Filter,
     id::JobId,
     info::{AttemptRecord, JobInfo, JobPage},
@@ -125,15 +125,15 @@ pub(super) fn run((id, fence): (i64, i64)) -> Run {
     }
 }
 
-/// Those that are dead of the jobs whose workers were lost: `id, kind, attempt, state`.
-pub(super) fn dead(rows: Vec<(i64, String, i64, i64)>) -> Vec<DeadJob> {
-    let rows = rows.into_iter().filter(|(.., state)| *state == 7);
-    let job = |(id, kind, attempt, _)| DeadJob {
+/// The jobs whose workers were lost: `id, kind, attempt, state`, now due, dead or cancelled.
+pub(super) fn recovered(rows: Vec<(i64, String, i64, i64)>) -> Vec<RecoveredJob> {
+    let job = |(id, kind, attempt, number)| RecoveredJob {
         id: JobId(id),
         kind,
         attempt: attempt_number(attempt),
+        state: state(number, attempt, 0, 0),
     };
-    rows.map(job).collect()
+    rows.into_iter().map(job).collect()
 }
 
 /// What the number in the column `state` means.

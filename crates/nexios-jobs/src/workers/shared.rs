@@ -55,6 +55,7 @@ pub(super) struct Counts {
     pub(super) completed: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) restarts: AtomicU64,
+    pub(super) recovered: AtomicU64,
 }
 
 impl Shared {

@@ -13,6 +13,7 @@ mod draining;
 mod keys;
 mod kit;
 mod looking;
+mod lost_workers;
 mod observing;
 #[cfg(feature = "postgres")]
 mod postgres;
