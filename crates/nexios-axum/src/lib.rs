@@ -150,7 +150,7 @@
 //! # Features
 //!
 //! * `anyhow`: `?` makes a [`Problem`] of an `anyhow::Error`.
-//! * `jobs`: and of the error of a store of durable jobs, `nexios_jobs::JobsError`.
+//! * `jobs`: and of the error of a store of durable jobs, `nexios_jobs::JobsError`; `job_routes`, as `task_routes` are for tasks.
 //! * `multipart`: problems for the rejections of `axum::extract::Multipart`.
 //! * `reqwest`: `WithDeadline`, which hands a deadline on to the calls that reqwest makes.
 //! * `ws`: problems for the rejections of `axum::extract::ws::WebSocketUpgrade`.
@@ -162,11 +162,15 @@ mod app;
 mod broken_body;
 #[cfg(doctest)]
 mod compile_fail;
+mod cross_site;
 mod deadline;
 pub mod docs;
 mod extract;
 mod fallback;
+mod feed;
 mod inner_service;
+#[cfg(feature = "jobs")]
+mod jobs;
 mod log;
 mod panic;
 mod problem;
@@ -189,6 +193,8 @@ pub use deadline::reqwest::WithDeadline;
 pub use deadline::{Deadline, DeadlineHeader, DeadlineSource, outbound::HandedOn};
 pub use extract::{BackgroundTasks, OrProblem, RequestGroup, RequestToken};
 pub use fallback::{method_not_allowed, not_found};
+#[cfg(feature = "jobs")]
+pub use jobs::{JobRoutes, job_routes};
 pub use panic::panic_response;
 pub use problem::{OrInternal, Problem};
 pub use request::{

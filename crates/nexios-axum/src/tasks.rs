@@ -1,7 +1,5 @@
 //! Routes that show and cancel background tasks.
 
-mod cross_site;
-mod events;
 mod feed;
 mod view;
 
@@ -18,9 +16,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use tower_http::csrf::CsrfLayer;
 
-use crate::{extract::OrProblem, problem::Problem};
-use cross_site::Guard;
-use feed::Feed;
+use crate::{
+    cross_site::{Guard, name_of_host},
+    extract::OrProblem,
+    feed::{Feed, events},
+    problem::Problem,
+};
 use view::{Status, TaskView};
 
 /// Makes the routes that show and cancel the tasks of one registry.
@@ -262,7 +263,7 @@ impl TaskRoutes {
     /// # }
     /// ```
     pub fn host(mut self, name: impl Into<String>) -> Self {
-        self.hosts.push(cross_site::name_of_host(&name.into()));
+        self.hosts.push(name_of_host(&name.into()));
         self
     }
 
@@ -341,7 +342,7 @@ impl TaskRoutes {
             .route("/tasks/status", guard.around(get(status)))
             .route(
                 "/tasks/events",
-                guard.around(get(events::events).with_state(feed)),
+                guard.around(get(events::<Background>).with_state(feed)),
             )
             .route("/tasks/{id}", guard.around(get(task)))
             .route("/tasks/{id}/cancel", guard.around(post(cancel)))

@@ -7,11 +7,12 @@ use nexios::{CancelReason, CancelToken};
 use tokio::time::Instant;
 
 use crate::{
-    engine::{ClaimedJob, Progress, Run},
+    engine::{ClaimedJob, Run},
     id::JobId,
     job_error::shortened,
     lock::lock,
     origin,
+    progress::JobProgress,
 };
 
 /// What a handler is given. Clones are the same attempt.
@@ -65,13 +66,16 @@ pub(crate) struct Attempt {
     pub(crate) deadline: Option<Instant>,
     pub(crate) origin: Option<String>,
     key: String,
+    /// What the attempts before it said last.
+    last: Option<JobProgress>,
     said: Mutex<Said>,
 }
 
 /// What it has said of itself.
 #[derive(Default)]
 struct Said {
-    progress: Progress,
+    /// Goes on from what the attempts before have said.
+    progress: JobProgress,
     /// Counts what was said.
     count: u64,
     /// How much of it the store has.
@@ -88,18 +92,22 @@ impl Attempt {
             deadline,
             origin: job.origin.clone(),
             key: format!("{store}-{}", job.run.id),
-            said: Mutex::default(),
+            said: Mutex::new(Said {
+                progress: job.last.clone().unwrap_or_default(),
+                ..Said::default()
+            }),
+            last: job.last.clone(),
         }
     }
 
-    fn say(&self, say: impl FnOnce(&mut Progress)) {
+    fn say(&self, say: impl FnOnce(&mut JobProgress)) {
         let mut said = lock(&self.said);
         say(&mut said.progress);
         said.count += 1;
     }
 
     /// What the store has not got yet; it is taken for stored.
-    pub(crate) fn news(&self) -> Option<Progress> {
+    pub(crate) fn news(&self) -> Option<JobProgress> {
         let mut said = lock(&self.said);
         if said.stored == said.count {
             return None;
@@ -114,7 +122,7 @@ impl Attempt {
     }
 
     /// All that it has said, if it has said anything, and how often it has.
-    pub(crate) fn progress(&self) -> Option<(Progress, u64)> {
+    pub(crate) fn progress(&self) -> Option<(JobProgress, u64)> {
         let said = lock(&self.said);
         (said.count > 0).then(|| (said.progress.clone(), said.count))
     }
@@ -264,6 +272,45 @@ impl JobContext {
             progress.done = done;
             progress.total = total;
         });
+    }
+
+    /// What the attempts before this one said last by [`progress`](Self::progress) and [`message`](Self::message), so that a
+    /// long job goes on from there; `None` if none has said anything, as at the first attempt.
+    ///
+    /// It comes with the claim, and is exact after an error, a panic, a timeout, a snooze and a drain. After a kill it is up
+    /// to a second old: what is done twice then has to be harmless. It is kept when an ended job is
+    /// [tried again](crate::Jobs::retry), which so goes on as well. What this attempt does not say anew stays as it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::{JobContext, Jobs, Kind, Policy};
+    ///
+    /// const IMPORT: Kind<Vec<String>, u64> = Kind::new("import");
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let import = |rows: Vec<String>, job: JobContext| async move {
+    ///     let (first, total) = (job.last_progress().map_or(0, |last| last.done), rows.len() as u64);
+    ///     for (done, _row) in (1..).zip(&rows).skip(first as usize) {
+    ///         // ... one row ...
+    ///         job.progress(done, total);
+    ///         if done == 2 {
+    ///             return Err("the connection was lost");
+    ///         }
+    ///     }
+    ///     Ok(first)
+    /// };
+    /// let jobs = Jobs::memory();
+    /// jobs.workers().handle(IMPORT, Policy::new(), import).start().await?;
+    /// let rows = ["a", "b", "c"].map(str::to_owned).to_vec();
+    /// assert_eq!(jobs.enqueue(IMPORT, &rows).await?.wait().await?, 2); // the second attempt began with the third row
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn last_progress(&self) -> Option<&JobProgress> {
+        self.attempt.last.as_ref()
     }
 
     /// Says a line about what it does, at most 4 KiB. Never waits; others see it within a second, and the last one always.

@@ -45,6 +45,7 @@ use crate::{
     filter::Filter,
     id::JobId,
     info::{JobInfo, JobPage},
+    progress::JobProgress,
     state::JobState,
     transaction::Connection,
 };
@@ -181,15 +182,18 @@ pub(crate) struct Worker {
 pub(crate) struct Renewal {
     /// The worker was itself given up: its jobs are others'.
     pub(crate) lost: bool,
-    /// Jobs of lost workers whose attempts are spent: now they are `Dead`.
-    pub(crate) dead: Vec<DeadJob>,
+    /// Jobs of lost workers, which were taken away from them.
+    pub(crate) recovered: Vec<RecoveredJob>,
 }
 
 #[derive(Debug)]
-pub(crate) struct DeadJob {
+pub(crate) struct RecoveredJob {
     pub(crate) id: JobId,
     pub(crate) kind: String,
+    /// The one that was lost.
     pub(crate) attempt: u32,
+    /// Waits for its next attempt, is `Dead` if its attempts are spent, or `Cancelled` if that was asked for.
+    pub(crate) state: JobState,
 }
 
 /// Jobs of one kind that a worker would take.
@@ -229,6 +233,8 @@ pub(crate) struct ClaimedJob {
     pub(crate) attempt: u32,
     pub(crate) args: String,
     pub(crate) origin: Option<String>,
+    /// What was said last of it before this start.
+    pub(crate) last: Option<JobProgress>,
 }
 
 /// One start of a job.
@@ -239,18 +245,10 @@ pub(crate) struct Run {
     pub(crate) fence: i64,
 }
 
-/// How far a job says it is.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Progress {
-    pub(crate) done: u64,
-    pub(crate) total: u64,
-    pub(crate) message: Option<String>,
-}
-
 #[derive(Debug, Clone)]
 pub(crate) struct RunProgress {
     pub(crate) run: Run,
-    pub(crate) progress: Progress,
+    pub(crate) progress: JobProgress,
 }
 
 #[derive(Debug, Clone)]
@@ -258,7 +256,7 @@ pub(crate) struct Ended {
     pub(crate) run: Run,
     pub(crate) end: End,
     /// The last that it said; none if it has said nothing.
-    pub(crate) progress: Option<Progress>,
+    pub(crate) progress: Option<JobProgress>,
 }
 
 /// What an attempt's end means for the job.

@@ -376,6 +376,8 @@ impl Jobs {
     /// Runs a `Dead`, `Failed` or `Cancelled` job again with all its attempts, and a waiting one now. `false` for a
     /// running and a completed one, an unknown one, and one whose key another living job has.
     ///
+    /// Its attempts [know](crate::JobContext::last_progress) how far it had said that it was.
+    ///
     /// # Examples
     ///
     /// ```

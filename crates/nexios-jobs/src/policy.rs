@@ -37,10 +37,13 @@ pub struct Policy {
     pub(crate) backoff: Retry,
     pub(crate) keep: Duration,
     pub(crate) grace: Duration,
+    /// `None`: as long as the drain waits.
+    pub(crate) drain_wait: Option<Duration>,
 }
 
 impl Policy {
-    /// The defaults: 4 at once, no timeout, 5 attempts, backoff from 1 s to 10 min, kept for a day, a grace of 3 s.
+    /// The defaults: 4 at once, no timeout, 5 attempts, backoff from 1 s to 10 min, kept for a day, a grace of 3 s, at a
+    /// drain as long as it waits.
     ///
     /// # Examples
     ///
@@ -65,6 +68,7 @@ impl Policy {
             backoff: Retry::exponential(Duration::from_secs(1), Duration::from_secs(600)),
             keep: Duration::from_secs(24 * 60 * 60),
             grace: Duration::from_secs(3),
+            drain_wait: None,
         }
     }
 
@@ -262,6 +266,46 @@ impl Policy {
     /// ```
     pub fn grace(mut self, time: Duration) -> Self {
         self.grace = time;
+        self
+    }
+
+    /// How long a job may go on once a [drain](crate::Workers::drain) has begun, before its token fires with `Shutdown`;
+    /// zero hands it back at once. Default: as long as the drain waits, which is the longest in any case.
+    ///
+    /// For jobs that take longer than a deploy may, so that waiting for them is in vain: another process goes on with one
+    /// as soon as its handler has returned. A handler that ignores its token still has until the end of the drain.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use nexios::Drain;
+    /// use nexios_jobs::{JobContext, Jobs, Kind, Policy};
+    /// use tokio::time::Instant;
+    ///
+    /// const EXPORT: Kind<()> = Kind::new("export");
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let export = |(), job: JobContext| async move {
+    ///     job.cancelled().await; // ... rows for an hour, unless it is told to end ...
+    ///     Err::<(), _>("stopped between two rows")
+    /// };
+    /// let policy = Policy::new().drain_wait(Duration::ZERO);
+    /// let workers = jobs.workers().handle(EXPORT, policy, export).start().await?;
+    /// jobs.enqueue(EXPORT, &()).await?;
+    /// tokio::time::sleep(Duration::from_secs(1)).await;
+    ///
+    /// let began = Instant::now();
+    /// let report = workers.drain(Drain { wait: Duration::from_secs(24), cancel: Duration::from_secs(3) }).await;
+    /// assert_eq!(report.handed_back, ["export"]);
+    /// assert!(began.elapsed() < Duration::from_secs(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn drain_wait(mut self, time: Duration) -> Self {
+        self.drain_wait = Some(time);
         self
     }
 }

@@ -63,7 +63,8 @@ impl Workers {
         Self { shared }
     }
 
-    /// Claims nothing more, waits, fires the tokens (`Shutdown`) and waits, then drops what is left.
+    /// Claims nothing more, waits, fires the tokens (`Shutdown`) and waits, then drops what is left. The tokens of a kind
+    /// with a [`drain_wait`](crate::Policy::drain_wait) fire when that is over, if it is the shorter one.
     ///
     /// A value that is returned after the token has fired is the output; an error is handed back, and no attempt. With two
     /// drains the shorter limits hold, and both get the same report, as does one that comes later. A job that awaits the
@@ -138,6 +139,7 @@ impl Workers {
             completed: counts.completed.load(Ordering::Relaxed),
             failed: counts.failed.load(Ordering::Relaxed),
             restarts: counts.restarts.load(Ordering::Relaxed),
+            recovered: counts.recovered.load(Ordering::Relaxed),
         }
     }
 

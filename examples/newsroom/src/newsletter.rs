@@ -10,8 +10,8 @@
 //!    is neither sent nor failed, and not tried again.
 //! 3. A newsletter that reached nobody has failed.
 //! 4. Few newsletters are under way at a time.
-//! 5. A newsletter that was accepted is sent to its end: who ends hands it back, and whoever was killed loses it to the next
-//!    service on the same jobs a few seconds later.
+//! 5. A newsletter that was accepted is sent to its end: who ends hands it back at once, and whoever was killed loses it to the
+//!    next service on the same jobs a few seconds later.
 
 mod cut_off;
 mod deliveries;
@@ -117,7 +117,11 @@ impl Newsletters {
             here: self.0.here.clone(),
             store,
         };
-        let policy = Policy::new().attempts(ATTEMPTS).grace(GRACE);
+        // Whoever has it next goes on with whom no row is claimed for: nothing is gained by waiting here.
+        let policy = Policy::new()
+            .attempts(ATTEMPTS)
+            .grace(GRACE)
+            .drain_wait(Duration::ZERO);
         let (whole, parts) = (sender.clone(), sender.clone());
         let workers = sender
             .store
@@ -199,7 +203,6 @@ impl Drainable for Newsletters {
             cancel: limits.cancel.saturating_sub(TO_HAND_BACK),
             ..limits
         };
-        self.0.here.close();
         match self.0.open.get() {
             Some(open) => Drainable::drain(&open.workers, limits),
             None => Box::pin(async { DrainReport::default() }),

@@ -17,7 +17,7 @@ impl From<JobsError> for Problem {
         match &error {
             JobsError::Unavailable(cause) => {
                 log(|| tracing::warn!(%cause, "the store of jobs is not available"));
-                Problem::unavailable("The job could not be enqueued now.", LATER)
+                Problem::unavailable("The store of jobs is not available now.", LATER)
             }
             JobsError::PayloadTooLarge { .. } => {
                 Problem::new(axum::http::StatusCode::PAYLOAD_TOO_LARGE)

@@ -12,6 +12,8 @@ mod extract;
 mod fallback;
 mod grpc;
 #[cfg(feature = "jobs")]
+mod job_routes;
+#[cfg(feature = "jobs")]
 mod jobs;
 mod log;
 mod observe;

@@ -1,9 +1,6 @@
 //! What is written of an attempt's end, in either database.
 
-use crate::{
-    clock::millis,
-    engine::{End, Progress},
-};
+use crate::{clock::millis, engine::End, progress::JobProgress};
 
 /// How a run ended, as columns.
 #[derive(Debug, Default)]
@@ -55,7 +52,7 @@ pub(super) struct Said {
 }
 
 impl Said {
-    pub(super) fn of(progress: Option<Progress>) -> Self {
+    pub(super) fn of(progress: Option<JobProgress>) -> Self {
         progress.map_or_else(Self::default, |progress| Self {
             done: Some(progress.done.cast_signed()),
             total: Some(progress.total.cast_signed()),

@@ -4,10 +4,11 @@ use sqlx::{Database, Encode, QueryBuilder, Type};
 
 use crate::{
     clock::from_millis,
-    engine::{ClaimedJob, DeadJob, Run},
+    engine::{ClaimedJob, RecoveredJob, Run},
     filter::Filter,
     id::JobId,
     info::{AttemptRecord, JobInfo, JobPage},
+    progress::JobProgress,
     state::JobState,
 };
 
@@ -79,18 +80,39 @@ pub(super) fn page(rows: Vec<Stored>, filter: &Filter, now: i64) -> JobPage {
     JobPage { jobs, next }
 }
 
-/// A job that was started: `id, fence, kind, attempt, args, origin, priority, run_at`.
-pub(super) type Started = (i64, i64, String, i64, String, Option<String>, i16, i64);
+/// A job that was started: `id, fence, kind, attempt, args, origin, priority, run_at, done, total, message`.
+pub(super) type Started = (
+    i64,
+    i64,
+    String,
+    i64,
+    String,
+    Option<String>,
+    i16,
+    i64,
+    i64,
+    i64,
+    Option<String>,
+);
 
 /// The jobs that were started, in their order: what an update returns comes in none.
 pub(super) fn claimed(mut rows: Vec<Started>) -> Vec<ClaimedJob> {
-    rows.sort_by_key(|(id, .., priority, run_at)| (*priority, *run_at, *id));
-    let job = |(id, fence, kind, attempt, args, origin, ..): Started| ClaimedJob {
-        run: run((id, fence)),
-        kind,
-        attempt: attempt_number(attempt),
-        args,
-        origin,
+    rows.sort_by_key(|(id, .., priority, run_at, _, _, _)| (*priority, *run_at, *id));
+    let job = |(id, fence, kind, attempt, args, origin, _, _, done, total, message): Started| {
+        let (done, total) = (done.cast_unsigned(), total.cast_unsigned());
+        let last = JobProgress {
+            done,
+            total,
+            message,
+        };
+        ClaimedJob {
+            run: run((id, fence)),
+            kind,
+            attempt: attempt_number(attempt),
+            args,
+            origin,
+            last: last.if_any(),
+        }
     };
     rows.into_iter().map(job).collect()
 }
@@ -103,15 +125,15 @@ pub(super) fn run((id, fence): (i64, i64)) -> Run {
     }
 }
 
-/// Those that are dead of the jobs whose workers were lost: `id, kind, attempt, state`.
-pub(super) fn dead(rows: Vec<(i64, String, i64, i64)>) -> Vec<DeadJob> {
-    let rows = rows.into_iter().filter(|(.., state)| *state == 7);
-    let job = |(id, kind, attempt, _)| DeadJob {
+/// The jobs whose workers were lost: `id, kind, attempt, state`, now due, dead or cancelled.
+pub(super) fn recovered(rows: Vec<(i64, String, i64, i64)>) -> Vec<RecoveredJob> {
+    let job = |(id, kind, attempt, number)| RecoveredJob {
         id: JobId(id),
         kind,
         attempt: attempt_number(attempt),
+        state: state(number, attempt, 0, 0),
     };
-    rows.map(job).collect()
+    rows.into_iter().map(job).collect()
 }
 
 /// What the number in the column `state` means.

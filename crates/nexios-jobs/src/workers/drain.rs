@@ -5,15 +5,16 @@
 //! 1. One sequence goes through the phases, as a task of its own, however many await it. If its runtime ends, one of those
 //!    who wait starts it again on another.
 //! 2. Limits only shrink. The report is made once.
-//! 3. Nothing is claimed once the dispatcher has seen that a drain began; what it had just claimed goes back.
+//! 3. Nothing is claimed once the dispatcher has seen that a drain began; what it had just claimed goes back. What it had just
+//!    begun is told like all that runs: it says when it has seen the drain, and the tokens are looked at once more.
 
 use std::{sync::Arc, time::Duration};
 
-use nexios::{CancelReason, Drain};
+use nexios::Drain;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    drains::{DrainLimits, Turn, later},
+    drains::{Turn, later},
     report::JobsDrainReport,
     shared::Shared,
 };
@@ -59,16 +60,13 @@ impl Drop for Sequence {
 impl Sequence {
     async fn run(&self) {
         let shared = &self.0;
-        if !self.all_end_until(|limits| limits.wait).await {
-            shared.cancel_all(CancelReason::Shutdown);
-            if !self.all_end_until(|limits| limits.end).await {
-                shared.abort_all();
-                let unwound = later(Instant::now(), UNWIND);
-                self.ends_until(unwound, Shared::is_idle).await;
-                let written = later(Instant::now(), WRITE);
-                self.ends_until(written, |shared| !shared.has_unwritten())
-                    .await;
-            }
+        if !self.all_end().await {
+            shared.abort_all();
+            let unwound = later(Instant::now(), UNWIND);
+            self.ends_until(unwound, Shared::is_idle).await;
+            let written = later(Instant::now(), WRITE);
+            self.ends_until(written, |shared| !shared.has_unwritten())
+                .await;
         }
         if shared.count() == 0 {
             // What is left in the store tells nobody anything; it is forgotten when its lease ends.
@@ -77,18 +75,23 @@ impl Sequence {
         shared.drains.finish(shared.finish());
     }
 
-    /// Waits for the end of all, but not longer than the limit, which a later drain may shorten.
-    async fn all_end_until(&self, limit: impl Fn(DrainLimits) -> Instant) -> bool {
-        let mut changes = self.0.drains.listen();
+    /// Waits for the end of all, but not longer than the limits, which a later drain may shorten; fires the tokens of each
+    /// kind when its time is over.
+    async fn all_end(&self) -> bool {
+        let shared = &self.0;
+        let mut changes = shared.drains.listen();
         loop {
-            let limit = limit(self.0.drains.limits());
-            if self.0.is_idle() {
+            let limits = shared.drains.limits();
+            if shared.is_idle() {
                 return true;
             }
-            if Instant::now() >= limit {
+            // At each turn, as what the dispatcher was just claiming may have begun since.
+            let next = shared.cancel_overdue(|policy| limits.wait_of(policy));
+            if Instant::now() >= limits.end {
                 return false;
             }
-            let _ = timeout_at(limit, changes.changed()).await;
+            let next = next.map_or(limits.end, |next| next.min(limits.end));
+            let _ = timeout_at(next, changes.changed()).await;
         }
     }
 

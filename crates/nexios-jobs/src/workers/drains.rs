@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Mutex, time::Duration};
 use nexios::Drain;
 use tokio::{sync::watch, time::Instant};
 
-use crate::{engine::End, lock::lock, state::JobState};
+use crate::{engine::End, lock::lock, policy::Policy, state::JobState};
 
 use super::report::JobsDrainReport;
 
@@ -33,17 +33,26 @@ struct DrainState {
 
 #[derive(Clone, Copy)]
 pub(super) struct DrainLimits {
-    pub(super) wait: Instant,
+    begun: Instant,
+    wait: Instant,
     pub(super) end: Instant,
 }
 
 impl DrainLimits {
     fn new(drain: Drain) -> Self {
-        let wait = later(Instant::now(), drain.wait);
+        let begun = Instant::now();
+        let wait = later(begun, drain.wait);
         Self {
+            begun,
             wait,
             end: later(wait, drain.cancel),
         }
+    }
+
+    /// When the tokens of jobs with this policy fire.
+    pub(super) fn wait_of(&self, policy: &Policy) -> Instant {
+        let own = policy.drain_wait.map(|wait| later(self.begun, wait));
+        own.map_or(self.wait, |own| own.min(self.wait))
     }
 }
 
@@ -78,6 +87,7 @@ impl Drains {
         let limits = DrainLimits::new(drain);
         let mut state = lock(&self.state);
         let shortest = state.limits.map_or(limits, |earlier| DrainLimits {
+            begun: earlier.begun,
             wait: earlier.wait.min(limits.wait),
             end: earlier.end.min(limits.end),
         });
@@ -138,6 +148,7 @@ impl Drains {
     pub(super) fn limits(&self) -> DrainLimits {
         let now = Instant::now();
         lock(&self.state).limits.unwrap_or(DrainLimits {
+            begun: now,
             wait: now,
             end: now,
         })

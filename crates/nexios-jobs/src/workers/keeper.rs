@@ -1,13 +1,17 @@
 //! Keeps what the workers have: renews their lease, stores progress, hears of cancels; where no handler can hold it up.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use nexios::CancelReason;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    engine::{Renewal, RunProgress},
+    engine::{RecoveredJob, Renewal, RunProgress},
     log::log,
+    state::JobState,
 };
 
 use super::shared::Shared;
@@ -23,6 +27,9 @@ const RENEWALS: u32 = 6;
 
 /// How often ended jobs are deleted whose time is over.
 const PRUNE: Duration = Duration::from_secs(60);
+
+/// So many jobs of lost workers are named at a time, each by a line; of the rest one line says how many.
+const MOST_NAMED: usize = 20;
 
 /// Keeps them until all is over.
 pub(super) async fn keep(shared: Arc<Shared>) {
@@ -91,6 +98,34 @@ async fn look_after(shared: &Shared) {
     }
 }
 
+/// Says what became of the jobs of lost workers.
+fn tell(recovered: &[RecoveredJob]) {
+    for job in recovered.iter().filter(|job| job.state == JobState::Dead) {
+        let RecoveredJob {
+            id, kind, attempt, ..
+        } = job;
+        let error = crate::engine::LOST;
+        log(|| tracing::error!(kind, %id, attempt, error, "the job is dead"));
+    }
+    let goes_on = |job: &&RecoveredJob| !job.state.is_final();
+    let mut again = recovered.iter().filter(goes_on);
+    for job in again.by_ref().take(MOST_NAMED) {
+        let RecoveredJob {
+            id, kind, attempt, ..
+        } = job;
+        log(|| tracing::warn!(kind, %id, attempt, "the worker was lost; the job is tried again"));
+    }
+    let more = again.count();
+    if more > 0 {
+        log(|| {
+            tracing::warn!(
+                more,
+                "the worker was lost; so many more jobs are tried again"
+            );
+        });
+    }
+}
+
 /// The lease of the workers.
 struct Lease {
     length: Duration,
@@ -115,12 +150,11 @@ impl Lease {
         let renewal = shared.engine.renew(shared.worker().id).await;
         self.next = began + self.length / RENEWALS;
         match renewal {
-            Ok(Renewal { lost, dead }) => {
-                for job in dead {
-                    let (kind, id, attempt) = (job.kind, job.id, job.attempt);
-                    let error = crate::engine::LOST;
-                    log(|| tracing::error!(kind, %id, attempt, error, "the job is dead"));
-                }
+            Ok(Renewal { lost, recovered }) => {
+                // Relaxed: a statistic.
+                let count = recovered.len() as u64;
+                shared.counts.recovered.fetch_add(count, Ordering::Relaxed);
+                tell(&recovered);
                 if !lost {
                     self.renewed = began;
                     return;
@@ -142,5 +176,64 @@ impl Lease {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use tracing::{Event, Metadata, Subscriber, span};
+
+    use super::*;
+    use crate::id::JobId;
+
+    /// Counts lines.
+    struct Lines(Arc<AtomicUsize>);
+
+    impl Subscriber for Lines {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    fn lines(count: i64, state: JobState) -> usize {
+        let job = |id| RecoveredJob {
+            id: JobId(id),
+            kind: "echo".to_owned(),
+            attempt: 1,
+            state,
+        };
+        let jobs: Vec<_> = (1..=count).map(job).collect();
+        let lines = Arc::new(AtomicUsize::new(0));
+        tracing::subscriber::with_default(Lines(lines.clone()), || tell(&jobs));
+        lines.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn ten_thousand_jobs_of_lost_workers_are_no_ten_thousand_lines() {
+        assert_eq!(lines(10_000, JobState::Retrying), MOST_NAMED + 1);
+        assert_eq!(lines(20, JobState::Retrying), 20);
+        assert_eq!(lines(2, JobState::Dead), 2);
+        assert_eq!(lines(2, JobState::Cancelled), 0, "they have ended as asked");
     }
 }

@@ -33,6 +33,9 @@ pub struct WorkersStats {
     pub failed: u64,
     /// How often the engine was started again after an error.
     pub restarts: u64,
+    /// Jobs of lost workers, of this machine or another, that were found here, be they tried again (by whoever claims them) or
+    /// dead. None in memory, where no worker is lost.
+    pub recovered: u64,
 }
 
 /// How the jobs ended that ran here when the drain began, by the names of their kinds.

@@ -13,12 +13,14 @@ use nexios::CancelReason;
 use tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
+    time::Instant,
 };
 
 use crate::{
     context::Attempt,
     engine::{End, Engine, Run, Worker, WorkerId},
     lock::lock,
+    policy::Policy,
     state::JobState,
 };
 
@@ -53,6 +55,7 @@ pub(super) struct Counts {
     pub(super) completed: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) restarts: AtomicU64,
+    pub(super) recovered: AtomicU64,
 }
 
 impl Shared {
@@ -139,6 +142,22 @@ impl Shared {
         for attempt in self.attempts() {
             attempt.token.cancel(reason);
         }
+    }
+
+    /// Fires the tokens of the kinds that are to end by now; when the next ones are to.
+    pub(super) fn cancel_overdue(&self, limit: impl Fn(&Policy) -> Instant) -> Option<Instant> {
+        let now = Instant::now();
+        let limits = self
+            .kinds
+            .iter()
+            .map(|kind| (&kind.name, limit(&kind.policy)));
+        let (over, ahead): (Vec<_>, Vec<_>) = limits.partition(|(_, limit)| *limit <= now);
+        for attempt in self.attempts() {
+            if over.iter().any(|(name, _)| **name == attempt.kind) {
+                attempt.token.cancel(CancelReason::Shutdown);
+            }
+        }
+        ahead.into_iter().map(|(_, limit)| limit).min()
     }
 
     /// Drops the futures of all that runs; one that holds its thread goes on.

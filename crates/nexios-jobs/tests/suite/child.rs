@@ -10,7 +10,7 @@ use std::{
 };
 
 use nexios::AsyncLazy;
-use nexios_jobs::{Filter, JobError, JobFailure, JobState, Jobs, Kind, Policy};
+use nexios_jobs::{Filter, JobContext, JobError, JobFailure, JobState, Jobs, Kind, Policy};
 use serde::{Deserialize, Serialize};
 
 /// Writes a line at its start and one at its end, and returns the number of its process.
@@ -19,6 +19,8 @@ pub(crate) const MARK: Kind<Mark, u32> = Kind::new("mark");
 pub(crate) const ABORT: Kind<(), ()> = Kind::new("abort");
 /// What is computed once for all processes.
 pub(crate) const DAILY: Kind<(), u64> = Kind::new("daily");
+/// Counts to a number, a step in ten milliseconds, and goes on where it was; returns where it began.
+pub(crate) const COUNT: Kind<u64, u64> = Kind::new("count");
 /// Enqueued by a schedule.
 pub(crate) const TICK: Kind<(), ()> = Kind::new("tick");
 
@@ -239,7 +241,16 @@ async fn work(jobs: &Jobs, folder: PathBuf, concurrency: usize) {
             Ok::<(), String>(())
         }
     };
+    let count = |to: u64, job: JobContext| async move {
+        let first = job.last_progress().map_or(0, |last| last.done);
+        for done in first..to {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            job.progress(done + 1, to);
+        }
+        Ok::<_, String>(first)
+    };
     let builder = jobs.workers().handle(MARK, policy.clone(), mark);
+    let builder = builder.handle(COUNT, policy.clone(), count);
     let builder = builder.handle(ABORT, policy.attempts(2), abort);
     let _workers = builder.start().await.expect("workers");
     note(&folder, "ready");

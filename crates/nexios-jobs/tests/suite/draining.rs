@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use nexios::{CancelReason, Drain, Drainable};
-use nexios_jobs::{JobContext, JobState, Policy};
-use tokio::time::sleep;
+use nexios_jobs::{JobContext, JobState, Kind, Policy};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     kit::{ECHO, Kit, NOW, begun, end, millis, until},
@@ -19,7 +19,24 @@ on_every_engine!(
     nothing_is_claimed_after_a_drain_began,
     a_drain_takes_jobs_side_by_side_with_a_registry,
     two_drains_hold_the_shorter_limits_and_report_the_same,
+    a_kind_has_a_wait_of_its_own_at_a_drain_and_the_others_go_on,
+    the_wait_of_the_drain_is_the_longest_of_any_kind,
+    what_ignores_its_early_token_goes_on_until_the_end_of_the_drain,
+    what_begins_as_the_drain_does_is_told_in_its_time_too,
 );
+
+/// Waits until it is told to end.
+const EXPORT: Kind<u64, u64> = Kind::new("export");
+
+/// Longer than anything here takes.
+const PATIENT: Drain = Drain {
+    wait: Duration::from_secs(60),
+    cancel: Duration::from_secs(60),
+};
+
+async fn stops_at_its_token(_: u64, job: JobContext) -> Result<u64, String> {
+    Err(format!("{:?}", job.cancelled().await))
+}
 
 async fn a_drain_lets_jobs_end_in_its_first_phase(kit: Kit) {
     let jobs = kit.jobs().await;
@@ -208,4 +225,105 @@ async fn two_drains_hold_the_shorter_limits_and_report_the_same(kit: Kit) {
         ["echo"],
         "and one that comes later"
     );
+}
+
+async fn a_kind_has_a_wait_of_its_own_at_a_drain_and_the_others_go_on(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let echo = |number, job: JobContext| async move {
+        sleep(millis(1500)).await;
+        match job.token().reason() {
+            None => Ok::<u64, String>(number),
+            Some(reason) => Err(format!("{reason:?}")),
+        }
+    };
+    let at_once = Policy::new().drain_wait(Duration::ZERO).attempts(1);
+    let workers = jobs
+        .workers()
+        .handle(EXPORT, at_once, stops_at_its_token)
+        .handle(ECHO, Policy::new(), echo)
+        .start()
+        .await
+        .unwrap();
+    let long = jobs.enqueue(EXPORT, &1).await.unwrap();
+    until(&long, JobState::Running).await;
+    let short = jobs.enqueue(ECHO, &2).await.unwrap();
+    begun(&workers, 2).await;
+    let draining = tokio::spawn({
+        let workers = workers.clone();
+        async move { workers.drain(PATIENT).await }
+    });
+    let info = until(&long, JobState::Ready).await;
+    assert_eq!(info.attempt, 0, "no attempt is charged");
+    assert!(!draining.is_finished(), "the other one is waited for");
+    let report = draining.await.unwrap();
+    assert_eq!(report.handed_back, ["export"]);
+    assert_eq!(report.completed, ["echo"], "{report:?}");
+    assert_eq!(short.wait().await.unwrap(), 2);
+}
+
+async fn the_wait_of_the_drain_is_the_longest_of_any_kind(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let hour = Policy::new().drain_wait(Duration::from_secs(3600));
+    let workers = jobs
+        .workers()
+        .handle(EXPORT, hour, stops_at_its_token)
+        .start()
+        .await
+        .unwrap();
+    jobs.enqueue(EXPORT, &1).await.unwrap();
+    begun(&workers, 1).await;
+    let began = Instant::now();
+    let limits = Drain {
+        wait: millis(100),
+        ..PATIENT
+    };
+    assert_eq!(workers.drain(limits).await.handed_back, ["export"]);
+    assert!(began.elapsed() < PATIENT.cancel, "{:?}", began.elapsed());
+}
+
+async fn what_ignores_its_early_token_goes_on_until_the_end_of_the_drain(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let deaf = |_, _| std::future::pending::<Result<u64, String>>();
+    let at_once = Policy::new().drain_wait(Duration::ZERO).grace(millis(1));
+    let workers = jobs
+        .workers()
+        .handle(EXPORT, at_once, deaf)
+        .start()
+        .await
+        .unwrap();
+    let job = jobs.enqueue(EXPORT, &1).await.unwrap();
+    until(&job, JobState::Running).await;
+    let began = Instant::now();
+    let limits = Drain {
+        wait: millis(300),
+        cancel: millis(300),
+    };
+    assert_eq!(workers.drain(limits).await.handed_back, ["export"]);
+    assert!(began.elapsed() >= millis(600), "{:?}", began.elapsed());
+    assert_eq!(job.status().await.unwrap().unwrap().state, JobState::Ready);
+}
+
+async fn what_begins_as_the_drain_does_is_told_in_its_time_too(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let at_once = Policy::new().drain_wait(Duration::ZERO);
+    for round in 0..20 {
+        let workers = jobs
+            .workers()
+            .handle(EXPORT, at_once.clone(), stops_at_its_token)
+            .start()
+            .await
+            .unwrap();
+        let handles = jobs.enqueue_many(EXPORT, &[round; 4]).await.unwrap();
+        // Some are claimed by now, some are just being begun, some are not.
+        sleep(Duration::from_micros(200 * round)).await;
+        let began = Instant::now();
+        let report = workers.drain(PATIENT).await;
+        assert!(began.elapsed() < PATIENT.wait, "{:?}", began.elapsed());
+        assert!(report.abandoned.is_empty(), "{report:?}");
+        for job in handles {
+            let info = job.status().await.unwrap().unwrap();
+            assert_eq!((info.state, info.attempt), (JobState::Ready, 0));
+            jobs.delete(job.id()).await.unwrap();
+        }
+    }
 }

@@ -13,10 +13,12 @@ mod draining;
 mod keys;
 mod kit;
 mod looking;
+mod lost_workers;
 mod observing;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod processes;
+mod progress;
 mod retries;
 mod running;
 #[cfg(feature = "postgres")]

@@ -6,7 +6,7 @@ use nexios_jobs::{Filter, JobState, Jobs};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    child::{ABORT, MARK, Mark, Part, Play, Process, TICK, notes, set_clock},
+    child::{ABORT, COUNT, MARK, Mark, Part, Play, Process, TICK, notes, set_clock},
     kit::{Kit, millis},
     on_every_shared_engine,
 };
@@ -17,6 +17,7 @@ on_every_shared_engine!(
     a_live_job_is_not_run_twice_however_long_it_takes,
     a_stopped_process_that_comes_back_cannot_end_what_others_have,
     a_job_that_kills_its_process_is_dead_after_its_attempts,
+    after_a_kill_a_job_goes_on_from_what_it_said_a_second_before_at_the_latest,
     eight_processes_that_race_for_a_key_make_one_job,
     each_tick_of_a_hundred_is_one_job_of_two_processes,
     a_lazy_value_that_is_a_unique_job_is_computed_once_by_two_processes,
@@ -240,6 +241,30 @@ async fn a_job_that_kills_its_process_is_dead_after_its_attempts(kit: Kit) {
         "{failure:?}"
     );
     assert_eq!(notes(kit.folder(), "abort").len(), 2);
+}
+
+async fn after_a_kill_a_job_goes_on_from_what_it_said_a_second_before_at_the_latest(kit: Kit) {
+    let jobs = open(&kit).await;
+    let job = jobs.enqueue(COUNT, &500).await.expect("a job");
+    let part = part(&kit, Play::Work { concurrency: 1 });
+    let mut killed = Process::start(&part);
+    let minute = Duration::from_secs(60);
+    let began = Instant::now();
+    let seen = loop {
+        let info = job.status().await.expect("a look").expect("a job");
+        if info.done >= 150 {
+            break info.done;
+        }
+        assert!(began.elapsed() < minute, "{info:?}");
+        sleep(millis(10)).await;
+    };
+    killed.kill();
+    let _next = Process::start(&part);
+    let first = job.wait().await.expect("an output");
+    // What was seen was stored; and no more than a second can have come after that.
+    assert!((seen..seen + 100).contains(&first), "{first} after {seen}");
+    let info = job.status().await.expect("a look").expect("a job");
+    assert_eq!((info.attempt, info.done), (2, 500), "{info:?}");
 }
 
 async fn eight_processes_that_race_for_a_key_make_one_job(kit: Kit) {

@@ -42,8 +42,6 @@ pub(super) struct Sender {
 enum Parted {
     Ended(Result<(), SendError>),
     Told(CancelReason),
-    /// The service takes no more of them, and has none.
-    Closing,
 }
 
 impl Sender {
@@ -84,7 +82,6 @@ impl Sender {
         }
         let parted = self.watch(newsletter, &parts, watched, job).await?;
         match parted {
-            Parted::Closing => {}
             Parted::Told(CancelReason::Shutdown) => self.here.idle().await,
             // Others may have it already.
             Parted::Told(CancelReason::OwnerDropped) => return Err(SendError::Stopped),
@@ -92,7 +89,7 @@ impl Sender {
             Parted::Ended(Ok(())) => {}
         }
         let end = match parted {
-            Parted::Closing | Parted::Told(CancelReason::Shutdown) => {
+            Parted::Told(CancelReason::Shutdown) => {
                 let tally = self.tally(newsletter).await?;
                 self.register.note(newsletter.id, tally.counts).await?;
                 let left = tally.left();
@@ -139,7 +136,6 @@ impl Sender {
             Ok(())
         };
         tokio::pin!(ended);
-        let mut was_over = false;
         loop {
             tokio::select! {
                 biased;
@@ -150,12 +146,6 @@ impl Sender {
                 },
                 () = sleep(LOOK) => {}
             }
-            // Not at the first look: the end of the last part is not known the moment that it is over.
-            let is_over = self.here.is_over();
-            if is_over && was_over {
-                return Ok(Parted::Closing);
-            }
-            was_over = is_over;
             let tally = self.tally(newsletter).await?;
             if watched.tally.replace(tally) != Some(tally) {
                 job.progress(tally.done(), tally.total);

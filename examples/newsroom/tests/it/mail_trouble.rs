@@ -136,7 +136,7 @@ async fn a_cancelled_newsletter_does_not_wait_for_a_silent_server() {
     join_all(tried).await;
 }
 
-/// The whole process, at each stage: two seconds to go on, then the newsletter is cancelled.
+/// The whole process, at each stage.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_shutdown_does_not_wait_for_a_silent_server_and_gives_nothing_up() {
     let tried = Stage::ALL.map(async |stage| {

@@ -4,11 +4,10 @@ use std::borrow::Cow;
 
 use crate::{
     clock::from_millis,
-    engine::{
-        ClaimedJob, End, Ended, HISTORY, KEEP, NewJob, Progress, Run, Wanted, Worker, WorkerId,
-    },
+    engine::{ClaimedJob, End, Ended, HISTORY, KEEP, NewJob, Run, Wanted, Worker, WorkerId},
     id::JobId,
     info::{AttemptRecord, JobInfo},
+    progress::JobProgress,
     state::JobState,
 };
 
@@ -29,7 +28,7 @@ pub(super) struct Row {
     keep: i64,
     attempt: u32,
     history: Vec<AttemptRecord>,
-    progress: Progress,
+    progress: JobProgress,
     result: Option<String>,
     error: Option<String>,
     /// Its cancel was asked for.
@@ -59,7 +58,7 @@ impl Row {
             keep: crate::clock::millis(KEEP),
             attempt: 0,
             history: Vec::new(),
-            progress: Progress::default(),
+            progress: JobProgress::default(),
             result: None,
             error: None,
             cancelled: false,
@@ -118,10 +117,11 @@ impl Row {
             attempt: self.attempt,
             args: self.args.clone(),
             origin: self.origin.clone(),
+            last: self.progress.clone().if_any(),
         }
     }
 
-    pub(super) fn note(&mut self, progress: &Progress) {
+    pub(super) fn note(&mut self, progress: &JobProgress) {
         self.progress = progress.clone();
     }
 

@@ -1,6 +1,10 @@
 -- The steps that are taken all the time, each one call: what a step costs is round trips and commits. Their plans must not
 -- depend on statistics, which a queue that fills and empties outruns; so each row is looked up by its index.
 
+-- Version 2. Those of the version before.
+DROP FUNCTION IF EXISTS nexios_jobs.add;
+DROP FUNCTION IF EXISTS nexios_jobs.step;
+
 -- Adds one job, or finds the living one that has its key. No number: others took the key and ended all the time.
 CREATE FUNCTION nexios_jobs.add(
     kind_ text, key_ text, priority_ smallint, starts_at bigint, starts_after bigint, keep_ bigint, origin_ text, args_ text,
@@ -26,7 +30,8 @@ BEGIN
 END $$;
 
 -- One step of a worker: writes how runs ended, then starts waiting jobs. Returns, for each end that was written, its place
--- and what became of the job; for each job that was started, its run; and last, without a number, the moment, and when the
+-- and what became of the job; for each job that was started, its run and
+-- what was said last of it; and last, without a number, the moment, and when the
 -- next job of these kinds is due.
 CREATE FUNCTION nexios_jobs.step(
     worker_ text, host text, pid bigint, remembered integer, stranger_keep bigint, lost text,
@@ -35,7 +40,7 @@ CREATE FUNCTION nexios_jobs.step(
     kinds text[], slots integer[], most_attempts integer[], keeps bigint[]
 ) RETURNS TABLE (
     place bigint, job bigint, fence bigint, state bigint, attempt bigint, run_at bigint, priority smallint,
-    kind text, args text, origin text
+    kind text, args text, origin text, done bigint, total bigint, message text
 ) LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
@@ -81,7 +86,7 @@ BEGIN
             WHERE queued.id = ended.queue_id AND ended.state <> 1
         )
         SELECT ended.place, NULL::bigint, NULL::bigint, ended.state::bigint, ended.attempt::bigint, ended.run_at, NULL::smallint,
-            NULL::text, NULL::text, NULL::text
+            NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::text
         FROM ended;
         GET DIAGNOSTICS written = ROW_COUNT;
         IF written < cardinality(ended_jobs) THEN
@@ -89,7 +94,7 @@ BEGIN
             -- away, who says so. One that has begun again since was to be tried again.
             RETURN QUERY
             SELECT said.place, NULL::bigint, NULL::bigint, CASE WHEN jobs.fence = said.fence THEN jobs.state ELSE 1 END::bigint,
-                CASE WHEN jobs.fence = said.fence THEN jobs.attempt ELSE greatest(jobs.attempt, 1) END::bigint, jobs.run_at, NULL::smallint, NULL::text, NULL::text, NULL::text
+                CASE WHEN jobs.fence = said.fence THEN jobs.attempt ELSE greatest(jobs.attempt, 1) END::bigint, jobs.run_at, NULL::smallint, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::text
             FROM unnest(ended_jobs, ended_fences) WITH ORDINALITY AS said (job, fence, place)
                 JOIN nexios_jobs.jobs AS jobs ON jobs.id = said.job
             WHERE EXISTS (SELECT 1 FROM jsonb_array_elements(jobs.history) AS run
@@ -164,7 +169,7 @@ BEGIN
         FROM unnest(queued, known) AS found (queued, known)
         WHERE jobs.id = found.known AND jobs.state = 1
         RETURNING NULL::bigint, jobs.id, jobs.fence, jobs.state::bigint, jobs.attempt::bigint, jobs.run_at, jobs.priority, jobs.kind,
-            jobs.args, jobs.origin;
+            jobs.args, jobs.origin, jobs.done, jobs.total, jobs.message;
     END LOOP;
 
     RETURN QUERY
@@ -173,5 +178,5 @@ BEGIN
             SELECT jobs.run_at FROM nexios_jobs.jobs AS jobs
             WHERE jobs.state = 1 AND jobs.kind = wish AND jobs.run_at > moment ORDER BY jobs.run_at LIMIT 1))
         FROM unnest(kinds) AS wish WHERE NOT EXISTS (SELECT 1 FROM nexios_jobs.paused WHERE paused.kind = wish)
-    ), NULL::smallint, NULL::text, NULL::text, NULL::text;
+    ), NULL::smallint, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::text;
 END $$;

@@ -10,7 +10,7 @@ use graphile_worker::sql::worker_heartbeat::{
 use sqlx::PgConnection;
 
 use crate::{
-    engine::{LOST, Renewal, Worker, WorkerId, stored::dead},
+    engine::{LOST, Renewal, Worker, WorkerId, stored::recovered},
     error::JobsError,
 };
 
@@ -76,7 +76,7 @@ pub(super) async fn renew(
         .collect();
     let mut renewal = Renewal {
         lost: renewed.rows_affected() == 0,
-        dead: Vec::new(),
+        recovered: Vec::new(),
     };
     if stale.is_empty() {
         return Ok(renewal);
@@ -89,7 +89,7 @@ pub(super) async fn renew(
     .execute(&mut *connection)
     .await
     .map_err(fault)?;
-    let recovered: Vec<(i64, String, i64, i64, Option<String>)> = sqlx::query_as(
+    let rows: Vec<(i64, String, i64, i64, Option<String>)> = sqlx::query_as(
         "WITH recovered AS (
              UPDATE nexios_jobs.jobs SET
                  state = CASE WHEN cancelled THEN 6 WHEN attempt >= attempts THEN 7 ELSE 1 END,
@@ -111,9 +111,9 @@ pub(super) async fn renew(
     .fetch_all(&mut *connection)
     .await
     .map_err(fault)?;
-    let recovered = recovered.into_iter();
-    let recovered = recovered.map(|(id, kind, attempt, state, _)| (id, kind, attempt, state));
-    renewal.dead = dead(recovered.collect());
+    let rows = rows.into_iter();
+    let rows = rows.map(|(id, kind, attempt, state, _)| (id, kind, attempt, state));
+    renewal.recovered = recovered(rows.collect());
     // Others may have the handlers.
     tell(&mut *connection).await?;
     delete_stale_workers(connection, SCHEMA, &stale)

@@ -3,8 +3,9 @@
 use sqlx::PgConnection;
 
 use crate::{
-    engine::{Progress, Run, RunProgress, WorkerId, outcome::Said, stored},
+    engine::{Run, RunProgress, WorkerId, outcome::Said, stored},
     error::JobsError,
+    progress::JobProgress,
 };
 
 use super::{fault::fault, leases::name};
@@ -18,7 +19,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub(super) fn push(&mut self, progress: Option<Progress>) {
+    pub(super) fn push(&mut self, progress: Option<JobProgress>) {
         let said = Said::of(progress);
         self.done.push(said.done);
         self.total.push(said.total);

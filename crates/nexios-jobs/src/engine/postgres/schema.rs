@@ -8,10 +8,7 @@ use crate::error::{DatabaseError, JobsError};
 use super::{fault::fault, leases::SCHEMA};
 
 /// What makes each version of the one before.
-const STEPS: [&str; 1] = [concat!(
-    include_str!("schema.sql"),
-    include_str!("functions.sql")
-)];
+const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("functions.sql")];
 
 const SUPPORTED: i64 = STEPS.len() as i64;
 

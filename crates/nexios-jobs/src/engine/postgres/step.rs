@@ -33,7 +33,7 @@ pub(super) async fn step(
     let mut wishes = Wishes::default();
     wanted.into_iter().for_each(|wanted| wishes.push(wanted));
     let rows = sqlx::query(
-        "SELECT place, job, fence, state, attempt, run_at, priority, kind, args, origin
+        "SELECT place, job, fence, state, attempt, run_at, priority, kind, args, origin, done, total, message
          FROM nexios_jobs.step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     )
     .bind(name(worker.id))
@@ -100,6 +100,9 @@ fn read_started(row: &PgRow) -> Result<Started, sqlx::Error> {
         row.try_get(9)?,
         row.try_get(6)?,
         row.try_get(5)?,
+        row.try_get(10)?,
+        row.try_get(11)?,
+        row.try_get(12)?,
     ))
 }
 
@@ -112,7 +115,7 @@ pub(super) async fn unknown(
     let (ids, fences): (Vec<i64>, Vec<i64>) =
         known.into_iter().map(|run| (run.id.0, run.fence)).unzip();
     let rows = sqlx::query_as(
-        "SELECT id, fence, kind, attempt::int8, args, origin, priority, run_at FROM nexios_jobs.jobs
+        "SELECT id, fence, kind, attempt::int8, args, origin, priority, run_at, done, total, message FROM nexios_jobs.jobs
          WHERE state = 2 AND worker = $1
              AND NOT EXISTS (SELECT 1 FROM unnest($2::int8[], $3::int8[]) AS known (job, run) WHERE job = id AND run = fence)",
     )

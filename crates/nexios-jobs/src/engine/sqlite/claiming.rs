@@ -109,7 +109,7 @@ async fn claim_kind(
          WHERE id IN (SELECT id FROM nexios_jobs WHERE state = 1 AND kind = ?8 ORDER BY priority, run_at, id LIMIT ?9)
              AND EXISTS (SELECT 1 FROM nexios_jobs_workers WHERE id = ?1)
              AND NOT EXISTS (SELECT 1 FROM nexios_jobs_paused WHERE kind = ?8)
-         RETURNING id, fence, kind, attempt, args, origin, priority, run_at",
+         RETURNING id, fence, kind, attempt, args, origin, priority, run_at, done, total, message",
     )
     .bind(worker.id.0)
     .bind(wanted.attempts)
@@ -133,7 +133,8 @@ pub(super) async fn unknown(
     known: Vec<Run>,
 ) -> Result<Vec<ClaimedJob>, JobsError> {
     let rows = sqlx::query_as(
-        "SELECT id, fence, kind, attempt, args, origin, priority, run_at FROM nexios_jobs WHERE state = 2 AND worker = ?",
+        "SELECT id, fence, kind, attempt, args, origin, priority, run_at, done, total, message
+         FROM nexios_jobs WHERE state = 2 AND worker = ?",
     )
     .bind(worker.0)
     .fetch_all(connection)

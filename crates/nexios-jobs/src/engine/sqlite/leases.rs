@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 
 use crate::{
     clock::millis,
-    engine::{LOST, Renewal, Worker, WorkerId, stored::dead},
+    engine::{LOST, Renewal, Worker, WorkerId, stored::recovered},
     error::JobsError,
 };
 
@@ -65,7 +65,7 @@ pub(super) async fn renew(
         .execute(&mut *connection)
         .await
         .map_err(fault)?;
-    let recovered = sqlx::query_as(
+    let rows = sqlx::query_as(
         "UPDATE nexios_jobs SET
              state = CASE WHEN cancelled THEN 6 WHEN attempt >= attempts THEN 7 ELSE 1 END,
              ended = CASE WHEN cancelled OR attempt >= attempts THEN ?1 END,
@@ -84,6 +84,6 @@ pub(super) async fn renew(
     .map_err(fault)?;
     Ok(Renewal {
         lost: renewed.rows_affected() == 0,
-        dead: dead(recovered),
+        recovered: recovered(rows),
     })
 }

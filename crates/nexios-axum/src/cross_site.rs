@@ -1,4 +1,4 @@
-//! What keeps pages of other sites from using the task routes through a visitor's browser.
+//! What keeps pages of other sites from using the routes of tasks and of jobs through a visitor's browser.
 //!
 //! Three ways are closed: a page that posts a form or a request (its origin shows, see [`CsrfLayer`]), a page whose own name
 //! was made to point to this machine so that it may read the answers as well (DNS rebinding: the name shows), and a
@@ -18,19 +18,19 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 use crate::{log::log, problem::Problem};
 
 /// What a request has to pass. `hosts` are names that the service has on this machine besides `localhost`.
-pub(super) struct Guard {
+pub(crate) struct Guard {
     hosts: Arc<[String]>,
     csrf: CsrfLayer,
 }
 
 impl Guard {
-    pub(super) fn new(hosts: Arc<[String]>, csrf: CsrfLayer) -> Self {
+    pub(crate) fn new(hosts: Arc<[String]>, csrf: CsrfLayer) -> Self {
         Guard { hosts, csrf }
     }
 
     /// Guards one route. A layer of the whole router would be around its fallback too, and that becomes the fallback of
     /// whoever merges it.
-    pub(super) fn around<S: Clone + Send + Sync + 'static>(
+    pub(crate) fn around<S: Clone + Send + Sync + 'static>(
         &self,
         route: MethodRouter<S>,
     ) -> MethodRouter<S> {
@@ -60,7 +60,7 @@ fn misnamed(request: &Request) -> Response {
     log(|| {
         tracing::debug!(
             ?host,
-            "refused: not a name of this service; see TaskRoutes::host"
+            "refused: not a name of this service; see TaskRoutes::host and JobRoutes::host"
         );
     });
     let detail = "The service is not known under this name to clients on its own machine.";
@@ -97,7 +97,7 @@ fn is_meant(request: &Request, hosts: &[String]) -> bool {
 }
 
 /// A host without its port, as names of hosts are compared.
-pub(super) fn name_of_host(host: &str) -> String {
+pub(crate) fn name_of_host(host: &str) -> String {
     let authority = host.parse::<Authority>().ok();
     let host = authority.as_ref().map_or(host, Authority::host);
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()

@@ -1,0 +1,119 @@
+//! What is said of the jobs whose workers were lost, and where.
+
+use std::{
+    fmt,
+    sync::{Mutex, OnceLock},
+    time::Duration,
+};
+
+use nexios_jobs::{JobState, Jobs, Policy};
+use tokio::time::{Instant, sleep};
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+
+use crate::{
+    child::{MARK, Mark, Part, Play, Process, notes},
+    kit::{ECHO, Kit, end, millis},
+    on_every_shared_engine,
+};
+
+on_every_shared_engine!(jobs_of_a_lost_worker_are_named_and_counted_by_whoever_finds_them);
+
+/// The warnings of this process, as their fields.
+struct Warnings;
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN && metadata.is_event()
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        LINES.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0 += &format!("{}={value:?} ", field.name());
+    }
+}
+
+async fn jobs_of_a_lost_worker_are_named_and_counted_by_whoever_finds_them(kit: Kit) {
+    const COUNT: usize = 3;
+    static LISTENS: OnceLock<()> = OnceLock::new();
+    LISTENS.get_or_init(|| tracing::subscriber::set_global_default(Warnings).unwrap());
+    let lease = Duration::from_secs(2);
+    let jobs = kit.open(Jobs::builder().lease(lease)).await;
+    let mark = |number| Mark {
+        number,
+        millis: 600_000,
+        holds: false,
+    };
+    let marks: Vec<_> = (0..COUNT as u32).map(mark).collect();
+    let handles = jobs.enqueue_many(MARK, &marks).await.unwrap();
+    let part = Part {
+        url: kit.url(),
+        folder: kit.folder().to_owned(),
+        lease,
+        play: Play::Work { concurrency: COUNT },
+    };
+    let mut killed = Process::start(&part);
+    let began = Instant::now();
+    while notes(kit.folder(), "start").len() < COUNT {
+        assert!(began.elapsed() < Duration::from_secs(60), "nobody began");
+        sleep(millis(20)).await;
+    }
+    killed.kill();
+    // It has no handler for them.
+    let echo = |number, _| async move { Ok::<u64, String>(number) };
+    let workers = jobs
+        .workers()
+        .handle(ECHO, Policy::new(), echo)
+        .start()
+        .await
+        .unwrap();
+    while workers.stats().recovered < COUNT as u64 {
+        assert!(began.elapsed() < Duration::from_secs(120), "nobody looked");
+        sleep(millis(20)).await;
+    }
+    sleep(lease).await;
+    assert_eq!(workers.stats().recovered, COUNT as u64, "each once");
+    let said = "message=the worker was lost; the job is tried again";
+    for job in &handles {
+        let info = job.status().await.unwrap().unwrap();
+        assert_eq!((info.state, info.attempt), (JobState::Retrying, 1));
+        // Two stores may give the same number.
+        let id = format!("id={} ", job.id());
+        let lines = LINES.lock().unwrap();
+        let is_of_it = |line: &&String| {
+            line.contains(said) && line.contains("kind=\"mark\" ") && line.contains(&id)
+        };
+        let lines: Vec<_> = lines.iter().filter(is_of_it).collect();
+        assert!(
+            !lines.is_empty() && lines.iter().all(|line| line.contains("attempt=1 ")),
+            "{lines:?}"
+        );
+    }
+    end(&workers).await;
+}
