@@ -1,14 +1,7 @@
 //! How the user's future or closure becomes the work that a driver polls. No closure is called before the first
 //! poll.
 
-use std::{
-    fmt,
-    future::{Future, pending},
-    panic::AssertUnwindSafe,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt,
@@ -127,7 +120,7 @@ where
 }
 
 /// When the work of a task is dropped, though it would go on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct WorkLimits {
     /// How long it may run, from its first poll.
     pub(super) run: Option<Duration>,
@@ -135,17 +128,10 @@ pub(super) struct WorkLimits {
     pub(super) grace: Option<Duration>,
 }
 
-impl WorkLimits {
-    /// Whether it may run on as long as it likes.
-    pub(super) fn are_none(self) -> bool {
-        self == Self::default()
-    }
-}
-
-/// Drops `body` at the first of its limits.
+/// Drops `body` at its limit, counted from its first poll.
 pub(super) fn within<T, B>(
     record: Arc<Record>,
-    limits: WorkLimits,
+    limit: Duration,
     body: B,
 ) -> BoxFuture<'static, Exit<T>>
 where
@@ -153,30 +139,41 @@ where
     B: Future<Output = Exit<T>> + Send + 'static,
 {
     Box::pin(async move {
-        // A limit beyond what the clock can tell is none.
-        let deadline = limits.run.and_then(|run| Instant::now().checked_add(run));
-        let body = pin!(CancelScope::on_demand(record.clone(), deadline).run(body));
-        let deadline = pin!(async {
-            match deadline {
-                Some(deadline) => punctual(sleep_until(deadline)).await,
-                None => pending().await,
+        let Some(deadline) = Instant::now().checked_add(limit) else {
+            // A limit beyond what the clock can tell is none.
+            return body.await;
+        };
+        let told = record.clone();
+        let body = pin!(CancelScope::on_demand(record, Some(deadline)).run(body));
+        match select(body, pin!(punctual(sleep_until(deadline)))).await {
+            Either::Left((exit, _)) => exit,
+            Either::Right(_) => {
+                // Its future is still there, and its destructors may take their time.
+                told.work.cancelling(CancelReason::Deadline);
+                Exit::TimedOut
             }
-        });
-        let grace = pin!(async {
-            let Some(grace) = limits.grace else {
-                return pending().await;
-            };
+        }
+    })
+}
+
+/// Drops `body` when it has gone on for so long after the task was asked to end.
+pub(super) fn graced<T, B>(
+    record: Arc<Record>,
+    grace: Duration,
+    body: B,
+) -> BoxFuture<'static, Exit<T>>
+where
+    T: Send + 'static,
+    B: Future<Output = Exit<T>> + Send + 'static,
+{
+    Box::pin(async move {
+        let over = pin!(async {
             record.token().cancelled().await;
             punctual(sleep(grace)).await;
         });
-        match select(body, select(deadline, grace)).await {
+        match select(pin!(body), over).await {
             Either::Left((exit, _)) => exit,
-            Either::Right((Either::Left(_), _)) => {
-                // Its future is still there, and its destructors may take their time.
-                record.work.cancelling(CancelReason::Deadline);
-                Exit::TimedOut
-            }
-            Either::Right((Either::Right(_), _)) => Exit::Cancelled,
+            Either::Right(_) => Exit::Cancelled,
         }
     })
 }

@@ -84,11 +84,22 @@ where
     let limits = spec.limits;
     let (end, closure) = spec.admit(OnCancel::Ask, closure)?;
     let work = attempts::once::<T, J, _, _>(end.record.clone(), closure);
-    Ok(if limits.are_none() {
-        run(end, work)
-    } else {
-        let work = attempts::within(end.record.clone(), limits, work);
-        run(end, work)
+    // The record is cloned where it is needed: most tasks have no limit.
+    let record = || end.record.clone();
+    Ok(match (limits.run, limits.grace) {
+        (None, None) => run(end, work),
+        (Some(limit), None) => {
+            let work = attempts::within(record(), limit, work);
+            run(end, work)
+        }
+        (limit, Some(grace)) => {
+            let work = attempts::graced(record(), grace, work);
+            let work = match limit {
+                None => work,
+                Some(limit) => attempts::within(record(), limit, work),
+            };
+            run(end, work)
+        }
     })
 }
 

@@ -432,10 +432,13 @@ impl RetryTaskBuilder {
         let (registry, record) = (end.registry.clone(), end.record.clone());
         let work =
             attempts::retried::<T, J, _, _>(registry, record.clone(), retry.delays(), closure);
-        Ok(if limits.are_none() {
-            run(end, work.boxed())
-        } else {
-            run(end, attempts::within(record, limits, work))
+        let work = match limits.grace {
+            None => work.boxed(),
+            Some(grace) => attempts::graced(record.clone(), grace, work),
+        };
+        Ok(match limits.run {
+            None => run(end, work),
+            Some(limit) => run(end, attempts::within(record, limit, work)),
         })
     }
 }
