@@ -36,6 +36,8 @@ use view::{Status, TaskView};
 /// `cancelling` is null, or why a task was asked to end that has not ended yet: `"requested"` after such a cancel, `"shutdown"`
 /// in a drain, and the other [reasons](nexios::CancelReason::as_str). Its state is `"running"` as before until it ends.
 ///
+/// A schedule is one live task, and the only one with a `next_run_unix_ms`: when its next run begins.
+///
 /// A stream of events tells the end of every task that it showed. An answer of your own names a task by `task.id()`.
 ///
 /// The routes need no state of yours: they join a router of any, before `with_state` or after it.

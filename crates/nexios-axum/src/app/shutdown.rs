@@ -144,16 +144,21 @@ impl Shutdown {
             .await;
         if !done {
             life.connections.tell(Order::DropIdle);
+            let left = pace
+                .schedule
+                .cancel
+                .saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                log(|| {
+                    let work = self.unfinished();
+                    tracing::info!(count = work.len(), unfinished = ?counted(&work), ?left, "waiting");
+                });
+            }
             done = pace.within(|schedule| schedule.cancel, work.as_mut()).await;
         }
         if !done {
             log(|| {
-                let Unfinished {
-                    mut work,
-                    mut streams,
-                } = life.unfinished();
-                work.append(&mut streams);
-                work.extend(self.backgrounds.iter().flat_map(|part| part.unfinished()));
+                let work = self.unfinished();
                 tracing::warn!(count = work.len(), unfinished = ?counted(&work), "cancelling");
             });
             // The phase before the tokens: who is woken by one may ask for it.
@@ -180,6 +185,17 @@ impl Shutdown {
             .abandoned
             .extend(self.requests.requests.take_cut_off());
         report.add_drain(drained.borrow().as_ref());
+    }
+
+    /// What is not over yet, by name.
+    fn unfinished(&self) -> Vec<String> {
+        let Unfinished {
+            mut work,
+            mut streams,
+        } = self.life.unfinished();
+        work.append(&mut streams);
+        work.extend(self.backgrounds.iter().flat_map(|part| part.unfinished()));
+        work
     }
 
     /// All that is waited for.

@@ -1,6 +1,6 @@
 //! How a task looks in JSON.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::UNIX_EPOCH};
 
 use nexios::{CancelReason, TaskInfo};
 use serde::Serialize;
@@ -43,6 +43,8 @@ pub(crate) struct TaskView {
     attempt: u32,
     elapsed_ms: u64,
     error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_run_unix_ms: Option<u64>,
 }
 
 impl From<TaskInfo> for TaskView {
@@ -59,6 +61,10 @@ impl From<TaskInfo> for TaskView {
             attempt: task.attempt,
             elapsed_ms: u64::try_from(task.elapsed.as_millis()).unwrap_or(u64::MAX),
             error: task.error,
+            next_run_unix_ms: task.next_run.map(|next| {
+                let since = next.duration_since(UNIX_EPOCH).unwrap_or_default();
+                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+            }),
         }
     }
 }

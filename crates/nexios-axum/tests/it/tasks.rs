@@ -62,6 +62,7 @@ async fn the_status_lists_active_and_finished_tasks() {
     );
     assert!(slow_task["elapsed_ms"].is_u64());
     assert_eq!(slow_task["error"], json!(null));
+    assert!(slow_task.get("next_run_unix_ms").is_none());
     slow.cancel();
     assert!(slow.await.is_ok());
 }
@@ -211,4 +212,24 @@ async fn the_routes_may_be_nested_under_a_path_with_parameters_of_its_own() {
     Answer::from(&app, get("/ours/tasks/seven"))
         .await
         .problem(400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_is_known_by_the_time_of_its_next_run() {
+    let background = Background::new();
+    let app = task_routes(background.clone());
+    let hour = std::time::Duration::from_secs(3_600);
+    let schedule = background.every("hourly", hour, async |_cx| {}).unwrap();
+    tokio::task::yield_now().await;
+    let status = status(&app).await;
+    let shown = &status["tasks"][0];
+    assert_eq!(
+        (&shown["name"], &shown["state"]),
+        (&json!("hourly"), &json!("running"))
+    );
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let next = shown["next_run_unix_ms"].as_u64().unwrap();
+    let expected = u64::try_from((now + hour).as_millis()).unwrap();
+    assert!(next.abs_diff(expected) < 60_000, "{next}, not {expected}");
+    schedule.cancel();
 }

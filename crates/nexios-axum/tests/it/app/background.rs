@@ -52,6 +52,32 @@ async fn tasks_finish_side_by_side_with_requests_and_are_reported_by_name() {
     assert!(mails.await.is_ok() && import.unwrap().await.unwrap().is_err());
 }
 
+/// Whoever watches a deploy sees at once what it is about.
+#[tokio::test]
+async fn the_log_names_what_a_shutdown_waits_for_long_before_it_is_cancelled() {
+    crate::log::start();
+    let background = Background::new();
+    let running = start(with(Router::new(), &background)).await;
+    let _schedule = background
+        .every(
+            "an hourly report",
+            Duration::from_secs(3_600),
+            async |_cx| {},
+        )
+        .unwrap();
+    let report = background
+        .spawn("a report that takes a second", |_| {
+            tokio::time::sleep(ms(1_000))
+        })
+        .unwrap();
+    assert!(running.stop().await.is_clean() && report.await.is_ok());
+    let lines = crate::log::lines_with("background task a report that takes a second");
+    let messages: Vec<_> = lines.iter().map(|line| &line["message"]).collect();
+    assert_eq!(messages, ["waiting"], "{lines:?}");
+    let names = lines[0]["unfinished"].as_str().unwrap();
+    assert!(!names.contains("hourly"), "it ends by itself: {names}");
+}
+
 #[tokio::test]
 async fn the_log_names_the_task_that_a_shutdown_has_to_cancel() {
     crate::log::start();
