@@ -87,7 +87,7 @@ impl Metrics {
     /// ```
     /// use nexios_console::Metrics;
     ///
-    /// // First of all in `main`: what began before it is not counted.
+    /// // First of all in `main`: of what began before it no duration is counted.
     /// let metrics = Metrics::new();
     /// # drop(metrics);
     /// ```
@@ -97,9 +97,11 @@ impl Metrics {
         let mut registry = Registry::default();
         families.register(&mut registry);
         let phases = Phases::default();
-        registry.register_collector(Box::new(Living::new(phases.clone())));
         let measuring = Arc::new(Measuring::new(families));
+        let living = Living::new(phases.clone(), measuring.clone());
+        registry.register_collector(Box::new(living));
         let observing = observe::observe(measuring.clone());
+        measuring.told_since(observing.since());
         Self(Arc::new(Inner {
             registry: Mutex::new(registry),
             phases,

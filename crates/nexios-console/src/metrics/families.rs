@@ -37,7 +37,6 @@ pub(super) struct Families {
     pub(super) race_duration: Histograms<3>,
     pub(super) race_wins: Counters<2>,
     pub(super) race_hedges: Counters<2>,
-    pub(super) background_active: Gauges<1>,
     pub(super) background_duration: Histograms<3>,
     pub(super) background_attempts: Counters<2>,
     pub(super) lazy_init: Histograms<3>,
@@ -61,7 +60,6 @@ impl Default for Families {
             race_duration: spans(),
             race_wins: Family::default(),
             race_hedges: Family::default(),
-            background_active: Family::default(),
             background_duration: spans(),
             background_attempts: Family::default(),
             lazy_init: spans(),
@@ -136,11 +134,6 @@ impl Families {
             "race_hedges",
             "Attempts of hedges after the first of their call",
             this.race_hedges,
-        );
-        all.number(
-            "background_active",
-            "Background tasks that live",
-            this.background_active,
         );
         all.seconds(
             "background_duration",

@@ -21,6 +21,7 @@ use prometheus_client::{
 use super::{
     label::{Labels, Value},
     names::Names,
+    observer::Measuring,
 };
 use crate::life::PHASES;
 
@@ -42,14 +43,16 @@ pub(super) struct Living {
     pools: Names,
     lazies: Names,
     phases: Phases,
+    measuring: Arc<Measuring>,
 }
 
 impl Living {
-    pub(super) fn new(phases: Phases) -> Self {
+    pub(super) fn new(phases: Phases, measuring: Arc<Measuring>) -> Self {
         Self {
             pools: Names::default(),
             lazies: Names::default(),
             phases,
+            measuring,
         }
     }
 }
@@ -65,6 +68,16 @@ impl Collector for Living {
         let living = observe::snapshot();
         pools(&mut encoder, &by_name(&self.pools, living.pools))?;
         lazies(&mut encoder, &by_name(&self.lazies, living.lazies))?;
+        let backgrounds = self.measuring.backgrounds().into_iter();
+        let backgrounds: Vec<_> = backgrounds
+            .map(|(name, count)| (Labels([("nexios_background_name", name)]), count))
+            .collect();
+        Numbers::new(
+            &mut encoder,
+            "nexios_background_active",
+            "Background tasks that live",
+        )
+        .gauge(&backgrounds)?;
         let abandoned = living
             .backgrounds
             .iter()

@@ -78,6 +78,14 @@ impl Live {
         self.part(id).get_mut(&id).map(f)
     }
 
+    /// Shows each of them, under the lock of its part: for counting.
+    pub(super) fn each(&self, mut see: impl FnMut(WorkId, &Measured)) {
+        for part in &self.parts {
+            let part = part.lock().unwrap_or_else(PoisonError::into_inner);
+            part.iter().for_each(|(id, work)| see(*id, work));
+        }
+    }
+
     fn part(&self, id: WorkId) -> MutexGuard<'_, HashMap<WorkId, Measured>> {
         // A map is whole after every single step.
         self.parts[id.0 as usize % PARTS]

@@ -42,6 +42,16 @@ impl Names {
         names.insert(name.clone());
         Value::Given(name)
     }
+
+    /// All of them, with `_other` where there may be further ones.
+    pub(super) fn all(&self) -> Vec<Value> {
+        let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = names.iter().cloned().map(Value::Given).collect();
+        if all.len() >= MOST {
+            all.push(OTHER);
+        }
+        all
+    }
 }
 
 /// The values of two labels that come together.

@@ -1,10 +1,14 @@
 //! From what is said of work to numbers.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use nexios::{
     CancelReason,
-    observe::{Observer, Outcome, Update, Work, WorkId, WorkKind},
+    observe::{Observer, Outcome, RegisteredTask, Update, Work, WorkId, WorkKind, tasks_before},
 };
 
 use super::{
@@ -29,6 +33,8 @@ pub(super) struct Measuring {
     backgrounds: Names,
     lazies: Names,
     routes: Names,
+    /// It is told of background tasks with greater numbers; none until it observes.
+    since: OnceLock<WorkId>,
 }
 
 impl Measuring {
@@ -42,7 +48,14 @@ impl Measuring {
             backgrounds: Names::default(),
             lazies: Names::default(),
             routes: Names::default(),
+            since: OnceLock::new(),
         }
+    }
+
+    /// From now on it is told of work with greater numbers; background tasks with smaller ones are looked up.
+    pub(super) fn told_since(&self, since: WorkId) {
+        // Only once: it observes as long as it lives.
+        let _ = self.since.set(since);
     }
 
     /// Forgets a request that is not to be counted.
@@ -50,6 +63,33 @@ impl Measuring {
         if self.live.with(request, |work| work.kind) == Some(WorkKind::Request) {
             self.live.remove(request);
         }
+    }
+
+    /// How many background tasks of each name live: those that we were told of, and those of the registries that began before.
+    /// Counted by their numbers when somebody asks, so that none is counted twice and none is left behind.
+    pub(super) fn backgrounds(&self) -> Vec<(Value, usize)> {
+        // First: what is made or ends meanwhile is in the one or the other.
+        let earlier = self.since.get().map(|since| tasks_before(*since));
+        let mut counts: HashMap<Value, usize> = HashMap::new();
+        for name in self.backgrounds.all() {
+            counts.insert(name, 0);
+        }
+        let mut told = HashSet::new();
+        self.live.each(|id, work| {
+            if work.kind == WorkKind::Background {
+                told.insert(id);
+                *counts.entry(work.name.clone()).or_default() += 1;
+            }
+        });
+        for RegisteredTask { task, .. } in earlier.into_iter().flatten() {
+            if !task.state.is_final() && !told.contains(&task.id.into()) {
+                let name = self.backgrounds.value(&task.name);
+                *counts.entry(name).or_default() += 1;
+            }
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_unstable_by(|(name, _), (other, _)| str::cmp(name, other));
+        counts
     }
 
     /// The two labels that work is counted under.
@@ -91,7 +131,7 @@ impl Measuring {
             .get_or_create(&Labels([name.clone(), group.clone()]))
             .dec();
         let labels = Labels([name, group, ended(outcome), wrong(words::error(outcome))]);
-        observe(
+        record(
             self.families.task_duration.get_or_create(&labels),
             work.made.elapsed(),
         );
@@ -100,7 +140,7 @@ impl Measuring {
     fn job_ended(&self, work: &Measured, outcome: &Outcome<'_>) {
         let pool = ("nexios_pool_name", work.name.clone());
         if let Some(started) = work.started {
-            return observe(
+            return record(
                 self.families.pool_use.get_or_create(&Labels([pool])),
                 started.elapsed(),
             );
@@ -124,7 +164,7 @@ impl Measuring {
             ("strategy", strategy.into()),
             ended(outcome),
         ]);
-        observe(
+        record(
             self.families.race_duration.get_or_create(&labels),
             work.made.elapsed(),
         );
@@ -151,13 +191,9 @@ impl Measuring {
 
     fn background_ended(&self, work: &Measured, outcome: &Outcome<'_>) {
         let name = ("nexios_background_name", work.name.clone());
-        self.families
-            .background_active
-            .get_or_create(&Labels([name.clone()]))
-            .dec();
         if let Some(started) = work.started {
             let labels = Labels([name.clone(), ended(outcome), wrong(words::error(outcome))]);
-            observe(
+            record(
                 self.families.background_duration.get_or_create(&labels),
                 started.elapsed(),
             );
@@ -176,7 +212,7 @@ impl Measuring {
     fn computation_ended(&self, work: &Measured, outcome: &Outcome<'_>) {
         let name = ("nexios_lazy_name", work.name.clone());
         let labels = Labels([name, ended(outcome), wrong(words::error(outcome))]);
-        observe(
+        record(
             self.families.lazy_init.get_or_create(&labels),
             work.made.elapsed(),
         );
@@ -205,7 +241,7 @@ impl Measuring {
                 "finished"
             };
             let labels = Labels([route, ("result", result.into())]);
-            observe(
+            record(
                 self.families.request_cleanup.get_or_create(&labels),
                 since.elapsed(),
             );
@@ -239,10 +275,6 @@ impl Observer for Measuring {
             return;
         }
         match labels {
-            (WorkKind::Background, [(_, name), _]) => {
-                let labels = Labels([("nexios_background_name", name)]);
-                self.families.background_active.get_or_create(&labels).inc();
-            }
             (kind, labels) if is_task(kind) => {
                 self.families
                     .task_active
@@ -272,7 +304,7 @@ impl Observer for Measuring {
         match kind {
             WorkKind::PoolJob => {
                 let labels = Labels([("nexios_pool_name", name)]);
-                observe(self.families.pool_wait.get_or_create(&labels), waited);
+                record(self.families.pool_wait.get_or_create(&labels), waited);
             }
             WorkKind::Attempt if hedges => {
                 let labels = Labels([race(within), ("result", "launched".into())]);
@@ -280,7 +312,7 @@ impl Observer for Measuring {
             }
             kind if is_task(kind) => {
                 let labels = Labels([("nexios_task_name", name)]);
-                observe(self.families.task_queue.get_or_create(&labels), waited);
+                record(self.families.task_queue.get_or_create(&labels), waited);
             }
             _ => {}
         }
@@ -349,7 +381,7 @@ impl Observer for Measuring {
             WorkKind::Group => {
                 let group = ("nexios_group_name", work.name.clone());
                 let labels = Labels([group.clone(), ended(outcome)]);
-                observe(
+                record(
                     self.families.group_duration.get_or_create(&labels),
                     work.made.elapsed(),
                 );
@@ -407,7 +439,7 @@ fn wrong(error: Value) -> (&'static str, Value) {
     ("error_type", error)
 }
 
-fn observe(
+fn record(
     histogram: impl std::ops::Deref<Target = prometheus_client::metrics::histogram::Histogram>,
     span: Duration,
 ) {

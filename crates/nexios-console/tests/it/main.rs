@@ -6,6 +6,7 @@ mod access;
 mod actions;
 mod api;
 mod asking;
+mod earlier;
 mod events;
 mod examples;
 mod jobs;

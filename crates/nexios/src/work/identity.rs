@@ -31,8 +31,8 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Takes `count` numbers for good and returns the first.
 pub(crate) fn take_numbers(count: u64) -> u64 {
-    // Relaxed: only uniqueness counts.
-    NEXT.fetch_add(count, Ordering::Relaxed)
+    // Acquire and release: whoever gets a greater number than an observer's `since` sees that observer.
+    NEXT.fetch_add(count, Ordering::AcqRel)
 }
 
 /// What something is called: as it was told, else by the place that made it, as `file:line:column`.

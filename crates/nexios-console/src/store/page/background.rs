@@ -1,8 +1,8 @@
 //! Background tasks and schedules.
 
-use std::{cmp::Reverse, time::Duration};
+use std::{cmp::Reverse, collections::HashSet, time::Duration};
 
-use nexios::observe::WorkKind;
+use nexios::observe::{WorkId, WorkKind};
 
 use super::earlier::Earlier;
 use crate::{
@@ -18,6 +18,10 @@ impl Store {
         let mut live = self
             .lives
             .copies(|_, live| live.kind == WorkKind::Background);
+        // After the live ones, as that is the way they go: who goes meanwhile is in both, and has ended.
+        let recent = self.recent.all();
+        let mut seen: HashSet<WorkId> = recent.iter().map(|task| task.id).collect();
+        live.retain(|(id, _)| seen.insert(*id));
         live.sort_unstable_by_key(|(id, live)| (live.made, *id));
         let schedules = live.iter().filter_map(|(_, live)| {
             Some(Schedule {
@@ -25,8 +29,10 @@ impl Store {
                 next_unix_ms: Some(live.next_run_unix_ms?),
             })
         });
-        let (earlier, ended_earlier): (Vec<_>, Vec<_>) =
-            self.earlier(now).into_iter().partition(Earlier::lives);
+        let earlier = self.earlier(now).into_iter();
+        let (earlier, ended_earlier): (Vec<_>, Vec<_>) = earlier
+            .filter(|earlier| seen.insert(earlier.id()))
+            .partition(Earlier::lives);
         let (mut tasks, mut all_schedules) = (Vec::new(), Vec::new());
         for earlier in earlier {
             tasks.push(earlier.task);
@@ -41,9 +47,7 @@ impl Store {
             elapsed_ms: milliseconds(elapsed(live, now)),
         });
         tasks.extend(told);
-        let mut ended: Vec<_> = self
-            .recent
-            .all()
+        let mut ended: Vec<_> = recent
             .iter()
             .map(|task| self.finished(task))
             .chain(ended_earlier.into_iter().map(|earlier| earlier.task))

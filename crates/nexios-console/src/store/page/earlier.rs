@@ -1,7 +1,10 @@
 //! Background tasks that began before the store was told of any: nobody tells it of those, so they are looked up in their
 //! registries whenever somebody looks.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use nexios::{
     TaskInfo, TaskState,
@@ -43,6 +46,8 @@ impl Store {
         let began_unix_ms = self.clock.unix_ms(Moment::FIRST);
         let mut earlier: Vec<_> = tasks_before(*since)
             .into_iter()
+            // When one ended that had not begun is not known, and it has done nothing.
+            .filter(|found| found.task.started.is_some() || !found.task.state.is_final())
             .map(|found| self.earlier_task(found, now))
             .filter(|earlier| {
                 let ended = earlier.task.ended_unix_ms;
@@ -50,13 +55,11 @@ impl Store {
             })
             .collect();
         if !earlier.is_empty() {
-            // One that was made while the store began may have told it of itself. Looked for after the registries: what has
-            // ended there meanwhile is among those that have ended here.
-            let recent = self.recent.all();
-            earlier.retain(|earlier| {
-                let id = earlier.id();
-                self.lives.look(id, |_| ()).is_none() && recent.iter().all(|task| task.id != id)
-            });
+            // One that was made while the store began may have told it of itself. Looked for among the live before those that
+            // have ended, as that is the way they go.
+            earlier.retain(|earlier| self.lives.look(earlier.id(), |_| ()).is_none());
+            let recent: HashSet<_> = self.recent.all().iter().map(|task| task.id).collect();
+            earlier.retain(|earlier| !recent.contains(&earlier.id()));
         }
         earlier
     }
@@ -66,12 +69,16 @@ impl Store {
         let registry = bounded(&registry, NAME).into_string();
         let is_final = task.state.is_final();
         let now_unix_ms = self.clock.unix_ms(now);
-        // What waits for its slot has waited longer than the store is there; nobody knows for how long.
-        let made_unix_ms = task
-            .started
-            .map_or(self.clock.unix_ms(Moment::FIRST), unix_ms);
-        let age = Duration::from_millis(now_unix_ms.saturating_sub(made_unix_ms));
         let elapsed = task.elapsed;
+        let whole_elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        let made_unix_ms = match task.started {
+            // What waits for its slot has waited longer than the store is there; nobody knows for how long.
+            None => self.clock.unix_ms(Moment::FIRST),
+            // By the clock that nobody sets, as long as it runs.
+            Some(_) if !is_final => now_unix_ms.saturating_sub(whole_elapsed_ms),
+            Some(started) => unix_ms(started),
+        };
+        let age = Duration::from_millis(now_unix_ms.saturating_sub(made_unix_ms));
         let next_unix_ms = task.next_run.map(unix_ms);
         let waits = task.state == TaskState::Queued;
         let progress = progress(&task);
@@ -105,10 +112,7 @@ impl Store {
                 .map(|error| Sensitive::new(bounded(&error, LINE))),
             can_cancel: !is_final,
         };
-        let ended_unix_ms = is_final.then(|| {
-            let whole = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-            made_unix_ms.saturating_add(whole)
-        });
+        let ended_unix_ms = is_final.then(|| made_unix_ms.saturating_add(whole_elapsed_ms));
         let task = BackgroundTask {
             work,
             registry: Some(registry),
