@@ -82,7 +82,7 @@ async fn a_newsletter_that_is_cut_off_does_not_abort_the_process() {
         "--smtp-limit",
         "600",
         "--shutdown-limit",
-        "2.25",
+        "0.75",
     ]);
     post_letter(&running).await;
     eventually(async || {

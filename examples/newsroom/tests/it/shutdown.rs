@@ -192,8 +192,8 @@ async fn the_live_progress_of_a_newsletter_ends_in_order_with_the_service() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_off_in_a_mail_it_is_handed_back_with_one_that_nobody_knows_of() {
     let mail_server = silent_at_the_third().await;
-    // A quarter of a second to stop: enough for whatever hears of it, and less than a mail server is waited for that has the text.
-    let running = start(&mail_server, "2.25", &["--smtp-limit", "600"]).await;
+    // A third of it to stop: enough for whatever hears of it, and less than a mail server is waited for that has the text.
+    let running = start(&mail_server, "0.75", &["--smtp-limit", "600"]).await;
     eventually(async || {
         (newsletter(&running).await["message"] == "2 sent, 0 failed, 1 on its way").then_some(())
     })
