@@ -1,10 +1,11 @@
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{id::JobId, state::JobState};
+use crate::{clock::to_millis, id::JobId, state::JobState};
 
-/// One job at the moment it was looked at. Times are the database's.
+/// One job at the moment it was looked at. Times are the database's; as JSON they are whole milliseconds since 1970 under names
+/// that say so, such as `created_unix_ms`.
 ///
 /// # Examples
 ///
@@ -36,10 +37,13 @@ pub struct JobInfo {
     /// The smallest runs first.
     pub priority: i16,
     /// When it was enqueued.
+    #[serde(rename = "created_unix_ms", serialize_with = "unix_ms")]
     pub created: SystemTime,
     /// When it may start, or start again.
+    #[serde(rename = "run_at_unix_ms", serialize_with = "unix_ms")]
     pub run_at: SystemTime,
     /// When it ended.
+    #[serde(rename = "ended_unix_ms", serialize_with = "some_unix_ms")]
     pub ended: Option<SystemTime>,
     /// How many attempts are counted: snoozes and those that a drain handed back are not.
     pub attempt: u32,
@@ -87,8 +91,10 @@ pub struct JobAttempt {
     /// From 1; those that did not count have the number of the one after them.
     pub number: u32,
     /// When it was begun.
+    #[serde(rename = "started_unix_ms", serialize_with = "unix_ms")]
     pub started: SystemTime,
     /// When it ended, or when it was found that its worker was lost.
+    #[serde(rename = "ended_unix_ms", serialize_with = "some_unix_ms")]
     pub ended: Option<SystemTime>,
     /// The machine of its worker.
     pub host: String,
@@ -121,6 +127,17 @@ pub struct JobPage {
     pub next: Option<JobId>,
 }
 
+fn unix_ms<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    to_millis(*time).serialize(serializer)
+}
+
+fn some_unix_ms<S: Serializer>(
+    time: &Option<SystemTime>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    time.map(to_millis).serialize(serializer)
+}
+
 /// An attempt as it is kept: times in milliseconds since 1970.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct AttemptRecord {
@@ -145,5 +162,42 @@ impl From<AttemptRecord> for JobAttempt {
             pid: record.pid,
             error: record.error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Jobs, Kind};
+
+    const NOTE: Kind<u32> = Kind::new("note");
+
+    #[tokio::test]
+    async fn times_are_milliseconds_since_1970_in_json() {
+        let jobs = Jobs::memory();
+        let later = crate::clock::from_millis(4_000_000_000_123);
+        let job = jobs.task(NOTE).run_at(later).enqueue(&7).await.unwrap();
+        let info = job.status().await.unwrap().unwrap();
+        let created = to_millis(info.created);
+        let written = serde_json::to_value(&info).unwrap();
+        assert_eq!(written["created_unix_ms"], json!(created));
+        assert_eq!(written["run_at_unix_ms"], json!(4_000_000_000_123_i64));
+        assert_eq!(written["ended_unix_ms"], json!(null));
+        let attempt = JobAttempt {
+            number: 1,
+            started: crate::clock::from_millis(1_000),
+            ended: Some(crate::clock::from_millis(2_500)),
+            host: "here".to_owned(),
+            pid: 7,
+            error: None,
+        };
+        assert_eq!(
+            serde_json::to_value(attempt).unwrap(),
+            json!({
+                "number": 1, "started_unix_ms": 1_000, "ended_unix_ms": 2_500, "host": "here", "pid": 7, "error": null,
+            })
+        );
     }
 }

@@ -73,7 +73,7 @@ async fn the_list_is_newest_first_page_by_page_and_filtered() {
     assert!(ids(&page(&app, "/jobs?kind=export&state=dead").await).is_empty());
     let job = &page(&app, "/jobs?limit=1").await["jobs"][0];
     assert_eq!(job["kind"], "export");
-    assert!(job["created_ms"].as_u64().unwrap() > 1_700_000_000_000);
+    assert!(job["created_unix_ms"].as_u64().unwrap() > 1_700_000_000_000);
     assert!(
         !job.to_string().contains("cities"),
         "no arguments are told: {job}"
@@ -131,7 +131,7 @@ async fn one_job_has_its_attempts_and_its_result_only_if_that_is_set() {
         (&json!("the disk is full"), &Value::Null)
     );
     assert_eq!(attempts[0]["pid"], std::process::id());
-    assert!(attempts[0]["ended_ms"].as_u64() >= attempts[0]["started_ms"].as_u64());
+    assert!(attempts[0]["ended_unix_ms"].as_u64() >= attempts[0]["started_unix_ms"].as_u64());
     assert!(!shown.to_string().contains("signed.example"), "{shown}");
     let app: Router = JobRoutes::new(jobs).results().into_router();
     assert_eq!(

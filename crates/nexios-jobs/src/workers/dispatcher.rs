@@ -395,7 +395,7 @@ impl Dispatcher {
     }
 }
 
-/// One line about a job that was given up, and one about an end that came too late.
+/// One line about a job that was given up, about an attempt that failed, and about an end that came too late.
 fn tell(attempt: &Attempt, end: &End, written: Option<JobState>) {
     let Attempt {
         kind, number, run, ..
@@ -407,6 +407,18 @@ fn tell(attempt: &Attempt, end: &End, written: Option<JobState>) {
         }
         (Some(JobState::Failed), End::Failed(error)) => {
             log(|| tracing::error!(kind, %id, attempt, error, "the job failed"));
+        }
+        (
+            Some(_),
+            End::Again {
+                after,
+                error: Some(error),
+                ..
+            },
+        ) => {
+            log(|| {
+                tracing::warn!(kind, %id, attempt, error, ?after, "an attempt failed, the job is tried again");
+            });
         }
         (None, _) => {
             log(|| {

@@ -1,68 +1,21 @@
 //! What is said of the jobs whose workers were lost, and where.
 
-use std::{
-    fmt,
-    sync::{Mutex, OnceLock},
-    time::Duration,
-};
+use std::time::Duration;
 
 use nexios_jobs::{JobState, Jobs, Policy};
 use tokio::time::{Instant, sleep};
-use tracing::{
-    Event, Level, Metadata, Subscriber,
-    field::{Field, Visit},
-    span,
-};
 
 use crate::{
     child::{MARK, Mark, Part, Play, Process, notes},
     kit::{ECHO, Kit, end, millis},
-    on_every_shared_engine,
+    on_every_shared_engine, warnings,
 };
 
 on_every_shared_engine!(jobs_of_a_lost_worker_are_named_and_counted_by_whoever_finds_them);
 
-/// The warnings of this process, as their fields.
-struct Warnings;
-
-static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() == Level::WARN && metadata.is_event()
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        LINES.lock().unwrap().push(line.0);
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0 += &format!("{}={value:?} ", field.name());
-    }
-}
-
 async fn jobs_of_a_lost_worker_are_named_and_counted_by_whoever_finds_them(kit: Kit) {
     const COUNT: usize = 3;
-    static LISTENS: OnceLock<()> = OnceLock::new();
-    LISTENS.get_or_init(|| tracing::subscriber::set_global_default(Warnings).unwrap());
+    warnings::listen();
     let lease = Duration::from_secs(2);
     let jobs = kit.open(Jobs::builder().lease(lease)).await;
     let mark = |number| Mark {
@@ -103,13 +56,7 @@ async fn jobs_of_a_lost_worker_are_named_and_counted_by_whoever_finds_them(kit: 
     for job in &handles {
         let info = job.status().await.unwrap().unwrap();
         assert_eq!((info.state, info.attempt), (JobState::Retrying, 1));
-        // Two stores may give the same number.
-        let id = format!("id={} ", job.id());
-        let lines = LINES.lock().unwrap();
-        let is_of_it = |line: &&String| {
-            line.contains(said) && line.contains("kind=\"mark\" ") && line.contains(&id)
-        };
-        let lines: Vec<_> = lines.iter().filter(is_of_it).collect();
+        let lines = warnings::of(job.id(), "mark", said);
         assert!(
             !lines.is_empty() && lines.iter().all(|line| line.contains("attempt=1 ")),
             "{lines:?}"

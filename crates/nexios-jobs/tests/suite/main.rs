@@ -26,6 +26,7 @@ mod server;
 mod signals;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod warnings;
 
 /// Runs each rule on each engine: in memory by a paused clock, else in real time.
 macro_rules! on_every_engine {

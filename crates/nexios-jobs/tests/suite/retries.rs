@@ -1,16 +1,20 @@
 //! What an error means.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
-use nexios_jobs::{JobContext, JobError, JobFailure, JobState, Policy};
+use nexios_jobs::{JobContext, JobError, JobFailure, JobState, Kind, Policy};
 
 use crate::{
     kit::{ECHO, Kit, counted, end, millis, until},
-    on_every_engine,
+    on_every_engine, warnings,
 };
 
 on_every_engine!(
     a_failed_attempt_is_tried_again_after_the_backoff,
+    a_failed_attempt_that_is_tried_again_is_one_line_in_the_log,
     attempts_that_are_spent_make_it_dead,
     a_panic_is_a_failed_attempt,
     a_discarded_job_is_failed_at_once,
@@ -66,6 +70,43 @@ async fn a_failed_attempt_is_tried_again_after_the_backoff(kit: Kit) {
         .map(|attempt| attempt.error.as_deref())
         .collect();
     assert_eq!(errors, [Some("attempt 1"), Some("attempt 2"), None]);
+    end(&workers).await;
+}
+
+async fn a_failed_attempt_that_is_tried_again_is_one_line_in_the_log(kit: Kit) {
+    const FLAKY: Kind<u32, u32> = Kind::new("flaky");
+    warnings::listen();
+    let jobs = kit.jobs().await;
+    let handler = |number: u32, job: JobContext| async move {
+        match job.attempt() {
+            1 => Err(JobError::from(format!("busy {number}"))),
+            2 if number % 2 == 0 => Err(JobError::discard("never")),
+            _ => Ok(number),
+        }
+    };
+    let workers = jobs
+        .workers()
+        .handle(FLAKY, quick(), handler)
+        .start()
+        .await
+        .unwrap();
+    // Another one for each store, as the lines of all are in one list.
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let job = jobs.enqueue(FLAKY, &number).await.unwrap();
+    let _ = job.wait().await;
+    let error = format!("error=\"busy {number}\" ");
+    let lines = warnings::of(
+        job.id(),
+        "flaky",
+        "an attempt failed, the job is tried again",
+    );
+    let of_it: Vec<_> = lines.iter().filter(|line| line.contains(&error)).collect();
+    assert_eq!(of_it.len(), 1, "{lines:?}");
+    assert!(
+        of_it[0].contains("attempt=1 ") && of_it[0].contains("after="),
+        "{of_it:?}"
+    );
     end(&workers).await;
 }
 
