@@ -26,7 +26,8 @@ use view::{Status, TaskView};
 
 /// Makes the routes that show and cancel the tasks of one registry.
 ///
-/// Numbers of tasks are of the process, and begin anew when it restarts.
+/// Numbers of tasks are of the process, and begin anew when it restarts. A schedule is one
+/// live task, and counts in `active_tasks`.
 ///
 /// | route | answer |
 /// |---|---|
