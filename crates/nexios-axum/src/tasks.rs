@@ -26,6 +26,9 @@ use view::{Status, TaskView};
 
 /// Makes the routes that show and cancel the tasks of one registry.
 ///
+/// Numbers of tasks are of the process, and begin anew when it restarts. A schedule is one
+/// live task, and counts in `active_tasks`.
+///
 /// | route | answer |
 /// |---|---|
 /// | `GET /tasks/status` | `{"active_tasks":n,"tasks":[{"id","name","state","cancelling","done","total","message","attempt","elapsed_ms","error"}]}` |

@@ -14,8 +14,8 @@
 //! JavaScript; with it they live. Each page is JSON too, under `/api/v1`, and there are numbers for Prometheus at `/metrics`:
 //! [`docs::api`] has all addresses and names. [`docs::complete_service`] is a whole `main` around it.
 //!
-//! Build it early in `main`: requests, groups and other work are shown if they begin after [`build`](ConsoleBuilder::build). Pools, lazy
-//! values and background tasks are there whenever they began; of a task that began before, no parts, waits or lints are known.
+//! Build it early in `main`: requests, groups and other work are shown if they begin after [`build`](ConsoleBuilder::build). Pools,
+//! lazy values and registries are there from their first use on, and background tasks whenever they began; of a task that began before, no parts, waits or lints are known.
 //!
 //! # Who may see it
 //!

@@ -1,4 +1,5 @@
 //! The first good answer of several sources: the next one starts when the one before is slow, or at once when it fails.
+//! For one call with a fixed delay; a call that is repeated many times, with a delay by percentile and a budget, is a `Hedge`.
 
 #![allow(clippy::print_stdout, reason = "an example says what it does")]
 
