@@ -75,6 +75,11 @@ impl Job {
         matches!(self.state, "scheduled" | "ready" | "running" | "retrying")
     }
 
+    /// Its last error is of use beside its state: not where an attempt after it went well, or somebody has ended it.
+    pub(crate) fn tells_its_error(&self) -> bool {
+        !matches!(self.state, "completed" | "cancelled")
+    }
+
     /// It waits for its time, which a retry does not.
     pub(crate) fn waits_for_its_time(&self) -> bool {
         matches!(self.state, "scheduled" | "retrying")

@@ -119,7 +119,9 @@ fn row(job: &Job, viewer: Viewer<'_>) -> Markup {
             td {
                 span.state data-s=(job.state) { (job.state) }
                 @if job.waits_for_its_time() { " " small { "next in " (viewer.until(job.run_at_unix_ms)) } }
-                @if let Some(error) = &job.error { " " small.error { (error.as_str()) } }
+                @if let Some(error) = job.error.as_ref().filter(|_| job.tells_its_error()) {
+                    " " small.error { @if job.lives() { "last error: " } (error.as_str()) }
+                }
                 (history(job))
             }
             td { @if let Some(progress) = &job.progress { (parts::progress(&job.kind, progress)) } }

@@ -359,3 +359,41 @@ fn what_may_be_done_to_a_job_is_offered_by_its_state() {
     }
     assert!(!html.contains("<img"), "a kind and an error are text");
 }
+
+#[test]
+fn the_last_error_of_a_job_is_called_so_while_it_lives_and_left_out_where_it_says_nothing() {
+    let place = place("./");
+    for (state, shown) in [
+        ("retrying", Some("last error: the mail server")),
+        ("running", Some("last error: the mail server")),
+        ("dead", Some("the mail server")),
+        ("failed", Some("the mail server")),
+        ("completed", None),
+        ("cancelled", None),
+    ] {
+        let list = JobList {
+            has_store: true,
+            is_known: true,
+            jobs: vec![Job {
+                attempts: Vec::new(),
+                ..job(7, "send newsletter", state)
+            }],
+            ..JobList::default()
+        };
+        let background = Background {
+            tasks: Vec::new(),
+            schedules: Vec::new(),
+            jobs: list,
+        };
+        let html = background::main(&background, &JobsQuery::default(), viewer(&place));
+        let html = html.into_string();
+        let error = html
+            .split("<small class=\"error\">")
+            .find(|part| part.contains("the mail server"));
+        assert_eq!(
+            error.map(|part| &part[..part.find(" said").unwrap()]),
+            shown,
+            "{state}"
+        );
+    }
+}

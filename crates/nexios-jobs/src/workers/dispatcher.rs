@@ -409,13 +409,13 @@ fn tell(attempt: &Attempt, end: &End, written: Option<JobState>) {
             log(|| tracing::error!(kind, %id, attempt, error, "the job failed"));
         }
         (
-            Some(_),
+            Some(state),
             End::Again {
                 after,
                 error: Some(error),
                 ..
             },
-        ) => {
+        ) if !state.is_final() => {
             log(|| {
                 tracing::warn!(kind, %id, attempt, error, ?after, "an attempt failed, the job is tried again");
             });

@@ -15,6 +15,7 @@ use crate::{
 on_every_engine!(
     a_failed_attempt_is_tried_again_after_the_backoff,
     a_failed_attempt_that_is_tried_again_is_one_line_in_the_log,
+    one_that_fails_as_its_job_is_cancelled_is_none,
     attempts_that_are_spent_make_it_dead,
     a_panic_is_a_failed_attempt,
     a_discarded_job_is_failed_at_once,
@@ -79,8 +80,7 @@ async fn a_failed_attempt_that_is_tried_again_is_one_line_in_the_log(kit: Kit) {
     let jobs = kit.jobs().await;
     let handler = |number: u32, job: JobContext| async move {
         match job.attempt() {
-            1 => Err(JobError::from(format!("busy {number}"))),
-            2 if number % 2 == 0 => Err(JobError::discard("never")),
+            1 => Err(format!("busy {number}")),
             _ => Ok(number),
         }
     };
@@ -108,6 +108,33 @@ async fn a_failed_attempt_that_is_tried_again_is_one_line_in_the_log(kit: Kit) {
         "{of_it:?}"
     );
     end(&workers).await;
+}
+
+async fn one_that_fails_as_its_job_is_cancelled_is_none(kit: Kit) {
+    const STOPPED: Kind<(), u32> = Kind::new("stopped");
+    warnings::listen();
+    let jobs = kit.jobs().await;
+    let store = jobs.clone();
+    let handler = move |(), job: JobContext| {
+        let store = store.clone();
+        async move {
+            // In the store, before anybody here hears of it.
+            store.cancel(job.id()).await?;
+            Err::<u32, _>(JobError::from("busy"))
+        }
+    };
+    let workers = jobs
+        .workers()
+        .handle(STOPPED, quick(), handler)
+        .start()
+        .await
+        .unwrap();
+    let job = jobs.enqueue(STOPPED, &()).await.unwrap();
+    assert!(matches!(job.wait().await, Err(JobFailure::Cancelled)));
+    end(&workers).await;
+    let said = "an attempt failed, the job is tried again";
+    let lines = warnings::of(job.id(), "stopped", said);
+    assert!(lines.is_empty(), "{lines:?}");
 }
 
 async fn attempts_that_are_spent_make_it_dead(kit: Kit) {
