@@ -14,7 +14,7 @@
 #[diagnostic::on_unimplemented(
     message = "work in this group returns `Result<_, {E}>`, and this returns `{Self}`",
     label = "returns `{Self}`",
-    note = "a child with an error of its own: `group.spawn_into(work)`, or `async {{ Ok(work.await?) }}`, where the group's error is `From` the child's",
+    note = "a child with an error of its own: `group.spawn_into(work)` or `group.spawn_named_into(name, work)`, where the group's error is `From` the child's",
     note = "a child that cannot fail: `group.spawn_value(work)`, or `async {{ Ok(work.await) }}`"
 )]
 pub trait ChildResult<E>: private::Sealed {}

@@ -35,7 +35,7 @@ use crate::cancel::Interrupted;
     message = "`{Self}` cannot be the error of a task group",
     label = "`{Self}` has no `From<nexios::Interrupted>`, or is not `Send`",
     note = "a group says in this type that its work was cancelled or ran into its deadline: write `impl From<nexios::Interrupted> for {Self}`",
-    note = "if the error belongs to one child only, give the group the error of your application and spawn the child with `spawn_into`"
+    note = "if the error belongs to one child only, give the group the error of your application and spawn the child with `spawn_into`, or `spawn_named_into`"
 )]
 pub trait GroupError: From<Interrupted> + Send {}
 

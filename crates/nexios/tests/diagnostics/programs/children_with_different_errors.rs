@@ -1,5 +1,5 @@
 //! says: work in this group returns `Result<_, AppError>`, and this returns `Result<u16, ParseIntError>`
-//! says: a child with an error of its own: `group.spawn_into(work)`, or `async { Ok(work.await?) }`
+//! says: a child with an error of its own: `group.spawn_into(work)` or `group.spawn_named_into(name, work)`
 
 use std::num::ParseIntError;
 
