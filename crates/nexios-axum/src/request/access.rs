@@ -49,6 +49,8 @@ pub(super) fn answered(state: &RequestState, status: u16, grpc_status: Option<u3
         status,
         grpc_status,
         duration_ms = milliseconds(state.elapsed()),
+        // Of a 504 it tells whether the request's own time was over, or that of a part of its work.
+        deadline_ms = state.time_allowed().map(milliseconds),
         aborted,
         "answered"
     );

@@ -254,7 +254,7 @@ impl RequestState {
     }
 
     /// From the head of the request to its deadline.
-    fn time_allowed(&self) -> Option<Duration> {
+    pub(super) fn time_allowed(&self) -> Option<Duration> {
         let at = self.deadline().at()?;
         Some(at.saturating_duration_since(self.received))
     }

@@ -1,6 +1,9 @@
 //! The fields of the access log, as a pipeline reads them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request, routing::get as on_get};
 use nexios_axum::{RequestLayer, TrustedProxies};
@@ -88,6 +91,16 @@ async fn a_method_and_a_path_take_two_hundred_characters_of_a_line_at_most() {
             assert!(line["method"].as_str().unwrap().len() <= 200, "{line}");
         }
     }
+}
+
+/// A 504 before it is of some part of the work.
+#[tokio::test(start_paused = true)]
+async fn a_line_says_how_much_time_the_request_had() {
+    let layer = RequestLayer::new().deadline(Duration::from_secs(5));
+    let line = line_of(layer, "/access/time/1", None, &[]).await;
+    assert_eq!(line["deadline_ms"], 5_000, "{line}");
+    let line = line_of(RequestLayer::new(), "/access/time/2", None, &[]).await;
+    assert_eq!(line.get("deadline_ms"), None, "{line}");
 }
 
 #[tokio::test]
