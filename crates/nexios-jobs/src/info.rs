@@ -100,7 +100,7 @@ pub struct JobAttempt {
     pub host: String,
     /// The process of its worker.
     pub pid: u32,
-    /// Why it gave no output.
+    /// Why it failed. `None` of one that goes on or completed, and of one that was cancelled, snoozed or handed back by a drain.
     pub error: Option<String>,
 }
 
