@@ -75,12 +75,14 @@ async fn a_task_is_written_down_with_its_units() {
         },
     ]);
     assert_eq!(shown, expected);
-    let report = background.drain(Drain::default()).await;
+    let mut report = written(background.drain(Drain::default()).await);
+    // Those of the whole process: other tests have some.
+    take(&mut report, "running_pool_closures");
     assert_eq!(
-        written(report),
+        report,
         json!({
             "completed": ["import", "waiting"], "failed": [], "cancelled": [], "abandoned": [], "handed_back": [],
-            "running_pool_closures": 0,
+            "running_pool_closures": null,
         })
     );
     let ended = written(background.get(id));
