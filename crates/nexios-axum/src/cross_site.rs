@@ -17,6 +17,34 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use crate::{log::log, problem::Problem};
 
+/// What is let in besides what always is.
+#[derive(Debug, Clone)]
+pub(crate) struct Trusted {
+    pub(crate) hosts: Vec<String>,
+    csrf: CsrfLayer,
+}
+
+impl Trusted {
+    pub(crate) fn nothing() -> Self {
+        let (hosts, csrf) = (Vec::new(), CsrfLayer::new());
+        Self { hosts, csrf }
+    }
+
+    pub(crate) fn host(&mut self, name: &str) {
+        self.hosts.push(name_of_host(name));
+    }
+
+    /// Panics if it is no origin.
+    #[track_caller]
+    pub(crate) fn origin(mut self, origin: &str) -> Self {
+        self.csrf = match self.csrf.add_trusted_origin(origin) {
+            Ok(csrf) => csrf,
+            Err(error) => panic!("trusted_origin({origin:?}): {error}"),
+        };
+        self
+    }
+}
+
 /// What a request has to pass. `hosts` are names that the service has on this machine besides `localhost`.
 pub(crate) struct Guard {
     hosts: Arc<[String]>,
@@ -24,7 +52,8 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(hosts: Arc<[String]>, csrf: CsrfLayer) -> Self {
+    pub(crate) fn new(Trusted { hosts, csrf }: Trusted) -> Self {
+        let hosts = hosts.into();
         Guard { hosts, csrf }
     }
 
@@ -97,7 +126,7 @@ fn is_meant(request: &Request, hosts: &[String]) -> bool {
 }
 
 /// A host without its port, as names of hosts are compared.
-pub(crate) fn name_of_host(host: &str) -> String {
+fn name_of_host(host: &str) -> String {
     let authority = host.parse::<Authority>().ok();
     let host = authority.as_ref().map_or(host, Authority::host);
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()

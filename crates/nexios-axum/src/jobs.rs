@@ -14,10 +14,9 @@ use axum::{
 };
 use nexios_jobs::{Filter, JobId, JobState, Jobs};
 use serde::Deserialize;
-use tower_http::csrf::CsrfLayer;
 
 use crate::{
-    cross_site::{Guard, name_of_host},
+    cross_site::{Guard, Trusted},
     extract::OrProblem,
     feed::{Feed, events},
     problem::Problem,
@@ -101,8 +100,7 @@ pub struct JobRoutes {
     shown: Shown,
     results: bool,
     streams: usize,
-    hosts: Vec<String>,
-    csrf: CsrfLayer,
+    trusted: Trusted,
 }
 
 /// What the handlers share.
@@ -131,14 +129,12 @@ impl JobRoutes {
     /// # }
     /// ```
     pub fn new(jobs: Jobs) -> Self {
-        let (hosts, csrf) = (Vec::new(), CsrfLayer::new());
         let kinds = Vec::new();
         JobRoutes {
             shown: Shown { jobs, kinds },
             results: false,
             streams: 256,
-            hosts,
-            csrf,
+            trusted: Trusted::nothing(),
         }
     }
 
@@ -252,7 +248,7 @@ impl JobRoutes {
     /// # }
     /// ```
     pub fn host(mut self, name: impl Into<String>) -> Self {
-        self.hosts.push(name_of_host(&name.into()));
+        self.trusted.host(&name.into());
         self
     }
 
@@ -287,10 +283,7 @@ impl JobRoutes {
     /// Panics if `origin` is not a scheme and a host, with a port if it is not the scheme's own, as browsers send it.
     #[track_caller]
     pub fn trusted_origin(mut self, origin: &str) -> Self {
-        self.csrf = match self.csrf.add_trusted_origin(origin) {
-            Ok(csrf) => csrf,
-            Err(error) => panic!("trusted_origin({origin:?}): {error}"),
-        };
+        self.trusted = self.trusted.origin(origin);
         self
     }
 
@@ -318,11 +311,10 @@ impl JobRoutes {
             shown,
             results,
             streams,
-            hosts,
-            csrf,
+            trusted,
         } = self;
         let feed = Arc::new(Feed::new(shown.clone(), streams));
-        let guard = Guard::new(hosts.into(), csrf);
+        let guard = Guard::new(trusted);
         let follow = get(events::<Shown>).with_state(feed);
         Router::new()
             .route("/jobs", guard.around(get(list)))
@@ -340,7 +332,7 @@ impl fmt::Debug for JobRoutes {
             .field("kinds", &self.shown.kinds)
             .field("results", &self.results)
             .field("streams", &self.streams)
-            .field("hosts", &self.hosts)
+            .field("hosts", &self.trusted.hosts)
             .finish_non_exhaustive()
     }
 }

@@ -14,10 +14,9 @@ use axum::{
 use nexios::{Background, TaskId};
 use serde::Deserialize;
 use serde_json::Value;
-use tower_http::csrf::CsrfLayer;
 
 use crate::{
-    cross_site::{Guard, name_of_host},
+    cross_site::{Guard, Trusted},
     extract::OrProblem,
     feed::{Feed, events},
     problem::Problem,
@@ -110,8 +109,7 @@ pub struct TaskRoutes {
     /// Those of the user's own.
     routes: Vec<(String, MethodRouter)>,
     streams: usize,
-    hosts: Vec<String>,
-    csrf: CsrfLayer,
+    trusted: Trusted,
 }
 
 /// What the handlers share.
@@ -142,14 +140,12 @@ impl TaskRoutes {
     /// # }
     /// ```
     pub fn new(background: Background) -> Self {
-        let (fields, hosts, csrf) = (BTreeMap::new(), Vec::new(), CsrfLayer::new());
         TaskRoutes {
             background,
-            fields,
+            fields: BTreeMap::new(),
             routes: Vec::new(),
             streams: 256,
-            hosts,
-            csrf,
+            trusted: Trusted::nothing(),
         }
     }
 
@@ -268,7 +264,7 @@ impl TaskRoutes {
     /// # }
     /// ```
     pub fn host(mut self, name: impl Into<String>) -> Self {
-        self.hosts.push(name_of_host(&name.into()));
+        self.trusted.host(&name.into());
         self
     }
 
@@ -301,10 +297,7 @@ impl TaskRoutes {
     /// Panics if `origin` is not a scheme and a host, with a port if it is not the scheme's own, as browsers send it.
     #[track_caller]
     pub fn trusted_origin(mut self, origin: &str) -> Self {
-        self.csrf = match self.csrf.add_trusted_origin(origin) {
-            Ok(csrf) => csrf,
-            Err(error) => panic!("trusted_origin({origin:?}): {error}"),
-        };
+        self.trusted = self.trusted.origin(origin);
         self
     }
 
@@ -337,11 +330,10 @@ impl TaskRoutes {
             fields,
             routes,
             streams,
-            hosts,
-            csrf,
+            trusted,
         } = self;
         let feed = Arc::new(Feed::new(background.clone(), streams));
-        let guard = Guard::new(hosts.into(), csrf);
+        let guard = Guard::new(trusted);
         // Own routes have their state already, as these have.
         let router: Router = Router::new()
             .route("/tasks/status", guard.around(get(status)))
@@ -364,7 +356,7 @@ impl fmt::Debug for TaskRoutes {
         f.debug_struct("TaskRoutes")
             .field("fields", &self.fields.keys())
             .field("streams", &self.streams)
-            .field("hosts", &self.hosts)
+            .field("hosts", &self.trusted.hosts)
             .finish_non_exhaustive()
     }
 }

@@ -56,6 +56,7 @@ pub(crate) fn create(
         }
         ImageFormat::WebP => develop(WebPDecoder::new(reader(picture))?, header, stop),
         _ => {
+            let ending = jpeg::check(picture)?;
             let orientation = JpegDecoder::new(reader(picture))?.orientation()?;
             let decode = |picture| match reduced::decode(reader(picture), header) {
                 // It says only that it could not read on.
@@ -63,7 +64,7 @@ pub(crate) fn create(
                 Ok(Some(decoded)) => Ok(decoded),
                 Ok(None) => decode(JpegDecoder::new(reader(picture))?, header),
             };
-            let decoded = match jpeg::check(picture)? {
+            let decoded = match ending {
                 Ending::Marked => decode(picture)?,
                 // As browsers do: what lacks only the marker has all its pixels. One that lacks pixels takes them from
                 // whatever follows, and so it looks different with each of two endings.

@@ -309,8 +309,8 @@ impl Record {
         drop(old);
     }
 
-    pub(super) fn set_next_run(&self, next: Option<SystemTime>) {
-        self.known().facts.told().next_run = next;
+    pub(super) fn set_next_run(&self, next: Option<SystemTime>) -> bool {
+        std::mem::replace(&mut self.known().facts.told().next_run, next) != next
     }
 
     pub(super) fn set_attempt(&self, attempt: u32) {

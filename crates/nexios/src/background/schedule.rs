@@ -133,8 +133,6 @@ struct Runs<F> {
     closure: F,
     /// The number of the latest run.
     run: u32,
-    /// What was last told of the next one, in milliseconds since 1970.
-    next_told: Option<i128>,
 }
 
 impl<F, Fut> Runs<F>
@@ -148,19 +146,14 @@ where
             record: end.record.clone(),
             closure,
             run: 0,
-            next_told: None,
         }
     }
 
     /// Says when the next run begins, in nanoseconds since 1970.
-    fn say_next(&mut self, next: i128) {
+    fn say_next(&self, next: i128) {
         let next = next.div_euclid(1_000_000);
-        if self.next_told.replace(next) == Some(next) {
-            return;
-        }
-        self.record.set_next_run(day_of(next));
         let work = &self.record.work;
-        if !work.is_observed() {
+        if !self.record.set_next_run(day_of(next)) || !work.is_observed() {
             return;
         }
         work.said(|| Saying::Message(format!("next run at {}", utc_text(next))));

@@ -32,7 +32,7 @@ pub(crate) struct Header {
     pub(super) format: ImageFormat,
     pub(super) width: u32,
     pub(super) height: u32,
-    /// How many bytes decoding it takes at its peak.
+    /// How many bytes decoding it takes at its peak, at most: a large JPEG takes less.
     memory: u64,
 }
 
@@ -80,7 +80,7 @@ impl Header {
         })
     }
 
-    /// How many bytes decoding the picture takes at its peak.
+    /// How many bytes decoding the picture takes at its peak, at most.
     pub(crate) fn memory(&self) -> u64 {
         self.memory
     }

@@ -42,7 +42,10 @@ impl Store {
         let told = live.iter().map(|(id, live)| BackgroundTask {
             work: self.work(*id, live, now),
             registry: live.owner.as_ref().map(ToString::to_string),
-            eta_ms: eta(live, now).map(milliseconds),
+            eta_ms: live
+                .progress
+                .and_then(|progress| eta(progress, elapsed(live, now)))
+                .map(milliseconds),
             ended_unix_ms: None,
             elapsed_ms: milliseconds(elapsed(live, now)),
         });
@@ -85,8 +88,10 @@ fn elapsed(live: &Live, until: Moment) -> Duration {
 }
 
 /// If it goes on as it has done since its start.
-fn eta(live: &Live, now: Moment) -> Option<Duration> {
-    let (done, total) = live.progress.filter(|(done, _)| *done > 0)?;
+pub(super) fn eta((done, total): (u64, u64), elapsed: Duration) -> Option<Duration> {
+    if done == 0 {
+        return None;
+    }
     let left = total.saturating_sub(done) as f64 / done as f64;
-    Duration::try_from_secs_f64(elapsed(live, now).as_secs_f64() * left).ok()
+    Duration::try_from_secs_f64(elapsed.as_secs_f64() * left).ok()
 }

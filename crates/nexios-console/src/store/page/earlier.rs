@@ -11,7 +11,7 @@ use nexios::{
     observe::{RegisteredTask, WorkId, WorkKind, tasks_before},
 };
 
-use super::work::running_slot;
+use super::{background::eta, work::running_slot};
 use crate::{
     model::{BackgroundTask, Progress, Schedule, Sensitive, State, Work, milliseconds},
     store::{
@@ -82,10 +82,7 @@ impl Store {
         let next_unix_ms = task.next_run.map(unix_ms);
         let waits = task.state == TaskState::Queued;
         let progress = progress(&task);
-        let eta = (!is_final && task.done > 0).then(|| {
-            let left = task.total.saturating_sub(task.done) as f64 / task.done as f64;
-            milliseconds(elapsed) * left
-        });
+        let eta = eta((task.done, task.total), elapsed).filter(|_| !is_final);
         let name = bounded(&task.name, NAME).into_string();
         let schedule = next_unix_ms.map(|_| Schedule {
             name: name.clone(),
@@ -116,7 +113,7 @@ impl Store {
         let task = BackgroundTask {
             work,
             registry: Some(registry),
-            eta_ms: eta,
+            eta_ms: eta.map(milliseconds),
             ended_unix_ms,
             elapsed_ms: milliseconds(elapsed),
         };
