@@ -30,7 +30,7 @@ use view::{JobView, Page, WholeJobView};
 /// |---|---|
 /// | `GET /jobs` | `{"jobs":[{"id","kind","state","key","priority","created_unix_ms","run_at_unix_ms","ended_unix_ms","attempt","done","total","message","error"}],"next"}`, newest first; `?kind=`, `?state=`, `?before=` (the `next` of the page before) and `?limit=` (1 to 1,000, 100 by default); anything else is 400 |
 /// | `GET /jobs/events` | server-sent events: one `job` with such a job for each that runs, for the newest 100 that wait, and for each change, looked for every 250 ms; 503 beyond [`streams`](JobRoutes::streams) |
-/// | `GET /jobs/{id}` | one such job with its `attempts`: `[{"number","started_unix_ms","ended_unix_ms","host","pid","error"}]`; or 404 |
+/// | `GET /jobs/{id}` | one such job with its `attempts`: `[{"number","started_unix_ms","ended_unix_ms","host","pid","end","error"}]`; or 404 |
 /// | `POST /jobs/{id}/cancel` | 202 and the job as it is now, as often as asked; 404 unknown, 409 already ended |
 /// | `POST /jobs/{id}/retry` | 202 and the job, which waits with all its attempts; 404 unknown, 409 if it runs, is completed, or another one with its key lives |
 /// | `DELETE /jobs/{id}` | 204; 404 unknown, 409 if it runs |

@@ -6,7 +6,8 @@
 //!
 //! 1. **A run is fenced.** [`claim`](Engine::claim) gives each start of a job a [`Run`] of its own. Everything that is said of a
 //!    run later is written only if the job is still in that run, checked in the statement that writes.
-//! 2. **An attempt counts when it starts.** `claim` raises the number; only [`End::Again`] with `counted: false` lowers it.
+//! 2. **An attempt counts when it starts.** `claim` raises the number; only an end that [does not count](crate::AttemptEnd::counts)
+//!    lowers it.
 //! 3. **A cancelled job does not come back.** Where a cancel was asked for, every end but `Completed` is written as `Cancelled`.
 //! 4. **A job belongs to a worker that is heard of.** [`renew`](Engine::renew) says that ours lives, and takes the jobs of those
 //!    away that have been silent for a lease: back to the waiting, or `Dead` if that was their last attempt.
@@ -18,6 +19,7 @@
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod attendant;
 pub(crate) mod changes;
+mod end;
 pub(crate) mod memory;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod outcome;
@@ -51,6 +53,7 @@ use crate::{
 };
 
 use changes::Changes;
+pub(crate) use end::{Cause, End};
 
 /// What a call of an engine returns.
 pub(crate) type Reply<'a, T> = BoxFuture<'a, Result<T, JobsError>>;
@@ -257,23 +260,6 @@ pub(crate) struct Ended {
     pub(crate) end: End,
     /// The last that it said; none if it has said nothing.
     pub(crate) progress: Option<JobProgress>,
-}
-
-/// What an attempt's end means for the job.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum End {
-    /// The output as JSON.
-    Completed(String),
-    Failed(String),
-    Dead(String),
-    Cancelled,
-    Again {
-        after: Duration,
-        /// `None` for a snooze or a job that is handed back.
-        error: Option<String>,
-        /// Whether this was an attempt.
-        counted: bool,
-    },
 }
 
 /// One time of a schedule.

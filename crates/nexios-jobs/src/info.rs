@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{clock::to_millis, id::JobId, state::JobState};
+use crate::{attempt_end::AttemptEnd, clock::to_millis, id::JobId, state::JobState};
 
 /// One job at the moment it was looked at. Times are the database's; as JSON they are whole milliseconds since 1970 under names
 /// that say so, such as `created_unix_ms`.
@@ -66,7 +66,7 @@ pub struct JobInfo {
 /// # Examples
 ///
 /// ```
-/// use nexios_jobs::{JobContext, Jobs, Kind, Policy};
+/// use nexios_jobs::{AttemptEnd, JobContext, Jobs, Kind, Policy};
 ///
 /// const FETCH: Kind<()> = Kind::new("fetch");
 ///
@@ -80,8 +80,9 @@ pub struct JobInfo {
 /// let job = jobs.enqueue(FETCH, &()).await?;
 /// job.wait().await?;
 /// let attempts = job.status().await?.expect("it is kept").attempts;
+/// assert_eq!(attempts[0].end, Some(AttemptEnd::Failed));
 /// assert_eq!(attempts[0].error.as_deref(), Some("the server is away"));
-/// assert_eq!((attempts[1].number, &attempts[1].error), (2, &None));
+/// assert_eq!((attempts[1].number, attempts[1].end), (2, Some(AttemptEnd::Completed)));
 /// # Ok(())
 /// # }
 /// ```
@@ -100,7 +101,9 @@ pub struct JobAttempt {
     pub host: String,
     /// The process of its worker.
     pub pid: u32,
-    /// Why it failed. `None` of one that goes on or completed, and of one that was cancelled, snoozed or handed back by a drain.
+    /// What became of it; `None` of one that goes on.
+    pub end: Option<AttemptEnd>,
+    /// Why it failed or was lost.
     pub error: Option<String>,
 }
 
@@ -146,6 +149,8 @@ pub(crate) struct AttemptRecord {
     pub(crate) started: i64,
     #[serde(default)]
     pub(crate) ended: Option<i64>,
+    #[serde(default)]
+    pub(crate) end: Option<AttemptEnd>,
     pub(crate) host: String,
     pub(crate) pid: u32,
     #[serde(default)]
@@ -160,6 +165,7 @@ impl From<AttemptRecord> for JobAttempt {
             ended: record.ended.map(crate::clock::from_millis),
             host: record.host,
             pid: record.pid,
+            end: record.end,
             error: record.error,
         }
     }
@@ -191,12 +197,14 @@ mod tests {
             ended: Some(crate::clock::from_millis(2_500)),
             host: "here".to_owned(),
             pid: 7,
+            end: Some(AttemptEnd::HandedBack),
             error: None,
         };
         assert_eq!(
             serde_json::to_value(attempt).unwrap(),
             json!({
-                "number": 1, "started_unix_ms": 1_000, "ended_unix_ms": 2_500, "host": "here", "pid": 7, "error": null,
+                "number": 1, "started_unix_ms": 1_000, "ended_unix_ms": 2_500, "host": "here", "pid": 7,
+                "end": "handed_back", "error": null,
             })
         );
     }

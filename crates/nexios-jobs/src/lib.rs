@@ -45,6 +45,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod attempt_end;
 mod builder;
 mod clock;
 mod context;
@@ -71,6 +72,7 @@ mod state;
 mod transaction;
 mod workers;
 
+pub use attempt_end::AttemptEnd;
 pub use builder::JobsBuilder;
 pub use context::JobContext;
 pub use enqueue::JobBuilder;

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nexios_jobs::{JobAttempt, JobId, JobInfo};
+use nexios_jobs::{AttemptEnd, JobAttempt, JobId, JobInfo};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -90,6 +90,7 @@ struct AttemptView {
     ended_unix_ms: Option<u64>,
     host: String,
     pid: u32,
+    end: Option<AttemptEnd>,
     error: Option<String>,
 }
 
@@ -101,6 +102,7 @@ impl From<JobAttempt> for AttemptView {
             ended_unix_ms: attempt.ended.map(millis),
             host: attempt.host,
             pid: attempt.pid,
+            end: attempt.end,
             error: attempt.error,
         }
     }

@@ -130,6 +130,10 @@ async fn one_job_has_its_attempts_and_its_result_only_if_that_is_set() {
         (&attempts[0]["error"], &attempts[1]["error"]),
         (&json!("the disk is full"), &Value::Null)
     );
+    assert_eq!(
+        (&attempts[0]["end"], &attempts[1]["end"]),
+        (&json!("failed"), &json!("completed"))
+    );
     assert_eq!(attempts[0]["pid"], std::process::id());
     assert!(attempts[0]["ended_unix_ms"].as_u64() >= attempts[0]["started_unix_ms"].as_u64());
     assert!(!shown.to_string().contains("signed.example"), "{shown}");

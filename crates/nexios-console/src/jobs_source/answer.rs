@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nexios_jobs::{Filter, JobAttempt, JobId, JobInfo, JobState, Jobs, JobsError};
+use nexios_jobs::{AttemptEnd, Filter, JobAttempt, JobId, JobInfo, JobState, Jobs, JobsError};
 
 use crate::{
     model::{self, Job, JobList, LeftOut, Progress, Sensitive},
@@ -141,6 +141,7 @@ fn attempt(attempt: JobAttempt) -> model::JobAttempt {
         ended_unix_ms: attempt.ended.map(unix_ms),
         host: shortened(&attempt.host, NAME),
         pid: attempt.pid,
+        end: attempt.end.map(AttemptEnd::as_str),
         error: attempt.error.as_deref().map(text),
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct JobAttempt {
     pub(crate) ended_unix_ms: Option<u64>,
     pub(crate) host: String,
     pub(crate) pid: u32,
+    /// None of one that goes on.
+    pub(crate) end: Option<&'static str>,
     pub(crate) error: Option<Sensitive>,
 }
 

@@ -169,6 +169,7 @@ fn attempt(attempt: &JobAttempt) -> Markup {
         @if let Some(ended) = attempt.ended_unix_ms {
             ", took " (text::span(ended.saturating_sub(attempt.started_unix_ms) as f64))
         }
+        @if let Some(end) = attempt.end { ", " (end.replace('_', " ")) }
         @if let Some(error) = &attempt.error { " " small.error { (error.as_str()) } }
     }
 }

@@ -361,6 +361,18 @@ fn what_may_be_done_to_a_job_is_offered_by_its_state() {
 }
 
 #[test]
+fn what_became_of_each_attempt_is_said_in_words() {
+    let place = place("./");
+    let html = background::main(&tasks(), &JobsQuery::default(), viewer(&place)).into_string();
+    let says = |start: &str, end: &str| {
+        let mut lines = html.split("<li>").filter(|line| line.starts_with(start));
+        lines.any(|line| line.contains(end))
+    };
+    assert!(says("1: on press-1, pid 77", "took 2.50 s, failed "));
+    assert!(says("2: on press-1, pid 78", "took 2.50 s, handed back"));
+}
+
+#[test]
 fn the_last_error_of_a_job_is_called_so_while_it_lives_and_left_out_where_it_says_nothing() {
     let place = place("./");
     for (state, shown) in [

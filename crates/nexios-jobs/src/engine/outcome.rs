@@ -9,16 +9,18 @@ pub(super) struct Outcome {
     pub(super) state: i16,
     /// In how many milliseconds it is to run again.
     pub(super) after: i64,
-    /// Whether this was no attempt.
-    pub(super) uncounted: bool,
+    /// What the history says of the attempt, if nobody had cancelled the job.
+    pub(super) word: &'static str,
     pub(super) result: Option<String>,
     pub(super) error: Option<String>,
 }
 
 impl Outcome {
     pub(super) fn of(end: End) -> Self {
+        let word = end.of_attempt().as_str();
         let ended = |state, error| Self {
             state,
+            word,
             error,
             ..Self::default()
         };
@@ -30,14 +32,9 @@ impl Outcome {
             End::Failed(error) => ended(5, Some(error)),
             End::Cancelled => ended(6, None),
             End::Dead(error) => ended(7, Some(error)),
-            End::Again {
-                after,
-                error,
-                counted,
-            } => Self {
+            End::Again { after, cause } => Self {
                 after: millis(after),
-                uncounted: !counted,
-                ..ended(1, error)
+                ..ended(1, cause.into_error())
             },
         }
     }

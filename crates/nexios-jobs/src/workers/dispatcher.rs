@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     context::Attempt,
-    engine::{Claimed, ClaimedJob, End, Ended, Wanted, changes::Listener},
+    engine::{Cause, Claimed, ClaimedJob, End, Ended, Wanted, changes::Listener},
     error::JobsError,
     id::JobId,
     log::log,
@@ -412,8 +412,7 @@ fn tell(attempt: &Attempt, end: &End, written: Option<JobState>) {
             Some(state),
             End::Again {
                 after,
-                error: Some(error),
-                ..
+                cause: Cause::Failed(error),
             },
         ) if !state.is_final() => {
             log(|| {

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use crate::{engine::End, state::JobState};
+use crate::{attempt_end::AttemptEnd, engine::End, state::JobState};
 
 /// Counts of the workers of this process, since their start.
 ///
@@ -89,7 +89,7 @@ impl JobsDrainReport {
             (Some(JobState::Completed), _) => &mut self.completed,
             (Some(JobState::Cancelled), _) => &mut self.cancelled,
             (Some(JobState::Failed | JobState::Dead), _) => &mut self.failed,
-            (_, End::Again { counted: true, .. }) => &mut self.failed,
+            (_, end) if end.of_attempt() == AttemptEnd::Failed => &mut self.failed,
             _ => &mut self.handed_back,
         };
         names.push(name);

@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use crate::{
+    attempt_end::AttemptEnd,
     context::Attempt,
     engine::{End, Engine, Run, Worker, WorkerId},
     lock::lock,
@@ -106,7 +107,7 @@ impl Shared {
         // Relaxed: statistics, nobody synchronises through them.
         if written == Some(JobState::Completed) {
             self.counts.completed.fetch_add(1, Ordering::Relaxed);
-        } else if is_failure(end) {
+        } else if end.of_attempt() == AttemptEnd::Failed {
             self.counts.failed.fetch_add(1, Ordering::Relaxed);
         }
         self.drains
@@ -195,14 +196,6 @@ impl Shared {
         left.iter()
             .map(|attempt| Cow::Owned(attempt.kind.clone()))
             .collect()
-    }
-}
-
-fn is_failure(end: &End) -> bool {
-    match end {
-        End::Failed(_) | End::Dead(_) => true,
-        End::Again { counted, .. } => *counted,
-        End::Completed(_) | End::Cancelled => false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nexios::CancelReason;
 
 use crate::{
-    engine::End,
+    engine::{Cause, End},
     job_error::{JobError, Wish, shortened},
     policy::Policy,
 };
@@ -52,8 +52,7 @@ pub(super) fn verdict(
         Wish::Snooze(after) => {
             return End::Again {
                 after,
-                error: None,
-                counted: false,
+                cause: Cause::Snoozed,
             };
         }
         _ if number >= policy.attempts => return End::Dead(fault.text),
@@ -62,8 +61,7 @@ pub(super) fn verdict(
     };
     End::Again {
         after,
-        error: Some(fault.text),
-        counted: true,
+        cause: Cause::Failed(fault.text),
     }
 }
 
@@ -71,8 +69,7 @@ pub(super) fn verdict(
 pub(super) fn handed_back() -> End {
     End::Again {
         after: Duration::ZERO,
-        error: None,
-        counted: false,
+        cause: Cause::HandedBack,
     }
 }
 
@@ -96,8 +93,7 @@ mod tests {
             let end = verdict(failed("busy".into()), None, number, &policy());
             let End::Again {
                 after,
-                error: Some(error),
-                counted: true,
+                cause: Cause::Failed(error),
             } = end
             else {
                 panic!("{end:?}");
@@ -123,19 +119,15 @@ mod tests {
         let end = verdict(failed(JobError::discard("no")), None, 1, &policy());
         assert_eq!(end, End::Failed("no".to_owned()));
         let end = verdict(failed(JobError::snooze(hour)), None, 3, &policy());
-        let again = |error, counted| End::Again {
-            after: hour,
-            error,
-            counted,
-        };
-        assert_eq!(end, again(None, false), "a snooze spends no attempt");
+        let again = |cause| End::Again { after: hour, cause };
+        assert_eq!(end, again(Cause::Snoozed), "a snooze spends no attempt");
         let end = verdict(
             failed(JobError::retry_in(hour, "later")),
             None,
             2,
             &policy(),
         );
-        assert_eq!(end, again(Some("later".to_owned()), true));
+        assert_eq!(end, again(Cause::Failed("later".to_owned())));
         let end = verdict(
             failed(JobError::retry_in(hour, "later")),
             None,

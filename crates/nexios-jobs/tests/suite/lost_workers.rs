@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nexios_jobs::{JobState, Jobs, Policy};
+use nexios_jobs::{AttemptEnd, JobState, Jobs, Policy};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -56,6 +56,7 @@ async fn jobs_of_a_lost_worker_are_named_and_counted_by_whoever_finds_them(kit: 
     for job in &handles {
         let info = job.status().await.unwrap().unwrap();
         assert_eq!((info.state, info.attempt), (JobState::Retrying, 1));
+        assert_eq!(info.attempts[0].end, Some(AttemptEnd::Lost));
         let lines = warnings::of(job.id(), "mark", said);
         assert!(
             !lines.is_empty() && lines.iter().all(|line| line.contains("attempt=1 ")),

@@ -10,6 +10,7 @@ mod cancelling;
 mod child;
 mod crons;
 mod draining;
+mod history;
 mod keys;
 mod kit;
 mod looking;

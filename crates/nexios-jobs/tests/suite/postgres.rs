@@ -255,7 +255,7 @@ async fn a_job_whose_claim_was_written_but_not_answered_is_run_all_the_same() {
     // As if the worker had claimed it and its answer was on the way when the database went away.
     let mut connection = PgConnection::connect(&kit.url()).await.unwrap();
     let mut locked = connection.begin().await.unwrap();
-    let claim = "SELECT job FROM nexios_jobs.step((SELECT id FROM graphile_worker._private_workers), 'host', 1, 20, 1000, 'lost',
+    let claim = "SELECT job FROM nexios_jobs.step((SELECT id FROM graphile_worker._private_workers), 'host', 1, 20, 1000,
                      '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{echo}', '{1}', '{5}', '{1000}')
                  WHERE job IS NOT NULL";
     locked.fetch_one(claim).await.unwrap();
@@ -301,8 +301,8 @@ async fn an_end_whose_answer_was_lost_is_no_lost_lease() {
     until(&job, JobState::Running).await;
     // As the worker writes it, before it does so again.
     let mut connection = PgConnection::connect(&kit.url()).await.unwrap();
-    let end = "SELECT (SELECT state FROM nexios_jobs.step((SELECT id FROM graphile_worker._private_workers), 'host', 1, 20, 1000, 'lost',
-                   ARRAY[id], ARRAY[fence], '{4}', '{0}', '{0}', '{7}', '{null}', '{null}', '{null}', '{null}',
+    let end = "SELECT (SELECT state FROM nexios_jobs.step((SELECT id FROM graphile_worker._private_workers), 'host', 1, 20, 1000,
+                   ARRAY[id], ARRAY[fence], '{4}', '{0}', '{completed}', '{7}', '{null}', '{null}', '{null}', '{null}',
                    '{}', '{}', '{}', '{}') WHERE place = 1) FROM nexios_jobs.jobs";
     let state: i64 = connection.fetch_one(end).await.unwrap().get(0);
     assert_eq!(state, 4);
@@ -337,7 +337,8 @@ async fn tables_of_version_1_are_brought_up_to_date() {
         .start()
         .await
         .unwrap();
-    assert_eq!(job.wait().await.unwrap(), 7);
+    let ended = tokio::time::timeout(Duration::from_secs(20), job.wait()).await;
+    assert_eq!(ended.expect("workers can take a step").unwrap(), 7);
     let version = "SELECT version FROM nexios_jobs.schema";
     let version: i64 = connection.fetch_one(version).await.unwrap().get(0);
     assert_eq!(version, 2);

@@ -311,16 +311,18 @@ pub(super) fn tasks() -> Background {
     }
 }
 
-/// A job that has failed twice.
+/// A job that has failed once, and then was handed back.
 pub(super) fn job(id: u64, kind: &str, state: &'static str) -> Job {
-    let attempt = |number, pid| JobAttempt {
+    let attempt = |number, pid, end, error| JobAttempt {
         number,
         started_unix_ms: THEN,
         ended_unix_ms: Some(THEN + 2_500),
         host: "press-1".into(),
         pid,
-        error: Some(Sensitive::new("the mail server said <img src=x>")),
+        end: Some(end),
+        error,
     };
+    let error = Some(Sensitive::new("the mail server said <img src=x>"));
     Job {
         id: id.to_string(),
         kind: kind.into(),
@@ -331,10 +333,13 @@ pub(super) fn job(id: u64, kind: &str, state: &'static str) -> Job {
         run_at_unix_ms: THEN,
         ended_unix_ms: None,
         attempt: 2,
-        attempts: vec![attempt(1, 77), attempt(2, 78)],
+        attempts: vec![
+            attempt(1, 77, "failed", error.clone()),
+            attempt(2, 78, "handed_back", None),
+        ],
         progress: progress(3, 10, "3 letters"),
         result: None,
-        error: Some(Sensitive::new("the mail server said <img src=x>")),
+        error,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
+    attempt_end::AttemptEnd,
     clock::from_millis,
     engine::{ClaimedJob, End, Ended, HISTORY, KEEP, NewJob, Run, Wanted, Worker, WorkerId},
     id::JobId,
@@ -107,6 +108,7 @@ impl Row {
             number: self.attempt,
             started: now,
             ended: None,
+            end: None,
             host: worker.host.clone(),
             pid: worker.pid,
             error: None,
@@ -134,6 +136,7 @@ impl Row {
             _ if self.cancelled => End::Cancelled,
             end => end,
         };
+        let word = end.of_attempt();
         let (state, error) = match end {
             End::Completed(result) => {
                 self.result = Some(result);
@@ -142,25 +145,22 @@ impl Row {
             End::Failed(error) => (JobState::Failed, Some(error)),
             End::Dead(error) => (JobState::Dead, Some(error)),
             End::Cancelled => (JobState::Cancelled, None),
-            End::Again {
-                after,
-                error,
-                counted,
-            } => {
-                self.attempt -= u32::from(!counted);
+            End::Again { after, cause } => {
+                self.attempt -= u32::from(!word.counts());
                 self.run_at = now.saturating_add(crate::clock::millis(after));
                 self.place = Place::Waiting;
-                self.end_attempt(error, now);
+                self.end_attempt(word, cause.into_error(), now);
                 return;
             }
         };
         self.end(state, now);
-        self.end_attempt(error, now);
+        self.end_attempt(word, error, now);
     }
 
-    fn end_attempt(&mut self, error: Option<String>, now: i64) {
+    fn end_attempt(&mut self, word: AttemptEnd, error: Option<String>, now: i64) {
         if let Some(attempt) = self.history.last_mut() {
             attempt.ended = Some(now);
+            attempt.end = Some(word);
             attempt.error.clone_from(&error);
         }
         if error.is_some() {

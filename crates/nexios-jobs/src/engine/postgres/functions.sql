@@ -34,8 +34,8 @@ END $$;
 -- what was said last of it; and last, without a number, the moment, and when the
 -- next job of these kinds is due.
 CREATE FUNCTION nexios_jobs.step(
-    worker_ text, host text, pid bigint, remembered integer, stranger_keep bigint, lost text,
-    ended_jobs bigint[], ended_fences bigint[], outcomes smallint[], afters bigint[], uncounted integer[],
+    worker_ text, host text, pid bigint, remembered integer, stranger_keep bigint,
+    ended_jobs bigint[], ended_fences bigint[], outcomes smallint[], afters bigint[], words text[],
     results text[], errors text[], dones bigint[], totals bigint[], messages text[],
     kinds text[], slots integer[], most_attempts integer[], keeps bigint[]
 ) RETURNS TABLE (
@@ -55,19 +55,20 @@ BEGIN
     IF cardinality(ended_jobs) > 0 THEN
         RETURN QUERY
         WITH said AS (
-            SELECT * FROM unnest(ended_jobs, ended_fences, outcomes, afters, uncounted, results, errors, dones, totals, messages)
-                WITH ORDINALITY AS said (job, fence, outcome, after, back, result, error, done, total, message, place)
+            SELECT * FROM unnest(ended_jobs, ended_fences, outcomes, afters, words, results, errors, dones, totals, messages)
+                WITH ORDINALITY AS said (job, fence, outcome, after, word, result, error, done, total, message, place)
         ), ended AS (
             UPDATE nexios_jobs.jobs AS jobs SET
                 state = CASE WHEN cancelled AND outcome <> 4 THEN 6 ELSE outcome END,
                 run_at = CASE WHEN cancelled OR outcome >= 4 THEN jobs.run_at ELSE moment + after END,
                 ended = CASE WHEN cancelled OR outcome >= 4 THEN moment END,
                 until = CASE WHEN cancelled OR outcome >= 4 THEN moment + keep END,
-                attempt = jobs.attempt - CASE WHEN cancelled THEN 0 ELSE back END,
+                attempt = jobs.attempt - CASE WHEN NOT cancelled AND word IN ('snoozed', 'handed_back') THEN 1 ELSE 0 END,
                 result = said.result,
                 error = CASE WHEN cancelled THEN jobs.error ELSE coalesce(said.error, jobs.error) END,
-                history = jsonb_set(jsonb_set(history, '{-1,ended}', to_jsonb(moment)),
-                    '{-1,error}', coalesce(to_jsonb(CASE WHEN NOT cancelled THEN said.error END), 'null')),
+                history = jsonb_set(history, '{-1}', history -> -1 || jsonb_build_object('ended', moment,
+                    'end', CASE WHEN cancelled AND outcome <> 4 THEN 'cancelled' ELSE word END,
+                    'error', CASE WHEN NOT cancelled THEN said.error END)),
                 done = coalesce(said.done, jobs.done), total = coalesce(said.total, jobs.total),
                 message = coalesce(said.message, jobs.message),
                 worker = NULL
@@ -99,7 +100,7 @@ BEGIN
                 JOIN nexios_jobs.jobs AS jobs ON jobs.id = said.job
             WHERE EXISTS (SELECT 1 FROM jsonb_array_elements(jobs.history) AS run
                 WHERE (run -> 'fence')::bigint = said.fence AND run ->> 'ended' IS NOT NULL
-                    AND run ->> 'error' IS DISTINCT FROM lost);
+                    AND run ->> 'end' IS DISTINCT FROM 'lost');
         END IF;
         PERFORM pg_notify('nexios_jobs', '');
         -- What is to run again at once is due by now.

@@ -97,7 +97,7 @@ pub(super) async fn renew(
                  until = CASE WHEN cancelled OR attempt >= attempts THEN $2 + keep END,
                  run_at = CASE WHEN cancelled OR attempt >= attempts THEN run_at ELSE $2 END,
                  error = $3,
-                 history = jsonb_set(jsonb_set(history, '{-1,ended}', to_jsonb($2)), '{-1,error}', to_jsonb($3)),
+                 history = jsonb_set(history, '{-1}', history -> -1 || jsonb_build_object('ended', $2, 'end', 'lost', 'error', $3)),
                  worker = NULL
              WHERE state = 2 AND worker = ANY ($1)
              RETURNING id, kind, attempt, state, queue_id

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 use crate::{
     clock::millis,
     engine::{
-        Claimed, ClaimedJob, Ended, Finished, HISTORY, KEEP, LOST, Run, Wanted, Worker, WorkerId,
+        Claimed, ClaimedJob, Ended, Finished, HISTORY, KEEP, Run, Wanted, Worker, WorkerId,
         outcome::Outcome,
         stored::{Started, claimed, state},
     },
@@ -34,19 +34,18 @@ pub(super) async fn step(
     wanted.into_iter().for_each(|wanted| wishes.push(wanted));
     let rows = sqlx::query(
         "SELECT place, job, fence, state, attempt, run_at, priority, kind, args, origin, done, total, message
-         FROM nexios_jobs.step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+         FROM nexios_jobs.step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     )
     .bind(name(worker.id))
     .bind(&worker.host)
     .bind(i64::from(worker.pid))
     .bind(i32::try_from(HISTORY).unwrap_or(i32::MAX))
     .bind(millis(KEEP))
-    .bind(LOST)
     .bind(ends.jobs)
     .bind(ends.fences)
     .bind(ends.outcomes)
     .bind(ends.afters)
-    .bind(ends.uncounted)
+    .bind(ends.words)
     .bind(ends.results)
     .bind(ends.errors)
     .bind(ends.said.done)
@@ -136,7 +135,7 @@ struct Ends {
     /// The states that they would have if nobody had cancelled them.
     outcomes: Vec<i16>,
     afters: Vec<i64>,
-    uncounted: Vec<i32>,
+    words: Vec<&'static str>,
     results: Vec<Option<String>>,
     errors: Vec<Option<String>>,
     said: Columns,
@@ -149,7 +148,7 @@ impl Ends {
         self.fences.push(ended.run.fence);
         self.outcomes.push(outcome.state);
         self.afters.push(outcome.after);
-        self.uncounted.push(i32::from(outcome.uncounted));
+        self.words.push(outcome.word);
         self.results.push(outcome.result);
         self.errors.push(outcome.error);
         self.said.push(ended.progress);

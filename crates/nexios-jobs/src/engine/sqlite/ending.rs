@@ -4,7 +4,7 @@ use sqlx::SqliteConnection;
 
 use crate::{
     engine::{
-        Ended, LOST, Run,
+        Ended, Run,
         outcome::{Outcome, Said},
         stored::{state, state_after},
     },
@@ -49,10 +49,11 @@ async fn finish_one(
              run_at = CASE WHEN cancelled OR ?1 >= 4 THEN run_at ELSE ?2 END,
              ended = CASE WHEN cancelled OR ?1 >= 4 THEN ?3 END,
              until = CASE WHEN cancelled OR ?1 >= 4 THEN ?3 + keep END,
-             attempt = attempt - (?4 AND NOT cancelled),
+             attempt = attempt - (?4 IN ('snoozed', 'handed_back') AND NOT cancelled),
              result = ?5,
              error = CASE WHEN cancelled THEN error ELSE coalesce(?6, error) END,
              history = json_set(history, '$[#-1].ended', ?3,
+                 '$[#-1].end', CASE WHEN cancelled AND ?1 <> 4 THEN 'cancelled' ELSE ?4 END,
                  '$[#-1].error', CASE WHEN NOT cancelled THEN ?6 END),
              done = coalesce(?7, done), total = coalesce(?8, total), message = coalesce(?9, message),
              worker = NULL
@@ -62,7 +63,7 @@ async fn finish_one(
     .bind(state_then)
     .bind(now.saturating_add(outcome.after))
     .bind(now)
-    .bind(outcome.uncounted)
+    .bind(outcome.word)
     .bind(outcome.result)
     .bind(outcome.error)
     .bind(said.done)
@@ -87,11 +88,10 @@ async fn written_before(
     let row = sqlx::query_as(
         "SELECT state, attempt, run_at, fence FROM nexios_jobs WHERE id = ?1 AND EXISTS (
              SELECT 1 FROM json_each(history) WHERE value ->> 'fence' = ?2
-                 AND value ->> 'ended' IS NOT NULL AND value ->> 'error' IS NOT ?3)",
+                 AND value ->> 'ended' IS NOT NULL AND value ->> 'end' IS NOT 'lost')",
     )
     .bind(run.id.0)
     .bind(run.fence)
-    .bind(LOST)
     .fetch_optional(connection)
     .await
     .map_err(fault)?;
@@ -104,8 +104,8 @@ mod tests {
 
     use crate::{
         engine::{
-            Added, Claimed, End, Ended, Engine, KEEP, NewJob, Wanted, When, Worker, WorkerId,
-            settings::Settings, sqlite::SqliteEngine,
+            Added, Cause, Claimed, End, Ended, Engine, KEEP, NewJob, Wanted, When, Worker,
+            WorkerId, settings::Settings, sqlite::SqliteEngine,
         },
         state::JobState,
     };
@@ -150,18 +150,18 @@ mod tests {
 
     #[tokio::test]
     async fn an_end_that_is_written_again_is_known_to_be_written() {
-        let again = |error: Option<&str>, counted| End::Again {
+        let again = |cause| End::Again {
             after: Duration::ZERO,
-            error: error.map(str::to_owned),
-            counted,
+            cause,
         };
         for (end, state) in [
             (End::Completed("1".to_owned()), JobState::Completed),
             (End::Failed("no".to_owned()), JobState::Failed),
             (End::Dead("no".to_owned()), JobState::Dead),
             (End::Cancelled, JobState::Cancelled),
-            (again(Some("busy"), true), JobState::Retrying),
-            (again(None, false), JobState::Ready),
+            (again(Cause::Failed("busy".to_owned())), JobState::Retrying),
+            (again(Cause::Snoozed), JobState::Ready),
+            (again(Cause::HandedBack), JobState::Ready),
         ] {
             let folder = tempfile::tempdir().unwrap();
             let engine = store(&folder).await;

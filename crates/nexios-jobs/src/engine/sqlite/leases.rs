@@ -72,7 +72,7 @@ pub(super) async fn renew(
              until = CASE WHEN cancelled OR attempt >= attempts THEN ?1 + keep END,
              run_at = CASE WHEN cancelled OR attempt >= attempts THEN run_at ELSE ?1 END,
              error = ?2,
-             history = json_set(history, '$[#-1].ended', ?1, '$[#-1].error', ?2),
+             history = json_set(history, '$[#-1].ended', ?1, '$[#-1].end', 'lost', '$[#-1].error', ?2),
              worker = NULL
          WHERE state = 2 AND worker NOT IN (SELECT id FROM nexios_jobs_workers)
          RETURNING id, kind, attempt, state",

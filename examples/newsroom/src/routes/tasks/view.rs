@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use nexios_jobs::{JobAttempt, JobId, JobInfo, JobState};
+use nexios_jobs::{AttemptEnd, JobAttempt, JobId, JobInfo, JobState};
 use serde::Serialize;
 
 /// As a task of nexios-axum looks, and who works on it. The number is text, as that of a job is more than a number of JSON can be.
@@ -29,6 +29,7 @@ pub(super) struct JobView {
 struct AttemptView {
     number: u32,
     worker: String,
+    end: Option<AttemptEnd>,
     error: Option<String>,
 }
 
@@ -37,6 +38,7 @@ impl From<JobAttempt> for AttemptView {
         AttemptView {
             number: attempt.number,
             worker: format!("{}/{}", attempt.host, attempt.pid),
+            end: attempt.end,
             error: attempt.error,
         }
     }
