@@ -8,6 +8,7 @@ use nexios_axum::{ListenAddress, NexiosApp, Phase, ServeError};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Client, app, ms, soon, start};
+use crate::log;
 
 fn hello() -> Router {
     Router::new().route("/", get(async || "hello"))
@@ -189,6 +190,20 @@ async fn health_routes_are_outside_the_layers_of_the_router_and_can_be_named() {
     let running = start(app(hello()).without_health()).await;
     assert_eq!(running.client().await.get("/readyz").await.status, 404);
     running.stop().await;
+}
+
+#[tokio::test]
+async fn questions_for_health_leave_no_line_in_the_access_log() {
+    log::start();
+    let (alive, hello) = ("/unlogged/alive", "/unlogged/hello");
+    let router = Router::new().route(hello, get(async || "hello"));
+    let running = start(app(router).liveness(alive)).await;
+    let mut client = running.client().await;
+    assert_eq!(client.get(alive).await.status, 200);
+    assert_eq!(client.get(hello).await.status, 200);
+    running.stop().await;
+    assert_eq!(log::access_of_path(hello).len(), 1);
+    assert!(log::access_of_path(alive).is_empty());
 }
 
 #[tokio::test]
