@@ -13,10 +13,8 @@ async fn ask(source: &str, delay: u64, hits: &[&str]) -> Result<Vec<String>, Str
     if source == "down" {
         return Err(String::from("connection refused"));
     }
-    Ok(hits
-        .iter()
-        .map(|hit| format!("{hit} from {source}"))
-        .collect())
+    let hits = hits.iter().map(|hit| format!("{hit} from {source}"));
+    Ok(hits.collect())
 }
 
 #[tokio::main]

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use nexios::{Interrupted, TaskGroup};
-use tokio::time::sleep;
 
 #[derive(Debug, PartialEq)]
 enum Failure {
@@ -26,7 +25,7 @@ async fn user(name: &str) -> Result<usize, Failure> {
 }
 
 async fn posts(name: &str) -> Result<Vec<String>, Failure> {
-    sleep(Duration::from_millis(20)).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
     Ok(vec![format!("{name} writes")])
 }
 
