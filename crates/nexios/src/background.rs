@@ -355,7 +355,7 @@ impl Background {
     /// Runs never overlap and do not drift: they begin at whole periods after the start. Periods that begin during a
     /// run are skipped, one that begins just as it ends is not. The schedule is one live task; its attempt is the number of the run. A run
     /// that panics is logged and counted, and the next one begins in its time. When a drain begins, the
-    /// schedule ends after the run it is in.
+    /// schedule ends after the run it is in. For runs that return a `Result` there is [`every_fallible`](Self::every_fallible).
     ///
     /// What the closure captures it clones for each run, as below: an `async move |_| ..` that captures something is no `Fn`. The
     /// schedule goes on without its handle: `let _ = ..?` says that you do not need it.
@@ -399,12 +399,77 @@ impl Background {
         F: FnMut(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
+        self.every_judged::<attempts::AnyValue, _, _, _>(name, period, closure)
+    }
+
+    /// As [`every`](Self::every), with runs that can fail: an `Err` is a failure of its run.
+    ///
+    /// It is logged at ERROR with the number of the run, told to [`on_error`](Self::on_error), counted as
+    /// [`failed`](BackgroundStats::failed), and the text is kept as the [`error`](TaskInfo::error) of the task. The next run begins in
+    /// its time. After a cancel an error is no failure. The value of a run that went well is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::{num::ParseIntError, time::Duration};
+    /// use nexios::Background;
+    ///
+    /// async fn import(run: u32) -> Result<u32, ParseIntError> {
+    ///     if run == 2 { "12 rows".parse() } else { "12".parse() }
+    /// }
+    ///
+    /// let background = Background::new();
+    /// let imports = background.every_fallible("import", Duration::from_secs(60), |task| import(task.attempt()))?;
+    /// tokio::time::sleep(Duration::from_secs(200)).await;
+    /// assert_eq!(background.stats().failed, 1);
+    /// let info = background.get(imports.id()).ok_or("it goes on")?;
+    /// assert_eq!((info.attempt, info.error.as_deref()), (3, Some("invalid digit found in string")));
+    /// imports.cancel();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`every`](Self::every).
+    ///
+    /// # Panics
+    ///
+    /// As [`every`](Self::every).
+    #[track_caller]
+    pub fn every_fallible<T, E: fmt::Display, F, Fut>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        period: Duration,
+        closure: F,
+    ) -> Result<BackgroundTask<()>, BackgroundError<F>>
+    where
+        F: FnMut(TaskContext) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        self.every_judged::<attempts::OkValue, _, _, _>(name, period, closure)
+    }
+
+    #[track_caller]
+    fn every_judged<J, R, F, Fut>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        period: Duration,
+        closure: F,
+    ) -> Result<BackgroundTask<()>, BackgroundError<F>>
+    where
+        J: attempts::Judge<R>,
+        F: FnMut(TaskContext) -> Fut + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+    {
         assert!(
             !period.is_zero(),
             "every({period:?}): the period must not be zero"
         );
         let (end, closure) = self.spec(name).admit(OnCancel::Ask, closure)?;
-        let runs = schedule::every(&end, period, closure);
+        let runs = schedule::every::<J, R, F, Fut>(&end, period, closure);
         Ok(start::run(end, runs))
     }
 
@@ -417,7 +482,8 @@ impl Background {
     /// `*`, or else either.
     ///
     /// Runs never overlap. They begin within milliseconds of their time and do not drift, as each is computed
-    /// from the clock; times that come during a run are skipped. Everything else is as with [`every`](Self::every).
+    /// from the clock; times that come during a run are skipped. Everything else is as with [`every`](Self::every); for runs that
+    /// return a `Result` there is [`cron_fallible`](Self::cron_fallible).
     ///
     /// **Daylight saving**, by the rules of cronexpr: a time that the clocks skip does not come that day, a time
     /// they repeat comes twice. At `"30 2 * * * Europe/Berlin"` nothing runs on the last Sunday of March, and
@@ -468,13 +534,56 @@ impl Background {
         F: FnMut(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.cron_by(wall_clock::WallClock::system(), name, schedule, closure)
+        let clock = wall_clock::WallClock::system();
+        self.cron_by::<attempts::AnyValue, _, _, _>(clock, name, schedule, closure)
+    }
+
+    /// As [`cron`](Self::cron), with runs that can fail, as those of [`every_fallible`](Self::every_fallible) do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use nexios::Background;
+    ///
+    /// let background = Background::new();
+    /// let nightly = background.cron_fallible("import", "0 3 * * *", |_run| async { "12 rows".parse::<u32>() })?;
+    /// tokio::time::sleep(Duration::from_secs(24 * 60 * 60)).await;
+    /// assert_eq!(background.stats().failed, 1);
+    /// nightly.cancel();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`cron`](Self::cron).
+    ///
+    /// # Panics
+    ///
+    /// As [`cron`](Self::cron).
+    #[cfg(feature = "cron")]
+    #[track_caller]
+    pub fn cron_fallible<T, E: fmt::Display, F, Fut>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        schedule: &str,
+        closure: F,
+    ) -> Result<BackgroundTask<()>, BackgroundError<F>>
+    where
+        F: FnMut(TaskContext) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let clock = wall_clock::WallClock::system();
+        self.cron_by::<attempts::OkValue, _, _, _>(clock, name, schedule, closure)
     }
 
     /// As [`cron`](Self::cron), by another clock.
     #[cfg(feature = "cron")]
     #[track_caller]
-    fn cron_by<F, Fut>(
+    fn cron_by<J, R, F, Fut>(
         &self,
         clock: wall_clock::WallClock,
         name: impl Into<Cow<'static, str>>,
@@ -482,15 +591,16 @@ impl Background {
         closure: F,
     ) -> Result<BackgroundTask<()>, BackgroundError<F>>
     where
+        J: attempts::Judge<R>,
         F: FnMut(TaskContext) -> Fut + Send + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
     {
         let times = match cron::Times::read(schedule, clock.now()) {
             Ok(times) => times,
             Err(error) => return Err(BackgroundError::BadSchedule(closure, error)),
         };
         let (end, closure) = self.spec(name).admit(OnCancel::Ask, closure)?;
-        let runs = schedule::cron(&end, clock, times, closure);
+        let runs = schedule::cron::<J, R, F, Fut>(&end, clock, times, closure);
         Ok(start::run(end, runs))
     }
 
@@ -498,7 +608,7 @@ impl Background {
     /// before it.
     ///
     /// It is called once for each, in the task, after the state is final and before the handle resolves; also for each
-    /// run of a schedule that panics, whose task goes on. A panic in it is logged and goes no further.
+    /// run of a schedule that fails or panics, whose task goes on. A panic in it is logged and goes no further.
     ///
     /// # Examples
     ///

@@ -370,7 +370,8 @@ impl<'env, E> TaskGroup<'env, E> {
 
     /// Spawns an in-task child with a name for `Debug`, logs and the child's tracing span.
     ///
-    /// A child with another error than the group's is [`spawn_named_into`](Self::spawn_named_into).
+    /// A child with another error than the group's is [`spawn_named_into`](Self::spawn_named_into), one without an error
+    /// [`spawn_named_value`](Self::spawn_named_value).
     ///
     /// # Examples
     ///
@@ -439,6 +440,40 @@ impl<'env, E> TaskGroup<'env, E> {
             name.into(),
             Location::caller(),
             future,
+        )
+    }
+
+    /// Spawns a named in-task child that cannot fail, as [`spawn_value`](Self::spawn_value) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// use nexios::TaskGroup;
+    ///
+    /// let group = TaskGroup::infallible();
+    /// let stock = group.spawn_named_value("stock", async { 7 });
+    /// assert_eq!(stock.name(), "stock");
+    /// assert_eq!(stock.await?, 7);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn_named_value<F>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        future: F,
+    ) -> Task<'env, F::Output, E>
+    where
+        E: GroupError + 'env,
+        F: Future<Output: Send + 'env> + Send + 'env,
+    {
+        spawn::named(
+            Some(self.shared.clone()),
+            name.into(),
+            Location::caller(),
+            future.map(Ok),
         )
     }
 

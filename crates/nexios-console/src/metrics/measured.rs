@@ -36,8 +36,19 @@ pub(super) struct Measured {
     pub(super) count: u32,
     /// An attempt after the first of its call. Its label may be `_other`.
     pub(super) hedges: bool,
-    /// Of a background task: its attempt, or its run, has failed, and the next one has not begun.
-    pub(super) failed: bool,
+    /// Of a background task.
+    pub(super) attempt: Attempt,
+}
+
+/// The attempt of a background task, or the run of a schedule, that is under way. Each is counted as it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// The one that began with the task, if it is no schedule.
+    First,
+    /// One whose beginning was said.
+    Said,
+    /// Between two; the last one is counted.
+    None,
 }
 
 /// All live work, in parts, so that threads seldom meet.

@@ -14,7 +14,7 @@ use nexios::{
 use super::{
     families::Families,
     label::{Labels, Value},
-    measured::{Live, Measured},
+    measured::{Attempt, Live, Measured},
     names::{Names, Pairs},
     words,
 };
@@ -197,15 +197,37 @@ impl Measuring {
                 self.families.background_duration.get_or_create(&labels),
                 started.elapsed(),
             );
-            let last = if work.failed {
-                attempt(true)
-            } else {
-                ended(outcome)
-            };
-            self.families
-                .background_attempts
-                .get_or_create(&Labels([name, last]))
-                .inc();
+            if work.attempt != Attempt::None {
+                self.attempt_ended(name.1, words::outcome(outcome));
+            }
+        }
+    }
+
+    fn attempt_ended(&self, name: Value, outcome: Value) {
+        let labels = Labels([
+            ("nexios_background_name", name),
+            ("nexios_outcome", outcome),
+        ]);
+        self.families
+            .background_attempts
+            .get_or_create(&labels)
+            .inc();
+    }
+
+    /// Counts the attempt that was under way, if that is known to have ended, and notes what is under way now.
+    fn attempt_changed(
+        &self,
+        id: WorkId,
+        now: Attempt,
+        has_ended: impl Fn(Attempt) -> bool,
+        outcome: &'static str,
+    ) {
+        let ended = self.live.with(id, |work| {
+            let before = std::mem::replace(&mut work.attempt, now);
+            has_ended(before).then(|| work.name.clone())
+        });
+        if let Some(name) = ended.flatten() {
+            self.attempt_ended(name, outcome.into());
         }
     }
 
@@ -261,7 +283,7 @@ impl Observer for Measuring {
             cancelled: None,
             count: 0,
             hedges: work.kind == WorkKind::Attempt && work.name != "attempt 1",
-            failed: false,
+            attempt: Attempt::First,
         };
         if is_child(work.kind)
             && let Some(group) = work.parent
@@ -328,22 +350,23 @@ impl Observer for Measuring {
             Update::Attribute {
                 name: "last_error",
                 value,
-            } => {
-                self.live.with(id, |work| work.failed = !value.is_empty());
+            } if !value.is_empty() => {
+                let was_under_way = |before| before != Attempt::None;
+                self.attempt_changed(id, Attempt::None, was_under_way, "failure");
             }
-            // The one before has ended: without a failure if it was a run of a schedule.
+            // A schedule waits for its next run. What began with it was none.
+            Update::Attribute {
+                name: "next_unix_ms",
+                ..
+            } => {
+                let was_run = |before| before == Attempt::Said;
+                self.attempt_changed(id, Attempt::None, was_run, "success");
+            }
+            // A run whose end nobody had the time to tell; of a failure that was told. A job's attempt is one of its own, and says
+            // its number as it begins.
             Update::Attempt(_) => {
-                let before = self.live.with(id, |work| {
-                    (work.name.clone(), std::mem::take(&mut work.failed))
-                });
-                let Some((name, failed)) = before else {
-                    return;
-                };
-                let labels = Labels([("nexios_background_name", name), attempt(failed)]);
-                self.families
-                    .background_attempts
-                    .get_or_create(&labels)
-                    .inc();
+                let was_run = |before| before == Attempt::Said;
+                self.attempt_changed(id, Attempt::Said, was_run, "success");
             }
             Update::Adopted => {
                 let leaked = self
@@ -427,12 +450,6 @@ fn race(name: Value) -> (&'static str, Value) {
 
 fn ended(outcome: &Outcome<'_>) -> (&'static str, Value) {
     ("nexios_outcome", words::outcome(outcome))
-}
-
-/// How an attempt ended that another one follows.
-fn attempt(failed: bool) -> (&'static str, Value) {
-    let outcome = if failed { "failure" } else { "success" };
-    ("nexios_outcome", outcome.into())
 }
 
 fn wrong(error: Value) -> (&'static str, Value) {

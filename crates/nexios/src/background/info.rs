@@ -234,7 +234,7 @@ pub struct BackgroundStats {
     pub running: usize,
     /// Tasks that returned a value.
     pub completed: u64,
-    /// Tasks that returned an error.
+    /// Tasks, and runs of scheduled tasks, that returned an error.
     pub failed: u64,
     /// Tasks, and runs of scheduled tasks, that panicked.
     pub panicked: u64,

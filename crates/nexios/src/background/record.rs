@@ -313,11 +313,10 @@ impl Record {
         std::mem::replace(&mut self.known().facts.told().next_run, next) != next
     }
 
+    /// One begins that has not begun with its task.
     pub(super) fn set_attempt(&self, attempt: u32) {
         self.known().facts.told().attempt = attempt;
-        if attempt > 1 {
-            self.work.said(|| Saying::Attempt(attempt));
-        }
+        self.work.said(|| Saying::Attempt(attempt));
     }
 
     /// A copy for people to look at.

@@ -209,11 +209,14 @@ impl Registry {
         drop(tasks);
     }
 
-    /// Counts a panic that ended one run of a scheduled task, not the task. [`gone`](Self::gone) must follow once it is
+    /// Counts one run of a scheduled task that failed or panicked, not the task. [`gone`](Self::gone) must follow once it is
     /// reported.
-    pub(super) fn count_panicked_run(&self) {
+    pub(super) fn count_failed_run(&self, state: TaskState) {
         let mut tasks = self.lock();
-        tasks.totals.panicked += 1;
+        match state {
+            TaskState::Panicked => tasks.totals.panicked += 1,
+            _ => tasks.totals.failed += 1,
+        }
         tasks.ending += 1;
     }
 

@@ -5,8 +5,9 @@
 //! 1. A schedule is one live task, which runs the closure itself, so two runs never overlap.
 //! 2. No time comes twice, and none is lost but those that a run takes up.
 //! 3. No run begins once the task is cancelled or a drain has begun.
-//! 4. A panic ends its run only.
-//! 5. Before each wait it says when the next run begins, if that is news.
+//! 4. A panic and an error end their run only.
+//! 5. Between two runs, and before the first, it says when the next one begins; of each run it says that it begins. So whoever
+//!    listens knows whether a run is under way.
 
 use std::{future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
@@ -21,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::{cancel::TokenSource, punctual::punctual, work::concurrent::Saying};
 
 use super::{
+    attempts::Judge,
     context::TaskContext,
     driver::EndGuard,
     exit::{Exit, panic_text},
@@ -39,14 +41,15 @@ use super::{
 
 /// Runs `closure` every `period`, at whole periods after the first poll; periods that a run takes up are
 /// skipped.
-pub(super) fn every<F, Fut>(
+pub(super) fn every<J, R, F, Fut>(
     end: &EndGuard,
     period: Duration,
     closure: F,
 ) -> BoxFuture<'static, Exit<()>>
 where
+    J: Judge<R>,
     F: FnMut(TaskContext) -> Fut + Send + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
+    Fut: Future<Output = R> + Send + 'static,
 {
     let mut runs = Runs::new(end, closure);
     Box::pin(async move {
@@ -58,7 +61,7 @@ where
             if let Some(end) = runs.wait(sleep_until(next)).await {
                 return end;
             }
-            runs.start().await;
+            runs.start::<J, _, _>().await;
             // From the time at which it was due and not from the end of the run, which would drift.
             next = following(next, period, Instant::now());
         }
@@ -67,15 +70,16 @@ where
 
 /// Runs `closure` whenever `clock` shows one of `times`.
 #[cfg(feature = "cron")]
-pub(super) fn cron<F, Fut>(
+pub(super) fn cron<J, R, F, Fut>(
     end: &EndGuard,
     clock: WallClock,
     mut times: Times,
     closure: F,
 ) -> BoxFuture<'static, Exit<()>>
 where
+    J: Judge<R>,
     F: FnMut(TaskContext) -> Fut + Send + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
+    Fut: Future<Output = R> + Send + 'static,
 {
     let mut runs = Runs::new(end, closure);
     Box::pin(async move {
@@ -93,7 +97,7 @@ where
             if let Some(end) = runs.wait(std::future::ready(())).await {
                 return end;
             }
-            let mut run = pin!(runs.start());
+            let mut run = pin!(runs.start::<J, _, _>());
             // The clock may be set during a run, and what it has shown does not come again.
             while let Either::Right(_) =
                 select(run.as_mut(), pin!(punctual(sleep(LOOK_AGAIN)))).await
@@ -135,11 +139,7 @@ struct Runs<F> {
     run: u32,
 }
 
-impl<F, Fut> Runs<F>
-where
-    F: FnMut(TaskContext) -> Fut + Send,
-    Fut: Future<Output = ()> + Send,
-{
+impl<F> Runs<F> {
     fn new(end: &EndGuard, closure: F) -> Self {
         Self {
             registry: end.registry.clone(),
@@ -149,8 +149,11 @@ where
         }
     }
 
-    /// Says when the next run begins, in nanoseconds since 1970.
+    /// Says when the next run begins, in nanoseconds since 1970; nothing if there will be none.
     fn say_next(&self, next: i128) {
+        if self.record.is_cancelled() {
+            return;
+        }
         let next = next.div_euclid(1_000_000);
         let work = &self.record.work;
         if !self.record.set_next_run(day_of(next)) || !work.is_observed() {
@@ -177,30 +180,45 @@ where
         }
     }
 
-    /// Runs the closure once; a panic ends this run only.
-    async fn start(&mut self) {
+    /// Runs the closure once; a panic and an error end this run only.
+    async fn start<J, R, Fut>(&mut self)
+    where
+        J: Judge<R>,
+        F: FnMut(TaskContext) -> Fut,
+        Fut: Future<Output = R>,
+    {
         self.run = self.run.saturating_add(1);
         self.record.set_attempt(self.run);
         let context = TaskContext::new(self.record.clone(), self.run);
         let closure = &mut self.closure;
-        // Called within what is caught: the closure may panic before there is a future.
-        let work = async move { closure(context).await };
-        if let Err(payload) = AssertUnwindSafe(work).catch_unwind().await {
-            self.record.set_error(panic_text(payload));
-            // Before the hook: a drain waits until it has returned.
-            self.registry.count_panicked_run();
-            // The run has panicked; the task itself goes on.
-            let task = self.registry.info(Shown::Live(self.record.clone()));
-            notices::failure(
-                &self.registry.hook,
-                &TaskInfo {
-                    state: TaskState::Panicked,
-                    cancelling: None,
-                    ..task
-                },
-            );
-            self.registry.gone();
-        }
+        // Called within what is caught: the closure may panic before there is a future, and so may the end of its value.
+        let work = async move {
+            match J::judge(closure(context).await) {
+                Exit::Failed(_, error) => Some(error),
+                _ => None,
+            }
+        };
+        let (state, error) = match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(None) => return,
+            // As with any task, an error after the cancel is no failure.
+            Ok(Some(_)) if self.record.is_cancelled() => return,
+            Ok(Some(error)) => (TaskState::Failed, error),
+            Err(payload) => (TaskState::Panicked, panic_text(payload)),
+        };
+        self.record.set_error(error);
+        // Before the hook: a drain waits until it has returned.
+        self.registry.count_failed_run(state);
+        // The run has failed; the task itself goes on.
+        let task = self.registry.info(Shown::Live(self.record.clone()));
+        notices::failure(
+            &self.registry.hook,
+            &TaskInfo {
+                state,
+                cancelling: None,
+                ..task
+            },
+        );
+        self.registry.gone();
     }
 }
 

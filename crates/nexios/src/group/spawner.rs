@@ -209,6 +209,39 @@ impl<'env, E> Spawner<'env, E> {
         )
     }
 
+    /// Spawns a named in-task child that cannot fail; see
+    /// [`TaskGroup::spawn_named_value`](super::TaskGroup::spawn_named_value).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), nexios::Interrupted> {
+    /// let group = nexios::TaskGroup::infallible();
+    /// let spawner = group.spawner();
+    /// let length = group.spawn(async move { spawner.spawn_named_value("length", async { "four".len() }).await });
+    /// assert_eq!(length.await?, 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn_named_value<F>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        future: F,
+    ) -> Task<'env, F::Output, E>
+    where
+        E: GroupError + 'env,
+        F: Future<Output: Send + 'env> + Send + 'env,
+    {
+        spawn::named(
+            self.shared.upgrade(),
+            name.into(),
+            Location::caller(),
+            future.map(Ok),
+        )
+    }
+
     /// Spawns a child on the runtime's worker threads; see
     /// [`TaskGroup::spawn_parallel`](super::TaskGroup::spawn_parallel).
     ///

@@ -115,7 +115,8 @@ pub enum Update<'a> {
     /// Its token fired and its future is still there: a grace, a task that cleans up, a closure whose caller is gone.
     /// Said once.
     Cancelling(CancelReason),
-    /// The attempt that begins, said from the second one on.
+    /// The attempt that begins, said from the second one on; of a schedule each run. It had ended when the schedule says its next
+    /// `next_unix_ms`, as it does before the first run too.
     Attempt(u32),
     /// It waits for work that is not its own.
     Waiting {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::super::{Background, BackgroundTask, wall_clock::Reading};
+use super::super::{Background, BackgroundTask, attempts::AnyValue, wall_clock::Reading};
 use super::*;
 
 /// A clock that says it is 10:00:00 in the beginning, until it is set.
@@ -51,7 +51,7 @@ impl SettableClock {
             tokio::time::sleep(long)
         };
         background
-            .cron_by(clock, "cron", schedule, run)
+            .cron_by::<AnyValue, _, _, _>(clock, "cron", schedule, run)
             .expect("admitted")
     }
 

@@ -186,6 +186,72 @@ async fn a_panicking_run_does_not_stop_the_schedule() {
     assert_idle(&background);
 }
 
+/// An error is told like that of any task, and the value is nobody's.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_fails_is_told_and_does_not_stop_the_schedule() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let background = Background::builder()
+        .on_error({
+            let told = told.clone();
+            move |info| {
+                let told_now = (info.state, info.attempt, info.error.clone());
+                told.lock().unwrap().push(told_now);
+            }
+        })
+        .build();
+    let task = background
+        .every_fallible("tick", seconds(10), |cx| async move {
+            match cx.attempt() {
+                2 => Err("the source is away"),
+                run => Ok(run),
+            }
+        })
+        .unwrap();
+    sleep(seconds(35)).await;
+    let failure = (TaskState::Failed, 2, Some("the source is away".to_owned()));
+    assert_eq!(*told.lock().unwrap(), [failure]);
+    let info = background.get(task.id()).unwrap();
+    assert_eq!(
+        (info.state, info.attempt, info.error.as_deref()),
+        (TaskState::Running, 3, Some("the source is away"))
+    );
+    let stats = background.stats();
+    assert_eq!((stats.failed, stats.panicked, stats.running), (1, 0, 1));
+    task.cancel();
+    assert!(task.await.is_err());
+    assert_idle(&background);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_a_run_after_the_cancel_is_no_failure() {
+    let background = Background::new();
+    let task = background
+        .every_fallible("tick", seconds(10), |cx| async move {
+            cx.cancelled().await;
+            Err::<(), _>("told to end")
+        })
+        .unwrap();
+    sleep(seconds(15)).await;
+    task.cancel();
+    assert!(matches!(task.await, Err(BackgroundFailure::Cancelled)));
+    assert_eq!(background.stats().failed, 0);
+    assert_idle(&background);
+}
+
+#[cfg(feature = "cron")]
+#[tokio::test(start_paused = true)]
+async fn a_run_of_a_cron_can_fail_as_well() {
+    let background = Background::new();
+    let task = background
+        .cron_fallible("tick", "* * * * *", |_cx| async { Err::<(), _>("no") })
+        .unwrap();
+    sleep(seconds(150)).await;
+    assert_eq!(background.stats().failed, 2);
+    task.cancel();
+    assert!(task.await.is_err());
+    assert_idle(&background);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_schedule_is_refused_like_any_task() {
     let background = Background::new();
