@@ -102,13 +102,12 @@ impl Analytics {
         Ok(())
     }
 
-    /// Computes the sums anew, if anybody has asked for them; nobody waits for it.
-    pub(crate) async fn refresh_what_is_there(&self) {
-        if self.daily.peek().is_some()
-            && let Err(error) = self.daily.refresh().await
-        {
-            tracing::warn!(%error, "the daily totals stay as they are");
+    /// Computes the sums anew, if anybody has asked for them; nobody waits for it. Without new ones the old ones stay.
+    pub(crate) async fn refresh_what_is_there(&self) -> Result<(), LazyError<AnalyticsError>> {
+        if self.daily.peek().is_some() {
+            self.daily.refresh().await?;
         }
+        Ok(())
     }
 
     /// Returns what the computation of the whole site, pages included, has done, for the status page.

@@ -59,11 +59,11 @@ impl Newsroom {
     /// there.
     pub fn refresh_analytics_daily(&self) {
         let analytics = self.analytics.clone();
-        let schedule =
-            Background::global().cron("refresh analytics at midnight", END_OF_DAY, move |_| {
-                let analytics = analytics.clone();
-                async move { analytics.refresh_what_is_there().await }
-            });
+        let name = "refresh analytics at midnight";
+        let schedule = Background::global().cron_fallible(name, END_OF_DAY, move |_| {
+            let analytics = analytics.clone();
+            async move { analytics.refresh_what_is_there().await }
+        });
         if let Err(refused) = schedule {
             tracing::error!(%refused, "analytics will not be refreshed");
         }
