@@ -193,6 +193,69 @@ async fn health_routes_are_outside_the_layers_of_the_router_and_can_be_named() {
 }
 
 #[tokio::test]
+async fn a_condition_that_does_not_hold_is_named_by_readiness_and_touches_nothing_else() {
+    let holds = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let [store, index] = holds.clone();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let admins = listener.local_addr().unwrap();
+    let app = app(hello())
+        .admin(listener, Router::new())
+        .ready_if("store", move || store.load(Ordering::Relaxed))
+        .ready_if("index".to_owned(), move || index.load(Ordering::Relaxed));
+    let running = start(app).await;
+    for (unmet, met) in [
+        (r#""unmet":["store","index"]"#, 0),
+        (r#""unmet":["index"]"#, 1),
+    ] {
+        for address in [running.address, admins] {
+            let mut client = Client::connect(address).await;
+            let answer = client.get("/readyz").await;
+            assert_eq!(answer.status, 503);
+            assert!(answer.body.contains(unmet), "{}", answer.body);
+            assert!(
+                answer.body.contains(r#""phase":"ready""#),
+                "{}",
+                answer.body
+            );
+            let head = answer.head.to_ascii_lowercase();
+            assert!(
+                head.contains("no-store") && head.contains("retry-after"),
+                "{head}"
+            );
+            assert_eq!(client.get("/livez").await.status, 200);
+        }
+        assert_eq!(running.client().await.get("/").await.body, "hello");
+        holds[met].store(true, Ordering::Relaxed);
+    }
+    let ready = running.client().await.get("/readyz").await;
+    assert_eq!((ready.status, ready.body.as_str()), (200, "ready"));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_condition_that_panics_does_not_hold_and_takes_nothing_down() {
+    struct PanicsInDrop;
+    impl Drop for PanicsInDrop {
+        fn drop(&mut self) {
+            panic!("once more");
+        }
+    }
+    let app = app(hello())
+        .ready_if("fails", || panic!("a bug"))
+        .ready_if("fails worse", || std::panic::panic_any(PanicsInDrop));
+    let running = start(app).await;
+    let mut client = running.client().await;
+    for _ in 0..2 {
+        let answer = client.get("/readyz").await;
+        assert_eq!(answer.status, 503);
+        let unmet = r#""unmet":["fails","fails worse"]"#;
+        assert!(answer.body.contains(unmet), "{}", answer.body);
+    }
+    assert_eq!(client.get("/").await.body, "hello");
+    assert!(running.stop().await.is_clean());
+}
+
+#[tokio::test]
 async fn questions_for_health_leave_no_line_in_the_access_log() {
     log::start();
     let (alive, hello) = ("/unlogged/alive", "/unlogged/hello");
