@@ -13,7 +13,8 @@
 //! | token, group or background tasks as arguments of a handler | [`RequestToken`], [`RequestGroup`], [`BackgroundTasks`] |
 //! | 503 while a pool is behind, instead of a queue that makes everybody late | [`ShedLayer`] |
 //! | failures as RFC 9457 problems that tell nothing internal | [`Problem`], [`OrProblem`], [`OrInternal`] |
-//! | to see and cancel background tasks | [`task_routes`] |
+//! | to see and cancel background tasks | [`task_routes`], on the listener of [`NexiosApp::admin`] |
+//! | readiness that depends on more than the service's phase | [`NexiosApp::ready_if`] |
 //!
 //! # A service
 //!
@@ -49,10 +50,10 @@
 //!             .route("/", get(async || "hello"))
 //!             .route("/send-newsletter", post(send))
 //!             .route("/events", get(events))
-//!             .merge(task_routes(Background::global().clone()))
 //!             .fallback(not_found); // a problem instead of axum's empty 404
 //!         NexiosApp::new(router)
 //!             .requests(RequestLayer::new().deadline(Duration::from_secs(30)))
+//!             .admin("127.0.0.1:9090", task_routes(Background::global().clone())) // whoever reaches them may cancel
 //!             .on_startup("warm up", async || println!("warm"))
 //!             .on_shutdown("say goodbye", async || println!("goodbye"))
 //!             .serve("127.0.0.1:8080")
@@ -86,7 +87,7 @@
 //! use axum::{Router, extract::Path, routing::{get, post}};
 //! use nexios::{TaskGroup, ThreadPool, run_in_threadpool};
 //! use nexios_axum::{
-//!     BackgroundTasks, OnDisconnect, OrProblem, Problem, RequestLayer, ShedLayer, Threshold, not_found, task_routes,
+//!     BackgroundTasks, OnDisconnect, OrProblem, Problem, RequestLayer, ShedLayer, Threshold, not_found,
 //! };
 //!
 //! /// Two lookups at once; both end when the client leaves, at its deadline and at the shutdown.
@@ -121,7 +122,6 @@
 //!     .route("/profile/{id}", get(profile))
 //!     .route("/pay", post(pay).layer(OnDisconnect::Detached))
 //!     .route("/picture", get(picture).layer(shed))
-//!     .merge(task_routes(nexios::Background::global().clone()))
 //!     .fallback(not_found)
 //!     .layer(requests);
 //!
