@@ -8,6 +8,7 @@
 //! | CORS, tracing and compression for every answer, the service's own 504 and 500 too | [`NexiosApp::outer`] |
 //! | handlers that hear of disconnects, deadlines and the shutdown, and may clean up | [`RequestLayer`] |
 //! | a route that finishes what it began, or is dropped at once | [`OnDisconnect`] |
+//! | a route that leaves no line in the access log | [`WithoutAccessLog`] |
 //! | a limit of a route's own | [`RouteDeadline`] |
 //! | to hand the time that is left on to another service | [`Deadline`] |
 //! | token, group or background tasks as arguments of a handler | [`RequestToken`], [`RequestGroup`], [`BackgroundTasks`] |
@@ -74,7 +75,9 @@
 //! What a request must not escape stays on the router: limits, authentication.
 //!
 //! **The log.** A service outlives it; set it up with `log_internal_errors(false)`, see [`docs::lifecycle`]. The request layer writes one
-//! line for each request, at INFO, with the target `nexios_axum::access`: a filter `info,nexios_axum::access=off` leaves them out.
+//! line for each request, at INFO, with the target `nexios_axum::access`: a filter `info,nexios_axum::access=off` leaves them out, the layer
+//! [`WithoutAccessLog`] those of one route, such as of scrapes. Listeners of [`NexiosApp::admin`] write such lines too; health routes
+//! never do.
 //!
 //! # Requests and routes
 //!
@@ -199,7 +202,8 @@ pub use panic::panic_response;
 pub use problem::{OrInternal, Problem};
 pub use request::{
     OnDisconnect, OnDisconnectService, RequestFuture, RequestLayer, RequestService, RequestStats,
-    Requests, RouteDeadline, RouteDeadlineService, TrustedProxies,
+    Requests, RouteDeadline, RouteDeadlineService, TrustedProxies, WithoutAccessLog,
+    WithoutAccessLogService,
 };
 pub use shed::{ShedLayer, ShedService, Threshold};
 pub use stream::until_cancelled;
