@@ -28,12 +28,15 @@ use view::{JobView, Page, WholeJobView};
 ///
 /// | route | answer |
 /// |---|---|
-/// | `GET /jobs` | `{"jobs":[{"id","kind","state","key","priority","created_unix_ms","run_at_unix_ms","ended_unix_ms","attempt","done","total","message","error"}],"next"}`, newest first; `?kind=`, `?state=`, `?before=` (the `next` of the page before) and `?limit=` (1 to 1,000, 100 by default); anything else is 400 |
+/// | `GET /jobs` | `{"jobs":[{"id","kind","state","key","priority","created_unix_ms","run_at_unix_ms","ended_unix_ms","attempt","done","total","message","error"}],"next"}`, newest first; `?kind=`, `?state=`, `?key=` (what was given to `unique`, of jobs that have ended as well), `?before=` (the `next` of the page before) and `?limit=` (1 to 1,000, 100 by default); anything else is 400 |
 /// | `GET /jobs/events` | server-sent events: one `job` with such a job for each that runs, for the newest 100 that wait, and for each change, looked for every 250 ms; 503 beyond [`streams`](JobRoutes::streams) |
 /// | `GET /jobs/{id}` | one such job with its `attempts`: `[{"number","started_unix_ms","ended_unix_ms","host","pid","end","error"}]`; or 404 |
 /// | `POST /jobs/{id}/cancel` | 202 and the job as it is now, as often as asked; 404 unknown, 409 already ended |
 /// | `POST /jobs/{id}/retry` | 202 and the job, which waits with all its attempts; 404 unknown, 409 if it runs, is completed, or another one with its key lives |
 /// | `DELETE /jobs/{id}` | 204; 404 unknown, 409 if it runs |
+///
+/// `error` is what the last attempt that failed has said, while the job is tried again or after it has failed; of a job that completed it
+/// is null, and what its attempts before have said is in `attempts`.
 ///
 /// Numbers of jobs are text, times are milliseconds since 1970. A stream of events tells the end of every job that it showed
 /// running: one that was deleted is `gone`. Of those that wait, one that a hundred newer ones have pushed out is told no further
@@ -343,6 +346,7 @@ impl fmt::Debug for JobRoutes {
 struct Asked {
     kind: Option<String>,
     state: Option<JobState>,
+    key: Option<String>,
     before: Option<JobId>,
     #[serde(default = "usual_limit")]
     limit: usize,
@@ -361,6 +365,7 @@ async fn list(
         return Err(Problem::bad_request(detail).with("limit", asked.limit));
     }
     let filter = asked.state.into_iter().fold(Filter::new(), Filter::state);
+    let filter = asked.key.into_iter().fold(filter, Filter::key);
     let filter = asked.before.into_iter().fold(filter, Filter::before);
     let page = routes.shown.page(filter, asked.kind, asked.limit);
     let (jobs, next) = page.await?;
