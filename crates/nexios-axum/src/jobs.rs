@@ -16,6 +16,7 @@ use nexios_jobs::{Filter, JobId, JobState, Jobs};
 use serde::Deserialize;
 
 use crate::{
+    acts::acted,
     cross_site::{Guard, Trusted},
     extract::OrProblem,
     feed::{Feed, events},
@@ -41,6 +42,9 @@ use view::{JobView, Page, WholeJobView};
 /// Numbers of jobs are text, times are milliseconds since 1970. A stream of events tells the end of every job that it showed
 /// running: one that was deleted is `gone`. Of those that wait, one that a hundred newer ones have pushed out is told no further
 /// until it runs. However many follow the events, the store is asked as often as for one, and not at all if nobody does.
+///
+/// Each cancel, retry and delete that was done is a line of the log at INFO, `job cancelled over the routes` and so on, as
+/// [`task_routes`](crate::task_routes) have them: the number as `id`, the kind as `name`, and the `client`.
 ///
 /// The arguments of a job are never told, its output only with [`results`](JobRoutes::results): what a job is given and what it
 /// makes is its user's (addresses, a signed link), and whoever looks after jobs needs neither.
@@ -399,6 +403,7 @@ async fn cancel(
     if !is_cancelled {
         return Err(Problem::conflict("The job has already ended.").with("state", job.state));
     }
+    acted("job cancelled", id, &job.kind);
     Ok((StatusCode::ACCEPTED, Json(job)))
 }
 
@@ -419,6 +424,7 @@ async fn retry(
         };
         return Err(Problem::conflict(detail).with("state", job.state.as_str()));
     }
+    acted("job retried", id, &job.kind);
     Ok((StatusCode::ACCEPTED, Json(job.into())))
 }
 
@@ -427,8 +433,9 @@ async fn delete(
     OrProblem(Path(Named { id })): OrProblem<Path<Named>>,
 ) -> Result<StatusCode, Problem> {
     let shown = &routes.shown;
-    shown.find(id).await?;
+    let job = shown.find(id).await?;
     if shown.jobs.delete(id).await? {
+        acted("job deleted", id, &job.kind);
         return Ok(StatusCode::NO_CONTENT);
     }
     // Gone meanwhile, or it runs.

@@ -160,6 +160,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod acts;
 mod answer;
 mod app;
 mod broken_body;

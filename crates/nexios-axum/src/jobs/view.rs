@@ -18,7 +18,7 @@ pub(super) struct Page {
 #[derive(Clone, PartialEq, Serialize)]
 pub(super) struct JobView {
     pub(super) id: JobId,
-    kind: String,
+    pub(super) kind: String,
     pub(super) state: &'static str,
     key: Option<String>,
     priority: i16,

@@ -190,7 +190,7 @@ impl RequestState {
         for_the_log(self.path.as_ref().map_or("", PathAndQuery::path))
     }
 
-    pub(super) fn client(&self) -> Option<IpAddr> {
+    pub(crate) fn client(&self) -> Option<IpAddr> {
         self.client
     }
 

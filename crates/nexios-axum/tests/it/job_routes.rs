@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
-use crate::answer::{Answer, get, post};
+use crate::{
+    answer::{Answer, get, post},
+    log,
+};
 
 const EXPORT: Kind<String, String> = Kind::new("export");
 const CLEAN_UP: Kind<u64, u64> = Kind::new("clean up");
@@ -437,4 +440,39 @@ async fn streams_beyond_the_limit_are_503_and_one_watcher_looks_for_all() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(tasks(), before, "and none if nobody does");
     let _again = events(&app).await;
+}
+
+#[tokio::test]
+async fn a_cancel_a_retry_and_a_delete_are_a_line_of_the_log_each_and_refused_ones_are_none() {
+    const LOGGED: Kind<u64> = Kind::new("a kind for the log");
+    log::start();
+    let jobs = Jobs::memory();
+    let id = jobs.enqueue(LOGGED, &7).await.unwrap().id();
+    let app: Router = job_routes(jobs);
+    let [cancel, retry] = ["cancel", "retry"].map(|act| format!("/jobs/{id}/{act}"));
+    for (request, status) in [
+        (post(&cancel), 202),
+        (post(&cancel), 409),
+        (post(&retry), 202),
+        (delete(&format!("/jobs/{id}")), 204),
+        (post(&cancel), 404),
+    ] {
+        assert_eq!(Answer::from(&app, request).await.status, status);
+    }
+    let mut lines = log::lines_with("a kind for the log");
+    lines.retain(|line| line["target"] == "nexios_axum::acts");
+    let said: Vec<_> = lines.iter().map(|line| &line["message"]).collect();
+    assert_eq!(
+        said,
+        ["cancelled", "retried", "deleted"]
+            .map(|act| format!("job {act} over the routes"))
+            .each_ref()
+    );
+    for line in &lines {
+        assert_eq!(
+            (&line["id"], &line["level"]),
+            (&json!(id.to_string()), &json!("INFO"))
+        );
+        assert_eq!(line.get("client"), None, "nobody knows who asked");
+    }
 }
