@@ -242,15 +242,14 @@ impl NexiosApp {
         self
     }
 
-    /// Drains this registry, or these workers of durable jobs, at the end, all side by side. Default:
-    /// [`Background::global`](nexios::Background::global); the first registry replaces it, further ones and workers are
-    /// added to it.
+    /// Drains this registry, or these workers of durable jobs, at the end. Each call adds one, and all are drained side by side.
     ///
-    /// Who uses [`create_background_task`](nexios::create_background_task) or parallel children of task groups
-    /// besides a registry of their own gives the global one too.
+    /// Default: [`Background::global`](nexios::Background::global), as long as no other registry is given. Whoever gives one and
+    /// also uses [`create_background_task`](nexios::create_background_task) or parallel children of task groups, which run in the global
+    /// one, gives the global one as well.
     ///
-    /// Workers are what `jobs.workers().handle(..).start().await?` of nexios-jobs returns: `.background(workers)` hands their jobs back at
-    /// the end, and leaves the global registry where it is.
+    /// Workers are no registry, and the global one is drained beside them: `.background(workers)` says nothing about tasks. They are what
+    /// `jobs.workers().handle(..).start().await?` of nexios-jobs returns, and hand their jobs back at the end.
     ///
     /// # Examples
     ///

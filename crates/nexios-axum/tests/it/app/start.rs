@@ -132,6 +132,45 @@ async fn background_tasks_of_startup_hooks_hear_of_a_failed_start() {
 }
 
 #[tokio::test]
+async fn an_idle_schedule_ends_with_a_failed_start_by_itself_and_what_works_is_cancelled() {
+    log::start();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for (names, warned) in [
+        (vec!["idle at a failed start"], false),
+        (vec!["idle beside work", "work at a failed start"], true),
+    ] {
+        let background = nexios::Background::new();
+        let _schedule = background
+            .every(names[0], ms(60_000), |_run| async {})
+            .unwrap();
+        let work = names.get(1).map(|name| {
+            background
+                .spawn(*name, async |task| task.cancelled().await)
+                .unwrap()
+        });
+        let app = NexiosApp::new(hello())
+            .background(background)
+            .without_signals();
+        let begun = std::time::Instant::now();
+        assert!(soon(app.serve(taken.local_addr().unwrap())).await.is_err());
+        assert!(begun.elapsed() < ms(1_000), "{:?}", begun.elapsed());
+        assert!(!warned || work.unwrap().await.is_ok());
+        let mut lines = log::lines_with("at a failed start");
+        lines.retain(|line| line["level"] == "WARN");
+        let unfinished: Vec<_> = lines.iter().map(|line| &line["unfinished"]).collect();
+        match warned {
+            false => assert!(unfinished.is_empty(), "{lines:?}"),
+            true => {
+                assert_eq!(
+                    unfinished,
+                    [r#"["background task work at a failed start"]"#]
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn told_to_stop_before_it_is_ready_a_service_never_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
