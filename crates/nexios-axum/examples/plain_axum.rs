@@ -18,6 +18,8 @@ pub(crate) fn router(background: &Background, end: &CancelToken) -> Router {
         .shutdown(end.clone());
     Router::new()
         .route("/send", post(send))
+        // Whoever reaches these may cancel: it listens for this machine alone. Elsewhere they need a listener of their own, or a
+        // layer that asks who it is.
         .merge(task_routes(background.clone()))
         .layer(requests)
 }

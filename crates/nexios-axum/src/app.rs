@@ -40,7 +40,7 @@ use tower_service::Service;
 
 use crate::request::{RequestLayer, Requests};
 use admin::Admin;
-use health::HealthPaths;
+use health::{Condition, Health};
 use hooks::Hook;
 use life::{EndOnDrop, Life};
 use shutdown_limits::Limits;
@@ -109,7 +109,7 @@ pub struct NexiosApp {
     backgrounds: Vec<Arc<dyn Drainable>>,
     requests: AppRequests,
     limits: Limits,
-    health: HealthPaths,
+    health: Health,
     signals: bool,
     stop_on: Vec<StopOn>,
     strict: bool,
@@ -157,7 +157,7 @@ impl NexiosApp {
             backgrounds: Vec::new(),
             requests: AppRequests::Own(RequestLayer::new()),
             limits: Limits::default(),
-            health: HealthPaths::default(),
+            health: Health::default(),
             signals: true,
             stop_on: Vec::new(),
             strict: false,
@@ -242,15 +242,14 @@ impl NexiosApp {
         self
     }
 
-    /// Drains this registry, or these workers of durable jobs, at the end, all side by side. Default:
-    /// [`Background::global`](nexios::Background::global); the first registry replaces it, further ones and workers are
-    /// added to it.
+    /// Drains this registry, or these workers of durable jobs, at the end. Each call adds one, and all are drained side by side.
     ///
-    /// Who uses [`create_background_task`](nexios::create_background_task) or parallel children of task groups
-    /// besides a registry of their own gives the global one too.
+    /// Default: [`Background::global`](nexios::Background::global), as long as no other registry is given. Whoever gives one and
+    /// also uses [`create_background_task`](nexios::create_background_task) or parallel children of task groups, which run in the global
+    /// one, gives the global one as well.
     ///
-    /// Workers are what `jobs.workers().handle(..).start().await?` of nexios-jobs returns: `.background(workers)` hands their jobs back at
-    /// the end, and leaves the global registry where it is.
+    /// Workers are no registry, and the global one is drained beside them: `.background(workers)` says nothing about tasks. They are what
+    /// `jobs.workers().handle(..).start().await?` of nexios-jobs returns, and hand their jobs back at the end.
     ///
     /// # Examples
     ///
@@ -403,7 +402,8 @@ impl NexiosApp {
         self
     }
 
-    /// Where readiness is asked: 200 while the service takes work, 503 before and after. Default: `/readyz`.
+    /// Where readiness is asked: 200 while the service takes work, 503 before and after, and while a condition of
+    /// [`ready_if`](Self::ready_if) does not hold. Default: `/readyz`.
     ///
     /// # Examples
     ///
@@ -450,6 +450,50 @@ impl NexiosApp {
         self
     }
 
+    /// Lets readiness depend on more than the service's own phase, such as on a connection that it cannot work without. Each
+    /// call adds a condition; default: none.
+    ///
+    /// While the service is `Ready` and `condition` returns false, the route of [`readiness`](Self::readiness) answers 503 with
+    /// `"unmet":["name"]`, all names of conditions that do not hold; a condition that panics does not hold. That is all it does:
+    /// requests that come nevertheless are served, and liveness stays 200, as a restart would help nobody.
+    ///
+    /// It is asked anew for each question, on a thread of the runtime, so it must not block: let it read what is known already.
+    /// Ask for what an instance has of its own. What all share, such as one database, makes all of them not ready at once, and a
+    /// service with one instance is then away for its clients altogether, where it might have said what is wrong or done half.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
+    /// use axum::Router;
+    /// use nexios_axum::NexiosApp;
+    ///
+    /// let loaded = Arc::new(AtomicBool::new(false)); // workers of durable jobs: `move || workers.is_ready()`
+    /// let is_loaded = loaded.clone();
+    /// let app = NexiosApp::new(Router::new()).ready_if("index", move || is_loaded.load(Ordering::Relaxed));
+    /// let handle = app.handle();
+    /// tokio::spawn(app.serve("127.0.0.1:0"));
+    /// let address = handle.ready().await.ok_or("it did not start")?;
+    /// let answer = reqwest::get(format!("{address}/readyz")).await?;
+    /// assert_eq!(answer.status(), 503);
+    /// assert!(answer.text().await?.contains(r#""unmet":["index"]"#));
+    /// loaded.store(true, Ordering::Relaxed);
+    /// assert_eq!(reqwest::get(format!("{address}/readyz")).await?.text().await?, "ready");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ready_if(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        condition: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let condition = Condition::new(name.into(), condition);
+        self.health.conditions.push(condition);
+        self
+    }
+
     /// Adds neither of the two routes.
     ///
     /// # Examples
@@ -469,10 +513,8 @@ impl NexiosApp {
     /// # }
     /// ```
     pub fn without_health(mut self) -> Self {
-        self.health = HealthPaths {
-            readiness: None,
-            liveness: None,
-        };
+        self.health.readiness = None;
+        self.health.liveness = None;
         self
     }
 

@@ -16,6 +16,7 @@ use nexios_jobs::{Filter, JobId, JobState, Jobs};
 use serde::Deserialize;
 
 use crate::{
+    acts::acted,
     cross_site::{Guard, Trusted},
     extract::OrProblem,
     feed::{Feed, events},
@@ -28,16 +29,22 @@ use view::{JobView, Page, WholeJobView};
 ///
 /// | route | answer |
 /// |---|---|
-/// | `GET /jobs` | `{"jobs":[{"id","kind","state","key","priority","created_unix_ms","run_at_unix_ms","ended_unix_ms","attempt","done","total","message","error"}],"next"}`, newest first; `?kind=`, `?state=`, `?before=` (the `next` of the page before) and `?limit=` (1 to 1,000, 100 by default); anything else is 400 |
+/// | `GET /jobs` | `{"jobs":[{"id","kind","state","key","priority","created_unix_ms","run_at_unix_ms","ended_unix_ms","attempt","done","total","message","error"}],"next"}`, newest first; `?kind=`, `?state=`, `?key=` (what was given to `unique`, of jobs that have ended as well), `?before=` (the `next` of the page before) and `?limit=` (1 to 1,000, 100 by default); anything else is 400 |
 /// | `GET /jobs/events` | server-sent events: one `job` with such a job for each that runs, for the newest 100 that wait, and for each change, looked for every 250 ms; 503 beyond [`streams`](JobRoutes::streams) |
 /// | `GET /jobs/{id}` | one such job with its `attempts`: `[{"number","started_unix_ms","ended_unix_ms","host","pid","end","error"}]`; or 404 |
 /// | `POST /jobs/{id}/cancel` | 202 and the job as it is now, as often as asked; 404 unknown, 409 already ended |
 /// | `POST /jobs/{id}/retry` | 202 and the job, which waits with all its attempts; 404 unknown, 409 if it runs, is completed, or another one with its key lives |
 /// | `DELETE /jobs/{id}` | 204; 404 unknown, 409 if it runs |
 ///
+/// `error` is what the last attempt that failed has said, while the job is tried again or after it has failed; of a job that completed it
+/// is null, and what its attempts before have said is in `attempts`.
+///
 /// Numbers of jobs are text, times are milliseconds since 1970. A stream of events tells the end of every job that it showed
 /// running: one that was deleted is `gone`. Of those that wait, one that a hundred newer ones have pushed out is told no further
 /// until it runs. However many follow the events, the store is asked as often as for one, and not at all if nobody does.
+///
+/// Each cancel, retry and delete that was done is a line of the log at INFO, `job cancelled over the routes` and so on, as
+/// [`task_routes`](crate::task_routes) have them: the number as `id`, the kind as `name`, and the `client`.
 ///
 /// The arguments of a job are never told, its output only with [`results`](JobRoutes::results): what a job is given and what it
 /// makes is its user's (addresses, a signed link), and whoever looks after jobs needs neither.
@@ -343,6 +350,7 @@ impl fmt::Debug for JobRoutes {
 struct Asked {
     kind: Option<String>,
     state: Option<JobState>,
+    key: Option<String>,
     before: Option<JobId>,
     #[serde(default = "usual_limit")]
     limit: usize,
@@ -361,6 +369,7 @@ async fn list(
         return Err(Problem::bad_request(detail).with("limit", asked.limit));
     }
     let filter = asked.state.into_iter().fold(Filter::new(), Filter::state);
+    let filter = asked.key.into_iter().fold(filter, Filter::key);
     let filter = asked.before.into_iter().fold(filter, Filter::before);
     let page = routes.shown.page(filter, asked.kind, asked.limit);
     let (jobs, next) = page.await?;
@@ -394,6 +403,7 @@ async fn cancel(
     if !is_cancelled {
         return Err(Problem::conflict("The job has already ended.").with("state", job.state));
     }
+    acted("job cancelled", id, &job.kind);
     Ok((StatusCode::ACCEPTED, Json(job)))
 }
 
@@ -414,6 +424,7 @@ async fn retry(
         };
         return Err(Problem::conflict(detail).with("state", job.state.as_str()));
     }
+    acted("job retried", id, &job.kind);
     Ok((StatusCode::ACCEPTED, Json(job.into())))
 }
 
@@ -422,8 +433,9 @@ async fn delete(
     OrProblem(Path(Named { id })): OrProblem<Path<Named>>,
 ) -> Result<StatusCode, Problem> {
     let shown = &routes.shown;
-    shown.find(id).await?;
+    let job = shown.find(id).await?;
     if shown.jobs.delete(id).await? {
+        acted("job deleted", id, &job.kind);
         return Ok(StatusCode::NO_CONTENT);
     }
     // Gone meanwhile, or it runs.

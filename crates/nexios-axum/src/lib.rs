@@ -8,12 +8,14 @@
 //! | CORS, tracing and compression for every answer, the service's own 504 and 500 too | [`NexiosApp::outer`] |
 //! | handlers that hear of disconnects, deadlines and the shutdown, and may clean up | [`RequestLayer`] |
 //! | a route that finishes what it began, or is dropped at once | [`OnDisconnect`] |
+//! | a route that leaves no line in the access log | [`WithoutAccessLog`] |
 //! | a limit of a route's own | [`RouteDeadline`] |
 //! | to hand the time that is left on to another service | [`Deadline`] |
 //! | token, group or background tasks as arguments of a handler | [`RequestToken`], [`RequestGroup`], [`BackgroundTasks`] |
 //! | 503 while a pool is behind, instead of a queue that makes everybody late | [`ShedLayer`] |
 //! | failures as RFC 9457 problems that tell nothing internal | [`Problem`], [`OrProblem`], [`OrInternal`] |
-//! | to see and cancel background tasks | [`task_routes`] |
+//! | to see and cancel background tasks | [`task_routes`], on the listener of [`NexiosApp::admin`] |
+//! | readiness that depends on more than the service's phase | [`NexiosApp::ready_if`] |
 //!
 //! # A service
 //!
@@ -49,10 +51,10 @@
 //!             .route("/", get(async || "hello"))
 //!             .route("/send-newsletter", post(send))
 //!             .route("/events", get(events))
-//!             .merge(task_routes(Background::global().clone()))
 //!             .fallback(not_found); // a problem instead of axum's empty 404
 //!         NexiosApp::new(router)
 //!             .requests(RequestLayer::new().deadline(Duration::from_secs(30)))
+//!             .admin("127.0.0.1:9090", task_routes(Background::global().clone())) // whoever reaches them may cancel
 //!             .on_startup("warm up", async || println!("warm"))
 //!             .on_shutdown("say goodbye", async || println!("goodbye"))
 //!             .serve("127.0.0.1:8080")
@@ -73,7 +75,9 @@
 //! What a request must not escape stays on the router: limits, authentication.
 //!
 //! **The log.** A service outlives it; set it up with `log_internal_errors(false)`, see [`docs::lifecycle`]. The request layer writes one
-//! line for each request, at INFO, with the target `nexios_axum::access`: a filter `info,nexios_axum::access=off` leaves them out.
+//! line for each request, at INFO, with the target `nexios_axum::access`: a filter `info,nexios_axum::access=off` leaves them out, the layer
+//! [`WithoutAccessLog`] those of one route, such as of scrapes. Listeners of [`NexiosApp::admin`] write such lines too; health routes
+//! never do.
 //!
 //! # Requests and routes
 //!
@@ -86,7 +90,7 @@
 //! use axum::{Router, extract::Path, routing::{get, post}};
 //! use nexios::{TaskGroup, ThreadPool, run_in_threadpool};
 //! use nexios_axum::{
-//!     BackgroundTasks, OnDisconnect, OrProblem, Problem, RequestLayer, ShedLayer, Threshold, not_found, task_routes,
+//!     BackgroundTasks, OnDisconnect, OrProblem, Problem, RequestLayer, ShedLayer, Threshold, not_found,
 //! };
 //!
 //! /// Two lookups at once; both end when the client leaves, at its deadline and at the shutdown.
@@ -121,7 +125,6 @@
 //!     .route("/profile/{id}", get(profile))
 //!     .route("/pay", post(pay).layer(OnDisconnect::Detached))
 //!     .route("/picture", get(picture).layer(shed))
-//!     .merge(task_routes(nexios::Background::global().clone()))
 //!     .fallback(not_found)
 //!     .layer(requests);
 //!
@@ -157,6 +160,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod acts;
 mod answer;
 mod app;
 mod broken_body;
@@ -199,7 +203,8 @@ pub use panic::panic_response;
 pub use problem::{OrInternal, Problem};
 pub use request::{
     OnDisconnect, OnDisconnectService, RequestFuture, RequestLayer, RequestService, RequestStats,
-    Requests, RouteDeadline, RouteDeadlineService, TrustedProxies,
+    Requests, RouteDeadline, RouteDeadlineService, TrustedProxies, WithoutAccessLog,
+    WithoutAccessLogService,
 };
 pub use shed::{ShedLayer, ShedService, Threshold};
 pub use stream::until_cancelled;

@@ -22,14 +22,18 @@ use tower_service::Service;
 
 use crate::{
     answer::Asker, deadline::Deadline, inner_service::Inner, log::log, problem::Problem,
-    request::RequestState,
+    rationed_log::RationedLog, request::RequestState,
 };
+
+/// Of the whole process, with the pool of the last request.
+static TURNED_AWAY: RationedLog = RationedLog::every(Duration::from_secs(1));
 
 /// Answers 503 with `Retry-After` while the pools that a route needs are behind.
 ///
 /// A request is turned away when a watched pool has work waiting and is over its threshold, or when its own
-/// deadline is nearer than the pool's median wait: nobody would be there for the answer. A pool without a queue
-/// turns nobody away, whatever its waits were before. `Retry-After` is the pool's median wait in whole seconds,
+/// deadline is nearer than the pool's median wait: nobody would be there for the answer. While nothing waits in a pool
+/// nobody is turned away on its account, even if jobs have waited long a moment ago. The log has a warning, once a second at
+/// most, with the pool and how many were turned away since the last. `Retry-After` is the pool's median wait in whole seconds,
 /// at least 1. gRPC calls are `UNAVAILABLE`, and the app may show it with [`render`](crate::RequestLayer::render).
 ///
 /// All clones, and all routes that one layer is put on, share their count and ask the same pools, so it does not
@@ -192,7 +196,17 @@ impl Pools {
                 self.shed.fetch_add(1, Ordering::Relaxed);
                 let (waiting, wait_p50_ms) = (waiting(&stats), stats.wait_p50.as_millis());
                 let wait_p50_ms = u64::try_from(wait_p50_ms).unwrap_or(u64::MAX);
-                log(|| tracing::debug!(pool = pool.name(), waiting, wait_p50_ms, "request shed"));
+                let pool_name = pool.name();
+                log(|| tracing::debug!(pool = pool_name, waiting, wait_p50_ms, "request shed"));
+                TURNED_AWAY.say(|count| {
+                    tracing::warn!(
+                        pool = pool_name,
+                        waiting,
+                        wait_p50_ms,
+                        count,
+                        "requests are turned away: a thread pool is behind"
+                    );
+                });
                 (pool, stats.wait_p50)
             })
         })

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
+    acts::acted,
     cross_site::{Guard, Trusted},
     extract::OrProblem,
     feed::{Feed, events},
@@ -39,6 +40,9 @@ use view::{Status, TaskView};
 /// in a drain, and the other [reasons](nexios::CancelReason::as_str). Its state is `"running"` as before until it ends.
 ///
 /// A schedule is one live task, and the only one with a `next_run_unix_ms`: when its next run begins.
+///
+/// Each cancel that is answered with 202 is a line of the log at INFO, `task cancelled over the routes`, with the target `nexios_axum::acts`: `id`,
+/// `name`, and the `client` if a [`RequestLayer`](crate::RequestLayer) is around and knows it, as it does in a [`NexiosApp`](crate::NexiosApp).
 ///
 /// A stream of events tells the end of every task that it showed. An answer of your own names a task by `task.id()`.
 ///
@@ -394,6 +398,7 @@ async fn cancel(
     if !cancelled && task.has_ended {
         return Err(Problem::conflict("The task has already ended.").with("state", task.state));
     }
+    acted("task cancelled", id, &task.name);
     Ok((StatusCode::ACCEPTED, Json(task)))
 }
 

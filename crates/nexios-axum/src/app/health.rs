@@ -1,6 +1,12 @@
 //! The two routes a supervisor asks.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -10,28 +16,74 @@ use axum::{
 };
 
 use super::{life::Life, phase::Phase};
-use crate::{fallback::method_not_allowed, problem::Problem};
+use crate::{
+    fallback::method_not_allowed, panic::message, problem::Problem, rationed_log::RationedLog,
+};
 
 /// When to ask again.
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// Where the two routes are; `None` for one that is not wanted.
+/// Of the whole process: who may ask may ask as often as they like.
+static PANICS: RationedLog = RationedLog::every(Duration::from_secs(1));
+
+/// The two routes, and what readiness depends on.
 #[derive(Debug)]
-pub(crate) struct HealthPaths {
+pub(crate) struct Health {
+    /// Where it is asked; `None` where it is not wanted.
     pub(crate) readiness: Option<Cow<'static, str>>,
+    /// The same for liveness.
     pub(crate) liveness: Option<Cow<'static, str>>,
+    /// All of them hold in a service that is ready.
+    pub(crate) conditions: Vec<Condition>,
 }
 
-impl Default for HealthPaths {
+/// Something without which the service can do no work.
+#[derive(Clone)]
+pub(crate) struct Condition {
+    name: Cow<'static, str>,
+    holds: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Condition {
+    pub(crate) fn new(
+        name: Cow<'static, str>,
+        holds: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Condition {
+            name,
+            holds: Arc::new(holds),
+        }
+    }
+
+    /// A condition that panics does not hold.
+    fn holds(&self) -> bool {
+        catch_unwind(AssertUnwindSafe(|| (self.holds)())).unwrap_or_else(|panic| {
+            let (condition, cause) = (&*self.name, message(panic));
+            PANICS.say(|count| {
+                tracing::error!(condition, cause, count, "conditions of `ready_if` panicked");
+            });
+            false
+        })
+    }
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
+    }
+}
+
+impl Default for Health {
     fn default() -> Self {
-        HealthPaths {
+        Health {
             readiness: Some("/readyz".into()),
             liveness: Some("/livez".into()),
+            conditions: Vec::new(),
         }
     }
 }
 
-impl HealthPaths {
+impl Health {
     /// The routes alone; all else is too much for now.
     pub(crate) fn alone(&self, life: &Arc<Life>) -> Router {
         let busy = || {
@@ -47,8 +99,8 @@ impl HealthPaths {
     #[track_caller]
     pub(crate) fn add_to(&self, mut router: Router, life: &Arc<Life>) -> Router {
         if let Some(path) = &self.readiness {
-            let life = life.clone();
-            let readiness = get(move || std::future::ready(readiness(life.phase())));
+            let (life, conditions) = (life.clone(), self.conditions.clone());
+            let readiness = get(move || std::future::ready(readiness(life.phase(), &conditions)));
             router = router.route(path, readiness.fallback(method_not_allowed));
         }
         if let Some(path) = &self.liveness {
@@ -59,14 +111,24 @@ impl HealthPaths {
     }
 }
 
-fn readiness(phase: Phase) -> Response {
-    match phase {
-        Phase::Ready => fresh("ready"),
-        phase => {
-            let problem = Problem::unavailable("The service takes no work now.", A_SECOND);
-            fresh(problem.with("phase", phase.as_str()))
+fn readiness(phase: Phase, conditions: &[Condition]) -> Response {
+    // Asked in `Ready` alone: before it what they look at may not be there, and after it nobody is sent here anyway.
+    let unmet: Vec<&str> = match phase {
+        Phase::Ready => {
+            let unmet = conditions.iter().filter(|condition| !condition.holds());
+            unmet.map(|condition| &*condition.name).collect()
         }
+        _ => Vec::new(),
+    };
+    if phase == Phase::Ready && unmet.is_empty() {
+        return fresh("ready");
     }
+    let problem = Problem::unavailable("The service takes no work now.", A_SECOND);
+    let problem = problem.with("phase", phase.as_str());
+    if unmet.is_empty() {
+        return fresh(problem);
+    }
+    fresh(problem.with("unmet", unmet))
 }
 
 /// An answer about this moment, which nobody should keep.
@@ -83,8 +145,18 @@ mod tests {
     fn only_a_service_that_is_ready_takes_work() {
         use Phase::{Cancelling, Closing, Draining, Ready, Starting, Stopped};
         for phase in [Starting, Ready, Draining, Closing, Cancelling, Stopped] {
-            let status = readiness(phase).status().as_u16();
+            let status = readiness(phase, &[]).status().as_u16();
             assert_eq!(status, if phase == Ready { 200 } else { 503 }, "{phase}");
+        }
+    }
+
+    #[test]
+    fn a_condition_is_asked_of_a_service_that_is_ready_alone() {
+        use Phase::{Cancelling, Closing, Draining, Starting, Stopped};
+        let never = Condition::new("never".into(), || panic!("asked"));
+        for phase in [Starting, Draining, Closing, Cancelling, Stopped] {
+            let status = readiness(phase, std::slice::from_ref(&never)).status();
+            assert_eq!(status, 503, "{phase}");
         }
     }
 }

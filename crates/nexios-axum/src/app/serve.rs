@@ -34,6 +34,9 @@ use super::{
 };
 use crate::{log::log, panic::message, punctual::punctual, request::RequestLayer};
 
+/// How long what is idle, such as a schedule between two runs, may take to end by itself after a failed start.
+const IDLE_ENDS: Duration = Duration::from_millis(50);
+
 impl NexiosApp {
     /// Serves until a signal, [`AppHandle::stop`](crate::AppHandle::stop) or [`stop_on`](Self::stop_on), then ends
     /// in order.
@@ -185,7 +188,8 @@ impl NexiosApp {
             total: cancelling.saturating_add(hooks).min(self.limits.total),
             accepting: Duration::ZERO,
             cancelling: Some(cancelling),
-            hooks: Some(hooks),
+            // No hook will run: their time has a moment to spare.
+            hooks: Some(hooks.saturating_sub(IDLE_ENDS)),
         };
         self.into_shutdown(requests).run(Vec::new(), stops).await
     }

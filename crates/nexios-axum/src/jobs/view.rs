@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nexios_jobs::{AttemptEnd, JobAttempt, JobId, JobInfo};
+use nexios_jobs::{AttemptEnd, JobAttempt, JobId, JobInfo, JobState};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ pub(super) struct Page {
 #[derive(Clone, PartialEq, Serialize)]
 pub(super) struct JobView {
     pub(super) id: JobId,
-    kind: String,
+    pub(super) kind: String,
     pub(super) state: &'static str,
     key: Option<String>,
     priority: i16,
@@ -34,6 +34,8 @@ pub(super) struct JobView {
 
 impl From<JobInfo> for JobView {
     fn from(job: JobInfo) -> Self {
+        // The store keeps what the last failed attempt has said; beside `completed` it would read as the job's end.
+        let has_completed = matches!(job.state, JobState::Completed);
         JobView {
             id: job.id,
             kind: job.kind,
@@ -47,7 +49,7 @@ impl From<JobInfo> for JobView {
             done: job.done,
             total: job.total,
             message: job.message,
-            error: job.error,
+            error: job.error.filter(|_| !has_completed),
         }
     }
 }

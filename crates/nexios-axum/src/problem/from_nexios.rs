@@ -16,6 +16,9 @@ const SOON: Duration = Duration::from_secs(1);
 /// Of the whole process, as an error does not tell whose race it was.
 static LOST_RACES: RationedLog = RationedLog::every(Duration::from_secs(1));
 
+/// The same for pools.
+static SATURATED_POOLS: RationedLog = RationedLog::every(Duration::from_secs(1));
+
 /// A deadline is 504, a shutdown 503; other cancellations are answers nobody should have to see. The status is that of
 /// `StatusCode::from`.
 impl From<Interrupted> for Problem {
@@ -31,12 +34,23 @@ impl From<Interrupted> for Problem {
     }
 }
 
-/// A pool that takes no more is 503 with `Retry-After`.
+/// A pool that takes no more is 503 with `Retry-After`. Of one that is saturated, or was too slow to begin, the log has a warning,
+/// once a second at most, with how often it was meant.
 impl From<PoolError> for Problem {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Closed => shutting_down(),
-            _ => Problem::unavailable("The service has more work than it can do.", SOON),
+            error => {
+                SATURATED_POOLS.say(|count| {
+                    let cause = error.to_string();
+                    tracing::warn!(
+                        cause,
+                        count,
+                        "requests are turned away: a thread pool is saturated"
+                    );
+                });
+                Problem::unavailable("The service has more work than it can do.", SOON)
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The lines that a request leaves in the log, in the span that it came in.
 //!
 //! All of them have the target `nexios_axum::access`. A request has one line: when the last byte of its answer
-//! is out, or when it is sure that there will be none. A rescued handler has one more. They are all INFO: how many there are
+//! is out, or when it is sure that there will be none. A rescued handler has one more. A route may leave its own out. They are all INFO: how many there are
 //! is the clients' to choose.
 
 use std::time::Duration;
@@ -25,18 +25,20 @@ pub(super) enum Cleanup {
 // A guard around the span and one in it: see `log`.
 macro_rules! line {
     ($level:ident, $state:ident, $($fields:tt)*) => {
-        $state.span().within(|| {
-            log(|| {
-                tracing::$level!(
-                    target: "nexios_axum::access",
-                    method = $state.method_name(),
-                    path = $state.path(),
-                    route = $state.route(),
-                    client = $state.client().map(tracing::field::display),
-                    $($fields)*
-                );
+        if $state.is_in_access_log() {
+            $state.span().within(|| {
+                log(|| {
+                    tracing::$level!(
+                        target: "nexios_axum::access",
+                        method = $state.method_name(),
+                        path = $state.path(),
+                        route = $state.route(),
+                        client = $state.client().map(tracing::field::display),
+                        $($fields)*
+                    );
+                })
             })
-        })
+        }
     };
 }
 

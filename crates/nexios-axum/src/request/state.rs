@@ -88,6 +88,8 @@ struct Terms {
     limit: Option<Instant>,
     /// What becomes of its handler. A route may change it.
     policy: OnDisconnect,
+    /// Whether it has lines in the access log. A route may leave them out.
+    in_access_log: bool,
     /// The registry of a layer inside this one, which is nearer to the handler.
     background: Option<Background>,
     /// Made when first asked for: most requests end before anybody wants to know when to stop.
@@ -118,6 +120,7 @@ impl RequestState {
             policy: OnDisconnect::Cooperative {
                 grace: settings.grace(),
             },
+            in_access_log: true,
             background: None,
             token: None,
             reason: None,
@@ -187,7 +190,7 @@ impl RequestState {
         for_the_log(self.path.as_ref().map_or("", PathAndQuery::path))
     }
 
-    pub(super) fn client(&self) -> Option<IpAddr> {
+    pub(crate) fn client(&self) -> Option<IpAddr> {
         self.client
     }
 
@@ -265,6 +268,14 @@ impl RequestState {
 
     pub(super) fn set_policy(&self, policy: OnDisconnect) {
         self.terms().policy = policy;
+    }
+
+    pub(super) fn is_in_access_log(&self) -> bool {
+        self.terms().in_access_log
+    }
+
+    pub(super) fn leave_out_of_the_access_log(&self) {
+        self.terms().in_access_log = false;
     }
 
     /// Takes over what another layer inside sets: it is nearer to the handler.

@@ -31,7 +31,7 @@ impl Status {
 #[derive(Serialize)]
 pub(crate) struct TaskView {
     id: u64,
-    name: Cow<'static, str>,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) state: &'static str,
     /// The same for the program.
     #[serde(skip)]

@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
-use crate::answer::{Answer, get, post};
+use crate::{
+    answer::{Answer, get, post},
+    log,
+};
 
 const EXPORT: Kind<String, String> = Kind::new("export");
 const CLEAN_UP: Kind<u64, u64> = Kind::new("clean up");
@@ -78,6 +81,57 @@ async fn the_list_is_newest_first_page_by_page_and_filtered() {
         !job.to_string().contains("cities"),
         "no arguments are told: {job}"
     );
+}
+
+#[tokio::test]
+async fn the_list_finds_jobs_by_their_key_alone_or_of_one_kind_also_those_that_have_ended() {
+    let jobs = Jobs::memory();
+    let app: Router = job_routes(jobs.clone());
+    let report = async |key: &str| {
+        let task = jobs.task(EXPORT).unique(key);
+        task.enqueue(&"cities".to_owned()).await.unwrap().id()
+    };
+    let ended = report("2026 11").await;
+    jobs.cancel(ended).await.unwrap();
+    let again = report("2026 11").await;
+    report("2026 12").await;
+    let other = jobs.task(CLEAN_UP).unique("2026 11").enqueue(&1).await;
+    let other = other.unwrap().id();
+    jobs.enqueue(CLEAN_UP, &2).await.unwrap();
+    let found = ids(&page(&app, "/jobs?key=2026%2011").await);
+    assert_eq!(found, [other, again, ended].map(|id| id.to_string()));
+    let found = ids(&page(&app, "/jobs?key=2026%2011&kind=export&limit=1").await);
+    assert_eq!(found, [again.to_string()]);
+    assert!(ids(&page(&app, "/jobs?key=2026").await).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_has_an_error_while_it_is_tried_again_and_none_when_it_has_completed() {
+    let jobs = Jobs::memory();
+    let handler = |_: String, job: JobContext| async move {
+        match job.attempt() {
+            1 => Err("the disk is full"),
+            _ => Ok(String::new()),
+        }
+    };
+    let workers = jobs.workers().handle(EXPORT, Policy::new(), handler);
+    let _workers = workers.start().await.unwrap();
+    let job = jobs.enqueue(EXPORT, &"cities".to_owned()).await.unwrap();
+    let app: Router = job_routes(jobs.clone());
+    let uri = format!("/jobs/{}", job.id());
+    let error = async || page(&app, &uri).await["error"].clone();
+    timeout(Duration::from_secs(60), async {
+        while error().await != "the disk is full" {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("while it waits for its next attempt, it says why");
+    job.wait().await.unwrap();
+    assert_eq!(error().await, Value::Null);
+    assert_eq!(page(&app, "/jobs").await["jobs"][0]["error"], Value::Null);
+    let attempts = &page(&app, &uri).await["attempts"];
+    assert_eq!(attempts[0]["error"], "the disk is full");
 }
 
 #[tokio::test]
@@ -386,4 +440,39 @@ async fn streams_beyond_the_limit_are_503_and_one_watcher_looks_for_all() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(tasks(), before, "and none if nobody does");
     let _again = events(&app).await;
+}
+
+#[tokio::test]
+async fn a_cancel_a_retry_and_a_delete_are_a_line_of_the_log_each_and_refused_ones_are_none() {
+    const LOGGED: Kind<u64> = Kind::new("a kind for the log");
+    log::start();
+    let jobs = Jobs::memory();
+    let id = jobs.enqueue(LOGGED, &7).await.unwrap().id();
+    let app: Router = job_routes(jobs);
+    let [cancel, retry] = ["cancel", "retry"].map(|act| format!("/jobs/{id}/{act}"));
+    for (request, status) in [
+        (post(&cancel), 202),
+        (post(&cancel), 409),
+        (post(&retry), 202),
+        (delete(&format!("/jobs/{id}")), 204),
+        (post(&cancel), 404),
+    ] {
+        assert_eq!(Answer::from(&app, request).await.status, status);
+    }
+    let mut lines = log::lines_with("a kind for the log");
+    lines.retain(|line| line["target"] == "nexios_axum::acts");
+    let said: Vec<_> = lines.iter().map(|line| &line["message"]).collect();
+    assert_eq!(
+        said,
+        ["cancelled", "retried", "deleted"]
+            .map(|act| format!("job {act} over the routes"))
+            .each_ref()
+    );
+    for line in &lines {
+        assert_eq!(
+            (&line["id"], &line["level"]),
+            (&json!(id.to_string()), &json!("INFO"))
+        );
+        assert_eq!(line.get("client"), None, "nobody knows who asked");
+    }
 }

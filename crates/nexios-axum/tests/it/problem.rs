@@ -159,6 +159,35 @@ async fn a_pool_that_takes_no_more_is_503_with_retry_after() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn saturated_pools_are_one_warning_a_second_with_their_number() {
+    log::start();
+    let said = || log::lines_with("a thread pool is saturated");
+    // Others' errors are counted too; from a day ahead on nobody else's clock has the line said.
+    tokio::time::advance(Duration::from_secs(86_400)).await;
+    drop(Problem::from(PoolError::Saturated));
+    let before = said().len();
+    assert!(before > 0);
+    for error in [PoolError::Saturated, PoolError::QueueTimeout].repeat(50) {
+        drop(Problem::from(error));
+    }
+    drop(Problem::from(PoolError::Closed)); // the service ends, and has said so
+    assert_eq!(said().len(), before, "a second is not over");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    drop(Problem::from(PoolError::QueueTimeout));
+    let said = said();
+    assert_eq!(said.len(), before + 1);
+    let line = said.last().unwrap();
+    assert!(line["count"].as_u64().unwrap() >= 101, "{line}");
+    assert_eq!(
+        (&line["level"], &line["cause"]),
+        (
+            &"WARN".into(),
+            &"no thread of the pool was free in time".into()
+        )
+    );
+}
+
 async fn lost(race: Race<'_, (), &'static str>) -> RaceError<&'static str> {
     race.winner().await.unwrap_err()
 }

@@ -14,6 +14,7 @@ use nexios_axum::{RequestLayer, ShedLayer, Threshold};
 
 use crate::{
     answer::{Answer, get},
+    log,
     service::eventually,
 };
 
@@ -172,4 +173,36 @@ async fn a_layer_on_a_router_and_one_on_a_route_really_limit() {
         // One runs and two wait; the fourth finds two waiting.
         assert_eq!((let_in, shed.shed()), (3, 3), "on the router: {on_router}");
     }
+}
+
+#[tokio::test]
+async fn requests_that_are_turned_away_are_a_warning_that_names_the_pool_once_a_second_at_most() {
+    log::start();
+    let (release, wait) = mpsc::channel();
+    let pool = ThreadPool::builder()
+        .name("a pool for the log")
+        .threads(1)
+        .build();
+    block(&pool, wait);
+    queue(&pool, 1);
+    let shed = ShedLayer::new().watch(&pool, Threshold::Queued(1));
+    let app = app(shed.clone());
+    let said = || {
+        let mut lines = log::lines_with("a pool for the log");
+        lines.retain(|line| line["level"] == "WARN");
+        lines
+    };
+    // Others' layers have their lines said as well, at most one a second of them all.
+    let line = eventually(async || {
+        Answer::from(&app, get("/shed")).await.problem(503);
+        said().pop()
+    })
+    .await;
+    assert!(line["count"].as_u64() >= Some(1), "{line}");
+    assert_eq!(
+        (&line["pool"], &line["waiting"]),
+        (&"a pool for the log".into(), &1.into())
+    );
+    assert!(said().len() as u64 <= shed.shed());
+    drop(release);
 }

@@ -1,9 +1,18 @@
-use axum::{Router, extract::State, routing::get as get_route};
+use std::net::SocketAddr;
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, State},
+    routing::get as get_route,
+};
 use nexios::{Background, BackgroundFailure};
-use nexios_axum::{TaskRoutes, task_routes};
+use nexios_axum::{RequestLayer, TaskRoutes, task_routes};
 use serde_json::json;
 
-use crate::answer::{Answer, get, post};
+use crate::{
+    answer::{Answer, get, post},
+    log,
+};
 
 async fn status(app: &Router) -> serde_json::Value {
     let answer = Answer::from(app, get("/tasks/status")).await;
@@ -232,4 +241,37 @@ async fn a_schedule_is_known_by_the_time_of_its_next_run() {
     let expected = u64::try_from((now + hour).as_millis()).unwrap();
     assert!(next.abs_diff(expected) < 60_000, "{next}, not {expected}");
     schedule.cancel();
+}
+
+#[tokio::test]
+async fn a_cancel_is_a_line_of_the_log_that_says_what_and_who_and_a_refused_one_is_none() {
+    log::start();
+    let background = Background::new();
+    let name = "a task for the log \u{1b}[31m";
+    let task = background
+        .spawn(name, async |task| task.cancelled().await)
+        .unwrap();
+    let app: Router = task_routes::<()>(background).layer(RequestLayer::new());
+    let uri = format!("/tasks/{}/cancel", task.id());
+    let mut request = post(&uri);
+    let peer: SocketAddr = "192.0.2.9:4711".parse().unwrap();
+    request.extensions_mut().insert(ConnectInfo(peer));
+    assert_eq!(Answer::from(&app, request).await.status, 202);
+    assert!(task.await.is_ok());
+    assert_eq!(Answer::from(&app, post(&uri)).await.status, 409);
+    let lines = log::lines_with("a task for the log");
+    let mut lines = lines
+        .iter()
+        .filter(|line| line["target"] == "nexios_axum::acts");
+    let line = lines.next().unwrap();
+    assert_eq!(lines.next(), None);
+    for (field, value) in [
+        ("level", "INFO"),
+        ("message", "task cancelled over the routes"),
+        ("name", name),
+        ("client", "192.0.2.9"),
+    ] {
+        assert_eq!(line[field], value, "{line}");
+    }
+    assert!(line["id"].is_string(), "{line}");
 }

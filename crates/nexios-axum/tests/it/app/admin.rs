@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use axum::{Router, body::Body, routing::get};
 use futures_util::{StreamExt, stream};
-use nexios_axum::{NexiosApp, Phase, RequestLayer, ServeError, ServiceLife};
+use nexios_axum::{NexiosApp, Phase, RequestLayer, ServeError, ServiceLife, WithoutAccessLog};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, oneshot},
@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use super::{Client, app, eventually, ms, soon, start};
+use crate::log;
 
 /// `/phase` says the service's, `/polite` is a stream that ends with its listener, `/endless` one that does not.
 fn router() -> Router {
@@ -231,4 +232,24 @@ async fn a_handler_there_that_panics_has_an_answer_and_each_call_adds_a_listener
         "ready"
     );
     running.stop().await;
+}
+
+#[tokio::test]
+async fn its_requests_have_lines_in_the_access_log_unless_the_layer_leaves_them_out() {
+    log::start();
+    let (seen, unseen) = ("/admin-log/seen", "/admin-log/unseen");
+    let hello = || get(async || "hello");
+    let router = Router::new()
+        .route(seen, hello())
+        .route(unseen, hello().layer(WithoutAccessLog));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let running = start(app(Router::new()).admin(listener, router)).await;
+    let mut client = Client::connect(address).await;
+    for path in [seen, unseen] {
+        assert_eq!(client.get(path).await.body, "hello");
+    }
+    running.stop().await;
+    assert_eq!(log::access_of_path(seen).len(), 1);
+    assert!(log::access_of_path(unseen).is_empty());
 }

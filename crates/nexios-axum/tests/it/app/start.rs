@@ -132,6 +132,45 @@ async fn background_tasks_of_startup_hooks_hear_of_a_failed_start() {
 }
 
 #[tokio::test]
+async fn an_idle_schedule_ends_with_a_failed_start_by_itself_and_what_works_is_cancelled() {
+    log::start();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for (names, warned) in [
+        (vec!["idle at a failed start"], false),
+        (vec!["idle beside work", "work at a failed start"], true),
+    ] {
+        let background = nexios::Background::new();
+        let _schedule = background
+            .every(names[0], ms(60_000), |_run| async {})
+            .unwrap();
+        let work = names.get(1).map(|name| {
+            background
+                .spawn(*name, async |task| task.cancelled().await)
+                .unwrap()
+        });
+        let app = NexiosApp::new(hello())
+            .background(background)
+            .without_signals();
+        let begun = std::time::Instant::now();
+        assert!(soon(app.serve(taken.local_addr().unwrap())).await.is_err());
+        assert!(begun.elapsed() < ms(1_000), "{:?}", begun.elapsed());
+        assert!(!warned || work.unwrap().await.is_ok());
+        let mut lines = log::lines_with("at a failed start");
+        lines.retain(|line| line["level"] == "WARN");
+        let unfinished: Vec<_> = lines.iter().map(|line| &line["unfinished"]).collect();
+        match warned {
+            false => assert!(unfinished.is_empty(), "{lines:?}"),
+            true => {
+                assert_eq!(
+                    unfinished,
+                    [r#"["background task work at a failed start"]"#]
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn told_to_stop_before_it_is_ready_a_service_never_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -190,6 +229,69 @@ async fn health_routes_are_outside_the_layers_of_the_router_and_can_be_named() {
     let running = start(app(hello()).without_health()).await;
     assert_eq!(running.client().await.get("/readyz").await.status, 404);
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_condition_that_does_not_hold_is_named_by_readiness_and_touches_nothing_else() {
+    let holds = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let [store, index] = holds.clone();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let admins = listener.local_addr().unwrap();
+    let app = app(hello())
+        .admin(listener, Router::new())
+        .ready_if("store", move || store.load(Ordering::Relaxed))
+        .ready_if("index".to_owned(), move || index.load(Ordering::Relaxed));
+    let running = start(app).await;
+    for (unmet, met) in [
+        (r#""unmet":["store","index"]"#, 0),
+        (r#""unmet":["index"]"#, 1),
+    ] {
+        for address in [running.address, admins] {
+            let mut client = Client::connect(address).await;
+            let answer = client.get("/readyz").await;
+            assert_eq!(answer.status, 503);
+            assert!(answer.body.contains(unmet), "{}", answer.body);
+            assert!(
+                answer.body.contains(r#""phase":"ready""#),
+                "{}",
+                answer.body
+            );
+            let head = answer.head.to_ascii_lowercase();
+            assert!(
+                head.contains("no-store") && head.contains("retry-after"),
+                "{head}"
+            );
+            assert_eq!(client.get("/livez").await.status, 200);
+        }
+        assert_eq!(running.client().await.get("/").await.body, "hello");
+        holds[met].store(true, Ordering::Relaxed);
+    }
+    let ready = running.client().await.get("/readyz").await;
+    assert_eq!((ready.status, ready.body.as_str()), (200, "ready"));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_condition_that_panics_does_not_hold_and_takes_nothing_down() {
+    struct PanicsInDrop;
+    impl Drop for PanicsInDrop {
+        fn drop(&mut self) {
+            panic!("once more");
+        }
+    }
+    let app = app(hello())
+        .ready_if("fails", || panic!("a bug"))
+        .ready_if("fails worse", || std::panic::panic_any(PanicsInDrop));
+    let running = start(app).await;
+    let mut client = running.client().await;
+    for _ in 0..2 {
+        let answer = client.get("/readyz").await;
+        assert_eq!(answer.status, 503);
+        let unmet = r#""unmet":["fails","fails worse"]"#;
+        assert!(answer.body.contains(unmet), "{}", answer.body);
+    }
+    assert_eq!(client.get("/").await.body, "hello");
+    assert!(running.stop().await.is_clean());
 }
 
 #[tokio::test]

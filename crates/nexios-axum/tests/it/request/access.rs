@@ -1,16 +1,19 @@
 //! The fields of the access log, as a pipeline reads them.
 
 use std::{
+    convert::Infallible,
+    future::pending,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request, routing::get as on_get};
-use nexios_axum::{RequestLayer, TrustedProxies};
+use futures_util::stream;
+use nexios_axum::{RequestLayer, TrustedProxies, WithoutAccessLog};
 use serde_json::{Value, json};
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
 
-use crate::log;
+use crate::{answer::get, asking::ask, log};
 
 /// Asks as `peer`, and returns the line of the log.
 async fn line_of(layer: RequestLayer, path: &str, peer: Option<&str>, forwarded: &[&str]) -> Value {
@@ -231,4 +234,68 @@ async fn nobody_is_believed_who_names_a_client_unless_it_is_a_trusted_proxy() {
             "{trusted:?} {peer:?} {forwarded:?}"
         );
     }
+}
+
+/// Below `/silent` and a name of its own: a route, one that hangs, one whose body never ends, and one that panics.
+fn routes() -> Router {
+    let endless = async || Body::from_stream(stream::pending::<Result<String, Infallible>>());
+    Router::new()
+        .route("/hello", on_get(async || "hello"))
+        .route("/hang", on_get(pending::<()>))
+        .route("/endless", on_get(endless))
+        .route(
+            "/panic",
+            on_get(async || -> &'static str { panic!("a bug that is not silent") }),
+        )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_without_access_log_leaves_none_of_its_lines_and_others_have_theirs() {
+    let layer = RequestLayer::new().grace(Duration::from_millis(10));
+    let requests = layer.requests();
+    let app = Router::new()
+        .route(
+            "/silent/route",
+            on_get(async || "hello").layer(WithoutAccessLog),
+        )
+        .nest("/silent/router", routes().layer(WithoutAccessLog))
+        .nest_service("/silent/service", WithoutAccessLog.layer(routes()))
+        .nest("/silent/loud", routes())
+        .layer(layer);
+    log::start();
+    drop(app.clone().oneshot(get("/silent/route")).await.unwrap());
+    for (prefix, lines) in [
+        ("/silent/router", 0),
+        ("/silent/service", 0),
+        ("/silent/loud", 1),
+    ] {
+        for path in ["/hello", "/endless", "/panic"] {
+            drop(app.clone().oneshot(get(&format!("{prefix}{path}"))).await);
+        }
+        drop(ask(&app, get(&format!("{prefix}/hang"))).await); // the client goes away, the handler is rescued
+        requests.idle().await;
+        for (path, times) in [("/hello", 1), ("/endless", 1), ("/panic", 1), ("/hang", 2)] {
+            let path = format!("{prefix}{path}");
+            let found = log::access_of_path(&path);
+            assert_eq!(found.len(), lines * times, "{path}: {found:?}");
+        }
+    }
+    assert!(log::access_of_path("/silent/route").is_empty());
+    assert_eq!(requests.stats().started, 13);
+}
+
+#[tokio::test(start_paused = true)]
+async fn warnings_and_errors_of_a_route_without_access_log_stay() {
+    let layer = RequestLayer::new().rescue_limit(0);
+    let app = Router::new()
+        .nest("/silent/still", routes().layer(WithoutAccessLog))
+        .layer(layer);
+    drop(ask(&app, get("/silent/still/hang")).await);
+    let warned = log::lines_with("GET /silent/still/hang");
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert_eq!(warned[0]["level"], "WARN");
+    let panicked = app.oneshot(get("/silent/still/panic")).await.unwrap();
+    assert_eq!(panicked.status(), 500);
+    let said = log::lines_with("a bug that is not silent");
+    assert!(said.iter().any(|line| line["level"] == "ERROR"), "{said:?}");
 }
