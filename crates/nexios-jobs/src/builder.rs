@@ -233,7 +233,8 @@ impl JobsBuilder {
         self
     }
 
-    /// How long a call waits for a database that is locked or away before it is `Unavailable`. Default: 5 s.
+    /// How long a call waits for a database that is locked or away before it is `Unavailable`. Default: 5 s. The deadline of a
+    /// request that enqueues must be clearly longer, or its client hears of the deadline and not of the store.
     ///
     /// # Examples
     ///
