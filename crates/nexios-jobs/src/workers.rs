@@ -144,7 +144,8 @@ impl Workers {
         }
     }
 
-    /// Whether the database was there when it was last asked, for a readiness probe.
+    /// Whether the database was there when it was last asked, for a readiness probe; asks nothing itself. Of nexios-axum that is
+    /// `NexiosApp::ready_if("jobs", move || workers.is_ready())` with a clone, as `background` takes the other.
     ///
     /// # Examples
     ///
