@@ -27,7 +27,7 @@ pub enum AttemptEnd {
     Snoozed,
     /// A drain stopped it, or the database was away for longer than its lease: the job was at once free for others.
     HandedBack,
-    /// Its worker was lost, by a `kill -9` for example.
+    /// Its worker was lost, by a `kill -9` for example, be the job cancelled or not.
     Lost,
 }
 
