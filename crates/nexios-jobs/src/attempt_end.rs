@@ -25,9 +25,9 @@ pub enum AttemptEnd {
     Cancelled,
     /// Its handler said [`JobError::snooze`](crate::JobError::snooze).
     Snoozed,
-    /// A drain stopped it, and the job was at once free for others.
+    /// A drain stopped it, or the database was away for longer than its lease: the job was at once free for others.
     HandedBack,
-    /// Its worker was lost, by a `kill -9` for example.
+    /// Its worker was lost, by a `kill -9` for example, be the job cancelled or not.
     Lost,
 }
 

@@ -37,7 +37,8 @@ impl Jobs {
     ///
     /// # Errors
     ///
-    /// A URL that cannot be read or whose engine is not built in, tables of a newer version, a database that is not there.
+    /// A URL that cannot be read or whose engine is not built in, tables of a newer version, a database that is not there: its
+    /// file, or its host and name, is in the text, without user and password.
     ///
     /// # Cancel safety
     ///
@@ -232,7 +233,8 @@ impl JobsBuilder {
         self
     }
 
-    /// How long a call waits for a database that is locked or away before it is `Unavailable`. Default: 5 s.
+    /// How long a call waits for a database that is locked or away before it is `Unavailable`. Default: 5 s. The deadline of a
+    /// request that enqueues must be clearly longer, or its client hears of the deadline and not of the store.
     ///
     /// # Examples
     ///

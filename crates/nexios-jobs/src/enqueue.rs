@@ -68,9 +68,12 @@ impl<'a, A, O> JobBuilder<'a, A, O> {
 }
 
 impl<A: Serialize + Sync, O> JobBuilder<'_, A, O> {
-    /// While a job of this kind with this key lives, that one is returned, as it is. The key is free again when that has
-    /// ended. A NUL in it is taken for `␀`; one that is longer than 1 KiB is [`JobsError::PayloadTooLarge`] when the job is
-    /// enqueued.
+    /// While a job of this kind with this key lives, that one is returned as it is, and [`JobHandle::was_new`] is false:
+    /// the arguments are not compared, and others than its own are dropped. Where each set of them is to have a job of its own, put
+    /// them into the key, or if they are long a digest that all versions of the program agree on, such as the SHA-256 of their JSON.
+    ///
+    /// The key is free again when its job has ended. A NUL in it is taken for `␀`; one that is longer than 1 KiB is
+    /// [`JobsError::PayloadTooLarge`] when the job is enqueued.
     ///
     /// # Examples
     ///
@@ -86,6 +89,11 @@ impl<A: Serialize + Sync, O> JobBuilder<'_, A, O> {
     /// let job = index.clone().enqueue(&"cities.csv".to_owned()).await?;
     /// let same = index.clone().enqueue(&"cities.csv".to_owned()).await?; // asked twice, done once
     /// assert_eq!(job.id(), same.id());
+    ///
+    /// // Its arguments are not looked at: of towns.csv nobody hears.
+    /// assert!(!index.clone().enqueue(&"towns.csv".to_owned()).await?.was_new());
+    /// let file = "towns.csv".to_owned();
+    /// assert!(jobs.task(INDEX).unique(format!("cities {file}")).enqueue(&file).await?.was_new());
     ///
     /// job.cancel().await?; // it has ended, and the key is free
     /// assert!(index.enqueue(&"cities.csv".to_owned()).await?.was_new());

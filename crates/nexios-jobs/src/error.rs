@@ -56,6 +56,17 @@ pub enum JobsError {
     Database(DatabaseError),
 }
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+impl JobsError {
+    /// Says which database could not be opened.
+    pub(crate) fn of(mut self, database: &str) -> Self {
+        if let Self::Unavailable(error) | Self::Database(error) = &mut self {
+            error.database = Some(database.to_owned());
+        }
+        self
+    }
+}
+
 impl fmt::Display for JobsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -92,7 +103,7 @@ impl Error for JobsError {
     }
 }
 
-/// What the driver of the database said; its own error is behind `source()`.
+/// What the driver of the database said, and as a store is opened of which database; its own error is behind `source()`.
 ///
 /// # Examples
 ///
@@ -109,12 +120,15 @@ impl Error for JobsError {
 /// ```
 #[derive(Debug)]
 pub struct DatabaseError {
+    /// The one that could not be opened: its file, or its host and name; no user and no password.
+    database: Option<String>,
     source: Box<dyn Error + Send + Sync>,
 }
 
 impl DatabaseError {
     pub(crate) fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
+            database: None,
             source: source.into(),
         }
     }
@@ -122,6 +136,9 @@ impl DatabaseError {
 
 impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(database) = &self.database {
+            write!(f, "{database}: ")?;
+        }
         self.source.fmt(f)
     }
 }

@@ -104,7 +104,8 @@ impl<O> JobHandle<O> {
         self.id
     }
 
-    /// Whether the call that returned this handle made the job; `false` for a living one with the same key.
+    /// Whether the call that returned this handle made the job; `false` for a living one with the same key, which may have other
+    /// arguments.
     ///
     /// # Examples
     ///

@@ -1,6 +1,9 @@
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, IntoDeserializer, value::StringDeserializer},
+};
 
 use crate::{attempt_end::AttemptEnd, clock::to_millis, id::JobId, state::JobState};
 
@@ -101,7 +104,7 @@ pub struct JobAttempt {
     pub host: String,
     /// The process of its worker.
     pub pid: u32,
-    /// What became of it; `None` of one that goes on.
+    /// What became of it; `None` of one that goes on, or that ended in a way which only a newer version of this crate knows.
     pub end: Option<AttemptEnd>,
     /// Why it failed or was lost.
     pub error: Option<String>,
@@ -149,12 +152,21 @@ pub(crate) struct AttemptRecord {
     pub(crate) started: i64,
     #[serde(default)]
     pub(crate) ended: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known")]
     pub(crate) end: Option<AttemptEnd>,
     pub(crate) host: String,
     pub(crate) pid: u32,
     #[serde(default)]
     pub(crate) error: Option<String>,
+}
+
+/// Nothing for a word of a newer version, which may share the store: the rest of the history is to be read.
+fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<AttemptEnd>, D::Error> {
+    let word = Option::<String>::deserialize(deserializer)?;
+    Ok(word.and_then(|word| {
+        let word: StringDeserializer<de::value::Error> = word.into_deserializer();
+        AttemptEnd::deserialize(word).ok()
+    }))
 }
 
 impl From<AttemptRecord> for JobAttempt {
@@ -179,6 +191,21 @@ mod tests {
     use crate::{Jobs, Kind};
 
     const NOTE: Kind<u32> = Kind::new("note");
+
+    #[test]
+    fn a_word_of_a_newer_version_leaves_the_rest_of_the_history_readable() {
+        let attempt = |number, end| json!({ "fence": number, "n": number, "started": 1, "ended": 2, "end": end, "host": "here", "pid": 7 });
+        let history = json!([
+            attempt(1, Some("failed")),
+            attempt(2, Some("handed_back")),
+            attempt(2, Some("eaten by a bear")),
+            attempt(3, None),
+        ]);
+        let history: Vec<AttemptRecord> = serde_json::from_value(history).unwrap();
+        let read: Vec<_> = history.iter().map(|attempt| attempt.end).collect();
+        let known = [Some(AttemptEnd::Failed), Some(AttemptEnd::HandedBack)];
+        assert_eq!(read, [known[0], known[1], None, None]);
+    }
 
     #[tokio::test]
     async fn times_are_milliseconds_since_1970_in_json() {

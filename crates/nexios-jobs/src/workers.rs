@@ -66,7 +66,8 @@ impl Workers {
     /// Claims nothing more, waits, fires the tokens (`Shutdown`) and waits, then drops what is left. The tokens of a kind
     /// with a [`drain_wait`](crate::Policy::drain_wait) fire when that is over, if it is the shorter one.
     ///
-    /// A value that is returned after the token has fired is the output; an error is handed back, and no attempt. With two
+    /// A value that is returned after the token has fired is the output; an error is handed back, and no attempt: the job
+    /// keeps its place, before all that became due meanwhile. With two
     /// drains the shorter limits hold, and both get the same report, as does one that comes later. A job that awaits the
     /// drain of its own workers holds it up until its limits.
     ///
@@ -143,7 +144,8 @@ impl Workers {
         }
     }
 
-    /// Whether the database was there when it was last asked, for a readiness probe.
+    /// Whether the database was there when it was last asked, for a readiness probe; asks nothing itself. Of nexios-axum that is
+    /// `NexiosApp::ready_if("jobs", move || workers.is_ready())` with a clone, as `background` takes the other.
     ///
     /// # Examples
     ///

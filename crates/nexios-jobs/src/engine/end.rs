@@ -16,6 +16,8 @@ pub(crate) enum End {
         after: Duration,
         cause: Cause,
     },
+    /// A drain cut it off; this was no attempt. The job is at once free for others, in the place that it had.
+    HandedBack,
 }
 
 /// Why a job is to run again.
@@ -25,8 +27,6 @@ pub(crate) enum Cause {
     Failed(String),
     /// Its handler wants it later; this was no attempt.
     Snoozed,
-    /// A drain cut it off; this was no attempt either.
-    HandedBack,
 }
 
 impl End {
@@ -36,10 +36,10 @@ impl End {
             Self::Completed(_) => AttemptEnd::Completed,
             Self::Cancelled => AttemptEnd::Cancelled,
             Self::Failed(_) | Self::Dead(_) => AttemptEnd::Failed,
+            Self::HandedBack => AttemptEnd::HandedBack,
             Self::Again { cause, .. } => match cause {
                 Cause::Failed(_) => AttemptEnd::Failed,
                 Cause::Snoozed => AttemptEnd::Snoozed,
-                Cause::HandedBack => AttemptEnd::HandedBack,
             },
         }
     }
@@ -49,7 +49,7 @@ impl Cause {
     pub(crate) fn into_error(self) -> Option<String> {
         match self {
             Self::Failed(error) => Some(error),
-            Self::Snoozed | Self::HandedBack => None,
+            Self::Snoozed => None,
         }
     }
 }

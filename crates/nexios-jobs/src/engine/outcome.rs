@@ -7,8 +7,8 @@ use crate::{clock::millis, engine::End, progress::JobProgress};
 pub(super) struct Outcome {
     /// The state that the job would have if nobody had cancelled it: 1 if it is to run again.
     pub(super) state: i16,
-    /// In how many milliseconds it is to run again.
-    pub(super) after: i64,
+    /// In how many milliseconds it is to run again; without it its time stays as it is.
+    pub(super) after: Option<i64>,
     /// What the history says of the attempt, if nobody had cancelled the job.
     pub(super) word: &'static str,
     pub(super) result: Option<String>,
@@ -33,9 +33,10 @@ impl Outcome {
             End::Cancelled => ended(6, None),
             End::Dead(error) => ended(7, Some(error)),
             End::Again { after, cause } => Self {
-                after: millis(after),
+                after: Some(millis(after)),
                 ..ended(1, cause.into_error())
             },
+            End::HandedBack => ended(1, None),
         }
     }
 }

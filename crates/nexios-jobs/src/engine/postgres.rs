@@ -61,6 +61,7 @@ impl PostgresEngine {
 
     async fn start(settings: Settings, options: PgConnectOptions) -> Result<Self, JobsError> {
         let attendant = Attendant::start()?;
+        let database = name_of(&options);
         let patience = settings.patience;
         let (store, name) = attendant
             .call(async move {
@@ -70,7 +71,8 @@ impl PostgresEngine {
                 let name = store.prepare().await?;
                 Ok((store, name))
             })
-            .await?;
+            .await
+            .map_err(|error: JobsError| error.of(&database))?;
         attendant.spawn(Box::pin(store::watch(Arc::downgrade(&store))));
         Ok(Self {
             store,
@@ -112,6 +114,19 @@ impl PostgresEngine {
     {
         let store = self.store.clone();
         self.attendant.call(async move { store.read(step).await })
+    }
+}
+
+/// What an operator finds it by: without user and password.
+fn name_of(options: &PgConnectOptions) -> String {
+    let port = options.get_port();
+    let host = match options.get_socket() {
+        Some(folder) => folder.display().to_string(),
+        None => options.get_host().to_owned(),
+    };
+    match options.get_database() {
+        Some(database) => format!("{host}:{port}/{database}"),
+        None => format!("{host}:{port}"),
     }
 }
 

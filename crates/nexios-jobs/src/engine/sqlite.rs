@@ -52,15 +52,8 @@ impl SqliteEngine {
         let options = SqliteConnectOptions::from_str(url).map_err(|error| JobsError::Url {
             reason: error.to_string(),
         })?;
-        if let Some(folder) = options
-            .get_filename()
-            .parent()
-            .filter(|folder| *folder != Path::new(""))
-        {
-            // A few bytes in a local file system: not worth a thread.
-            std::fs::create_dir_all(folder)
-                .map_err(|error| JobsError::Unavailable(DatabaseError::new(error)))?;
-        }
+        let file = options.get_filename();
+        make_folder(file).map_err(|error| error.of(&name_of(file)))?;
         Self::start(settings, options.create_if_missing(true)).await
     }
 
@@ -69,6 +62,20 @@ impl SqliteEngine {
     }
 
     async fn start(settings: Settings, options: SqliteConnectOptions) -> Result<Self, JobsError> {
+        let file = options.get_filename().to_owned();
+        let started = Self::start_at(&file, settings, options).await;
+        started.map_err(|error| error.of(&name_of(&file)))
+    }
+
+    async fn start_at(
+        file: &Path,
+        settings: Settings,
+        options: SqliteConnectOptions,
+    ) -> Result<Self, JobsError> {
+        if file.is_dir() {
+            // SQLite would say what it says of a file that another process is just making.
+            return Err(JobsError::Database(DatabaseError::new("it is a folder")));
+        }
         let store = Arc::new(Store::new(options, settings.patience));
         let attendant = Attendant::start()?;
         let opened = store.clone();
@@ -116,6 +123,23 @@ impl SqliteEngine {
         let store = self.store.clone();
         self.attendant.call(async move { store.read(step).await })
     }
+}
+
+/// What an operator finds it by, wherever the process was started.
+fn name_of(file: &Path) -> String {
+    let path = std::path::absolute(file);
+    path.as_deref().unwrap_or(file).display().to_string()
+}
+
+fn make_folder(file: &Path) -> Result<(), JobsError> {
+    let Some(folder) = file.parent().filter(|folder| *folder != Path::new("")) else {
+        return Ok(());
+    };
+    // A few bytes in a local file system: not worth a thread.
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let text = format!("its folder cannot be made: {error}");
+        JobsError::Unavailable(DatabaseError::new(text))
+    })
 }
 
 /// A database in memory is another one for each connection.

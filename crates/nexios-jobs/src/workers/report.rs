@@ -29,7 +29,7 @@ pub struct WorkersStats {
     pub running: usize,
     /// Jobs that returned an output.
     pub completed: u64,
-    /// Attempts that failed, panicked or timed out.
+    /// Attempts that failed, panicked or timed out; not those of jobs that somebody had cancelled.
     pub failed: u64,
     /// How often the engine was started again after an error.
     pub restarts: u64,
@@ -74,7 +74,7 @@ pub struct JobsDrainReport {
     pub failed: Vec<Cow<'static, str>>,
     /// Those that somebody had cancelled.
     pub cancelled: Vec<Cow<'static, str>>,
-    /// Stopped here, at once free for others, and no attempt counted.
+    /// Stopped here, at once free for others, and no attempt counted; also those that asked for a later time by a snooze.
     pub handed_back: Vec<Cow<'static, str>>,
     /// Still held their thread, or their end could not be written; others get them when the lease ends.
     pub abandoned: Vec<Cow<'static, str>>,

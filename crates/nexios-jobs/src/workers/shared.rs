@@ -105,10 +105,16 @@ impl Shared {
     pub(super) fn end(&self, attempt: &Attempt, end: &End, written: Option<JobState>) {
         lock(&self.running).remove(&attempt.run);
         // Relaxed: statistics, nobody synchronises through them.
-        if written == Some(JobState::Completed) {
-            self.counts.completed.fetch_add(1, Ordering::Relaxed);
-        } else if end.of_attempt() == AttemptEnd::Failed {
-            self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        match written {
+            Some(JobState::Completed) => {
+                self.counts.completed.fetch_add(1, Ordering::Relaxed);
+            }
+            // Its history says so too, whatever the handler said after the cancel.
+            Some(JobState::Cancelled) => {}
+            _ if end.of_attempt() == AttemptEnd::Failed => {
+                self.counts.failed.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
         }
         self.drains
             .note(Cow::Owned(attempt.kind.clone()), end, written);

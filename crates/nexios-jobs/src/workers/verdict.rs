@@ -1,7 +1,5 @@
 //! What an attempt's end means for its job.
 
-use std::time::Duration;
-
 use nexios::CancelReason;
 
 use crate::{
@@ -33,7 +31,7 @@ pub(super) fn verdict(
         // A value is the output, whatever fired meanwhile.
         Exit::Returned(Ok(output)) => return End::Completed(output),
         Exit::Returned(Err(Fault::Payload(text))) => return End::Dead(shortened(text)),
-        Exit::CutOff => return handed_back(),
+        Exit::CutOff => return End::HandedBack,
         Exit::Returned(Err(Fault::Error(error))) => error,
         Exit::Panicked(text) => JobError::from(format!("panicked: {text}")),
         Exit::Overdue => JobError::from(match policy.timeout {
@@ -44,7 +42,7 @@ pub(super) fn verdict(
     match reason {
         Some(CancelReason::Requested) => return End::Cancelled,
         // Not its fault. If the lease is lost indeed, this is refused anyway.
-        Some(CancelReason::Shutdown | CancelReason::OwnerDropped) => return handed_back(),
+        Some(CancelReason::Shutdown | CancelReason::OwnerDropped) => return End::HandedBack,
         _ => {}
     }
     let after = match fault.wish {
@@ -65,16 +63,10 @@ pub(super) fn verdict(
     }
 }
 
-/// At once free for others, and no attempt.
-pub(super) fn handed_back() -> End {
-    End::Again {
-        after: Duration::ZERO,
-        cause: Cause::HandedBack,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn failed(error: JobError) -> Exit {
@@ -166,9 +158,9 @@ mod tests {
         }
         for reason in [CancelReason::Shutdown, CancelReason::OwnerDropped] {
             let end = verdict(failed("stopped".into()), Some(reason), 3, &policy());
-            assert_eq!(end, handed_back());
+            assert_eq!(end, End::HandedBack);
         }
-        assert_eq!(verdict(Exit::CutOff, None, 3, &policy()), handed_back());
+        assert_eq!(verdict(Exit::CutOff, None, 3, &policy()), End::HandedBack);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The end of a process's workers.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use nexios::{CancelReason, Drain, Drainable};
 use nexios_jobs::{JobContext, JobState, Kind, Policy};
@@ -23,6 +26,7 @@ on_every_engine!(
     the_wait_of_the_drain_is_the_longest_of_any_kind,
     what_ignores_its_early_token_goes_on_until_the_end_of_the_drain,
     what_begins_as_the_drain_does_is_told_in_its_time_too,
+    what_a_drain_hands_back_keeps_its_place_before_all_that_became_due_meanwhile,
 );
 
 /// Waits until it is told to end.
@@ -326,4 +330,45 @@ async fn what_begins_as_the_drain_does_is_told_in_its_time_too(kit: Kit) {
             jobs.delete(job.id()).await.unwrap();
         }
     }
+}
+
+async fn what_a_drain_hands_back_keeps_its_place_before_all_that_became_due_meanwhile(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let one_at_a_time = Policy::new().concurrency(1);
+    let workers = jobs
+        .workers()
+        .handle(EXPORT, one_at_a_time.clone(), stops_at_its_token)
+        .start()
+        .await
+        .unwrap();
+    let cut_off = jobs.enqueue(EXPORT, &1).await.unwrap();
+    let before = until(&cut_off, JobState::Running).await;
+    sleep(millis(5)).await;
+    let second = jobs.enqueue(EXPORT, &2).await.unwrap();
+    sleep(millis(5)).await;
+    let third = jobs.enqueue(EXPORT, &3).await.unwrap();
+    let urgent = jobs.task(EXPORT).priority(-1).enqueue(&0).await.unwrap();
+    sleep(millis(5)).await;
+    assert_eq!(workers.drain(NOW).await.handed_back, ["export"]);
+    let after = cut_off.status().await.unwrap().unwrap();
+    assert_eq!(after.run_at, before.run_at);
+
+    let begun = Arc::new(Mutex::new(Vec::new()));
+    let seen = begun.clone();
+    let handler = move |number, _| {
+        seen.lock().unwrap().push(number);
+        async move { Ok::<u64, String>(number) }
+    };
+    let jobs = kit.jobs().await;
+    let workers = jobs
+        .workers()
+        .handle(EXPORT, one_at_a_time, handler)
+        .start()
+        .await
+        .unwrap();
+    for job in [cut_off, second, third, urgent] {
+        job.wait().await.unwrap();
+    }
+    assert_eq!(*begun.lock().unwrap(), [0, 1, 2, 3]);
+    end(&workers).await;
 }

@@ -40,6 +40,16 @@ async fn while_a_job_lives_its_key_returns_it(kit: Kit) {
         "as it is"
     );
     assert_eq!(info.key.as_deref(), Some("k"));
+    let echo = |number, _| async move { Ok::<u64, String>(number) };
+    let workers = jobs
+        .workers()
+        .handle(ECHO, Policy::new(), echo)
+        .start()
+        .await
+        .unwrap();
+    assert!(jobs.retry(first.id()).await.unwrap(), "at once");
+    assert_eq!(second.wait().await.unwrap(), 1, "its arguments are its own");
+    end(&workers).await;
     let other: Kind<u64> = Kind::new("other");
     assert!(
         jobs.task(other)

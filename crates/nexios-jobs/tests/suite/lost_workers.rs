@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use nexios_jobs::{AttemptEnd, JobState, Jobs, Policy};
+use nexios_jobs::{AttemptEnd, JobFailure, JobState, Jobs, Policy};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     child::{MARK, Mark, Part, Play, Process, notes},
-    kit::{ECHO, Kit, end, millis},
+    kit::{ECHO, Kit, end, millis, until},
     on_every_shared_engine, warnings,
 };
 
-on_every_shared_engine!(jobs_of_a_lost_worker_are_named_and_counted_by_whoever_finds_them);
+on_every_shared_engine!(
+    jobs_of_a_lost_worker_are_named_and_counted_by_whoever_finds_them,
+    a_job_that_was_cancelled_does_not_come_back_when_its_worker_is_lost,
+);
 
 async fn jobs_of_a_lost_worker_are_named_and_counted_by_whoever_finds_them(kit: Kit) {
     const COUNT: usize = 3;
@@ -63,5 +66,47 @@ async fn jobs_of_a_lost_worker_are_named_and_counted_by_whoever_finds_them(kit: 
             "{lines:?}"
         );
     }
+    end(&workers).await;
+}
+
+async fn a_job_that_was_cancelled_does_not_come_back_when_its_worker_is_lost(kit: Kit) {
+    warnings::listen();
+    let lease = Duration::from_secs(2);
+    let jobs = kit.open(Jobs::builder().lease(lease)).await;
+    let mark = Mark {
+        number: 1,
+        millis: 600_000,
+        holds: false,
+    };
+    let job = jobs.enqueue(MARK, &mark).await.unwrap();
+    let part = Part {
+        url: kit.url(),
+        folder: kit.folder().to_owned(),
+        lease,
+        play: Play::Work { concurrency: 1 },
+    };
+    let mut killed = Process::start(&part);
+    until(&job, JobState::Running).await;
+    killed.kill();
+    assert!(job.cancel().await.unwrap());
+    let echo = |number, _| async move { Ok::<u64, String>(number) };
+    let workers = jobs
+        .workers()
+        .handle(ECHO, Policy::new(), echo)
+        .start()
+        .await
+        .unwrap();
+    let info = until(&job, JobState::Cancelled).await;
+    assert!(matches!(job.wait().await, Err(JobFailure::Cancelled)));
+    assert_eq!(info.attempt, 1);
+    assert_eq!(info.attempts[0].end, Some(AttemptEnd::Lost));
+    assert!(info.attempts[0].ended == info.ended && info.ended.is_some());
+    let lines = warnings::of(job.id(), "mark", "the worker was lost");
+    assert!(lines.is_empty(), "{lines:?}");
+
+    assert!(jobs.retry(job.id()).await.unwrap());
+    let revived = job.status().await.unwrap().unwrap();
+    assert_eq!((revived.state, revived.attempt), (JobState::Ready, 0));
+    assert_eq!(revived.attempts.len(), 1, "its history goes on");
     end(&workers).await;
 }

@@ -344,3 +344,29 @@ async fn tables_of_version_1_are_brought_up_to_date() {
     assert_eq!(version, 2);
     end(&workers).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_of_opening_names_host_and_database_without_user_and_password() {
+    let Some(kit) = Kit::postgres().await else {
+        return;
+    };
+    let there = kit.url();
+    let (before, host) = there.split_once('?').unwrap();
+    let (_, name) = before.rsplit_once('/').unwrap();
+    let folder = host.strip_prefix("host=").unwrap();
+    let elsewhere = format!("postgres://postgres:secret@localhost/not_{name}?{host}");
+    let error = Jobs::open(&elsewhere).await.unwrap_err().to_string();
+    let named = format!(": {folder}:5432/not_{name}: ");
+    assert!(error.contains(&named), "{error}");
+
+    // Nobody listens there.
+    let away = "postgres://somebody:secret@127.0.0.1:1/jobs";
+    let refused = Jobs::builder().patience(millis(300)).open(away).await;
+    let error = refused.unwrap_err().to_string();
+    let said = error.contains("Connection refused");
+    assert!(said && error.contains(": 127.0.0.1:1/jobs: "), "{error}");
+    assert!(
+        !error.contains("somebody") && !error.contains("secret"),
+        "{error}"
+    );
+}

@@ -1,7 +1,10 @@
 //! What an error means.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,12 +18,13 @@ use crate::{
 on_every_engine!(
     a_failed_attempt_is_tried_again_after_the_backoff,
     a_failed_attempt_that_is_tried_again_is_one_line_in_the_log,
-    one_that_fails_as_its_job_is_cancelled_is_none,
+    one_that_fails_as_its_job_is_cancelled_is_no_failure_and_none_of_these_lines,
     attempts_that_are_spent_make_it_dead,
     a_panic_is_a_failed_attempt,
     a_discarded_job_is_failed_at_once,
     the_handler_says_when_it_is_tried_again,
     a_snooze_is_no_attempt,
+    a_snooze_of_no_time_is_behind_what_is_due_by_then,
     a_dead_job_is_revived_with_all_its_attempts,
     the_idempotency_key_is_the_same_for_every_attempt,
     the_newest_twenty_attempts_are_remembered,
@@ -110,7 +114,7 @@ async fn a_failed_attempt_that_is_tried_again_is_one_line_in_the_log(kit: Kit) {
     end(&workers).await;
 }
 
-async fn one_that_fails_as_its_job_is_cancelled_is_none(kit: Kit) {
+async fn one_that_fails_as_its_job_is_cancelled_is_no_failure_and_none_of_these_lines(kit: Kit) {
     const STOPPED: Kind<(), u32> = Kind::new("stopped");
     warnings::listen();
     let jobs = kit.jobs().await;
@@ -135,6 +139,7 @@ async fn one_that_fails_as_its_job_is_cancelled_is_none(kit: Kit) {
     let said = "an attempt failed, the job is tried again";
     let lines = warnings::of(job.id(), "stopped", said);
     assert!(lines.is_empty(), "{lines:?}");
+    assert_eq!(workers.stats().failed, 0);
 }
 
 async fn attempts_that_are_spent_make_it_dead(kit: Kit) {
@@ -244,6 +249,37 @@ async fn a_snooze_is_no_attempt(kit: Kit) {
         (1, 4, None)
     );
     assert_eq!(workers.stats().failed, 0);
+    end(&workers).await;
+}
+
+async fn a_snooze_of_no_time_is_behind_what_is_due_by_then(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let first = jobs.enqueue(ECHO, &1).await.unwrap();
+    tokio::time::sleep(millis(5)).await;
+    let second = jobs.enqueue(ECHO, &2).await.unwrap();
+    let begun = Arc::new(Mutex::new(Vec::new()));
+    let seen = begun.clone();
+    let handler = move |number, _| {
+        let is_new = !seen.lock().unwrap().contains(&number);
+        seen.lock().unwrap().push(number);
+        async move {
+            tokio::time::sleep(millis(5)).await;
+            match number {
+                1 if is_new => Err(JobError::snooze(Duration::ZERO)),
+                _ => Ok::<u64, _>(number),
+            }
+        }
+    };
+    let workers = jobs
+        .workers()
+        .handle(ECHO, quick().concurrency(1), handler)
+        .start()
+        .await
+        .unwrap();
+    for job in [first, second] {
+        job.wait().await.unwrap();
+    }
+    assert_eq!(*begun.lock().unwrap(), [1, 2, 1]);
     end(&workers).await;
 }
 

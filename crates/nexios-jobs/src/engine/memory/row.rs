@@ -146,14 +146,22 @@ impl Row {
             End::Dead(error) => (JobState::Dead, Some(error)),
             End::Cancelled => (JobState::Cancelled, None),
             End::Again { after, cause } => {
-                self.attempt -= u32::from(!word.counts());
                 self.run_at = now.saturating_add(crate::clock::millis(after));
-                self.place = Place::Waiting;
-                self.end_attempt(word, cause.into_error(), now);
+                self.wait_again(word, cause.into_error(), now);
+                return;
+            }
+            End::HandedBack => {
+                self.wait_again(word, None, now);
                 return;
             }
         };
         self.end(state, now);
+        self.end_attempt(word, error, now);
+    }
+
+    fn wait_again(&mut self, word: AttemptEnd, error: Option<String>, now: i64) {
+        self.attempt -= u32::from(!word.counts());
+        self.place = Place::Waiting;
         self.end_attempt(word, error, now);
     }
 

@@ -75,7 +75,7 @@ impl Connections {
         }
     }
 
-    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+    pub(super) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         let mut connection = self.options.connect().await?;
         sqlx::query("SELECT set_config('statement_timeout', $1, false)")
             .bind(format!("{}ms", millis(self.limit).clamp(1, LONGEST)))

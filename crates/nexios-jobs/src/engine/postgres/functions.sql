@@ -60,7 +60,7 @@ BEGIN
         ), ended AS (
             UPDATE nexios_jobs.jobs AS jobs SET
                 state = CASE WHEN cancelled AND outcome <> 4 THEN 6 ELSE outcome END,
-                run_at = CASE WHEN cancelled OR outcome >= 4 THEN jobs.run_at ELSE moment + after END,
+                run_at = CASE WHEN cancelled THEN jobs.run_at ELSE coalesce(moment + after, jobs.run_at) END,
                 ended = CASE WHEN cancelled OR outcome >= 4 THEN moment END,
                 until = CASE WHEN cancelled OR outcome >= 4 THEN moment + keep END,
                 attempt = jobs.attempt - CASE WHEN NOT cancelled AND word IN ('snoozed', 'handed_back') THEN 1 ELSE 0 END,

@@ -134,7 +134,7 @@ struct Ends {
     fences: Vec<i64>,
     /// The states that they would have if nobody had cancelled them.
     outcomes: Vec<i16>,
-    afters: Vec<i64>,
+    afters: Vec<Option<i64>>,
     words: Vec<&'static str>,
     results: Vec<Option<String>>,
     errors: Vec<Option<String>>,

@@ -78,7 +78,14 @@ impl Store {
 
     /// Makes the tables, or brings them up to date; returns the name of the store.
     pub(super) async fn prepare(&self) -> Result<String, JobsError> {
-        let mut connection = self.others.acquire().await.map_err(fault)?;
+        let mut acquired = self.others.acquire().await;
+        if matches!(acquired, Err(sqlx::Error::PoolTimedOut)) {
+            // What the pool has heard all the while it does not tell.
+            let connected = async { self.connections.connect().await.map_err(fault) };
+            patiently(TRY_AGAIN, connected).await?;
+            acquired = self.others.acquire().await;
+        }
+        let mut connection = acquired.map_err(fault)?;
         schema::prepare(&mut connection, &self.others).await
     }
 

@@ -40,13 +40,13 @@ async fn finish_one(
     let said = Said::of(ended.progress);
     // One that waits for nothing is due.
     let state_then = match outcome.state {
-        1 => i16::from(outcome.after == 0),
+        1 => i16::from(outcome.after.unwrap_or(0) == 0),
         ended => ended,
     };
     let row = sqlx::query_as(
         "UPDATE nexios_jobs SET
              state = CASE WHEN cancelled AND ?1 <> 4 THEN 6 ELSE ?1 END,
-             run_at = CASE WHEN cancelled OR ?1 >= 4 THEN run_at ELSE ?2 END,
+             run_at = CASE WHEN cancelled THEN run_at ELSE coalesce(?2, run_at) END,
              ended = CASE WHEN cancelled OR ?1 >= 4 THEN ?3 END,
              until = CASE WHEN cancelled OR ?1 >= 4 THEN ?3 + keep END,
              attempt = attempt - (?4 IN ('snoozed', 'handed_back') AND NOT cancelled),
@@ -61,7 +61,7 @@ async fn finish_one(
          RETURNING state, attempt, run_at",
     )
     .bind(state_then)
-    .bind(now.saturating_add(outcome.after))
+    .bind(outcome.after.map(|after| now.saturating_add(after)))
     .bind(now)
     .bind(outcome.word)
     .bind(outcome.result)
@@ -161,7 +161,7 @@ mod tests {
             (End::Cancelled, JobState::Cancelled),
             (again(Cause::Failed("busy".to_owned())), JobState::Retrying),
             (again(Cause::Snoozed), JobState::Ready),
-            (again(Cause::HandedBack), JobState::Ready),
+            (End::HandedBack, JobState::Ready),
         ] {
             let folder = tempfile::tempdir().unwrap();
             let engine = store(&folder).await;
@@ -176,7 +176,7 @@ mod tests {
                 let finished = engine.finish(ends, worker.clone(), Vec::new()).await;
                 assert_eq!(finished.unwrap().states, [Some(state)], "{ended:?}");
             }
-            if matches!(ended.end, End::Again { .. }) {
+            if matches!(ended.end, End::Again { .. } | End::HandedBack) {
                 let (_, next) = claim(&engine).await;
                 assert_ne!(next, run);
                 let finished = engine.finish(vec![ended], worker, Vec::new()).await;

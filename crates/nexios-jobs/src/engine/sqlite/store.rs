@@ -72,10 +72,15 @@ impl Store {
     }
 
     async fn connect(&self) -> Result<SqliteConnection, JobsError> {
+        let began = Instant::now();
+        // Over a little before the patience is, to say what SQLite said.
+        let limit = self.patience.mul_f64(0.9);
         loop {
             match self.options.connect().await.map_err(fault) {
                 // Two processes that make the file are in each other's way, and SQLite does not wait there.
-                Err(JobsError::Unavailable(_)) => sleep(TRY_AGAIN).await,
+                Err(JobsError::Unavailable(_)) if began.elapsed() < limit => {
+                    sleep(TRY_AGAIN).await;
+                }
                 connected => return connected,
             }
         }
