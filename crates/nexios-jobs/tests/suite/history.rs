@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nexios_jobs::{AttemptEnd, JobContext, JobError, JobFailure, JobInfo, JobState, Policy};
+use nexios_jobs::{AttemptEnd, JobContext, JobError, JobFailure, JobInfo, JobState, Kind, Policy};
 
 use crate::{
     kit::{ECHO, Kit, NOW, begun, end, millis, until},
@@ -13,6 +13,7 @@ on_every_engine!(
     each_attempt_says_what_became_of_it_and_the_number_of_one_that_did_not_count_is_given_again,
     the_attempt_of_a_cancelled_job_says_so_unless_it_had_a_value,
     the_attempt_of_a_job_that_is_given_up_has_failed,
+    a_panic_a_timeout_and_a_payload_that_cannot_be_read_are_failed_attempts,
 );
 
 fn ends(info: &JobInfo) -> Vec<(u32, Option<AttemptEnd>)> {
@@ -136,5 +137,45 @@ async fn the_attempt_of_a_job_that_is_given_up_has_failed(kit: Kit) {
         let failed = [(1, Some(AttemptEnd::Failed))];
         assert_eq!(ends(&job.status().await.unwrap().unwrap()), failed);
     }
+    end(&workers).await;
+}
+
+async fn a_panic_a_timeout_and_a_payload_that_cannot_be_read_are_failed_attempts(kit: Kit) {
+    let jobs = kit.jobs().await;
+    let handler = |number: u64, job: JobContext| async move {
+        match (number, job.attempt()) {
+            (1, 1) => panic!("at the disco"),
+            (2, 1) => std::future::pending().await,
+            _ => Ok::<u64, String>(number),
+        }
+    };
+    let policy = Policy::new().backoff(millis(1), millis(1));
+    let policy = policy.timeout(millis(500)).grace(millis(1));
+    let workers = jobs
+        .workers()
+        .handle(ECHO, policy, handler)
+        .start()
+        .await
+        .unwrap();
+    for (number, said) in [
+        (1, "panicked: at the disco"),
+        (2, "did not end within 500ms"),
+    ] {
+        let job = jobs.enqueue(ECHO, &number).await.unwrap();
+        assert_eq!(job.wait().await.unwrap(), number);
+        let info = job.status().await.unwrap().unwrap();
+        let expected = [
+            (1, Some(AttemptEnd::Failed)),
+            (2, Some(AttemptEnd::Completed)),
+        ];
+        assert_eq!(ends(&info), expected);
+        assert_eq!(info.attempts[0].error.as_deref(), Some(said));
+    }
+    let words: Kind<String, u64> = Kind::new("echo");
+    let job = jobs.enqueue(words, &"one".to_owned()).await.unwrap();
+    assert!(matches!(job.wait().await, Err(JobFailure::Dead { .. })));
+    let info = job.status().await.unwrap().unwrap();
+    assert_eq!(ends(&info), [(1, Some(AttemptEnd::Failed))]);
+    assert_eq!(info.attempts[0].error, info.error);
     end(&workers).await;
 }
