@@ -6,6 +6,7 @@
 //! - What is not alive any more leaves numbers behind and nothing else.
 
 mod accept;
+mod attempt;
 mod families;
 mod label;
 mod living;

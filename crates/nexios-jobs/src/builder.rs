@@ -38,7 +38,7 @@ impl Jobs {
     /// # Errors
     ///
     /// A URL that cannot be read or whose engine is not built in, tables of a newer version, a database that is not there: its
-    /// file, or its host and name, is in the text, without user and password.
+    /// file, or its host and name, is in the text, without the password.
     ///
     /// # Cancel safety
     ///

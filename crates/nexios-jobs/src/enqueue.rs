@@ -11,6 +11,7 @@ use crate::{
     error::{DatabaseError, JobsError},
     handle::JobHandle,
     kind::Kind,
+    nul::without_nul,
     origin::{self, Traceparent},
     payload::write_arguments,
     transaction::JobTransaction,
@@ -101,9 +102,7 @@ impl<A: Serialize + Sync, O> JobBuilder<'_, A, O> {
     /// # }
     /// ```
     pub fn unique(mut self, key: impl Into<String>) -> Self {
-        let key = key.into();
-        // Postgres keeps no NUL.
-        self.key = Some(key.replace('\0', "\u{2400}"));
+        self.key = Some(without_nul(&key.into()));
         self
     }
 

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use crate::{id::JobId, state::JobState};
+use crate::{id::JobId, nul::without_nul, state::JobState};
 
 /// Which jobs to list. Default: all, 100 a page.
 ///
@@ -78,7 +78,7 @@ impl Filter {
     /// # }
     /// ```
     pub fn kind(mut self, kind: impl Into<Cow<'static, str>>) -> Self {
-        self.kind = Some(kind.into());
+        self.kind = Some(without_nul(&kind.into()).into());
         self
     }
 
@@ -129,7 +129,7 @@ impl Filter {
     /// # }
     /// ```
     pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(key.into());
+        self.key = Some(without_nul(&key.into()));
         self
     }
 

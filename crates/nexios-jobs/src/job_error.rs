@@ -162,9 +162,8 @@ pub(crate) fn shortened(mut text: String) -> String {
     if text.len() > LONGEST {
         text.truncate(text.floor_char_boundary(LONGEST));
     }
-    // Postgres keeps no NUL.
     if text.contains('\0') {
-        text = text.replace('\0', "\u{2400}");
+        text = crate::nul::without_nul(&text);
         text.truncate(text.floor_char_boundary(LONGEST));
     }
     text

@@ -61,6 +61,7 @@ mod jobs;
 mod kind;
 mod lock;
 mod log;
+mod nul;
 mod origin;
 mod payload;
 mod policy;

@@ -58,7 +58,8 @@ impl NexiosApp {
     /// What is open then, such as a stream of events, is cut off, and is no failure.
     ///
     /// Health routes answer there too. The router gets a [`RequestLayer`] of its own with its defaults, so its requests have lines in
-    /// the access log unless [`WithoutAccessLog`](crate::WithoutAccessLog) is around it, and none of the layers of [`outer`](Self::outer). Its requests and connections are not counted as the service's, and hold nothing up. The
+    /// the access log unless [`WithoutAccessLog`](crate::WithoutAccessLog) is around it, and none of the layers of
+    /// [`outer`](Self::outer). Its requests and connections are not counted as the service's, and hold nothing up. The
     /// [`ServiceLife`](crate::ServiceLife) in them has the service's phase, while its
     /// [`closing`](crate::ServiceLife::closing) fires when this listener closes. At most 256 connections may be open.
     ///

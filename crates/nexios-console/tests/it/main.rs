@@ -6,6 +6,8 @@ mod access;
 mod actions;
 mod api;
 mod asking;
+#[cfg(feature = "prometheus")]
+mod attempts;
 mod earlier;
 mod events;
 mod examples;

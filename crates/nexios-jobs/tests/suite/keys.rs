@@ -1,6 +1,6 @@
 //! Unique keys live as long as their jobs do.
 
-use nexios_jobs::{JobError, JobState, JobsError, Kind, Policy};
+use nexios_jobs::{Filter, JobError, JobState, JobsError, Kind, Policy};
 
 use crate::{
     kit::{ECHO, Kit, end, millis},
@@ -13,7 +13,20 @@ on_every_engine!(
     a_job_is_not_revived_while_another_has_its_key,
     a_race_for_a_key_makes_one_job,
     a_key_that_is_too_long_is_refused,
+    a_job_is_found_by_the_key_that_was_given_whatever_is_in_it,
 );
+
+async fn a_job_is_found_by_the_key_that_was_given_whatever_is_in_it(kit: Kit) {
+    let jobs = kit.jobs().await;
+    for key in ["", "a\0b", "a b'%_\u{1F980}"] {
+        let job = jobs.task(ECHO).unique(key).enqueue(&1).await.unwrap();
+        let found = jobs.list(Filter::new().key(key)).await.unwrap().jobs;
+        let found: Vec<_> = found.iter().map(|job| job.id).collect();
+        assert_eq!(found, [job.id()], "{key:?}");
+    }
+    let nothing = jobs.list(Filter::new().kind("\0")).await.unwrap();
+    assert!(nothing.jobs.is_empty());
+}
 
 async fn while_a_job_lives_its_key_returns_it(kit: Kit) {
     let jobs = kit.jobs().await;

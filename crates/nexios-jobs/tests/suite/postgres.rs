@@ -318,31 +318,38 @@ async fn an_end_whose_answer_was_lost_is_no_lost_lease() {
 }
 
 #[tokio::test]
-async fn tables_of_version_1_are_brought_up_to_date() {
+async fn tables_of_an_older_version_are_brought_up_to_date() {
     let Some(kit) = Kit::postgres().await else {
         return;
     };
-    let job = kit.jobs().await.enqueue(ECHO, &7).await.unwrap();
-    // As that version left them: its function of this name told nothing of what was said before.
     let mut connection = PgConnection::connect(&kit.url()).await.unwrap();
-    let before = "DROP FUNCTION nexios_jobs.step;
-        CREATE FUNCTION nexios_jobs.step(worker text) RETURNS TABLE (place bigint) LANGUAGE sql AS 'SELECT 1::bigint';
-        UPDATE nexios_jobs.schema SET version = 1";
-    connection.execute(before).await.unwrap();
-    let jobs = kit.jobs().await;
-    let echo = |number, _| async move { Ok::<u64, String>(number) };
-    let workers = jobs
-        .workers()
-        .handle(ECHO, Policy::new(), echo)
-        .start()
-        .await
-        .unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(20), job.wait()).await;
-    assert_eq!(ended.expect("workers can take a step").unwrap(), 7);
-    let version = "SELECT version FROM nexios_jobs.schema";
-    let version: i64 = connection.fetch_one(version).await.unwrap().get(0);
-    assert_eq!(version, 2);
-    end(&workers).await;
+    for older in [1, 2] {
+        let job = kit.jobs().await.enqueue(ECHO, &7).await.unwrap();
+        // As those left them: their functions of this name took other arguments.
+        let before = format!(
+            "DROP FUNCTION nexios_jobs.step;
+            CREATE FUNCTION nexios_jobs.step(worker text) RETURNS TABLE (place bigint) LANGUAGE sql AS 'SELECT 1::bigint';
+            UPDATE nexios_jobs.schema SET version = {older}"
+        );
+        connection
+            .execute(sqlx::AssertSqlSafe(before))
+            .await
+            .unwrap();
+        let jobs = kit.jobs().await;
+        let echo = |number, _| async move { Ok::<u64, String>(number) };
+        let workers = jobs
+            .workers()
+            .handle(ECHO, Policy::new(), echo)
+            .start()
+            .await
+            .unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(20), job.wait()).await;
+        assert_eq!(ended.expect("workers can take a step").unwrap(), 7);
+        let version = "SELECT version FROM nexios_jobs.schema";
+        let version: i64 = connection.fetch_one(version).await.unwrap().get(0);
+        assert_eq!(version, 3);
+        end(&workers).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -302,7 +302,13 @@ impl Record {
     pub(super) fn set_error(&self, error: String) {
         let error = shortened(error);
         if self.work.is_observed() {
-            let (name, value) = ("last_error", error.clone());
+            // An empty one would take it back.
+            let text = if error.is_empty() {
+                "(no text)"
+            } else {
+                &error
+            };
+            let (name, value) = ("last_error", text.to_owned());
             self.work.said(|| Saying::Attribute { name, value });
         }
         let old = self.known().facts.told().error.replace(error);

@@ -6,8 +6,8 @@
 //! 2. No time comes twice, and none is lost but those that a run takes up.
 //! 3. No run begins once the task is cancelled or a drain has begun.
 //! 4. A panic and an error end their run only.
-//! 5. Between two runs, and before the first, it says when the next one begins; of each run it says that it begins. So whoever
-//!    listens knows whether a run is under way.
+//! 5. Before each wait it says when the next run begins, if that is news; and of each run that it begins. So whoever listens knows
+//!    whether a run is under way.
 
 use std::{future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
@@ -149,9 +149,9 @@ impl<F> Runs<F> {
         }
     }
 
-    /// Says when the next run begins, in nanoseconds since 1970; nothing if there will be none.
+    /// Says when the next run begins, in nanoseconds since 1970; nothing after one in which it was cancelled.
     fn say_next(&self, next: i128) {
-        if self.record.is_cancelled() {
+        if self.run > 0 && self.record.is_cancelled() {
             return;
         }
         let next = next.div_euclid(1_000_000);

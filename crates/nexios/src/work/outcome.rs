@@ -101,7 +101,7 @@ pub enum Update<'a> {
     Message(&'a str),
     /// A fact about it that no other update has. What serves requests says `status`, `uri`, `deadline_ms` (from the
     /// request's start), `response_bytes` and, when it is turned away for a pool, `shed_by`, the pool by name; a schedule says
-    /// `next_unix_ms`, and what is tried again `last_error`. A later value replaces an earlier one; an empty one
+    /// `next_unix_ms`, and what is tried or runs again `last_error`. A later value replaces an earlier one; an empty one
     /// takes it back.
     Attribute {
         /// What it is.
@@ -115,8 +115,8 @@ pub enum Update<'a> {
     /// Its token fired and its future is still there: a grace, a task that cleans up, a closure whose caller is gone.
     /// Said once.
     Cancelling(CancelReason),
-    /// The attempt that begins, said from the second one on; of a schedule each run. It had ended when the schedule says its next
-    /// `next_unix_ms`, as it does before the first run too.
+    /// The attempt that begins, said from the second one on: one that failed and is followed by it says `last_error` first. A
+    /// schedule says each of its runs, the first one too, and `next_unix_ms` whenever it begins to wait for one.
     Attempt(u32),
     /// It waits for work that is not its own.
     Waiting {

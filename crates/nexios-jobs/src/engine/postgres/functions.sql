@@ -1,7 +1,7 @@
 -- The steps that are taken all the time, each one call: what a step costs is round trips and commits. Their plans must not
 -- depend on statistics, which a queue that fills and empties outruns; so each row is looked up by its index.
 
--- Version 2. Those of the version before.
+-- Version 3. Those of the version before.
 DROP FUNCTION IF EXISTS nexios_jobs.add;
 DROP FUNCTION IF EXISTS nexios_jobs.step;
 
@@ -99,8 +99,7 @@ BEGIN
             FROM unnest(ended_jobs, ended_fences) WITH ORDINALITY AS said (job, fence, place)
                 JOIN nexios_jobs.jobs AS jobs ON jobs.id = said.job
             WHERE EXISTS (SELECT 1 FROM jsonb_array_elements(jobs.history) AS run
-                WHERE (run -> 'fence')::bigint = said.fence AND run ->> 'ended' IS NOT NULL
-                    AND run ->> 'end' IS DISTINCT FROM 'lost');
+                WHERE (run -> 'fence')::bigint = said.fence AND run ->> 'end' <> 'lost');
         END IF;
         PERFORM pg_notify('nexios_jobs', '');
         -- What is to run again at once is due by now.

@@ -7,8 +7,10 @@ use crate::error::{DatabaseError, JobsError};
 
 use super::{fault::fault, leases::SCHEMA};
 
-/// What makes each version of the one before.
-const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("functions.sql")];
+const FUNCTIONS: &str = include_str!("functions.sql");
+
+/// What makes each version of the one before. The functions are those of the last one, made anew by each that changes them.
+const STEPS: [&str; 3] = [include_str!("schema.sql"), FUNCTIONS, FUNCTIONS];
 
 const SUPPORTED: i64 = STEPS.len() as i64;
 

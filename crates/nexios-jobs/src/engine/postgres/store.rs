@@ -20,7 +20,7 @@ use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool, Row,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     clock::to_millis,
@@ -78,15 +78,26 @@ impl Store {
 
     /// Makes the tables, or brings them up to date; returns the name of the store.
     pub(super) async fn prepare(&self) -> Result<String, JobsError> {
-        let mut acquired = self.others.acquire().await;
-        if matches!(acquired, Err(sqlx::Error::PoolTimedOut)) {
-            // What the pool has heard all the while it does not tell.
-            let connected = async { self.connections.connect().await.map_err(fault) };
-            patiently(TRY_AGAIN, connected).await?;
-            acquired = self.others.acquire().await;
+        // Not of the pool, which tells nothing of what it heard all the while.
+        let mut connection = patiently(self.patience, self.connect()).await?;
+        let name = schema::prepare(&mut connection, &self.others).await?;
+        // What was to be done is done.
+        let _ = connection.close().await;
+        Ok(name)
+    }
+
+    async fn connect(&self) -> Result<PgConnection, JobsError> {
+        let began = Instant::now();
+        // Over a little before the patience is, to say what the database said.
+        let limit = self.patience.mul_f64(0.9);
+        loop {
+            match self.connections.connect().await.map_err(fault) {
+                Err(JobsError::Unavailable(_)) if began.elapsed() < limit => {
+                    sleep(TRY_AGAIN).await;
+                }
+                connected => return connected,
+            }
         }
-        let mut connection = acquired.map_err(fault)?;
-        schema::prepare(&mut connection, &self.others).await
     }
 
     /// Runs a step in a transaction of its own, and tells everybody.

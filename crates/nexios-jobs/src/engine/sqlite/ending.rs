@@ -88,7 +88,7 @@ async fn written_before(
     let row = sqlx::query_as(
         "SELECT state, attempt, run_at, fence FROM nexios_jobs WHERE id = ?1 AND EXISTS (
              SELECT 1 FROM json_each(history) WHERE value ->> 'fence' = ?2
-                 AND value ->> 'ended' IS NOT NULL AND value ->> 'end' IS NOT 'lost')",
+                 AND value ->> 'end' <> 'lost')",
     )
     .bind(run.id.0)
     .bind(run.fence)
