@@ -353,7 +353,7 @@ async fn tables_of_an_older_version_are_brought_up_to_date() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_error_of_opening_names_host_and_database_without_user_and_password() {
+async fn an_error_of_opening_names_host_and_database_and_what_they_said_without_the_password() {
     let Some(kit) = Kit::postgres().await else {
         return;
     };

@@ -91,12 +91,12 @@ impl Store {
         // Over a little before the patience is, to say what the database said.
         let limit = self.patience.mul_f64(0.9);
         loop {
-            match self.connections.connect().await.map_err(fault) {
-                Err(JobsError::Unavailable(_)) if began.elapsed() < limit => {
-                    sleep(TRY_AGAIN).await;
-                }
-                connected => return connected,
+            let connected = self.connections.connect().await.map_err(fault);
+            let left = limit.saturating_sub(began.elapsed());
+            if left.is_zero() || !matches!(connected, Err(JobsError::Unavailable(_))) {
+                return connected;
             }
+            sleep(TRY_AGAIN.min(left)).await;
         }
     }
 
