@@ -36,8 +36,8 @@ use view::{JobView, Page, WholeJobView};
 /// | `POST /jobs/{id}/retry` | 202 and the job, which waits with all its attempts; 404 unknown, 409 if it runs, is completed, or another one with its key lives |
 /// | `DELETE /jobs/{id}` | 204; 404 unknown, 409 if it runs |
 ///
-/// `error` is what the last attempt that failed has said, while the job is tried again or after it has failed; of a job that completed it
-/// is null, and what its attempts before have said is in `attempts`.
+/// `error` is what the last attempt that failed has said, while the job is tried again or after it has failed; of a job that
+/// has completed or was cancelled it is null, and what its attempts before have said is in `attempts`.
 ///
 /// Numbers of jobs are text, times are milliseconds since 1970. A stream of events tells the end of every job that it showed
 /// running: one that was deleted is `gone`. Of those that wait, one that a hundred newer ones have pushed out is told no further

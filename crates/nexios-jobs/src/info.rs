@@ -60,8 +60,42 @@ pub struct JobInfo {
     pub message: Option<String>,
     /// The output as JSON.
     pub result: Option<serde_json::Value>,
-    /// The text of its last error, at most 4 KiB: also of a job that has completed since. Whether it failed is its `state`.
+    /// The text of its last error, at most 4 KiB: also of a job that has completed since. Whether it failed is its `state`; what
+    /// is wrong with it now is [`failure`](Self::failure).
     pub error: Option<String>,
+}
+
+impl JobInfo {
+    /// Why it has not come to its output: its last [`error`](Self::error), unless an attempt after that went well, or somebody has
+    /// ended the job.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use nexios_jobs::{JobContext, Jobs, Kind, Policy};
+    ///
+    /// const FETCH: Kind<()> = Kind::new("fetch");
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let jobs = Jobs::memory();
+    /// let fetch = |(), job: JobContext| async move {
+    ///     if job.attempt() == 1 { Err("the server is away") } else { Ok(()) }
+    /// };
+    /// jobs.workers().handle(FETCH, Policy::new(), fetch).start().await?;
+    /// let job = jobs.enqueue(FETCH, &()).await?;
+    /// job.wait().await?;
+    /// let info = job.status().await?.expect("it is kept");
+    /// assert_eq!(info.error.as_deref(), Some("the server is away"));
+    /// assert_eq!(info.failure(), None); // it has completed since
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        let says_nothing = matches!(self.state, JobState::Completed | JobState::Cancelled);
+        self.error.as_deref().filter(|_| !says_nothing)
+    }
 }
 
 /// One attempt at a job.
@@ -191,6 +225,27 @@ mod tests {
     use crate::{Jobs, Kind};
 
     const NOTE: Kind<u32> = Kind::new("note");
+
+    #[tokio::test]
+    async fn a_failure_is_that_of_a_job_which_has_neither_completed_nor_been_cancelled() {
+        let job = Jobs::memory().enqueue(NOTE, &7).await.unwrap();
+        let mut info = job.status().await.unwrap().unwrap();
+        assert_eq!(info.failure(), None, "there is none");
+        info.error = Some("busy".to_owned());
+        for (state, tells) in [
+            (JobState::Scheduled, true),
+            (JobState::Ready, true),
+            (JobState::Running, true),
+            (JobState::Retrying, true),
+            (JobState::Completed, false),
+            (JobState::Failed, true),
+            (JobState::Cancelled, false),
+            (JobState::Dead, true),
+        ] {
+            info.state = state;
+            assert_eq!(info.failure(), tells.then_some("busy"), "{state}");
+        }
+    }
 
     #[test]
     fn a_word_of_a_newer_version_leaves_the_rest_of_the_history_readable() {

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nexios_jobs::{AttemptEnd, JobAttempt, JobId, JobInfo, JobState};
+use nexios_jobs::{AttemptEnd, JobAttempt, JobId, JobInfo};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -34,9 +34,8 @@ pub(super) struct JobView {
 
 impl From<JobInfo> for JobView {
     fn from(job: JobInfo) -> Self {
-        // The store keeps what the last failed attempt has said; beside `completed` it would read as the job's end.
-        let has_completed = matches!(job.state, JobState::Completed);
         JobView {
+            error: job.failure().map(str::to_owned),
             id: job.id,
             kind: job.kind,
             state: job.state.as_str(),
@@ -49,7 +48,6 @@ impl From<JobInfo> for JobView {
             done: job.done,
             total: job.total,
             message: job.message,
-            error: job.error.filter(|_| !has_completed),
         }
     }
 }

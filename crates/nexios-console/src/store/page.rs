@@ -3,6 +3,7 @@
 mod background;
 mod critical;
 mod earlier;
+mod eta;
 mod lazies;
 mod lints;
 mod now;

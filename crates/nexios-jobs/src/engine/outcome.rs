@@ -11,16 +11,19 @@ pub(super) struct Outcome {
     pub(super) after: Option<i64>,
     /// What the history says of the attempt, if nobody had cancelled the job.
     pub(super) word: &'static str,
+    /// Whether it was no attempt, on the same condition.
+    pub(super) uncounted: bool,
     pub(super) result: Option<String>,
     pub(super) error: Option<String>,
 }
 
 impl Outcome {
     pub(super) fn of(end: End) -> Self {
-        let word = end.of_attempt().as_str();
+        let attempt = end.of_attempt();
         let ended = |state, error| Self {
             state,
-            word,
+            word: attempt.as_str(),
+            uncounted: !attempt.counts(),
             error,
             ..Self::default()
         };

@@ -256,7 +256,7 @@ async fn a_job_whose_claim_was_written_but_not_answered_is_run_all_the_same() {
     let mut connection = PgConnection::connect(&kit.url()).await.unwrap();
     let mut locked = connection.begin().await.unwrap();
     let claim = "SELECT job FROM nexios_jobs.step((SELECT id FROM graphile_worker._private_workers), 'host', 1, 20, 1000,
-                     '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{echo}', '{1}', '{5}', '{1000}')
+                     '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{echo}', '{1}', '{5}', '{1000}')
                  WHERE job IS NOT NULL";
     locked.fetch_one(claim).await.unwrap();
     let lock = "LOCK TABLE nexios_jobs.paused IN ACCESS EXCLUSIVE MODE";
@@ -302,7 +302,7 @@ async fn an_end_whose_answer_was_lost_is_no_lost_lease() {
     // As the worker writes it, before it does so again.
     let mut connection = PgConnection::connect(&kit.url()).await.unwrap();
     let end = "SELECT (SELECT state FROM nexios_jobs.step((SELECT id FROM graphile_worker._private_workers), 'host', 1, 20, 1000,
-                   ARRAY[id], ARRAY[fence], '{4}', '{0}', '{completed}', '{7}', '{null}', '{null}', '{null}', '{null}',
+                   ARRAY[id], ARRAY[fence], '{4}', '{0}', '{completed}', '{0}', '{7}', '{null}', '{null}', '{null}', '{null}',
                    '{}', '{}', '{}', '{}') WHERE place = 1) FROM nexios_jobs.jobs";
     let state: i64 = connection.fetch_one(end).await.unwrap().get(0);
     assert_eq!(state, 4);

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::HashSet, time::Duration};
 
 use nexios::observe::{WorkId, WorkKind};
 
-use super::earlier::Earlier;
+use super::{earlier::Earlier, eta::eta};
 use crate::{
     model::{Answer, Background, BackgroundTask, JobList, Schedule, Sensitive, milliseconds},
     store::{Store, live::Live, moment::Moment, recent::Finished},
@@ -85,13 +85,4 @@ impl Store {
 fn elapsed(live: &Live, until: Moment) -> Duration {
     live.started
         .map_or(Duration::ZERO, |started| until.since(started))
-}
-
-/// If it goes on as it has done since its start.
-pub(super) fn eta((done, total): (u64, u64), elapsed: Duration) -> Option<Duration> {
-    if done == 0 {
-        return None;
-    }
-    let left = total.saturating_sub(done) as f64 / done as f64;
-    Duration::try_from_secs_f64(elapsed.as_secs_f64() * left).ok()
 }

@@ -11,7 +11,7 @@ use nexios::{
     observe::{RegisteredTask, WorkId, WorkKind, tasks_before},
 };
 
-use super::{background::eta, work::running_slot};
+use super::{eta::eta, work::running_slot};
 use crate::{
     model::{BackgroundTask, Progress, Schedule, Sensitive, State, Work, milliseconds},
     store::{

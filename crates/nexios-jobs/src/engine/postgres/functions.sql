@@ -35,7 +35,7 @@ END $$;
 -- next job of these kinds is due.
 CREATE FUNCTION nexios_jobs.step(
     worker_ text, host text, pid bigint, remembered integer, stranger_keep bigint,
-    ended_jobs bigint[], ended_fences bigint[], outcomes smallint[], afters bigint[], words text[],
+    ended_jobs bigint[], ended_fences bigint[], outcomes smallint[], afters bigint[], words text[], uncounted integer[],
     results text[], errors text[], dones bigint[], totals bigint[], messages text[],
     kinds text[], slots integer[], most_attempts integer[], keeps bigint[]
 ) RETURNS TABLE (
@@ -55,15 +55,15 @@ BEGIN
     IF cardinality(ended_jobs) > 0 THEN
         RETURN QUERY
         WITH said AS (
-            SELECT * FROM unnest(ended_jobs, ended_fences, outcomes, afters, words, results, errors, dones, totals, messages)
-                WITH ORDINALITY AS said (job, fence, outcome, after, word, result, error, done, total, message, place)
+            SELECT * FROM unnest(ended_jobs, ended_fences, outcomes, afters, words, uncounted, results, errors, dones, totals, messages)
+                WITH ORDINALITY AS said (job, fence, outcome, after, word, back, result, error, done, total, message, place)
         ), ended AS (
             UPDATE nexios_jobs.jobs AS jobs SET
                 state = CASE WHEN cancelled AND outcome <> 4 THEN 6 ELSE outcome END,
                 run_at = CASE WHEN cancelled THEN jobs.run_at ELSE coalesce(moment + after, jobs.run_at) END,
                 ended = CASE WHEN cancelled OR outcome >= 4 THEN moment END,
                 until = CASE WHEN cancelled OR outcome >= 4 THEN moment + keep END,
-                attempt = jobs.attempt - CASE WHEN NOT cancelled AND word IN ('snoozed', 'handed_back') THEN 1 ELSE 0 END,
+                attempt = jobs.attempt - CASE WHEN cancelled THEN 0 ELSE back END,
                 result = said.result,
                 error = CASE WHEN cancelled THEN jobs.error ELSE coalesce(said.error, jobs.error) END,
                 history = jsonb_set(history, '{-1}', history -> -1 || jsonb_build_object('ended', moment,

@@ -34,7 +34,7 @@ pub(super) async fn step(
     wanted.into_iter().for_each(|wanted| wishes.push(wanted));
     let rows = sqlx::query(
         "SELECT place, job, fence, state, attempt, run_at, priority, kind, args, origin, done, total, message
-         FROM nexios_jobs.step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+         FROM nexios_jobs.step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     )
     .bind(name(worker.id))
     .bind(&worker.host)
@@ -46,6 +46,7 @@ pub(super) async fn step(
     .bind(ends.outcomes)
     .bind(ends.afters)
     .bind(ends.words)
+    .bind(ends.uncounted)
     .bind(ends.results)
     .bind(ends.errors)
     .bind(ends.said.done)
@@ -136,6 +137,7 @@ struct Ends {
     outcomes: Vec<i16>,
     afters: Vec<Option<i64>>,
     words: Vec<&'static str>,
+    uncounted: Vec<i32>,
     results: Vec<Option<String>>,
     errors: Vec<Option<String>>,
     said: Columns,
@@ -149,6 +151,7 @@ impl Ends {
         self.outcomes.push(outcome.state);
         self.afters.push(outcome.after);
         self.words.push(outcome.word);
+        self.uncounted.push(i32::from(outcome.uncounted));
         self.results.push(outcome.result);
         self.errors.push(outcome.error);
         self.said.push(ended.progress);

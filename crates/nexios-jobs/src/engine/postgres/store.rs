@@ -20,12 +20,14 @@ use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool, Row,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::{
     clock::to_millis,
     engine::{
-        Added, Ended, Finished, NewJob, Wanted, Worker, changes::Changes, patience::patiently,
+        Added, Ended, Finished, NewJob, Wanted, Worker,
+        changes::Changes,
+        patience::{insistently, patiently},
     },
     error::JobsError,
 };
@@ -79,25 +81,13 @@ impl Store {
     /// Makes the tables, or brings them up to date; returns the name of the store.
     pub(super) async fn prepare(&self) -> Result<String, JobsError> {
         // Not of the pool, which tells nothing of what it heard all the while.
-        let mut connection = patiently(self.patience, self.connect()).await?;
+        let connect = || async { self.connections.connect().await.map_err(fault) };
+        let connected = insistently(self.patience, TRY_AGAIN, connect);
+        let mut connection = patiently(self.patience, connected).await?;
         let name = schema::prepare(&mut connection, &self.others).await?;
         // What was to be done is done.
         let _ = connection.close().await;
         Ok(name)
-    }
-
-    async fn connect(&self) -> Result<PgConnection, JobsError> {
-        let began = Instant::now();
-        // Over a little before the patience is, to say what the database said.
-        let limit = self.patience.mul_f64(0.9);
-        loop {
-            let connected = self.connections.connect().await.map_err(fault);
-            let left = limit.saturating_sub(began.elapsed());
-            if left.is_zero() || !matches!(connected, Err(JobsError::Unavailable(_))) {
-                return connected;
-            }
-            sleep(TRY_AGAIN.min(left)).await;
-        }
     }
 
     /// Runs a step in a transaction of its own, and tells everybody.

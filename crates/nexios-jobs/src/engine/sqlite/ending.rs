@@ -49,7 +49,7 @@ async fn finish_one(
              run_at = CASE WHEN cancelled THEN run_at ELSE coalesce(?2, run_at) END,
              ended = CASE WHEN cancelled OR ?1 >= 4 THEN ?3 END,
              until = CASE WHEN cancelled OR ?1 >= 4 THEN ?3 + keep END,
-             attempt = attempt - (?4 IN ('snoozed', 'handed_back') AND NOT cancelled),
+             attempt = attempt - (?12 AND NOT cancelled),
              result = ?5,
              error = CASE WHEN cancelled THEN error ELSE coalesce(?6, error) END,
              history = json_set(history, '$[#-1].ended', ?3,
@@ -71,6 +71,7 @@ async fn finish_one(
     .bind(said.message)
     .bind(ended.run.id.0)
     .bind(ended.run.fence)
+    .bind(outcome.uncounted)
     .fetch_optional(connection)
     .await
     .map_err(fault)?;

@@ -26,7 +26,10 @@ use tokio::{
 
 use crate::{
     clock::to_millis,
-    engine::{changes::Changes, patience::patiently},
+    engine::{
+        changes::Changes,
+        patience::{insistently, patiently},
+    },
     error::JobsError,
 };
 
@@ -72,18 +75,9 @@ impl Store {
     }
 
     async fn connect(&self) -> Result<SqliteConnection, JobsError> {
-        let began = Instant::now();
-        // Over a little before the patience is, to say what SQLite said.
-        let limit = self.patience.mul_f64(0.9);
-        loop {
-            match self.options.connect().await.map_err(fault) {
-                // Two processes that make the file are in each other's way, and SQLite does not wait there.
-                Err(JobsError::Unavailable(_)) if began.elapsed() < limit => {
-                    sleep(TRY_AGAIN).await;
-                }
-                connected => return connected,
-            }
-        }
+        // Two processes that make the file are in each other's way, and SQLite does not wait there.
+        let connect = || async { self.options.connect().await.map_err(fault) };
+        insistently(self.patience, TRY_AGAIN, connect).await
     }
 
     /// Length and time of the log, to which every commit writes: a look at a file costs a tenth of what asking SQLite does.

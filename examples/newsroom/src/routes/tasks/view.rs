@@ -46,6 +46,7 @@ impl From<JobAttempt> for AttemptView {
 
 impl From<JobInfo> for JobView {
     fn from(job: JobInfo) -> Self {
+        let error = job.failure().map(str::to_owned);
         let end = job.ended.unwrap_or_else(SystemTime::now);
         let elapsed = end.duration_since(job.created).unwrap_or_default();
         let attempts: Vec<AttemptView> = job.attempts.into_iter().map(AttemptView::from).collect();
@@ -64,8 +65,8 @@ impl From<JobInfo> for JobView {
             total: job.total,
             message: job.message,
             attempt: job.attempt,
+            error,
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-            error: job.error.filter(|_| job.state != JobState::Cancelled),
             attempts,
         }
     }
